@@ -1,0 +1,24 @@
+"""skdnn: which layer of which deep network sees the world as the brain does?
+
+Activations of deep networks as scikit-learn transformers, and representational similarity
+analysis as estimators, so that extraction, PCA, dissimilarity matrices and their comparison
+compose with pipelines, cross-validation and grid searches.
+"""
+
+from skdnn._version import __version__
+from skdnn.datasets import fetch_kriegeskorte92, load_image_folder
+from skdnn.extraction import list_layers
+from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn.models import list_models
+from skdnn.rsa import RDM, RSAScorer
+
+__all__ = [
+    "RDM",
+    "DNNFeatureExtractor",
+    "RSAScorer",
+    "__version__",
+    "fetch_kriegeskorte92",
+    "list_layers",
+    "list_models",
+    "load_image_folder",
+]

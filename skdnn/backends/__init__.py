@@ -1,0 +1,106 @@
+"""Forward engines: a network, its layers, and their activations. One room for each framework."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from skdnn._optional import import_optional
+from skdnn.backends._base import Capture, Engine, ForwardPass
+from skdnn.layers import LayerInfo
+from skdnn.models import ModelSpec
+
+_KEEP = 2  # a trained network and its untrained twin
+_engines: OrderedDict[tuple[Any, ...], Engine] = OrderedDict()
+_tables: OrderedDict[tuple[Any, ...], list[LayerInfo]] = OrderedDict()
+_lock = Lock()
+
+
+def _torch_room() -> Any:
+    import_optional("torch", "to run networks")
+    import_optional("torchvision", "to run networks")  # before any tensorflow: see _optional
+    from skdnn.backends import _torch
+
+    return _torch
+
+
+def open_engine(spec: ModelSpec, device: str = "auto", precision: str = "float32") -> Engine:
+    """Build a network with its weights, or take the one that this process has built already.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
+    precision : {"float32", "bfloat16", "float16"}
+
+    Returns
+    -------
+    engine : Engine
+
+    Raises
+    ------
+    ValueError
+        If the device does not exist or the weights do not fit.
+    OSError
+        If published weights cannot be downloaded.
+    """
+    room = _torch_room()
+    where = room.choose_device(device)
+    key = None if spec.key is None else (*spec.key, str(where), precision)
+    with _lock:
+        if key is not None and key in _engines:
+            _engines.move_to_end(key)
+            return _engines[key]
+        engine: Engine = room.TorchEngine(
+            spec.load(), owned=spec.owned, device=where, precision=precision
+        )
+        if key is not None:
+            _engines[key] = engine
+            while len(_engines) > _KEEP:
+                _engines.popitem(last=False)
+        return engine
+
+
+def describe_layers(spec: ModelSpec, input_shape: tuple[int, ...]) -> list[LayerInfo]:
+    """All layers of a network; weights are neither loaded nor needed.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    input_shape : tuple of int
+        Of one prepared image, (3, height, width).
+
+    Returns
+    -------
+    layers : list of LayerInfo
+    """
+    key = None if spec.key is None else (spec.name, input_shape)
+    with _lock:
+        if key is not None and key in _tables:
+            return _tables[key]
+        network = (spec.skeleton or spec.load)()
+        layers: list[LayerInfo] = _torch_room().trace_layers(network, input_shape)
+        if key is not None:
+            _tables[key] = layers
+            while len(_tables) > 8:
+                _tables.popitem(last=False)
+        return layers
+
+
+@contextmanager
+def limit_threads(n_threads: int) -> Iterator[None]:
+    """Let the frameworks use so many threads for a while: processes share the cores out."""
+    torch = import_optional("torch", "to run networks")
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+__all__ = ["Capture", "Engine", "ForwardPass", "describe_layers", "limit_threads", "open_engine"]

@@ -1,0 +1,453 @@
+"""Folders of stimuli, and data sets that are fetched once and checked against their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from skdnn._config import data_home as _data_home
+from skdnn.images import EXTENSIONS, list_images, natural_key
+
+__all__ = ["fetch_kriegeskorte92", "load_image_folder"]
+
+_SHOWN = 20
+
+
+# --- folders of images -----------------------------------------------------------------------
+
+
+def load_image_folder(
+    root: str | os.PathLike[str],
+    file_names: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] | None = None,
+    class_folders: bool | str = "auto",
+) -> Bunch:
+    """List the images of a folder, with their classes where each has a folder of its own.
+
+    Parameters
+    ----------
+    root : str or path-like
+        Folder with images, or with one subfolder of images for each class.
+    file_names : sequence of str, str or path-like, default=None
+        The order of the images: names relative to `root`, or a text file with one name on a
+        line (UTF-8, blank lines ignored), which must name every image of the folder exactly
+        once. None sorts naturally, the same on every system (see Notes).
+    class_folders : {"auto"} or bool, default="auto"
+        Whether the first subfolder on the way to an image is its class. ``"auto"`` says yes if
+        all images lie in subfolders, no if none does, and refuses a mixture. False takes the
+        images of all subfolders without classes.
+
+    Returns
+    -------
+    images : sklearn.utils.Bunch
+        With the attributes
+
+        - ``paths`` : list of str, the files, `root` included;
+        - ``target`` : int64 ndarray of shape (n_images,), the class of each image as an index
+          into ``target_names``, or None without classes;
+        - ``target_names`` : list of str, the folders of the classes in natural order, or None.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder, or the text file of names, does not exist.
+    ValueError
+        If there are no images, `file_names` does not match them exactly, or images lie where
+        `class_folders` does not allow them.
+
+    See Also
+    --------
+    skdnn.images.list_images : The plain list.
+    skdnn.images.natural_key : The order.
+
+    Notes
+    -----
+    Images are the files ending in .eps .jpg .jpeg .png .tif .tiff .bmp .webp .gif, in any case;
+    whatever starts with a dot is ignored. In natural order digits compare as numbers
+    (``img2`` before ``img10``), then names without regard to case.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ["cat/10.png", "cat/9.png", "dog/1.png"]:
+    ...     (folder / name).parent.mkdir(exist_ok=True)
+    ...     Image.new("RGB", (5, 4)).save(folder / name)
+    >>> images = load_image_folder(folder)
+    >>> [Path(path).name for path in images.paths], images.target, images.target_names
+    (['9.png', '10.png', '1.png'], array([0, 0, 1]), ['cat', 'dog'])
+    """
+    if not (isinstance(class_folders, bool) or class_folders == "auto"):
+        raise ValueError(f"class_folders must be 'auto', True or False, got {class_folders!r}.")
+    folder = Path(root).expanduser()
+    names = [path.relative_to(folder).as_posix() for path in list_images(folder)]
+    if not names:
+        raise ValueError(
+            f"root: the folder {str(folder)!r} holds no images. Looked for files ending in "
+            f"{' '.join(EXTENSIONS)} (in any case), also in its subfolders."
+        )
+    with_classes = _has_classes(names, class_folders, folder)
+    if file_names is not None:
+        names = _in_given_order(names, _read_names(file_names, folder))
+    paths = [str(folder / name) for name in names]
+    if not with_classes:
+        return Bunch(paths=paths, target=None, target_names=None)
+    classes = [name.partition("/")[0] for name in names]
+    target_names = sorted(set(classes), key=natural_key)
+    number = {name: i for i, name in enumerate(target_names)}
+    target = np.array([number[name] for name in classes], dtype=np.int64)
+    return Bunch(paths=paths, target=target, target_names=target_names)
+
+
+def _has_classes(names: Sequence[str], class_folders: bool | str, folder: Path) -> bool:
+    """Whether subfolders are classes; images outside of them are an error where they are."""
+    flat = [name for name in names if "/" not in name]
+    if class_folders is False or (class_folders == "auto" and len(flat) == len(names)):
+        return False
+    if flat:
+        raise ValueError(
+            f"root: {len(flat)} of the {len(names)} images in {str(folder)!r} lie outside of "
+            f"class folders: {_listed(flat)}. Move them into the folders of their classes, or "
+            "pass class_folders=False to take all images, without classes."
+        )
+    return True
+
+
+def _read_names(file_names: Any, folder: Path) -> list[str]:
+    """The names of `file_names`, from a sequence or a text file."""
+    if isinstance(file_names, str | os.PathLike):
+        source = Path(file_names).expanduser()
+        source = source if source.is_file() else folder / source
+        if not source.is_file():
+            raise FileNotFoundError(
+                f"file_names: there is no text file {str(file_names)!r}. For names themselves, "
+                "give a list."
+            )
+        try:
+            lines = source.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"file_names: {str(source)!r} is no text in UTF-8 ({error})."
+            ) from None
+        return [line.strip() for line in lines if line.strip()]
+    names = list(file_names)
+    for i, name in enumerate(names):
+        if not isinstance(name, str | os.PathLike):
+            raise TypeError(f"file_names[{i}] is {name!r}: each must be a str or path.")
+    return [os.fspath(name) for name in names]
+
+
+def _in_given_order(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The names found on disk in the order wanted, if both are the same set."""
+    on_disk = {_comparable(name): name for name in found}
+    keys = [_spelt_as_on_disk(name, on_disk) for name in wanted]
+    counts = pd.Series(keys, dtype=object).value_counts(sort=False)
+    given = set(keys)
+    faults = {
+        "named more than once": [key for key, count in counts.items() if count > 1],
+        "named, but not in the folder": [key for key in counts.index if key not in on_disk],
+        "in the folder, but not named": [n for k, n in on_disk.items() if k not in given],
+    }
+    if any(faults.values()):
+        listed = "; ".join(f"{what}: {_listed(names)}" for what, names in faults.items() if names)
+        raise ValueError(f"file_names must name every image of the folder once. {listed}.")
+    return [on_disk[key] for key in keys]
+
+
+def _comparable(name: str) -> str:
+    """One spelling for accents, which macOS stores decomposed, and without ``./``."""
+    return PurePosixPath(unicodedata.normalize("NFC", name)).as_posix()
+
+
+def _spelt_as_on_disk(name: str, on_disk: dict[str, str]) -> str:
+    """A given name to look up; backslashes of Windows are accepted where nothing matches."""
+    key = _comparable(name)
+    return key if key in on_disk else _comparable(name.replace("\\", "/"))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" ... and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(repr(name) for name in names[:_SHOWN]) + more
+
+
+# --- the 92 images of Kriegeskorte et al. (2008) -------------------------------------------
+
+_ADDRESS = (
+    "https://raw.githubusercontent.com/rsagroup/rsatoolbox/"
+    "903e911696e062868af1045769405bfef41f1c47/demos/92imageData/"
+)
+_STIMULI = "Kriegeskorte_Neuron2008_supplementalData.mat"
+_BRAIN = "92_brainRDMs.mat"
+_BEHAVIOUR = "92_behavRDMs.mat"
+_MODELS = "92_modelRDMs.mat"
+_SHA256 = {
+    _STIMULI: "06f21214399a5d43dc264eed19a7f4b8daf11c8622a59eec3e106064ce5e3504",
+    _BRAIN: "1743f90a15e895798a94318649e80e1123a7e5943a1703fa1dd7c31ea5780b7c",
+    _BEHAVIOUR: "7a8e118c144c3840adeeeef6ea0706a0be2b3e80df719af15fbb56fc62562f5f",
+    _MODELS: "e1d2b58bb2f9508bc13da4c81b94d1ab07823b25ed30b9563bd9d6d730c2a00a",
+}
+_DESCR = """\
+The 92 object images of Kriegeskorte et al. (2008)
+
+92 colour photographs of isolated objects on grey, 175 x 175 pixels: parts and faces of humans
+and animals, natural and artificial inanimate objects. Dissimilarities are 1 - the Pearson
+correlation between response patterns in inferior temporal cortex, of two monkeys (674 neurons)
+and of four humans (fMRI, 316 voxels, two sessions each); the human RDM is the mean of the eight.
+`behaviour` holds similarity judgements of 16 people, `models` the RDMs of models as distributed
+with the data.
+
+The files are those distributed with rsatoolbox. They carry no licence of their own and show
+faces: don't redistribute them.
+
+Kriegeskorte N, Mur M, Ruff DA, Kiani R, Bodurka J, Esteky H, Tanaka K, Bandettini PA (2008).
+Matching categorical object representations in inferior temporal cortex of man and monkey.
+Neuron 60:1126-1141.
+Mur M, Meys M, Bodurka J, Goebel R, Bandettini PA, Kriegeskorte N (2013). Human object-similarity
+judgments reflect and transcend the primate-IT object representation. Frontiers in Psychology
+4:128.
+"""
+
+
+def fetch_kriegeskorte92(
+    data_home: str | os.PathLike[str] | None = None,
+    *,
+    download_if_missing: bool = True,
+    images_dir: str | os.PathLike[str] | None = None,
+) -> Bunch:
+    """Fetch the 92 object images with the RDMs of human and monkey inferior temporal cortex.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Folder of data sets; the files live in its subfolder ``kriegeskorte92``. None takes the
+        environment variable ``SKDNN_DATA``, and without it ``~/skdnn_data``.
+    download_if_missing : bool, default=True
+        Whether files that are not there are downloaded (5 MB).
+    images_dir : str or path-like, default=None
+        Where the images are written as PNG files, once; None means
+        ``<data_home>/kriegeskorte92/images``. Needed where that cannot be written.
+
+    Returns
+    -------
+    data : sklearn.utils.Bunch
+        Conditions are labelled by the stems of the images' files, e.g.
+        ``"13_human_face"``; with the attributes
+
+        - ``paths`` : list of str, the 92 PNG files;
+        - ``category`` : DataFrame of 92 rows: ``category`` (str), and as bool ``human``,
+          ``face``, ``animal``, ``natural`` and the further columns of the published category
+          matrix;
+        - ``human_it``, ``monkey_it`` : DataFrames (92, 92), float64;
+        - ``human_it_subjects`` : DataFrame (92, 4 * 92), float64, its columns a MultiIndex
+          (subject, condition), sessions averaged;
+        - ``behaviour`` : DataFrame (92, 16 * 92), float64, columns likewise;
+        - ``models`` : dict of str to DataFrame (92, 92), float64: animacy,
+          FaceBodyManmadeNatobj, monkeyIT, EVA, HMAX, V1, Silhouette, RADON;
+        - ``DESCR`` : str.
+
+    Raises
+    ------
+    OSError
+        If files are missing and cannot be downloaded, or the images cannot be written.
+    ValueError
+        If a file does not have the expected hash (it is left where it is), or an image in
+        `images_dir` is not the one that belongs there.
+
+    See Also
+    --------
+    load_image_folder : Images of one's own.
+
+    Notes
+    -----
+    The images come sorted by category: shuffle or stratify in cross-validation.
+
+    References
+    ----------
+    Kriegeskorte et al. (2008). Matching categorical object representations in inferior temporal
+    cortex of man and monkey. Neuron 60:1126-1141.
+
+    Examples
+    --------
+    >>> data = fetch_kriegeskorte92()  # doctest: +SKIP
+    >>> data.human_it.shape  # doctest: +SKIP
+    (92, 92)
+    """
+    folder = _data_home(data_home) / "kriegeskorte92"
+    _obtain(folder, download_if_missing)
+    files = {name: _loadmat(folder / name) for name in _SHA256}
+    stimuli = files[_STIMULI]["stimuli_92objs"].ravel()
+    kinds = [str(stimulus["category"].item()) for stimulus in stimuli]
+    labels = [f"{i:02d}_{kind.replace(' ', '_')}" for i, kind in enumerate(kinds, start=1)]
+    index = pd.Index(labels, name="condition")
+
+    images = Path(images_dir).expanduser() if images_dir is not None else folder / "images"
+    paths = _write_images(images, labels, [stimulus["image"] for stimulus in stimuli])
+    monkey, human = (rdm["RDM"] for rdm in files[_STIMULI]["RDMs_mIT_hIT_fig1"].ravel())
+    return Bunch(
+        paths=paths,
+        category=_category_table(files[_STIMULI], kinds, index),
+        human_it=_rdm_table(human, index),
+        monkey_it=_rdm_table(monkey, index),
+        human_it_subjects=_subject_table(_brain_rdms(files[_BRAIN]), index),
+        behaviour=_subject_table(_behaviour_rdms(files[_BEHAVIOUR]), index),
+        models={
+            str(model["name"].item()): _rdm_table(model["RDM"], index)
+            for model in files[_MODELS]["Models"].ravel()
+        },
+        DESCR=_DESCR,
+    )
+
+
+def _obtain(folder: Path, download_if_missing: bool) -> None:
+    """Have all files in `folder` with their right hashes."""
+    missing = [name for name in _SHA256 if not (folder / name).is_file()]
+    for name in _SHA256:
+        if name not in missing:
+            _check_hash(folder / name, _SHA256[name])
+    if missing and not download_if_missing:
+        raise OSError(_how_to_place(folder, missing, "download_if_missing is False"))
+    for i, name in enumerate(missing):
+        try:
+            _download(folder, name)
+        except OSError as error:  # also requests' errors of every kind
+            raise OSError(_how_to_place(folder, missing[i:], str(error))) from error
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"{path} is not the file that was published: its SHA-256 is {found}, expected "
+            f"{expected}. It is not used, and left as it is; move it away to have it downloaded "
+            "again."
+        )
+
+
+def _download(folder: Path, name: str) -> None:
+    """Download one file to a temporary name, check its hash, and rename it."""
+    import pooch
+
+    fetcher = pooch.create(
+        path=folder, base_url=_ADDRESS, registry={name: f"sha256:{_SHA256[name]}"}
+    )
+    fetcher.fetch(name)
+
+
+def _how_to_place(folder: Path, missing: Iterable[str], reason: str) -> str:
+    files = "\n".join(f"  {_ADDRESS}{name}\n    sha256 {_SHA256[name]}" for name in missing)
+    return (
+        "Files of the data set kriegeskorte92 are missing and could not be downloaded "
+        f"({reason}):\n{files}\nTo place them by hand, download them on any computer and put "
+        f"them, under the same names, into\n  {folder}"
+    )
+
+
+def _loadmat(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat
+
+    return dict(loadmat(path))
+
+
+def _category_table(file: dict[str, Any], kinds: list[str], index: pd.Index) -> pd.DataFrame:
+    """Categories by condition; `human` and `face` are in both published tables, and equal."""
+    table = pd.DataFrame({"category": kinds}, index=index)
+    stimuli = file["stimuli_92objs"].ravel()
+    for column in ("human", "face", "animal", "natural"):
+        table[column] = [bool(stimulus[column].item()) for stimulus in stimuli]
+    columns = [str(label.item()) for label in file["categoryLabels"].ravel()]
+    for column, values in zip(columns, file["categoryVectors"].T, strict=True):
+        table[column] = values.astype(bool)
+    return table
+
+
+def _rdm_table(rdm: np.ndarray, index: pd.Index) -> pd.DataFrame:
+    """A labelled RDM from a square one, or from its upper triangle read by rows."""
+    from scipy.spatial.distance import squareform
+
+    rdm = np.asarray(rdm, dtype=np.float64)
+    square = squareform(rdm.ravel()) if rdm.size != len(index) ** 2 else rdm
+    return pd.DataFrame(square, index=index, columns=index)
+
+
+def _brain_rdms(file: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Human IT by subject, the mean of the sessions; names are ``hIT | BE | Session: 1``."""
+    rdms: dict[str, np.ndarray] = {}
+    for sessions in file["RDMs"][0]:
+        subject = str(sessions[0]["name"].item()).split(" | ")[1]
+        rdms[subject] = np.mean([rdm["RDM"].astype(np.float64) for rdm in sessions], axis=0)
+    return rdms
+
+
+def _behaviour_rdms(file: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Similarity judgements by subject; names are ``simJudge | subject1``."""
+    return {
+        str(rdm["name"].item()).split(" | ")[1]: rdm["RDM"] for rdm in file["rdms_behav_92"][0]
+    }
+
+
+def _subject_table(rdms: dict[str, np.ndarray], index: pd.Index) -> pd.DataFrame:
+    """RDMs of several subjects side by side, columns (subject, condition)."""
+    tables = {subject: _rdm_table(rdm, index) for subject, rdm in rdms.items()}
+    return pd.concat(tables, axis=1, names=["subject", "condition"])
+
+
+def _write_images(folder: Path, labels: Sequence[str], images: Sequence[np.ndarray]) -> list[str]:
+    """Write the images that are not there yet; check those that are."""
+    paths = [folder / f"{label}.png" for label in labels]
+    missing = [(p, image) for p, image in zip(paths, images, strict=True) if not _holds(p, image)]
+    try:
+        for path, image in missing:
+            _write_png(path, image)
+    except OSError as error:
+        raise OSError(
+            f"The images of kriegeskorte92 cannot be written into {folder} ({error}): pass "
+            "images_dir, a folder that can be written."
+        ) from error
+    return [str(path) for path in paths]
+
+
+def _holds(path: Path, image: np.ndarray) -> bool:
+    """Whether a file holds this image; False if there is none, an error if it is another."""
+    from PIL import Image
+
+    if not path.exists():
+        return False
+    try:
+        with Image.open(path) as file:
+            same = np.array_equal(np.asarray(file), image)
+    except OSError:
+        same = False
+    if not same:
+        raise ValueError(
+            f"{path} is not the stimulus that belongs there: delete it to have it written "
+            "again, or pass another images_dir."
+        )
+    return True
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    """Write to a temporary name and rename, so that no half file is ever read."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(buffer.getvalue())
+        os.chmod(temporary, 0o644)  # mkstemp keeps it from everybody else
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,356 @@
+"""DNNFeatureExtractor: activations of a deep network as features of images."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skdnn._labels import check_labels, row_labels
+from skdnn._sklearn import Interval, StrOptions, fit_context, wants_dataframe
+from skdnn.extraction import (
+    Plan,
+    Source,
+    extract_in_jobs,
+    layer_frame,
+    layers_for,
+    layers_of,
+    make_plan,
+)
+from skdnn.images import ImageInputs, as_image_inputs, check_images
+from skdnn.layers import POOLINGS
+from skdnn.models import fixed_seed
+
+
+class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
+    """Turn images into the activations of one layer of a deep network, or of several.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module or skdnn.models.Model, default="alexnet"
+        A name (see :func:`~skdnn.list_models`) or one's own network. A bare ``torch.nn.Module``
+        is copied whenever scikit-learn clones the estimator; wrapped in
+        :class:`skdnn.models.Model` it is not.
+    layer : str or list of str, default="penultimate"
+        A module's path as :func:`~skdnn.list_layers` gives it; ``"penultimate"`` (what goes into
+        the last linear layer) or ``"output"``; a glob such as ``"features.*"``; or a list, whose
+        features stand side by side. Of a module that is called several times the last call
+        counts, and ``"name@1"`` asks for the second; of a tuple or dict the first tensor counts,
+        and ``"name[1]"`` or ``"name[key]"`` asks for another.
+    backend : {"auto", "torch"}, default="auto"
+        ``"pt"`` means ``"torch"``.
+    device : str, default="auto"
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` takes the GPU where there is one.
+    weights : "default", str, path or None, default="default"
+        The best published weights, a published version by its name, the file of a state dict,
+        or None for random ones (the framework's own initialisation under `random_state`). One's
+        own network keeps its weights.
+    preprocess : "default", dict or callable, default="default"
+        ``"default"`` is the preprocessing of the network's published weights, also when the
+        weights are random; for one's own network ImageNet's (resize 256, centre crop 224, mean
+        and standard deviation). A dict changes ``resize``, ``crop``, ``interpolation``, ``mean``
+        or ``std`` from ImageNet's; a callable takes a PIL image in RGB and returns a float
+        tensor (3, height, width).
+    pooling : {"flatten", "mean", "max", "cls", "cls+mean"}, default="flatten"
+        What becomes of space or tokens. ``"flatten"`` keeps every unit, in the order in which
+        the network lays them out; ``"mean"`` and ``"max"`` leave one value per channel (class
+        tokens are left out); ``"cls"`` takes the class token of a vision transformer.
+    batch_size : int, default=32
+        Images that go through the network together, at most; on a CPU larger batches are cut
+        into pieces of 16. It does not change the features.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        Arithmetic of the network. Features are float32 in any case.
+    cache : None, default=None
+        Features are not kept between calls.
+    prefetch : None, default=None
+        No layers beside those asked for are kept.
+    n_jobs : int, default=None
+        Processes that share the images; None is this process. On a single machine the network
+        uses all cores as it is, so that more processes rarely help.
+    random_state : int, RandomState or None, default=0
+        Seed of random weights. With an int they are the same at every fit.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    layers_ : list of str
+        The layers, globs resolved.
+    feature_shapes_ : dict of str to tuple of int
+        Shape of one image's features in each layer, after pooling.
+    model_name_ : str
+        The network.
+    weights_ : str
+        Its weights.
+
+    See Also
+    --------
+    list_models : Names of networks.
+    list_layers : Layers of a network.
+    RDM : Turn features into a representational dissimilarity matrix.
+
+    Notes
+    -----
+    Row i of the result belongs to image i, whatever the batch size, number of jobs, order or
+    repeats; the last short batch is filled up, so that an image's features do not depend on its
+    companions. The forward pass stops after the deepest layer asked for. The network is in eval
+    mode without gradients, and a user's own is left as it was found.
+
+    Where `y` has an index of strings, `fit` refuses labels that are not the images' paths, file
+    names or stems.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdnn import DNNFeatureExtractor
+    >>> images = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
+    >>> extractor = DNNFeatureExtractor("alexnet", layer="features.3", weights=None)
+    >>> extractor.fit_transform(images).shape
+    (2, 139968)
+    >>> extractor.set_params(pooling="mean").fit_transform(images).shape
+    (2, 192)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (scikit-learn's convention)
+        "layer": [str, list, tuple, np.ndarray],
+        "backend": [StrOptions({"auto", "torch", "pt"})],
+        "device": [str],
+        "pooling": [StrOptions(set(POOLINGS))],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "precision": [StrOptions({"float32", "bfloat16", "float16"})],
+        "cache": [None],
+        "prefetch": [None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        model: Any = "alexnet",
+        layer: Any = "penultimate",
+        backend: str = "auto",
+        device: str = "auto",
+        *,
+        weights: Any = "default",
+        preprocess: Any = "default",
+        pooling: str = "flatten",
+        batch_size: int = 32,
+        precision: str = "float32",
+        cache: None = None,
+        prefetch: None = None,
+        n_jobs: int | None = None,
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.model = model
+        self.layer = layer
+        self.backend = backend
+        self.device = device
+        self.weights = weights
+        self.preprocess = preprocess
+        self.pooling = pooling
+        self.batch_size = batch_size
+        self.precision = precision
+        self.cache = cache
+        self.prefetch = prefetch
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> DNNFeatureExtractor:
+        """Find the network and its layers, and check all that can be checked beforehand.
+
+        No image goes through the network.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            Paths (``str`` or ``Path``), PIL images, or uint8 arrays (height, width, 3).
+        y : array-like of n_images rows, default=None
+            Only its row labels are looked at: where they are strings, they must name the images.
+
+        Returns
+        -------
+        self : DNNFeatureExtractor
+
+        Raises
+        ------
+        TypeError
+            If `model`, `layer` or `X` is of a wrong type.
+        ValueError
+            For an unknown model, layer (with the nearest names), weights or device, a pooling
+            that makes no sense for the layer, weights that do not fit, or labels of `y` that
+            don't match the images.
+        OSError
+            If published weights can't be downloaded.
+        """
+        inputs = as_image_inputs(X)
+        if inputs.has_paths:
+            check_labels(row_labels(y), inputs.names)
+        source = self._source()
+        plan = make_plan(self.layer, layers_for(source.spec, inputs), self.pooling, source.spec)
+        source.open()  # errors of weights and device, now
+        self._fitted_source = source
+        self._plan = plan
+        self.layers_ = [capture.name for capture in plan.captures]
+        self.feature_shapes_ = plan.shapes
+        self.model_name_ = source.spec.name
+        self.weights_ = source.spec.weights
+        return self
+
+    def transform(self, X: Any) -> np.ndarray | pd.DataFrame:
+        """Extract the features of images.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+
+        Returns
+        -------
+        features : ndarray of float32, shape (n_images, n_features)
+            Rows in the order of `X`; layers side by side in the order of ``layers_``. With
+            ``set_output(transform="pandas")`` a DataFrame whose index names the images.
+
+        Raises
+        ------
+        ValueError
+            If files are missing, empty, cut off or no images: all of them are named before the
+            first forward pass. Those that only decoding finds are named together at the end.
+        """
+        check_is_fitted(self)
+        inputs = as_image_inputs(X)
+        features = np.empty((len(inputs), self._n_features_out), dtype=np.float32)
+        self._fill(inputs, self._fitted_source, self._plan, self._plan.columns(features))
+        if wants_dataframe(self):
+            return pd.DataFrame(
+                features, index=pd.Index(inputs.names), columns=self.get_feature_names_out()
+            )
+        return features
+
+    def extract(
+        self, X: Any, layers: Any = None, *, flatten: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Extract several layers in one pass, each in its own shape.
+
+        Can be called without `fit`.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+        layers : str or list of str, default=None
+            As the parameter ``layer``; None is that parameter.
+        flatten : bool, default=False
+            Whether to give every layer as (n_images, n_features).
+
+        Returns
+        -------
+        activations : dict of str to ndarray of float32, shape (n_images, ...)
+            In the network's own shape with ``pooling="flatten"``, else pooled. A vision
+            transformer's tokens, for instance, are (n_images, n_tokens, n_units).
+
+        Raises
+        ------
+        ValueError
+            As `fit` and `transform`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skdnn import DNNFeatureExtractor
+        >>> images = np.zeros((2, 50, 50, 3), dtype=np.uint8)
+        >>> found = DNNFeatureExtractor("alexnet", weights=None).extract(
+        ...     images, ["features.0", "classifier.6"])
+        >>> {layer: array.shape for layer, array in found.items()}
+        {'features.0': (2, 64, 55, 55), 'classifier.6': (2, 1000)}
+        """
+        self._validate_params()
+        inputs = as_image_inputs(X)
+        source = self._source()
+        wanted = self.layer if layers is None else layers
+        plan = make_plan(wanted, layers_for(source.spec, inputs), self.pooling, source.spec)
+        found = plan.empty(len(inputs))
+        self._fill(inputs, source, plan, found)
+        if flatten:
+            return {name: array.reshape(len(array), -1) for name, array in found.items()}
+        return found
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the features: the layer and the unit's place in it.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored: images have no features yet.
+
+        Returns
+        -------
+        names : ndarray of object, shape (n_features,)
+            E.g. ``"features.3_0"``.
+        """
+        check_is_fitted(self)
+        names = [
+            f"{layer}_{unit}"
+            for layer, shape in self.feature_shapes_.items()
+            for unit in range(math.prod(shape))
+        ]
+        return np.asarray(names, dtype=object)
+
+    def layer_table(self) -> pd.DataFrame:
+        """List the layers of this extractor's network, as :func:`~skdnn.list_layers`.
+
+        Returns
+        -------
+        layers : DataFrame
+            Columns ``layer``, ``type``, ``output_shape``, ``n_units``, ``n_params``,
+            ``n_calls``, ``depth``.
+        """
+        self._validate_params()
+        return layer_frame(layers_of(self._source().spec))
+
+    def _source(self) -> Source:
+        return Source(
+            self.model,
+            self.backend,
+            self.weights,
+            self.preprocess,
+            fixed_seed(self.random_state),
+            self.device,
+            self.precision,
+        )
+
+    def _fill(
+        self, inputs: ImageInputs, source: Source, plan: Plan, out: dict[str, np.ndarray]
+    ) -> None:
+        check_images(inputs)
+        extract_in_jobs(
+            inputs,
+            source,
+            plan,
+            out,
+            batch_size=self.batch_size,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+
+    @property
+    def _n_features_out(self) -> int:
+        return sum(math.prod(shape) for shape in self.feature_shapes_.values())
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "layers_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

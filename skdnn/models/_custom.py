@@ -1,0 +1,101 @@
+"""One's own network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from skdnn.models._spec import ModelSpec, Preprocessing
+
+
+class Model:
+    """One's own network, with its preprocessing and a name.
+
+    Wrapping a network spares the copies that scikit-learn makes of every parameter: the clones
+    of a cross-validation share the one network.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Called with a float batch (n, 3, height, width). It is left as it was found.
+    preprocess : "default", dict or callable, default="default"
+        ``"default"`` is ImageNet's: resize 256, centre crop 224, mean and standard deviation.
+        A dict changes some of ``resize``, ``crop``, ``interpolation``, ``mean``, ``std``.
+        A callable takes a PIL image in RGB and returns a float tensor (3, height, width).
+    name : str, default=None
+        For tables and messages; None is the name of the network's class.
+
+    See Also
+    --------
+    skdnn.DNNFeatureExtractor : Takes a `Model` as its ``model``.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skdnn.models import Model
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    >>> Model(net, preprocess={"resize": 32, "crop": 32}, name="tiny")
+    Model(name='tiny', network=Sequential)
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        preprocess: str | dict[str, Any] | Callable[[Any], Any] = "default",
+        name: str | None = None,
+    ) -> None:
+        if not is_torch_module(network):
+            raise TypeError(
+                f"network must be a torch.nn.Module, got {type(network).__name__}: {network!r}."
+            )
+        self.network = network
+        self.preprocess = preprocess
+        self.name = name if name is not None else type(network).__name__
+
+    def __sklearn_clone__(self) -> Model:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Model(name={self.name!r}, network={type(self.network).__name__})"
+
+
+def is_torch_module(candidate: Any) -> bool:
+    """Whether `candidate` is a torch.nn.Module, without importing torch for it."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(candidate, torch.nn.Module)
+
+
+def custom_spec(model: Any, preprocess: Any) -> ModelSpec:
+    """Spec of a user's network: never copied, never converted, never shared by name."""
+    wrapped = model if isinstance(model, Model) else Model(model)
+    chosen = wrapped.preprocess if _is_default(preprocess) else preprocess
+    return ModelSpec(
+        name=wrapped.name,
+        backend="torch",
+        weights="as given",
+        preprocess=as_preprocessing(chosen, Preprocessing()),
+        load=lambda: wrapped.network,
+        owned=False,
+    )
+
+
+def as_preprocessing(
+    preprocess: Any, default: Preprocessing
+) -> Preprocessing | Callable[[Any], Any]:
+    """Read the ``preprocess`` parameter."""
+    if _is_default(preprocess):
+        return default
+    if isinstance(preprocess, (dict, Preprocessing)):
+        as_dict = vars(preprocess) if isinstance(preprocess, Preprocessing) else preprocess
+        return Preprocessing.from_dict(dict(as_dict))
+    if callable(preprocess):
+        return preprocess
+    raise ValueError(
+        f"preprocess must be 'default', a dict or a callable on a PIL image, got {preprocess!r}."
+    )
+
+
+def _is_default(preprocess: Any) -> bool:
+    return isinstance(preprocess, str) and preprocess == "default"

@@ -1,0 +1,139 @@
+"""What a network is before it is built, and how an image is prepared for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, crop at the centre, scale to [0, 1], subtract a mean, divide by a deviation.
+
+    The steps and their order are torchvision's, so that published preprocessing is met to the
+    bit.
+
+    Attributes
+    ----------
+    resize : int, tuple of int (height, width) or None
+        An int is the length of the shorter side.
+    crop : int, tuple of int (height, width) or None
+        An int is the side of a square.
+    interpolation : str
+        How Pillow resizes.
+    mean, std : tuple of float
+        One value per channel, for values in [0, 1].
+    """
+
+    resize: int | tuple[int, int] | None = 256
+    crop: int | tuple[int, int] | None = 224
+    interpolation: str = "bilinear"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    @classmethod
+    def from_dict(cls, options: dict[str, Any]) -> Preprocessing:
+        """Read a user's dict; keys that are left out keep ImageNet's values.
+
+        Raises
+        ------
+        ValueError
+            For an unknown key or a value of the wrong form.
+        """
+        known = ("resize", "crop", "interpolation", "mean", "std")
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise ValueError(f"preprocess has unknown keys {unknown}: the keys are {known}.")
+        given = dict(options)
+        for key in ("resize", "crop"):
+            if key in given:
+                given[key] = _as_size(key, given[key])
+        for key in ("mean", "std"):
+            if key in given:
+                values = tuple(float(v) for v in np.ravel(given[key]))
+                if len(values) != 3 or (key == "std" and min(values) <= 0):
+                    raise ValueError(
+                        f"preprocess[{key!r}] must be three numbers, one per channel"
+                        f"{', above 0' if key == 'std' else ''}; got {options[key]!r}."
+                    )
+                given[key] = values
+        if given.get("interpolation", "bilinear") not in _INTERPOLATIONS:
+            raise ValueError(
+                f"preprocess['interpolation'] must be one of {_INTERPOLATIONS}, "
+                f"got {given['interpolation']!r}."
+            )
+        return cls(**given)
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of every prepared image, or None where they follow the image."""
+        size = self.crop if self.crop is not None else self.resize
+        if size is None or (self.crop is None and isinstance(size, int)):
+            return None
+        return (size, size) if isinstance(size, int) else size
+
+    def pixels(self, image: Any) -> np.ndarray:
+        """Resize and crop a PIL image in RGB: uint8 array (height, width, 3)."""
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms import functional as F
+
+        if self.resize is not None:
+            size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
+            image = F.resize(image, size, interpolation=InterpolationMode(self.interpolation))
+        if self.crop is not None:
+            size = [self.crop] * 2 if isinstance(self.crop, int) else list(self.crop)
+            image = F.center_crop(image, size)
+        return np.asarray(image)
+
+
+def _as_size(key: str, value: Any) -> int | tuple[int, int] | None:
+    if value is None:
+        return None
+    sizes = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(sizes) not in (1, 2) or any(int(s) != s or s < 1 for s in sizes):
+        raise ValueError(
+            f"preprocess[{key!r}] must be None, a number of pixels, or (height, width); "
+            f"got {value!r}."
+        )
+    return int(sizes[0]) if len(sizes) == 1 else (int(sizes[0]), int(sizes[1]))
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network before it is built.
+
+    Attributes
+    ----------
+    name : str
+        E.g. ``"torchvision/alexnet"``, or the class of one's own network.
+    backend : str
+        ``"torch"``.
+    weights : str
+        What the weights are: a published version, a file, ``"random (seed 0)"`` or ``"as given"``.
+    preprocess : Preprocessing or callable
+        A callable takes a PIL image in RGB and returns a float tensor or array (3, H, W).
+    load : callable
+        Gives the network with its weights, ready for one engine.
+    skeleton : callable or None
+        Gives the network without weights, to list its layers; None where `load` costs nothing.
+    owned : bool
+        Whether the network is ours to move and convert; a user's own is left as it was found.
+    key : tuple or None
+        What tells this network from others within a process; None is never shared.
+    """
+
+    name: str
+    backend: str
+    weights: str
+    preprocess: Preprocessing | Callable[[Any], Any]
+    load: Callable[[], Any] = field(repr=False)
+    skeleton: Callable[[], Any] | None = field(default=None, repr=False)
+    owned: bool = True
+    key: tuple[Any, ...] | None = None

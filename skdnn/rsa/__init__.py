@@ -1,0 +1,8 @@
+"""Representational similarity analysis: RDMs, their comparison, and a scorer for scikit-learn."""
+
+from skdnn.rsa._comparison import compare_rdms
+from skdnn.rsa._dissimilarity import category_rdm, compute_rdm
+from skdnn.rsa._rdm import RDM
+from skdnn.rsa._scorer import RSAScorer
+
+__all__ = ["RDM", "RSAScorer", "category_rdm", "compare_rdms", "compute_rdm"]

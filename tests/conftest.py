@@ -1,0 +1,83 @@
+"""Fixtures for all tests: tiny images of several formats and unequal sizes, and real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.utils import Bunch
+
+from skdnn.datasets import fetch_kriegeskorte92
+
+# Unequal sizes (width, height), never square: a swapped axis must fail.
+IMAGE_FILES = {
+    "img1.jpg": (56, 40),
+    "img2.png": (44, 62),
+    "img3.bmp": (70, 48),
+    "img4.gif": (50, 66),
+    "img5.tif": (90, 70),
+    "img6.webp": (64, 46),
+    "img7.jpeg": (42, 58),
+    "img8.PNG": (76, 52),
+    "img10.JPG": (60, 80),
+}
+
+
+def smooth_picture(width: int, height: int, seed: int) -> np.ndarray:
+    """A colourful picture without sharp edges, which survives lossy formats."""
+    rng = np.random.default_rng(seed)
+    x = np.linspace(0, 1, width)[None, :, None]
+    y = np.linspace(0, 1, height)[:, None, None]
+    u, v = rng.uniform(-5, 5, (2, 3))
+    waves = np.sin(u * x + v * y + rng.uniform(0, 6, 3))
+    return np.rint(127.5 + 100 * waves).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of nine images in six formats; not to be written to."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("images")
+    for seed, (name, (width, height)) in enumerate(IMAGE_FILES.items()):
+        Image.fromarray(smooth_picture(width, height, seed)).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image_paths(image_folder: Path) -> list[str]:
+    """The nine images in natural order."""
+    return [str(image_folder / name) for name in IMAGE_FILES]
+
+
+@pytest.fixture(scope="session")
+def example_paths(image_paths: list[str]) -> list[str]:
+    """Three of the images, for tests that need no more."""
+    return image_paths[:3]
+
+
+@pytest.fixture(scope="session")
+def published_files() -> Path:
+    """Folder with the published files of the 92 images; skips where they are not at hand."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("SKDNN_TEST_DATA", beside)) / "kriegeskorte92"
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}: set SKDNN_TEST_DATA to a data home that has them")
+    return folder
+
+
+def link_files(published: Path, data_home: Path) -> Path:
+    """Make `data_home` a data home whose .mat files are links to the published ones."""
+    (data_home / "kriegeskorte92").mkdir(parents=True)
+    for path in published.glob("*.mat"):
+        (data_home / "kriegeskorte92" / path.name).symlink_to(path.resolve())
+    return data_home
+
+
+@pytest.fixture(scope="session")
+def kriegeskorte92(published_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Bunch:
+    """The 92 images and their RDMs; not to be changed."""
+    data_home = link_files(published_files, tmp_path_factory.mktemp("data") / "home")
+    return fetch_kriegeskorte92(data_home, download_if_missing=False)

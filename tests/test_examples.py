@@ -1,0 +1,182 @@
+"""Examples and README's code run, and README says what is."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import skdnn
+from skdnn.datasets import load_image_folder
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def quick(
+    published_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[int]]:
+    """Examples run small, on links to the published files; gives the figures that are shown."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    matplotlib.use("agg")
+    home = tmp_path / "kriegeskorte92"
+    home.mkdir()
+    for path in published_files.glob("*.mat"):
+        (home / path.name).symlink_to(path.resolve())
+    monkeypatch.setenv("SKDNN_DATA", str(tmp_path))
+    monkeypatch.setenv("SKDNN_EXAMPLE_QUICK", "1")
+    shown: list[int] = []
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
+    yield shown
+    plt.close("all")
+
+
+def run_example(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+
+
+def test_layer_selection(quick: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_example("plot_layer_selection.py")
+    assert len(quick) == 2
+    assert set(found["scores"]) == {"conv1", "fc7"}
+    assert all(np.isfinite(folds).all() for folds in found["scores"].values())
+    # Every fold has all six categories: they are stratified.
+    kind = found["kind"].to_numpy()
+    assert all(len(set(kind[test])) == 6 for _, test in found["folds"])
+    # A brain of another species is nearer than random weights.
+    assert np.mean(found["yardstick"]) > max(np.mean(folds) for folds in found["scores"].values())
+    assert "random weights" in capsys.readouterr().out
+
+
+def test_encoding_model(quick: list[int]) -> None:
+    found = run_example("plot_encoding_model.py")
+    assert len(quick) == 2
+    # The axes are real: the inner products of all of them are the correlations of patterns.
+    variances, directions = found["variances"], found["directions"]
+    rebuilt = (directions * variances) @ directions.T
+    centring = found["centring"]
+    expected = centring @ (1 - found["data"].human_it.to_numpy()) @ centring
+    np.testing.assert_allclose(rebuilt, expected, atol=1e-10)
+    assert found["predicted"].shape == (92, 4)
+    # Even random weights find the animate axis.
+    assert found["correlations"].max() > 0.2
+
+
+def test_own_network(quick: list[int]) -> None:
+    found = run_example("plot_own_network.py")
+    assert len(quick) == 3
+    assert found["features"]["energy"].shape[:2] == (4, 24)
+    assert found["search"].best_score_ > 0.3  # two models of V1 agree
+
+
+def test_each_example_is_tested_and_listed() -> None:
+    tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    assert EXAMPLES
+    for path in EXAMPLES:
+        assert path.stem.removeprefix("plot_") in tested
+        assert path.name in listed
+
+
+# --- README ------------------------------------------------------------------------------------
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_six_lines_run(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word for word, but for the number of images and the weights."""
+    six, imports = (
+        block for block in code_blocks("python") if "RidgeCV" in block or "pipe" in block
+    )
+    assert six.startswith("images, y = ")
+    make_stimuli(tmp_path / "stimuli")
+    monkeypatch.chdir(tmp_path)
+    code = (
+        six.replace('"alexnet"', '"alexnet", weights=None')
+        .replace("PCA(50)", "PCA(5)")
+        .replace("n_repeats=10", "n_repeats=1")
+    )
+    assert code.count("weights=None") == code.count("PCA(5)") == code.count("n_repeats=1") == 1
+    names: dict[str, Any] = {}
+    exec(imports, names)
+    paths = load_image_folder(tmp_path / "stimuli").paths
+    voxels = np.random.default_rng(0).normal(size=(len(paths), 7))
+    names["brain"] = pd.DataFrame(voxels, index=[Path(path).stem for path in paths])
+    exec(code, names)
+    assert names["search"].best_params_["dnn__layer"] in names["search"].param_grid["dnn__layer"]
+    assert np.isfinite(names["search"].best_score_)
+
+
+def make_stimuli(folder: Path) -> None:
+    """Twenty small pictures, enough for four test images in each of five folds."""
+    from PIL import Image
+
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for number in range(20):
+        colours = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
+        Image.fromarray(colours).resize((60, 44), Image.Resampling.BICUBIC).save(
+            folder / f"stimulus{number}.png"
+        )
+
+
+def test_the_other_python_blocks_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for name, size in (("cat.jpg", (80, 60)), ("dog.jpg", (64, 90))):
+        Image.new("RGB", size, (200, 90, 30)).save(name)
+    listing, extracting = (
+        block for block in code_blocks("python") if "list_layers" in block or "extract(" in block
+    )
+    names: dict[str, Any] = {}
+    exec(listing, names)
+    assert "features.0" in capsys.readouterr().out
+    exec(extracting.replace('weights="default"', "weights=None"), names)
+    stated = re.search(r"\.shape  # (\(.*?\))", extracting)
+    assert stated is not None
+    assert str(names["features"]["features.2"].shape) == stated.group(1)
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)]+)\)", README)
+    local = [target for target in targets if "://" not in target]
+    assert local
+    for target in local:
+        assert (ROOT / target).exists(), target
+
+
+def test_readme_names_only_what_exists() -> None:
+    stated = set(re.findall(r"skdnn\.(\w+)\(?", README))
+    assert stated
+    for name in stated:
+        assert hasattr(skdnn, name), name
+
+
+@pytest.mark.skipif(os.name == "nt", reason=".ci/run is for bash")
+def test_ci_runs_readmes_commands() -> None:
+    """The check reads README's two commands, so that they cannot differ."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=False).returncode == 0
+    for name in ("demo", "test"):
+        assert f"run_block {name}" in script
+        assert re.search(rf"^<!-- ci: {name} -->\n```bash\n\S", README, flags=re.MULTILINE)
+    assert "pip install" not in script
