@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def make_plan(
     """Resolve names of layers and refuse what cannot be captured or pooled."""
     by_name = {info.name: info for info in layers}
     captures = [
-        Capture(request, by_name[request.path], pooling)
+        Capture(request, by_name[request.path].of(request), pooling)
         for request in resolve_layers(wanted, layers, spec.name)
     ]
     shapes = {c.name: pooled_shape(c.info.output_shape, pooling, c.info) or (1,) for c in captures}
@@ -239,7 +240,7 @@ def extract_in_jobs(
         extract(inputs, engine, preprocess, plan, out, batch_size=batch_size, verbose=verbose)
         return
     bounds = np.linspace(0, len(inputs), n_jobs + 1).astype(int)
-    blocks = [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    blocks = [slice(a, b) for a, b in pairwise(bounds)]
     threads = max(1, n_cpus() // n_jobs)
     parts = Parallel(n_jobs=n_jobs)(
         delayed(_extract_block)(

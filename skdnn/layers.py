@@ -1,4 +1,4 @@
-"""Names of layers: match them, suggest the nearest, ask for one call; pooling over space or tokens.
+"""Names of layers: match, suggest the nearest, ask for one call. Pooling over space or tokens.
 
 Pure functions: nothing here knows a framework. A layer is asked for as
 
@@ -21,8 +21,10 @@ import fnmatch
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+import numpy as np
 
 PENULTIMATE = "penultimate"
 OUTPUT = "output"
@@ -66,6 +68,9 @@ class LayerInfo:
         Place in the order in which modules finish, from 0; -1 if never called.
     batch_axis : int
         Axis of the output along which the images lie.
+    variants : dict of (int, str or None) to LayerInfo
+        What a certain call, or a certain element of the output, looks like, where that may
+        differ: for modules called several times or returning a tuple or dict.
     source : str
         For ``"penultimate"``: path of the module whose input it is; set for ``"output"`` too;
         empty for a module of the network.
@@ -82,6 +87,29 @@ class LayerInfo:
     depth: int = -1
     batch_axis: int = 0
     source: str = ""
+    variants: dict[tuple[int, str | None], LayerInfo] = field(default_factory=dict, repr=False)
+
+    def of(self, request: LayerRequest) -> LayerInfo:
+        """What one call or element of this layer looks like.
+
+        Raises
+        ------
+        ValueError
+            If the layer has no such element.
+        """
+        if request.key is None and request.call is None:
+            return self
+        call = self.n_calls - 1 if request.call is None else request.call
+        if (call, request.key) in self.variants:
+            return self.variants[call, request.key]
+        if request.key is None:
+            return self
+        keys = sorted(key for number, key in self.variants if number == call and key is not None)
+        held = f"its elements are {_quoted(keys)}" if keys else "it is no tuple or dict"
+        raise ValueError(
+            f"layer {request.name!r}: the output of {self.name!r} has no element "
+            f"{request.key!r}; {held}."
+        )
 
     @property
     def n_units(self) -> int:
@@ -195,15 +223,15 @@ def _check(request: LayerRequest, by_name: dict[str, LayerInfo], model_name: str
             f"layer {request.name!r} of {model_name} is never called in a forward pass, "
             "so it has no activations. list_layers(model) shows n_calls of each layer."
         )
-    if info.layout == NOT_PER_IMAGE:
-        raise ValueError(
-            f"layer {request.name!r} of {model_name} does not return one row per image "
-            "(it works on windows or other parts of images): take the layer around it."
-        )
     if request.call is not None and request.call >= info.n_calls:
         raise ValueError(
             f"layer {request.name!r}: {request.path!r} is called {info.n_calls} time(s) per "
             f"forward pass; calls are counted from 0, so the last is @{info.n_calls - 1}."
+        )
+    if info.of(request).layout == NOT_PER_IMAGE:
+        raise ValueError(
+            f"layer {request.name!r} of {model_name} does not return one row per image "
+            "(it works on windows or other parts of images): take the layer around it."
         )
     return request
 
@@ -288,14 +316,11 @@ def pool(batch: ArrayT, pooling: str, info: LayerInfo) -> ArrayT:
 
 
 def _concatenate(parts: list[ArrayT]) -> ArrayT:
-    """Side by side, whatever the framework: write the parts into one new array."""
+    """Side by side, whatever the framework: the second is written behind the first."""
     width = sum(part.shape[1] for part in parts)
-    new = parts[0].new_empty if hasattr(parts[0], "new_empty") else None
-    if new is None:
-        import numpy as np
-
-        return np.concatenate(parts, axis=1)
-    out = new((parts[0].shape[0], width))
+    shape = (parts[0].shape[0], width)
+    new = getattr(parts[0], "new_empty", None)
+    out: Any = new(shape) if new is not None else np.empty(shape, parts[0].dtype)
     start = 0
     for part in parts:
         out[:, start : start + part.shape[1]] = part

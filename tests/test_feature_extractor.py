@@ -340,7 +340,7 @@ def test_own_preprocessing_sees_an_upright_rgb_image(network, image_paths):
 
 def test_images_of_several_sizes_without_crop(network, image_paths):
     net = Model(network, {"resize": None, "crop": None})
-    with pytest.raises(ValueError, match="one size.*crop"):
+    with pytest.raises(ValueError, match=r"one size.*crop"):
         DNNFeatureExtractor(net, "conv").fit_transform(image_paths)
 
 
@@ -373,6 +373,7 @@ def test_data_parallel_is_unwrapped(network, image_paths):
         ({"layer": "feat*x"}, ValueError, "matches no layer"),
         ({"layer": []}, ValueError, "layer is empty"),
         ({"layer": ["features.1", "features.1"]}, ValueError, "asked for twice"),
+        ({"layer": "features.1[0]"}, ValueError, "no tuple or dict"),
         ({"layer": "features.1@1"}, ValueError, "called 1 time"),
         ({"layer": 5}, ValueError, "'layer' parameter"),
         ({"pooling": "sum"}, ValueError, "'pooling' parameter"),
@@ -425,7 +426,7 @@ def test_bad_files_are_all_named_before_the_first_pass(network, image_paths, tmp
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     missing = tmp_path / "missing.png"
     extractor = DNNFeatureExtractor(Model(network, SMALL), "fc").fit(image_paths)
-    with pytest.raises(ValueError, match="text.png") as caught:
+    with pytest.raises(ValueError, match=r"text\.png") as caught:
         extractor.transform([*image_paths, text, empty, cut, missing])
     assert all(name in str(caught.value) for name in ("empty.jpg", "cut.jpg", "missing.png"))
     assert passes == []
@@ -588,7 +589,7 @@ def test_html_representation_does_not_print_the_network(extractor):
 def test_fit_and_transform_change_no_parameter(extractor, image_paths):
     before = extractor.get_params()
     extractor.fit(image_paths)
-    state = {k: v for k, v in vars(extractor).items()}
+    state = dict(vars(extractor))
     extractor.transform(image_paths)
     assert extractor.get_params() == before
     assert vars(extractor).keys() == state.keys()

@@ -135,7 +135,7 @@ class _Trace:
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         self.calls: dict[nn.Module, int] = {}
-        self.last: dict[nn.Module, tuple[tuple[int, ...], str]] = {}
+        self.seen: dict[nn.Module, dict[tuple[int, str | None], tuple[tuple[int, ...], str]]] = {}
         self.order: dict[nn.Module, int] = {}
         self.head: tuple[nn.Module, tuple[int, ...], str] | None = None
         self._layout = (VECTOR, 0)
@@ -165,36 +165,48 @@ class _Trace:
             self.head = (module, tuple(tensor.shape), layout)
 
     def _watch(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        self.calls[module] = self.calls.get(module, 0) + 1
+        call = self.calls.get(module, 0)
+        self.calls[module] = call + 1
         self.order.pop(module, None)
         self.order[module] = len(self.order)
-        tensor = first_tensor(output)
-        if tensor is None:
-            self.last[module] = ((), NOT_PER_IMAGE)
-            return
-        layout = _layout(module, tensor.ndim, self._layout)
-        self._layout = (layout, tensor.ndim)
-        self.last[module] = (tuple(tensor.shape), layout)
+        seen = self.seen.setdefault(module, {})
+        for key, part in elements(output).items():
+            tensor = first_tensor(part)
+            if tensor is not None:
+                layout = _layout(module, tensor.ndim, self._layout)
+                seen[call, key] = (tuple(tensor.shape), layout)
+        if (call, None) in seen:
+            shape, layout = seen[call, None]
+            self._layout = (layout, len(shape))
 
     def layers(self) -> list[LayerInfo]:
         depth = {module: place for place, module in enumerate(self.order)}
         named = self.network.named_modules(remove_duplicate=False)
         found = [
-            self._info(name, module, *self.last.get(module, ((), VECTOR)), depth.get(module, -1))
+            self._with_variants(name, module, depth.get(module, -1))
             for name, module in named
             if name
         ]
         names = {info.name for info in found}
         if self.head is not None and PENULTIMATE not in names:
             module, shape, layout = self.head
-            info = self._info(PENULTIMATE, module, shape, layout, depth[module])
             source = next(name for name, m in self.network.named_modules() if m is module)
+            info = self._info(PENULTIMATE, module, shape, layout, depth[module])
             found.append(replace(info, source=source))
         if OUTPUT not in names:
-            shape, layout = self.last[self.network]
-            info = self._info(OUTPUT, self.network, shape, layout, depth[self.network])
+            info = self._with_variants(OUTPUT, self.network, depth[self.network])
             found.append(replace(info, source="(network)"))
         return found
+
+    def _with_variants(self, name: str, module: nn.Module, depth: int) -> LayerInfo:
+        seen = self.seen.get(module, {})
+        last = self.calls.get(module, 0) - 1
+        shape, layout = seen.get((last, None), ((), NOT_PER_IMAGE if last >= 0 else VECTOR))
+        info = self._info(name, module, shape, layout, depth)
+        if len(seen) > 1:
+            for at, (shape, layout) in seen.items():
+                info.variants[at] = self._info(name, module, shape, layout, depth)
+        return info
 
     def _info(
         self, name: str, module: nn.Module, shape: tuple[int, ...], layout: str, depth: int
@@ -253,6 +265,16 @@ def _prefix_tokens(network: nn.Module) -> tuple[int, bool]:
     return int(n_prefix), has_class
 
 
+def elements(output: Any) -> dict[str | None, Any]:
+    """A module's output as a whole (None) and, of a tuple, list or dict, each element by name."""
+    parts: dict[str | None, Any] = {None: output}
+    if isinstance(output, Mapping):
+        parts |= {str(key): part for key, part in output.items()}
+    elif isinstance(output, tuple | list):
+        parts |= {str(place): part for place, part in enumerate(output)}
+    return parts
+
+
 def first_tensor(output: Any) -> torch.Tensor | None:
     """The first tensor in a tensor, tuple, list or dict, however deep; None without any."""
     if torch.is_tensor(output):
@@ -297,7 +319,7 @@ class TorchEngine:
         if owned:
             self.network.to(device).eval()
             if device.type == "cpu":
-                self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                self.network.to(memory_format=torch.channels_last)
 
     def forward_size(self, batch_size: int) -> int:
         """On a CPU large batches are cut up, for memory's sake."""
@@ -411,7 +433,11 @@ class _Run:
 
 
 def _write(capture: Capture, output: Any, rows: np.ndarray) -> None:
-    tensor = _element(output, capture)
+    tensor = first_tensor(elements(output).get(capture.request.key))
+    if tensor is None:
+        raise ValueError(
+            f"layer {capture.name!r} returned no tensor, though it did when layers were listed."
+        )
     if capture.info.batch_axis:
         tensor = tensor.movedim(capture.info.batch_axis, 0)
     pooled = pool(tensor[: len(rows)], capture.pooling, capture.info)
@@ -426,23 +452,6 @@ def _write(capture: Capture, output: Any, rows: np.ndarray) -> None:
     if target.ndim == 2 and pooled.ndim != 2:
         target = target.unflatten(1, pooled.shape[1:] or (1,))
     target.copy_(pooled.reshape(target.shape) if pooled.ndim != target.ndim else pooled)
-
-
-def _element(output: Any, capture: Capture) -> torch.Tensor:
-    key = capture.request.key
-    if key is not None:
-        try:
-            output = output[int(key) if isinstance(output, tuple | list) else key]
-        except (LookupError, TypeError, ValueError) as error:
-            held = list(output) if isinstance(output, Mapping) else type(output).__name__
-            raise ValueError(
-                f"layer {capture.name!r}: {capture.request.path!r} returns {held}, "
-                f"which has no element {key!r}."
-            ) from error
-    tensor = first_tensor(output)
-    if tensor is None:
-        raise ValueError(f"layer {capture.name!r} returns no tensor, but {type(output).__name__}.")
-    return tensor
 
 
 def make_batch(

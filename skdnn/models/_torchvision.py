@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.layers import nearest
 from skdnn.models._spec import ModelSpec, Preprocessing
 from skdnn.models._weights_file import load_state_dict, strict_load
 
