@@ -109,7 +109,9 @@ model = Pipeline(
     ]
 )
 explained = make_scorer(r2_score, multioutput="variance_weighted")
-cv = RepeatedStratifiedKFold(n_splits=4, n_repeats=1 if quick else 5, random_state=0)
+cv = RepeatedStratifiedKFold(
+    n_splits=2 if quick else 4, n_repeats=1 if quick else 5, random_state=0
+)
 folds = list(cv.split(data.paths, kind))
 search = GridSearchCV(model, {"dnn__layer": list(layers)}, cv=folds, scoring=explained)
 search.fit(data.paths, responses)
@@ -129,7 +131,7 @@ scores = {
 # all images, so these correlations are a little too kind; for a number to publish, choose the
 # layer inside the folds, with ``cross_validate(search, ...)``.
 
-once = StratifiedKFold(4, shuffle=True, random_state=0).split(data.paths, kind)
+once = StratifiedKFold(2 if quick else 4, shuffle=True, random_state=0).split(data.paths, kind)
 predicted = pd.DataFrame(
     cross_val_predict(search.best_estimator_, data.paths, responses, cv=list(once)),
     index=responses.index,

@@ -72,7 +72,9 @@ print(f"AlexNet with {'published' if weights else 'random'} weights")
 # are dealt anew several times.
 
 kind = data.category["category"]
-cv = RepeatedStratifiedKFold(n_splits=4, n_repeats=1 if quick else 5, random_state=0)
+cv = RepeatedStratifiedKFold(
+    n_splits=2 if quick else 4, n_repeats=1 if quick else 5, random_state=0
+)
 folds = list(cv.split(data.paths, kind))
 print(f"{len(folds)} test folds of {len(folds[0][1])} images")
 

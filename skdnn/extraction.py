@@ -34,10 +34,13 @@ class Plan:
         In the order asked for.
     shapes : dict of str to tuple of int
         Features of one image, per layer.
+    largest : int
+        Values in the network's largest activation of one image.
     """
 
     captures: list[Capture]
     shapes: dict[str, tuple[int, ...]]
+    largest: int
 
     @property
     def n_units(self) -> int:
@@ -143,7 +146,7 @@ def make_plan(
         for request in resolve_layers(wanted, layers, spec.name)
     ]
     shapes = {c.name: pooled_shape(c.info.output_shape, pooling, c.info) or (1,) for c in captures}
-    return Plan(captures, shapes)
+    return Plan(captures, shapes, max(info.n_units for info in layers))
 
 
 def prepare(image: Any, preprocess: Any) -> Any:
@@ -191,7 +194,7 @@ def extract(
         Naming all images that could not be decoded or prepared, after all others are done.
     """
     first_row, repeats = _distinct(inputs)
-    size = engine.forward_size(batch_size)
+    size = engine.forward_size(batch_size, plan.largest)
     failed: list[str] = []
     with (
         engine.session(plan.captures, preprocess) as forward,

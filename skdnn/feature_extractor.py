@@ -61,8 +61,8 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         the network lays them out; ``"mean"`` and ``"max"`` leave one value per channel (class
         tokens are left out); ``"cls"`` takes the class token of a vision transformer.
     batch_size : int, default=32
-        Images that go through the network together, at most; on a CPU larger batches are cut
-        into pieces of 16. It does not change the features.
+        Images that go through the network together, at most; on a CPU fewer where the network's
+        activations are large. It does not change the features.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Arithmetic of the network. Features are float32 in any case.
     cache : None, default=None
@@ -179,6 +179,7 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : DNNFeatureExtractor
+            The estimator itself.
 
         Raises
         ------
@@ -284,7 +285,7 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         return found
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the features: the layer and the unit's place in it.
+        """Name the features: by the layer and the unit's place in it.
 
         Parameters
         ----------

@@ -228,6 +228,7 @@ class RDMDisplay(_Display):
         Returns
         -------
         self : RDMDisplay
+            The display itself.
         """
         ax = self._open(ax, (5.4, 4.6))
         ax.set_facecolor("#d9d9d9")
@@ -408,6 +409,7 @@ class LayerScoresDisplay(_Display):
         Returns
         -------
         self : LayerScoresDisplay
+            The display itself.
 
         Notes
         -----

@@ -23,11 +23,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(folder: Path) -> Bunch:
-    """The demo on its smallest setting, run once for this file."""
+    """The demo, a little smaller than by default, run once for this file."""
     import matplotlib
 
     matplotlib.use("agg")
-    return run_demo(folder, n_images=100, n_epochs=10, n_repeats=1, verbose=False)
+    return run_demo(folder, n_images=200, n_epochs=12, n_repeats=1, verbose=False)
 
 
 def beats(better: pd.Series, worse: pd.Series) -> bool:
@@ -82,7 +82,7 @@ def test_pictures_and_files(result: Bunch, folder: Path) -> None:
     for path in result.files:
         assert path.parent == folder
         assert path.read_bytes().startswith(b"\x89PNG")
-    assert len(result.paths) == 100
+    assert len(result.paths) == 200
     assert all(Path(path).is_file() for path in result.paths)
 
 

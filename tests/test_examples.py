@@ -78,7 +78,9 @@ def test_own_network(quick: list[int]) -> None:
     found = run_example("plot_own_network.py")
     assert len(quick) == 3
     assert found["features"]["energy"].shape[:2] == (4, 24)
-    assert found["search"].best_score_ > 0.3  # two models of V1 agree
+    assert found["pooled"].shape == (92, 24)
+    assert found["search"].best_score_ > 0.6  # two models of V1 agree
+    assert found["search"].best_params_["rdm__metric"] == "euclidean"
 
 
 def test_each_example_is_tested_and_listed() -> None:

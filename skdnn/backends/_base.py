@@ -45,8 +45,8 @@ class ForwardPass(Protocol):
 class Engine(Protocol):
     """A network that is ready to run."""
 
-    def forward_size(self, batch_size: int) -> int:
-        """How many images go through the network at once."""
+    def forward_size(self, batch_size: int, largest: int) -> int:
+        """How many images go through the network at once; `largest` activation of one image."""
 
     def session(
         self, captures: Sequence[Capture], preprocess: Any

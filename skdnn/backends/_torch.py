@@ -32,7 +32,10 @@ from skdnn.layers import (
 from skdnn.models import Preprocessing
 
 _TRACE_BATCH = 3  # a size that no axis of a network is likely to have by chance
-_CPU_BATCH = 16  # larger batches spend their time in page faults
+# The C library gives blocks above 32 MiB back to the system at once; taking them anew for every
+# batch costs up to a third of the time in page faults. Batches on a CPU stay below.
+_REUSED_BYTES = 32 * 2**20
+_LEAST_CPU_BATCH = 4
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CLASS_TOKENS = ("class_token", "cls_token")
 _locks: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()
@@ -321,9 +324,24 @@ class TorchEngine:
             if device.type == "cpu":
                 self.network.to(memory_format=torch.channels_last)
 
-    def forward_size(self, batch_size: int) -> int:
-        """On a CPU large batches are cut up, for memory's sake."""
-        return min(batch_size, _CPU_BATCH) if self.device.type == "cpu" else batch_size
+    def forward_size(self, batch_size: int, largest: int) -> int:
+        """How many images go through the network at once: on a CPU large batches are cut up.
+
+        Parameters
+        ----------
+        batch_size : int
+            What the user allows.
+        largest : int
+            Values in the largest activation of one image.
+
+        Returns
+        -------
+        n_images : int
+        """
+        if self.device.type != "cpu":
+            return batch_size
+        fits = max(_REUSED_BYTES // (4 * max(largest, 1)), _LEAST_CPU_BATCH)
+        return min(batch_size, 2 ** int(math.log2(fits)))
 
     @contextmanager
     def session(

@@ -16,7 +16,7 @@ _BACKENDS = {"auto": "torch", "torch": "torch", "pt": "torch"}
 
 
 def list_models(source: str | None = None) -> list[str]:
-    """Names that ``DNNFeatureExtractor(model=...)`` takes.
+    """List the names that ``DNNFeatureExtractor(model=...)`` takes.
 
     Parameters
     ----------

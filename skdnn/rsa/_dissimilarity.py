@@ -127,7 +127,7 @@ def category_rdm(
         Category of each condition.
     names : sequence of length n_conditions, default=None
         Labels of the conditions. None takes the index of `labels` if it is a Series, else
-        ``0, 1, ...``
+        they are ``0, 1, ...`` in order.
 
     Returns
     -------

@@ -94,6 +94,7 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
         Returns
         -------
         self : RDM
+            The estimator itself.
         """
         check_metric(self.metric, self.gamma, self.metric_params)
         self._checked(X, reset=True)
@@ -136,6 +137,7 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
         Returns
         -------
         self : RDM
+            The estimator itself.
 
         Raises
         ------

@@ -159,6 +159,7 @@ class RSAScorer(BaseEstimator):
         Returns
         -------
         self : RSAScorer
+            The estimator itself.
 
         Raises
         ------

@@ -1,0 +1,274 @@
+"""Who may import whom: floors, arrows, and what must not be imported at all.
+
+Imports are read from the source, those inside functions too; what stands under
+``if TYPE_CHECKING:`` is never executed and does not count.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import skdnn
+import skdnn.models
+import skdnn.plotting
+import skdnn.rsa
+
+ROOT = Path(skdnn.__file__).parent
+
+# From the ground up. A room is a file or a folder of the package, and imports from lower floors.
+FLOORS: tuple[frozenset[str], ...] = tuple(
+    map(
+        frozenset,
+        (
+            {"_optional", "_config", "_sklearn", "_labels", "_version"},
+            {"images", "layers"},
+            {"models"},
+            {"backends"},
+            {"extraction", "feature_extractor"},
+            {"rsa"},
+            {"datasets", "plotting"},
+            {"__init__"},  # the package's public names
+            {"demo", "cli", "__main__"},
+        ),
+    )
+)
+GROUND, TOP = FLOORS[0], FLOORS[-1]
+# The only imports between rooms of one floor.
+ARROWS = {("feature_extractor", "extraction"), ("cli", "demo"), ("__main__", "cli")}
+# Rooms that stand on less than all floors below them: they work on any arrays.
+STANDS_ON = {"rsa": GROUND}
+# Where the top floor may take names from; the version is a public name too.
+PUBLIC = {
+    "skdnn": set(skdnn.__all__),
+    "skdnn._version": {"__version__"},
+    "skdnn.rsa": set(skdnn.rsa.__all__),
+    "skdnn.models": set(skdnn.models.__all__),
+    "skdnn.plotting": {name for name in vars(skdnn.plotting) if not name.startswith("_")},
+}
+# Loaded when first used; the torch engine is itself imported inside a function.
+LATE = {"torch", "torchvision", "tensorflow", "keras", "matplotlib", "h5py", "PIL", "pooch"}
+ENGINES = {"skdnn.backends._torch": {"torch", "torchvision"}}
+
+
+def module_name(path: Path) -> str:
+    parts = ["skdnn", *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {
+    module_name(path): path.read_text(encoding="utf-8") for path in sorted(ROOT.rglob("*.py"))
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module or name."""
+
+    module: str
+    name: str  # "" for a plain ``import module``
+    line: int
+    late: bool  # inside a function
+
+
+def imports(source: str, importer: str) -> Iterator[Import]:
+    """All imports that can run."""
+    package = importer if _is_package(importer) else importer.rpartition(".")[0]
+
+    def visit(node: ast.AST, late: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, "", node.lineno, late)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join(parents) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            for alias in node.names:
+                yield Import(module, alias.name, node.lineno, late)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.orelse:
+                yield from visit(child, late)
+        else:
+            inside = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for child in ast.iter_child_nodes(node):
+                yield from visit(child, inside)
+
+    return visit(ast.parse(source), False)
+
+
+def _is_package(module: str) -> bool:
+    return (ROOT.parent / module.replace(".", "/") / "__init__.py").exists()
+
+
+def target(found: Import) -> str:
+    """The module of ours that is imported, '' if it is none of ours."""
+    if found.module.partition(".")[0] != "skdnn":
+        return ""
+    inner = f"{found.module}.{found.name}"
+    return inner if inner in SOURCES else found.module
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def floor(module: str) -> int | None:
+    return next((n for n, rooms in enumerate(FLOORS) if room(module) in rooms), None)
+
+
+def check(importer: str, source: str) -> list[str]:
+    """What is wrong with the imports of one file."""
+    if floor(importer) is None:
+        return [f"{importer} is on no floor"]
+    wrong = []
+    for found in imports(source, importer):
+        rules = (_floors, _public, _private_sklearn, _not_yet)
+        reasons = [rule(importer, found) for rule in rules]
+        what = f"{found.module} {found.name}".strip()
+        wrong += [f"{importer}:{found.line} {what}: {reason}" for reason in reasons if reason]
+    return wrong
+
+
+def _floors(importer: str, found: Import) -> str:
+    """Only down, or along an arrow."""
+    ours = target(found)
+    here, there = room(importer), room(ours)
+    if not ours or here == there:
+        return ""
+    below = floor(ours)
+    own = floor(importer)
+    assert own is not None
+    if below is None:
+        return "on no floor"
+    if here in STANDS_ON and there not in STANDS_ON[here]:
+        return f"{here} must do without"
+    if below < own or (below == own and (here, there) in ARROWS):
+        return ""
+    return "upstairs" if below > own else "a sibling without an arrow"
+
+
+def _public(importer: str, found: Import) -> str:
+    """The top floor uses what a user can use."""
+    ours = target(found)
+    if room(importer) not in TOP or not ours or room(ours) in TOP:
+        return ""
+    is_public = found.name in PUBLIC.get(found.module, ())
+    is_module = ours in PUBLIC and (not found.name or ours != found.module)
+    return "" if is_public or is_module else "not public"
+
+
+def _private_sklearn(importer: str, found: Import) -> str:
+    """Only one file may know what scikit-learn keeps to itself."""
+    parts = [*found.module.split("."), *([found.name] if found.name else [])]
+    if parts[0] != "sklearn" or importer == "skdnn._sklearn":
+        return ""
+    private = [p for p in parts if p.startswith("_") and not p.endswith("__")]
+    return "private to scikit-learn" if private else ""
+
+
+def _not_yet(importer: str, found: Import) -> str:
+    """Heavy packages load when first used."""
+    root = found.module.partition(".")[0]
+    heavy = target(found) in ENGINES or root in LATE - ENGINES.get(importer, set())
+    return "" if found.late or not heavy else "imported before it is used"
+
+
+def cycle(sources: Mapping[str, str]) -> list[str]:
+    """Modules of ours that import each other in a ring; empty if none do."""
+    graph = {
+        module: {target(found) for found in imports(source, module)} & SOURCES.keys()
+        for module, source in sources.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_of_every_file(module: str) -> None:
+    assert check(module, SOURCES[module]) == []
+
+
+def test_nothing_imports_in_a_ring() -> None:
+    assert cycle(SOURCES) == []
+
+
+def test_every_room_and_arrow_is_in_use() -> None:
+    """A name in the tables above that no file has any more would hide a mistake."""
+    assert {room(module) for module in SOURCES} == frozenset().union(*FLOORS)
+    used = {
+        (room(module), room(target(found)))
+        for module, source in SOURCES.items()
+        for found in imports(source, module)
+        if target(found)
+    }
+    assert used >= ARROWS
+    assert ENGINES.keys() <= SOURCES.keys()
+
+
+@pytest.mark.parametrize(
+    ("importer", "source", "reason"),
+    [
+        ("skdnn.new_room", "import os", "is on no floor"),
+        ("skdnn.layers", "from skdnn.gone import x", "on no floor"),
+        ("skdnn.layers", "from skdnn.models import Model", "upstairs"),
+        ("skdnn.layers", "from .models import Model", "upstairs"),
+        ("skdnn.layers", "def f():\n    import skdnn.models._spec", "upstairs"),
+        ("skdnn.models._spec", "from ..backends import Capture", "upstairs"),
+        ("skdnn.rsa", "from ..extraction import Plan", "must do without"),
+        ("skdnn.extraction", "from skdnn import RDM", "upstairs"),
+        ("skdnn.layers", "from skdnn.images import read_image", "a sibling without an arrow"),
+        ("skdnn.extraction", "import skdnn.feature_extractor", "a sibling without an arrow"),
+        ("skdnn.demo", "from skdnn import cli", "a sibling without an arrow"),
+        ("skdnn.rsa._rdm", "from skdnn.layers import pool", "must do without"),
+        ("skdnn.demo", "from skdnn.extraction import Plan", "not public"),
+        ("skdnn.demo", "from skdnn import layers", "not public"),
+        ("skdnn.demo", "from skdnn.rsa._scorer import RSAScorer", "not public"),
+        ("skdnn.demo", "from skdnn.rsa import check_square", "not public"),
+        ("skdnn.demo", "import skdnn.images", "not public"),
+        ("skdnn.layers", "from sklearn.utils import _param_validation", "private"),
+        ("skdnn.layers", "from sklearn.utils._set_output import x", "private"),
+        ("skdnn.layers", "def f():\n    import sklearn.utils._tags", "private"),
+        ("skdnn.layers", "import torch.nn as nn", "before it is used"),
+        ("skdnn.layers", "try:\n    from PIL import Image\nexcept ImportError: ...", "before it"),
+        ("skdnn.layers", "class A:\n    import pooch", "before it is used"),
+        ("skdnn.backends._torch", "import matplotlib", "before it is used"),
+        ("skdnn.backends", "from skdnn.backends import _torch", "before it is used"),
+    ],
+)
+def test_the_check_finds(importer: str, source: str, reason: str) -> None:
+    found = check(importer, source)
+    assert len(found) == 1
+    assert reason in found[0]
+
+
+@pytest.mark.parametrize(
+    ("importer", "source"),
+    [
+        (
+            "skdnn.layers",
+            "if TYPE_CHECKING:\n    import torch\n    from skdnn.models import Model",
+        ),
+        ("skdnn.layers", "async def f():\n    import torch"),
+        ("skdnn.layers", "from sklearn import __version__"),
+        ("skdnn.backends._torch", "import torch"),
+        ("skdnn.backends", "def f():\n    from . import _torch"),
+        ("skdnn.cli", "from skdnn import demo, rsa, RDM\nfrom skdnn.rsa import RDM"),
+        ("skdnn._sklearn", "from sklearn.base import _fit_context"),
+    ],
+)
+def test_the_check_lets_pass(importer: str, source: str) -> None:
+    assert check(importer, source) == []
+
+
+def test_the_check_finds_rings() -> None:
+    changed = SOURCES | {"skdnn.layers": "def f():\n    from skdnn.models._spec import ModelSpec"}
+    changed["skdnn.models._spec"] = "from ..layers import nearest"
+    assert {"skdnn.layers", "skdnn.models._spec"} <= set(cycle(changed))
