@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from skdnn._optional import import_optional
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
@@ -81,15 +83,16 @@ class Preprocessing:
 
     def pixels(self, image: Any) -> np.ndarray:
         """Resize and crop a PIL image in RGB: uint8 array (height, width, 3)."""
-        from torchvision.transforms import InterpolationMode
-        from torchvision.transforms import functional as F
-
+        transforms = import_optional("torchvision.transforms", "to prepare images")
+        functional = transforms.functional
         if self.resize is not None:
             size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
-            image = F.resize(image, size, interpolation=InterpolationMode(self.interpolation))
+            image = functional.resize(
+                image, size, transforms.InterpolationMode(self.interpolation)
+            )
         if self.crop is not None:
             size = [self.crop] * 2 if isinstance(self.crop, int) else list(self.crop)
-            image = F.center_crop(image, size)
+            image = functional.center_crop(image, size)
         return np.asarray(image)
 
 
