@@ -132,7 +132,7 @@ class RDMDisplay(_Display):
         *,
         labels: Sequence[Hashable] | None = None,
         order: str | ArrayLike | None = None,
-        groups: Sequence[Hashable] | pd.Series | None = None,
+        groups: Sequence[Hashable] | np.ndarray | pd.Series | None = None,
         rank_transform: bool = False,
         ax: Axes | None = None,
         cmap: Any = "viridis",
@@ -365,7 +365,7 @@ class LayerScoresDisplay(_Display):
         """
         if isinstance(scores, pd.DataFrame) and {"layer", "mean", "std"} <= set(scores.columns):
             return cls(scores).plot(**options)
-        folds = [np.asarray(scores[name], dtype=np.float64).ravel() for name in scores]
+        folds = [np.asarray(values, dtype=np.float64).ravel() for _, values in scores.items()]
         table = pd.DataFrame(
             {
                 "layer": [str(name) for name in scores],
