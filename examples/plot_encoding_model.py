@@ -56,7 +56,7 @@ responses = pd.DataFrame(
     columns=[f"axis {i + 1}" for i in range(n_axes)],
 )
 shares = variances[:n_axes] / variances.sum()
-print("share of the patterns' variance:", dict(zip(responses, shares.round(3), strict=True)))
+print("share of the patterns' variance:", ", ".join(f"{share:.3f}" for share in shares))
 
 # %%
 # The network
@@ -138,7 +138,8 @@ predicted = pd.DataFrame(
     columns=responses.columns,
 )
 correlations = predicted.corrwith(responses)
-print("correlation of predicted and measured:", dict(correlations.round(2)))
+print("correlation of predicted and measured:")
+print(correlations.round(2).to_string())
 
 # %%
 # The pictures
