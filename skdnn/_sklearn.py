@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils._set_output import _get_output_config
 
 
@@ -13,9 +13,7 @@ def wants_dataframe(estimator: object) -> bool:
 
 
 __all__ = [
-    "HasMethods",
     "Interval",
-    "InvalidParameterError",
     "StrOptions",
     "fit_context",
     "wants_dataframe",

@@ -165,8 +165,7 @@ def prepare(image: Any, preprocess: Any) -> Any:
 
 def extract(
     inputs: ImageInputs,
-    engine: Engine,
-    preprocess: Any,
+    source: Source,
     plan: Plan,
     out: dict[str, np.ndarray],
     *,
@@ -179,8 +178,7 @@ def extract(
     ----------
     inputs : ImageInputs
         Images that `check_images` has passed.
-    engine : Engine
-    preprocess : Preprocessing or callable
+    source : Source
     plan : Plan
     out : dict of str to ndarray of float32
         One array per layer, rows in the order of `inputs`; written in place.
@@ -193,6 +191,7 @@ def extract(
     ValueError
         Naming all images that could not be decoded or prepared, after all others are done.
     """
+    engine, preprocess = source.open(), source.spec.preprocess
     first_row, repeats = _distinct(inputs)
     size = engine.forward_size(batch_size, plan.largest)
     failed: list[str] = []
@@ -217,9 +216,9 @@ def extract(
             advance(n)
     if failed:
         raise ValueError(_listing(f"{len(failed)} image(s) could not be decoded", failed))
-    for row, source in repeats:
+    for row, earlier in repeats:
         for array in out.values():
-            array[row] = array[source]
+            array[row] = array[earlier]
 
 
 def extract_in_jobs(
@@ -238,9 +237,7 @@ def extract_in_jobs(
     """
     n_jobs = min(effective_n_jobs(n_jobs), len(inputs))
     if n_jobs == 1:
-        engine = source.open()
-        preprocess = source.spec.preprocess
-        extract(inputs, engine, preprocess, plan, out, batch_size=batch_size, verbose=verbose)
+        extract(inputs, source, plan, out, batch_size=batch_size, verbose=verbose)
         return
     bounds = np.linspace(0, len(inputs), n_jobs + 1).astype(int)
     blocks = [slice(a, b) for a, b in pairwise(bounds)]
@@ -267,9 +264,7 @@ def _extract_block(
     """One worker's share of the images."""
     out = plan.empty(len(inputs))
     with limit_threads(n_threads):
-        engine = source.open()
-        preprocess = source.spec.preprocess
-        extract(inputs, engine, preprocess, plan, out, batch_size=batch_size, verbose=verbose)
+        extract(inputs, source, plan, out, batch_size=batch_size, verbose=verbose)
     return out
 
 

@@ -158,14 +158,11 @@ class _Trace:
 
     def _watch_head(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Remember what went into the last linear layer (or convolution, without any)."""
-        rank = isinstance(module, nn.Linear) * 2 + isinstance(module, _ConvNd)
-        before = 0
-        if self.head is not None:
-            before = isinstance(self.head[0], nn.Linear) * 2 + isinstance(self.head[0], _ConvNd)
+        rank = _rank_as_head(module)
+        before = _rank_as_head(self.head[0]) if self.head is not None else 0
         tensor = first_tensor((args, kwargs))
         if rank and rank >= before and tensor is not None:
-            layout = _layout_of_input(self._layout, tensor.ndim)
-            self.head = (module, tuple(tensor.shape), layout)
+            self.head = (module, tuple(tensor.shape), _inherited(self._layout, tensor.ndim))
 
     def _watch(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         call = self.calls.get(module, 0)
@@ -233,6 +230,11 @@ class _Trace:
         )
 
 
+def _rank_as_head(module: nn.Module) -> int:
+    """A linear layer is the head of a network before any convolution is."""
+    return 2 if isinstance(module, nn.Linear) else int(isinstance(module, _ConvNd))
+
+
 def _layout(module: nn.Module, ndim: int, before: tuple[str, int]) -> str:
     """Where the unit axis lies: known for typed modules, inherited by the others."""
     if ndim <= 2:
@@ -246,12 +248,11 @@ def _layout(module: nn.Module, ndim: int, before: tuple[str, int]) -> str:
     dims = getattr(module, "dims", None)
     if kind == "Permute" and dims is not None and ndim == 4:
         return CHANNELS_LAST if list(dims)[-1] == 1 else CHANNELS_FIRST
-    if before[1] == ndim:
-        return before[0]
-    return TOKENS if ndim == 3 else CHANNELS_FIRST
+    return _inherited(before, ndim)
 
 
-def _layout_of_input(before: tuple[str, int], ndim: int) -> str:
+def _inherited(before: tuple[str, int], ndim: int) -> str:
+    """The layout of what was computed last, where the number of axes is still the same."""
     if ndim <= 2:
         return VECTOR
     if before[1] == ndim:
@@ -467,9 +468,11 @@ def _write(capture: Capture, output: Any, rows: np.ndarray) -> None:
             f"{tuple(rows.shape[1:])} was expected: all images must have one size after "
             "preprocessing. Give preprocess a crop."
         )
-    if target.ndim == 2 and pooled.ndim != 2:
-        target = target.unflatten(1, pooled.shape[1:] or (1,))
-    target.copy_(pooled.reshape(target.shape) if pooled.ndim != target.ndim else pooled)
+    if pooled.ndim == 1:  # one value per image
+        pooled = pooled[:, None]
+    if target.ndim != pooled.ndim:  # columns among those of other layers
+        target = target.unflatten(1, pooled.shape[1:])
+    target.copy_(pooled)
 
 
 def make_batch(
