@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 
-from skdnn import images
 from skdnn.images import (
     BACKGROUND,
     EXTENSIONS,
     ImageReadError,
+    _check,
+    _decode,
     as_image_inputs,
     check_images,
     list_images,
@@ -226,7 +227,7 @@ def test_whole_files_pass_without_decoding(name, tmp_path, monkeypatch):
     def refuse(*args: object) -> None:
         raise AssertionError("check_images decoded a good file")
 
-    monkeypatch.setattr(images, "_load", refuse)
+    monkeypatch.setattr(_check, "load", refuse)
     assert fault_of(write(tmp_path, name, FILES[name]())) is None
 
 
@@ -269,7 +270,7 @@ def test_no_readable_file_is_refused(name, data, tmp_path):
     content = content[: data.draw(st.integers(1, len(content)))]
     path = write(tmp_path, name, bytes(content) + data.draw(st.binary(max_size=20)))
     with Image.open(path) if pillow_pixels(path) is not None else io.BytesIO() as image:
-        readable = getattr(image, "format", None) in {*images._FORMATS, "MPO"} - {"EPS"}
+        readable = getattr(image, "format", None) in {*_decode._FORMATS, "MPO"} - {"EPS"}
     if readable:
         assert fault_of(path) is None
         assert read_image(path).mode == "RGB"
@@ -315,7 +316,7 @@ def test_first_twenty_and_a_count():
 
 def test_each_file_is_looked_at_once(monkeypatch, image_paths):
     seen: list[str] = []
-    monkeypatch.setattr(images, "_fault", seen.append)
+    monkeypatch.setattr(_check, "_fault", seen.append)
     check_images(as_image_inputs(image_paths * 3))
     assert sorted(seen) == sorted(image_paths)
 
@@ -622,7 +623,7 @@ def test_truncated_files_fail_whatever_pillow_was_told(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_fork_while_another_thread_decodes(image_paths, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    with images._no_truncated_images(), images._truncated_lock:
+    with _decode._no_truncated_images(), _decode._truncated_lock:
         child = os.fork()
         if child == 0:  # the lock that the parent holds must not stop the child
             signal.alarm(20)

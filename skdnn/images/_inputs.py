@@ -1,0 +1,185 @@
+"""X: from whatever holds images to a plain list with names."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import column_or_1d
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """Images as the extraction takes them: a plain list, and a name for each.
+
+    Parameters
+    ----------
+    items : list of str, PIL.Image.Image or numpy.ndarray
+        Paths are strings.
+    names : list of str
+        The path as given, ``"X[3]"`` for an image in memory.
+
+    Attributes
+    ----------
+    n : int
+        Number of images.
+    has_paths : bool
+        Whether all images are files.
+
+    Examples
+    --------
+    >>> inputs = as_image_inputs(["a.png", "b.png"])
+    >>> inputs.n, inputs.has_paths
+    (2, True)
+    """
+
+    items: list[Any]
+    names: list[str]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> ImageInputs:
+        """Some of the images, in the order of `rows`."""
+        if isinstance(rows, slice):
+            return ImageInputs(self.items[rows], self.names[rows])
+        return ImageInputs([self.items[i] for i in rows], [self.names[i] for i in rows])
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return len(self.items)
+
+    @property
+    def has_paths(self) -> bool:
+        """Whether all images are files."""
+        return all(isinstance(item, str) for item in self.items)
+
+
+def as_image_inputs(X: Any) -> ImageInputs:
+    """Turn the images that a user gives into one plain list with names.
+
+    Files are not touched here; `check_images` looks at them.
+
+    Parameters
+    ----------
+    X : sequence of images
+        List, tuple, numpy array, pandas Series, Index or one-column DataFrame of paths (str or
+        path-like); or PIL images or uint8 arrays of shape (H, W, 3), (H, W, 4) or (H, W), of
+        any sizes; or one uint8 array of shape (n, H, W, 3).
+
+    Returns
+    -------
+    inputs : ImageInputs
+        Items and names in the order of `X`.
+
+    Raises
+    ------
+    TypeError
+        If `X` is a single image or no sequence, or an element is neither path nor image.
+    ValueError
+        If `X` is empty, or an array has the wrong shape or dtype.
+
+    See Also
+    --------
+    check_images : Look at the files.
+    read_image : Decode one item.
+
+    Examples
+    --------
+    >>> as_image_inputs(["a.png", np.zeros((4, 5, 3), dtype=np.uint8)]).names
+    ['a.png', 'X[1]']
+    """
+    elements = _elements(X)
+    if len(elements) == 0:
+        raise ValueError("X is empty: at least one image is needed.")
+    items = [_as_item(element, f"X[{i}]") for i, element in enumerate(elements)]
+    names = [x if isinstance(x, str) else f"X[{i}]" for i, x in enumerate(items)]
+    return ImageInputs(items, names)
+
+
+def _elements(X: Any) -> Sequence[Any]:
+    """The elements of `X` in order; containers without an order are refused."""
+    if isinstance(X, str | bytes | os.PathLike):
+        raise TypeError(f"X is a single path, {X!r}: give a list of paths, e.g. [{X!r}].")
+    if _is_pil(X):
+        raise TypeError("X is a single image: give a list of images, e.g. [image].")
+    if isinstance(X, np.ndarray):
+        return _array_elements(X)
+    if isinstance(X, pd.DataFrame):
+        if X.shape[1] != 1:
+            raise ValueError(
+                f"X is a DataFrame of {X.shape[1]} columns: give the one that holds the paths."
+            )
+        return list(column_or_1d(X))
+    if isinstance(X, list | tuple | pd.Series | pd.Index):
+        return list(X)
+    raise TypeError(
+        "X must be a list, tuple, numpy array, pandas Series, Index or one-column DataFrame of "
+        f"paths or images, got {type(X).__name__}."
+    )
+
+
+def _array_elements(X: np.ndarray) -> Sequence[Any]:
+    """Rows of a numpy array: a column of paths or objects, or a stack of images."""
+    if X.dtype.kind in "OUT":
+        if X.ndim == 0:
+            raise TypeError(f"X is a single path, {X.item()!r}: give a list of paths.")
+        return list(column_or_1d(X))
+    if X.ndim == 4 and X.shape[3] == 3:
+        if X.dtype != np.uint8:
+            raise ValueError(_dtype_message("X", X))
+        return list(X)
+    raise ValueError(
+        f"X is a numeric array of shape {X.shape}: a stack of images has the shape "
+        "(n, H, W, 3) and dtype uint8. For a single image, or images of one channel or of "
+        "several sizes, give a list of arrays."
+    )
+
+
+def _as_item(element: Any, where: str) -> Any:
+    """A path as str; a PIL image or a valid array as it is."""
+    if isinstance(element, str | os.PathLike):
+        path = os.fspath(element)
+        if not isinstance(path, str) or not path:
+            raise ValueError(f"{where} is {path!r}, which is no path of a file.")
+        return str(path)  # np.str_ becomes str
+    if isinstance(element, np.ndarray):
+        check_array(element, where)
+        return element
+    if _is_pil(element):
+        return element
+    raise TypeError(
+        f"{where} is {element!r:.80} of type {type(element).__name__}: each element must be a "
+        "path (str or Path), a PIL image or a uint8 array of shape (H, W, 3)."
+    )
+
+
+def check_array(array: np.ndarray, where: str) -> None:
+    """Raise unless `array` is one picture in uint8."""
+    picture = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not picture or 0 in array.shape:
+        raise ValueError(
+            f"{where} is an array of shape {array.shape}: an image has the shape (H, W, 3), "
+            "(H, W, 4) with alpha, or (H, W), none of them 0."
+        )
+    if array.dtype != np.uint8:
+        raise ValueError(_dtype_message(where, array))
+
+
+def _dtype_message(where: str, array: np.ndarray) -> str:
+    return (
+        f"{where} is an array of dtype {array.dtype}: uint8 with values 0-255 is needed. Values "
+        "from 0 to 1 become so by np.round(255 * array).astype(np.uint8)."
+    )
+
+
+def _is_pil(obj: Any) -> bool:
+    """Whether `obj` is a PIL image, without importing PIL for anything else."""
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(obj, pil.Image)
