@@ -12,11 +12,9 @@ import os
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import make_scorer, r2_score
 from sklearn.model_selection import (
-    GridSearchCV,
     RepeatedStratifiedKFold,
     StratifiedKFold,
     cross_val_predict,
@@ -24,7 +22,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdnn import DNNFeatureExtractor, fetch_kriegeskorte92
+from skdnn import DNNFeatureExtractor, GramPCA, LayerSearchCV, fetch_kriegeskorte92
 from skdnn.plotting import LayerScoresDisplay
 
 quick = os.environ.get("SKDNN_EXAMPLE_QUICK") == "1"
@@ -104,7 +102,7 @@ model = Pipeline(
     [
         ("dnn", DNNFeatureExtractor("alexnet", weights=weights)),
         ("center", StandardScaler(with_std=False)),
-        ("pca", PCA(40, random_state=0)),
+        ("pca", GramPCA(40)),
         ("ridge", RidgeCV(alphas=np.logspace(-6, 8, 29))),
     ]
 )
@@ -113,7 +111,7 @@ cv = RepeatedStratifiedKFold(
     n_splits=2 if quick else 4, n_repeats=1 if quick else 5, random_state=0
 )
 folds = list(cv.split(data.paths, kind))
-search = GridSearchCV(model, {"dnn__layer": list(layers)}, cv=folds, scoring=explained)
+search = LayerSearchCV(model, {"dnn__layer": list(layers)}, cv=folds, scoring=explained)
 search.fit(data.paths, responses)
 best = search.best_params_["dnn__layer"]
 print(f"best layer: {layers[best]} ({best}), R² {search.best_score_:.2f}")

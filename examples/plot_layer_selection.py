@@ -12,10 +12,10 @@ import os
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
+from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from skdnn import RDM, DNNFeatureExtractor, RSAScorer, fetch_kriegeskorte92
+from skdnn import RDM, DNNFeatureExtractor, LayerSearchCV, RSAScorer, fetch_kriegeskorte92
 from skdnn.plotting import LayerScoresDisplay, RDMDisplay
 from skdnn.rsa import compare_rdms, compute_rdm
 
@@ -89,7 +89,7 @@ pipeline = Pipeline(
         ("rsa", RSAScorer("spearman")),
     ]
 )
-search = GridSearchCV(pipeline, {"dnn__layer": list(layers)}, cv=folds)
+search = LayerSearchCV(pipeline, {"dnn__layer": list(layers)}, cv=folds)
 search.fit(data.paths, data.human_it)
 best = search.best_params_["dnn__layer"]
 print(f"nearest to human IT: {layers[best]} ({best}), Spearman {search.best_score_:.3f}")

@@ -13,11 +13,18 @@ import os
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
+from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import Pipeline
 from torch import nn
 
-from skdnn import RDM, DNNFeatureExtractor, RSAScorer, fetch_kriegeskorte92, list_layers
+from skdnn import (
+    RDM,
+    DNNFeatureExtractor,
+    LayerSearchCV,
+    RSAScorer,
+    fetch_kriegeskorte92,
+    list_layers,
+)
 from skdnn.models import Model
 from skdnn.plotting import LayerScoresDisplay, RDMDisplay
 
@@ -133,7 +140,7 @@ pipeline = Pipeline(
 )
 grid = {"dnn__layer": ["even", "energy", "gain"], "rdm__metric": ["correlation", "euclidean"]}
 folds = list(cv.split(data.paths, kind))
-search = GridSearchCV(pipeline, grid, cv=folds).fit(data.paths, data.models["V1"])
+search = LayerSearchCV(pipeline, grid, cv=folds).fit(data.paths, data.models["V1"])
 results = search.cv_results_
 scores: dict[str, dict[str, np.ndarray]] = {metric: {} for metric in grid["rdm__metric"]}
 for row, params in enumerate(results["params"]):

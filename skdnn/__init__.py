@@ -7,14 +7,20 @@ compose with pipelines, cross-validation and grid searches.
 
 from skdnn._version import __version__
 from skdnn.datasets import fetch_kriegeskorte92, load_image_folder
+from skdnn.decomposition import GramPCA
 from skdnn.extraction import list_layers
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.models import list_models
 from skdnn.rsa import RDM, RSAScorer
+from skdnn.search import LayerSearchCV
+from skdnn.store import ActivationStore
 
 __all__ = [
     "RDM",
+    "ActivationStore",
     "DNNFeatureExtractor",
+    "GramPCA",
+    "LayerSearchCV",
     "RSAScorer",
     "__version__",
     "fetch_kriegeskorte92",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -22,12 +23,12 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import make_scorer, r2_score
-from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, train_test_split
+from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
-from skdnn import RDM, DNNFeatureExtractor, RSAScorer, load_image_folder
+from skdnn import RDM, DNNFeatureExtractor, LayerSearchCV, RSAScorer, load_image_folder
 from skdnn.models import Model
 from skdnn.plotting import LayerScoresDisplay, RDMDisplay
 from skdnn.rsa import category_rdm, compute_rdm
@@ -138,17 +139,20 @@ def run_demo(
         ceiling=highest_spearman(categories, [test for _, test in folds]),
         paths=list(images.paths),
     )
-    for name, network in networks.items():
-        extractor = DNNFeatureExtractor(
-            Model(network, preprocess=PREPROCESS, name=f"digits-{name}"), device="cpu"
-        )
-        category = rsa_search(extractor, folds).fit(images.paths, categories)
-        result.category_folds[name] = fold_scores(category)
-        encoding = encoding_search(extractor, folds[:N_SPLITS]).fit(images.paths, pixels)
-        result.pixel_folds[name] = fold_scores(encoding)
-        result.accuracy[name] = _accuracy(extractor, images)
-        say(f"searched {len(LAYERS)} layers of the {name} network "
-            f"({result.accuracy[name]:.0%} of the held-out digits read rightly)")  # fmt: skip
+    with tempfile.TemporaryDirectory() as activations:  # each image goes through once
+        for name, network in networks.items():
+            extractor = DNNFeatureExtractor(
+                Model(network, preprocess=PREPROCESS, name=f"digits-{name}"),
+                device="cpu",
+                cache=activations,
+            )
+            category = rsa_search(extractor, folds).fit(images.paths, categories)
+            result.category_folds[name] = fold_scores(category)
+            encoding = encoding_search(extractor, folds[:N_SPLITS]).fit(images.paths, pixels)
+            result.pixel_folds[name] = fold_scores(encoding)
+            result.accuracy[name] = _accuracy(extractor, images)
+            say(f"searched {len(LAYERS)} layers of the {name} network "
+                f"({result.accuracy[name]:.0%} of the held-out digits read rightly)")  # fmt: skip
 
     result.scores = _summary(result)
     result.best_layer = str(result.category_folds["trained"].mean(axis=1).idxmax())
@@ -273,13 +277,13 @@ def _count_weights(network: nn.Module) -> int:
 # --- the analyses ------------------------------------------------------------------------------
 
 
-def rsa_search(extractor: DNNFeatureExtractor, folds: Iterable[Any]) -> GridSearchCV:
+def rsa_search(extractor: DNNFeatureExtractor, folds: Iterable[Any]) -> LayerSearchCV:
     """Search the layers for the geometry that is nearest to the category RDM."""
     pipe = Pipeline([("dnn", extractor), ("rdm", RDM("correlation")), ("rsa", RSAScorer())])
-    return GridSearchCV(pipe, {"dnn__layer": LAYERS}, cv=folds, refit=False, error_score="raise")
+    return LayerSearchCV(pipe, {"dnn__layer": LAYERS}, cv=folds, refit=False)
 
 
-def encoding_search(extractor: DNNFeatureExtractor, folds: Iterable[Any]) -> GridSearchCV:
+def encoding_search(extractor: DNNFeatureExtractor, folds: Iterable[Any]) -> LayerSearchCV:
     """Search the layers for the features that predict the pixels best.
 
     Ridge regression, its penalty chosen on the training images alone. Pixels count by their
@@ -293,17 +297,10 @@ def encoding_search(extractor: DNNFeatureExtractor, folds: Iterable[Any]) -> Gri
         ]
     )
     explained = make_scorer(r2_score, multioutput="variance_weighted")
-    return GridSearchCV(
-        pipe,
-        {"dnn__layer": LAYERS},
-        scoring=explained,
-        cv=folds,
-        refit=False,
-        error_score="raise",
-    )
+    return LayerSearchCV(pipe, {"dnn__layer": LAYERS}, scoring=explained, cv=folds, refit=False)
 
 
-def fold_scores(search: GridSearchCV) -> pd.DataFrame:
+def fold_scores(search: LayerSearchCV) -> pd.DataFrame:
     """Scores of shape (n_layers, n_folds) of a fitted search over layers."""
     results = search.cv_results_
     by_fold = [results[f"split{fold}_test_score"] for fold in range(search.n_splits_)]

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._labels import check_labels, row_labels
 from skdnn._sklearn import Interval, StrOptions, fit_context, wants_dataframe
+from skdnn.conditions import as_conditions
 from skdnn.extraction import (
     Plan,
     Source,
-    extract_in_jobs,
+    Work,
     layer_frame,
     layers_for,
-    layers_of,
     make_plan,
 )
-from skdnn.images import ImageInputs, as_image_inputs, check_images
+from skdnn.images import ImageInputs
 from skdnn.layers import POOLINGS
 from skdnn.models import fixed_seed
+from skdnn.store import ActivationStore, StoredFeatures
 
 
 class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
@@ -65,17 +69,31 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         activations are large. It does not change the features.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Arithmetic of the network. Features are float32 in any case.
-    cache : None, default=None
-        Features are not kept between calls.
-    prefetch : None, default=None
-        No layers beside those asked for are kept.
+    cache : str, path-like, ActivationStore or None, default=None
+        A folder that keeps activations, so that no image goes through the network twice; see
+        :class:`~skdnn.ActivationStore`. None keeps nothing between calls.
+    prefetch : str, list of str or None, default=None
+        Layers to keep as well whenever images go through the network, e.g. those of a search to
+        come. Needs `cache`.
     n_jobs : int, default=None
         Processes that share the images; None is this process. On a single machine the network
-        uses all cores as it is, so that more processes rarely help.
+        uses all cores as it is, so that more processes rarely help; under
+        ``joblib.parallel_config("dask")`` they are those of a cluster, which need a `cache` on a
+        file system that all of them see.
     random_state : int, RandomState or None, default=0
         Seed of random weights. With an int they are the same at every fit.
     verbose : int, default=0
         1 shows a progress bar.
+    aggregate : {"mean"} or None, default="mean"
+        What an element of X that is a list of images, or a folder of images, becomes: one row,
+        the mean of its images' features. With None such elements are an error.
+    compile : bool, default=False
+        Whether ``torch.compile`` translates the network first. That takes from ten seconds to
+        minutes, needs a C++ compiler, and pays for many images only. Values differ from the
+        uncompiled ones by rounding.
+    version : str, default=None
+        With a `cache`, stands for code that cannot be fingerprinted, such as a lambda as
+        `preprocess`: choose any name, and another one whenever that code changes.
 
     Attributes
     ----------
@@ -123,11 +141,14 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         "pooling": [StrOptions(set(POOLINGS))],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "precision": [StrOptions({"float32", "bfloat16", "float16"})],
-        "cache": [None],
-        "prefetch": [None],
+        "cache": [str, os.PathLike, ActivationStore, None],
+        "prefetch": [str, list, tuple, np.ndarray, None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "aggregate": [StrOptions({"mean"}), None],
+        "compile": ["boolean"],
+        "version": [str, None],
     }
 
     def __init__(
@@ -142,11 +163,14 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         pooling: str = "flatten",
         batch_size: int = 32,
         precision: str = "float32",
-        cache: None = None,
-        prefetch: None = None,
+        cache: Any = None,
+        prefetch: Any = None,
         n_jobs: int | None = None,
         random_state: Any = 0,
         verbose: int = 0,
+        aggregate: str | None = "mean",
+        compile: bool = False,
+        version: str | None = None,
     ) -> None:
         self.model = model
         self.layer = layer
@@ -162,17 +186,22 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.aggregate = aggregate
+        self.compile = compile
+        self.version = version
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> DNNFeatureExtractor:
         """Find the network and its layers, and check all that can be checked beforehand.
 
-        No image goes through the network.
+        No image goes through the network; it is not even built where the cache holds all that
+        `transform` will need of these images.
 
         Parameters
         ----------
         X : sequence of n_images
-            Paths (``str`` or ``Path``), PIL images, or uint8 arrays (height, width, 3).
+            Paths (``str`` or ``Path``), PIL images, or uint8 arrays (height, width, 3); folders
+            or lists of images where several make up one row.
         y : array-like of n_images rows, default=None
             Only its row labels are looked at: where they are strings, they must name the images.
 
@@ -192,14 +221,16 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         OSError
             If published weights can't be downloaded.
         """
-        inputs = as_image_inputs(X)
-        if inputs.has_paths:
-            check_labels(row_labels(y), inputs.names)
-        source = self._source()
-        plan = make_plan(self.layer, layers_for(source.spec, inputs), self.pooling, source.spec)
-        source.open()  # errors of weights and device, now
+        conditions = as_conditions(X, self.aggregate)
+        if conditions.are_named:
+            check_labels(row_labels(y), conditions.names)
+        source, store, plan, full_plan = self._prepare(conditions.inputs, self.layer)
+        if not self._work(source, plan, full_plan).is_stored(conditions.inputs):
+            if store is not None:
+                store.depot.prepare_writing()
+            source.open()  # errors of weights and device, now
         self._fitted_source = source
-        self._plan = plan
+        self._plan, self._full_plan = plan, full_plan
         self.layers_ = [capture.name for capture in plan.captures]
         self.feature_shapes_ = plan.shapes
         self.model_name_ = source.spec.name
@@ -227,12 +258,13 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
             first forward pass. Those that only decoding finds are named together at the end.
         """
         check_is_fitted(self)
-        inputs = as_image_inputs(X)
-        features = np.empty((len(inputs), self._n_features_out), dtype=np.float32)
-        self._fill(inputs, self._fitted_source, self._plan, self._plan.columns(features))
+        conditions = as_conditions(X, self.aggregate)
+        features = np.empty((len(conditions), self._n_features_out), dtype=np.float32)
+        work = self._work(self._fitted_source, self._plan, self._full_plan)
+        work.fill(conditions, self._plan.columns(features))
         if wants_dataframe(self):
             return pd.DataFrame(
-                features, index=pd.Index(inputs.names), columns=self.get_feature_names_out()
+                features, index=pd.Index(conditions.names), columns=self.get_feature_names_out()
             )
         return features
 
@@ -274,15 +306,100 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         {'features.0': (2, 64, 55, 55), 'classifier.6': (2, 1000)}
         """
         self._validate_params()
-        inputs = as_image_inputs(X)
-        source = self._source()
+        conditions = as_conditions(X, self.aggregate)
         wanted = self.layer if layers is None else layers
-        plan = make_plan(wanted, layers_for(source.spec, inputs), self.pooling, source.spec)
-        found = plan.empty(len(inputs))
-        self._fill(inputs, source, plan, found)
+        source, _, plan, full_plan = self._prepare(conditions.inputs, wanted)
+        found = plan.empty(len(conditions))
+        self._work(source, plan, full_plan).fill(conditions, found)
         if flatten:
             return {name: array.reshape(len(array), -1) for name, array in found.items()}
         return found
+
+    def precompute(
+        self, X: Any, layers: Any = None, *, verbose: int | None = None
+    ) -> ActivationStore:
+        """Fill the cache: one pass for all layers, nothing big returned.
+
+        Can be called without `fit`, stopped at any time (also with Ctrl-C) and called again: it
+        goes on where it stopped.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+        layers : str or list of str, default=None
+            As the parameter ``layer``; None is that parameter, and ``prefetch``.
+        verbose : int, default=None
+            1 says beforehand what it will take in time and space and shows a progress bar, 0 is
+            silent; None is 1.
+
+        Returns
+        -------
+        store : ActivationStore
+            The cache.
+
+        Raises
+        ------
+        ValueError
+            If there is no cache, and as `fit` and `transform`.
+        OSError
+            If the disk cannot hold it.
+
+        Examples
+        --------
+        >>> import numpy as np, tempfile
+        >>> from skdnn import DNNFeatureExtractor
+        >>> images = np.random.default_rng(0).integers(0, 256, (3, 50, 50, 3), dtype=np.uint8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     extractor = DNNFeatureExtractor("alexnet", weights=None, cache=folder)
+        ...     store = extractor.precompute(images, ["features.3", "features.6"], verbose=0)
+        ...     store.stats["images_forwarded"], list(store.contents()["layer"])
+        (3, ['features.3', 'features.6'])
+        """
+        self._validate_params()
+        inputs = as_conditions(X, self.aggregate).inputs
+        wanted = self.layer if layers is None else layers
+        source, store, _, full_plan = self._prepare(inputs, wanted)
+        if store is None:
+            raise ValueError(
+                "cache=None: precompute() needs a folder to fill. Give the extractor "
+                "cache='a/folder'."
+            )
+        work = self._work(source, full_plan, full_plan)
+        shown = 1 if verbose is None else verbose
+        replace(work, verbose=shown).store_images(inputs, announce=bool(shown))
+        return store
+
+    def stored(self, X: Any) -> StoredFeatures:
+        """Give the features of images as an array that stays on disk.
+
+        For data larger than memory: rows, blocks of rows or columns of what `transform` would
+        give are read when they are asked for.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`, one image per row.
+
+        Returns
+        -------
+        features : StoredFeatures of shape (n_images, n_features)
+            Has ``shape``, ``dtype``, slices of rows and of columns, and ``iter_blocks``.
+
+        Raises
+        ------
+        ValueError
+            If there is no cache, or an element of X stands for several images.
+        """
+        check_is_fitted(self)
+        conditions = as_conditions(X, self.aggregate)
+        store = self._store()
+        if store is None:
+            raise ValueError("cache=None: stored() needs the features on disk; give a folder.")
+        if conditions.ends is not None:
+            raise ValueError("X has elements that stand for several images: stored() needs one.")
+        work = self._work(self._fitted_source, self._plan, self._full_plan)
+        return work.stored(conditions.inputs)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the features: by the layer and the unit's place in it.
@@ -315,7 +432,7 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
             ``n_calls``, ``depth``.
         """
         self._validate_params()
-        return layer_frame(layers_of(self._source().spec))
+        return layer_frame(layers_for(self._source(), store=self._store()))
 
     def _source(self) -> Source:
         return Source(
@@ -326,17 +443,38 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
             fixed_seed(self.random_state),
             self.device,
             self.precision,
+            self.compile,
+            self.version,
         )
 
-    def _fill(
-        self, inputs: ImageInputs, source: Source, plan: Plan, out: dict[str, np.ndarray]
-    ) -> None:
-        check_images(inputs)
-        extract_in_jobs(
-            inputs,
+    def _store(self) -> ActivationStore | None:
+        if self.cache is None or isinstance(self.cache, ActivationStore):
+            return self.cache
+        return ActivationStore(self.cache)
+
+    def _prepare(
+        self, inputs: ImageInputs, wanted: Any
+    ) -> tuple[Source, ActivationStore | None, Plan, Plan]:
+        """The network, the store, the layers wanted, and these with those to be kept as well."""
+        source, store = self._source(), self._store()
+        layers = layers_for(source, inputs, store)
+        plan = make_plan(wanted, layers, self.pooling, source.spec)
+        if self.prefetch is None:
+            return source, store, plan, plan
+        if store is None:
+            raise ValueError(
+                f"prefetch={self.prefetch!r} needs a cache to keep these layers in: give "
+                "cache='a/folder', or prefetch=None."
+            )
+        more = make_plan(self.prefetch, layers, self.pooling, source.spec)
+        return source, store, plan, plan.joined(more)
+
+    def _work(self, source: Source, plan: Plan, full_plan: Plan) -> Work:
+        return Work(
             source,
+            self._store(),
             plan,
-            out,
+            full_plan,
             batch_size=self.batch_size,
             n_jobs=self.n_jobs,
             verbose=self.verbose,
@@ -355,3 +493,54 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def precompute_many(
+    extractors: Sequence[DNNFeatureExtractor],
+    X: Any,
+    store: ActivationStore | None = None,
+    *,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> None:
+    """Fill caches for several extractors: one pass per network for all layers and poolings.
+
+    Parameters
+    ----------
+    extractors : sequence of DNNFeatureExtractor
+        They need not be fitted.
+    X : sequence of n_images
+        As for `DNNFeatureExtractor.fit`.
+    store : ActivationStore, default=None
+        For extractors without a cache of their own.
+    n_jobs : int, default=None
+        For extractors that say nothing of it.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If an extractor is ill-defined, before any image goes through a network.
+    """
+    passes: dict[Any, tuple[DNNFeatureExtractor, Source, ActivationStore, Plan]] = {}
+    inputs = None
+    for extractor in extractors:
+        extractor._validate_params()
+        if inputs is None:
+            inputs = as_conditions(X, extractor.aggregate).inputs
+        if extractor.cache is None and store is not None:
+            extractor = clone(extractor).set_params(cache=store)
+        source, cache, _, plan = extractor._prepare(inputs, extractor.layer)
+        if cache is None:
+            raise ValueError("precompute_many() needs a store for extractors with cache=None.")
+        network = (source.spec.fingerprint(source.version), source.preparation)
+        key = (*network, source.precision, source.device, cache.root, cache.dtype)
+        known = passes.get(key)
+        joined = plan if known is None else known[3].joined(plan)
+        passes[key] = (extractor, source, cache, joined)
+    for extractor, source, cache, plan in passes.values():
+        assert inputs is not None  # there is an extractor
+        jobs = n_jobs if extractor.n_jobs is None else extractor.n_jobs
+        shown = max(verbose, extractor.verbose)
+        Work(source, cache, plan, plan, extractor.batch_size, jobs, shown).store_images(inputs)

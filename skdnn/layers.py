@@ -116,6 +116,19 @@ class LayerInfo:
         """Number of values per image."""
         return math.prod(self.output_shape) if self.n_calls else 0
 
+    def as_plain(self) -> dict[str, Any]:
+        """All of it as values that JSON can hold; `from_plain` reads them."""
+        plain = {name: value for name, value in vars(self).items() if name != "variants"}
+        variants = [[call, key, info.as_plain()] for (call, key), info in self.variants.items()]
+        return {**plain, "variants": variants}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> LayerInfo:
+        """What `as_plain` gave, also after a way through JSON."""
+        variants = {(call, key): cls.from_plain(info) for call, key, info in plain["variants"]}
+        shape = tuple(plain["output_shape"])
+        return cls(**{**plain, "output_shape": shape, "variants": variants})
+
 
 @dataclass(frozen=True)
 class LayerRequest:

@@ -27,12 +27,13 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {"_optional", "_config", "_sklearn", "_labels", "_version"},
-            {"images", "layers"},
+            {"images", "digests", "conditions", "layers"},
             {"models"},
             {"backends"},
+            {"store"},
             {"extraction", "feature_extractor"},
-            {"rsa"},
-            {"datasets", "plotting"},
+            {"rsa", "decomposition"},
+            {"datasets", "plotting", "search"},
             {"__init__"},  # the package's public names
             {"demo", "cli", "__main__"},
         ),
@@ -40,9 +41,15 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
 )
 GROUND, TOP = FLOORS[0], FLOORS[-1]
 # The only imports between rooms of one floor.
-ARROWS = {("feature_extractor", "extraction"), ("cli", "demo"), ("__main__", "cli")}
+ARROWS = {
+    ("digests", "images"),
+    ("conditions", "images"),
+    ("feature_extractor", "extraction"),
+    ("cli", "demo"),
+    ("__main__", "cli"),
+}
 # Rooms that stand on less than all floors below them: they work on any arrays.
-STANDS_ON = {"rsa": GROUND}
+STANDS_ON = {"rsa": GROUND, "decomposition": GROUND}
 # Where the top floor may take names from; the version is a public name too.
 PUBLIC = {
     "skdnn": set(skdnn.__all__),
@@ -53,7 +60,10 @@ PUBLIC = {
 }
 # Loaded when first used; the torch engine is itself imported inside a function.
 LATE = {"torch", "torchvision", "tensorflow", "keras", "matplotlib", "h5py", "PIL", "pooch"}
-ENGINES = {"skdnn.backends._torch": {"torch", "torchvision"}}
+ENGINES = {
+    f"skdnn.backends._torch{part}": {"torch", "torchvision"}
+    for part in ("", "_compile", "_layers", "_transfer")
+}
 
 
 def module_name(path: Path) -> str:
@@ -174,7 +184,8 @@ def _private_sklearn(importer: str, found: Import) -> str:
 def _not_yet(importer: str, found: Import) -> str:
     """Heavy packages load when first used."""
     root = found.module.partition(".")[0]
-    heavy = target(found) in ENGINES or root in LATE - ENGINES.get(importer, set())
+    engine = target(found) in ENGINES and importer not in ENGINES  # its files know each other
+    heavy = engine or root in LATE - ENGINES.get(importer, set())
     return "" if found.late or not heavy else "imported before it is used"
 
 

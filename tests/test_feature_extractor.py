@@ -214,7 +214,7 @@ def test_n_jobs_gives_the_same_rows(image_paths):
 
 def test_preprocessing_is_the_published_one_to_the_bit(image_paths):
     from skdnn.backends._torch import make_batch
-    from skdnn.extraction import prepare
+    from skdnn.extraction._plan import prepare
     from skdnn.images import read_image
 
     for name in ("alexnet", "efficientnet_b1", "vit_h_14", "inception_v3", "swin_v2_t"):
@@ -386,7 +386,7 @@ def test_data_parallel_is_unwrapped(network, image_paths):
         ({"preprocess": {"size": 3}}, ValueError, "unknown keys"),
         ({"preprocess": "none"}, ValueError, "preprocess must be"),
         ({"preprocess": {"std": [1, 2, 0]}}, ValueError, "above 0"),
-        ({"cache": "folder"}, ValueError, "'cache' parameter"),
+        ({"cache": 3}, ValueError, "'cache' parameter"),
     ],
 )
 def test_wrong_parameters_are_named_before_any_work(params, error, message, image_paths):

@@ -25,6 +25,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpydoc.docscrape import ClassDoc
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks, estimator_html_repr
@@ -33,7 +34,7 @@ from torch import nn
 
 import skdnn
 import skdnn.rsa
-from skdnn import RDM, DNNFeatureExtractor, RSAScorer
+from skdnn import RDM, DNNFeatureExtractor, GramPCA, LayerSearchCV, RSAScorer
 from skdnn.models import Model
 
 
@@ -80,6 +81,18 @@ CASES = {
         lambda paths: paths,
     ),
     "RDM": Case(RDM("euclidean"), "transform", {"metric": "cosine"}, lambda _: PATTERNS),
+    "GramPCA": Case(GramPCA(3, whiten=True), "transform", {"n_components": 2}, lambda _: PATTERNS),
+    "LayerSearchCV": Case(
+        LayerSearchCV(
+            make_pipeline(DNNFeatureExtractor(MODEL, "3"), Ridge()),
+            {"dnnfeatureextractor__layer": ["1", "3"]},
+            cv=3,
+        ),
+        "score",
+        {"param_grid": {"dnnfeatureextractor__layer": ["0"]}},
+        lambda paths: paths,
+        TARGET,
+    ),
     "RSAScorer": Case(
         RSAScorer("kendall", metric="euclidean"),
         "score",
@@ -215,13 +228,19 @@ def test_every_parameter_and_fitted_attribute_is_documented(
     assert documented == list(inspect.signature(kind).parameters)
     defaults = {n: p.default for n, p in inspect.signature(kind).parameters.items()}
     for parameter in doc["Parameters"]:
+        if defaults[parameter.name] is inspect.Parameter.empty:
+            continue
         stated = re.search(r"default=(.+)$", parameter.type)
         assert stated is not None, parameter.name
         assert stated[1] == repr(defaults[parameter.name]).replace("'", '"'), parameter.name
-    X = pd.DataFrame(PATTERNS).rename(columns=str) if kind is RDM else case.make_X(image_paths)
+    named = kind in (RDM, GramPCA)
+    X = pd.DataFrame(PATTERNS).rename(columns=str) if named else case.make_X(image_paths)
     fitted = clone(case.estimator).fit(X, case.y)
     set_by_fit = {name for name in vars(fitted) if name.endswith("_") and name[0] != "_"}
-    assert {p.name for p in doc["Attributes"]} == set_by_fit
+    known = {p.name for p in doc["Attributes"]}
+    # Properties lie in the class; names of features are there where X has a table's columns.
+    known -= {name for name in known if isinstance(getattr(kind, name, None), property)}
+    assert known - {"feature_names_in_"} == set_by_fit - {"feature_names_in_"}
 
 
 @each_case

@@ -27,7 +27,9 @@ def _torch_room() -> Any:
     return _torch
 
 
-def open_engine(spec: ModelSpec, device: str = "auto", precision: str = "float32") -> Engine:
+def open_engine(
+    spec: ModelSpec, device: str = "auto", precision: str = "float32", compile: bool = False
+) -> Engine:
     """Build a network with its weights, or take the one that this process has built already.
 
     Parameters
@@ -36,6 +38,9 @@ def open_engine(spec: ModelSpec, device: str = "auto", precision: str = "float32
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
     precision : {"float32", "bfloat16", "float16"}
+    compile : bool, default=False
+        Whether forward passes are compiled, by ``torch.compile``: at the first batch, anew for
+        each set of layers.
 
     Returns
     -------
@@ -44,19 +49,19 @@ def open_engine(spec: ModelSpec, device: str = "auto", precision: str = "float32
     Raises
     ------
     ValueError
-        If the device does not exist or the weights do not fit.
+        If the device does not exist, the weights do not fit, or the precision can't hold them.
     OSError
         If published weights cannot be downloaded.
     """
     room = _torch_room()
     where = room.choose_device(device)
-    key = None if spec.key is None else (*spec.key, str(where), precision)
+    key = None if spec.key is None else (*spec.key, str(where), precision, compile)
     with _lock:
         if key is not None and key in _engines:
             _engines.move_to_end(key)
             return _engines[key]
         engine: Engine = room.TorchEngine(
-            spec.load(), owned=spec.owned, device=where, precision=precision
+            spec.load(), owned=spec.owned, device=where, precision=precision, compile=compile
         )
         if key is not None:
             _engines[key] = engine

@@ -35,9 +35,20 @@ class Capture:
         """The layer as the user named it."""
         return self.request.name
 
+    @property
+    def canonical(self) -> str:
+        """The layer by a name that does not depend on how it was asked for."""
+        request = self.request
+        key = f"[{request.key}]" if request.key is not None else ""
+        last = request.call is None or request.call == self.info.n_calls - 1
+        return request.path + key + ("" if last else f"@{request.call}")
+
 
 class ForwardPass(Protocol):
-    """Runs one batch and writes the captured layers into rows of arrays."""
+    """Runs one batch and writes the captured layers into rows of arrays.
+
+    A batch that memory does not hold is run in parts; MemoryError if one image is too much.
+    """
 
     def __call__(self, prepared: Sequence[Any], rows: Mapping[str, np.ndarray]) -> None: ...
 

@@ -1,7 +1,17 @@
 """From a name to a network: architectures, weights and preprocessing."""
 
 from skdnn.models._custom import Model
+from skdnn.models._fingerprint import preprocess_identity
 from skdnn.models._registry import fixed_seed, list_models, resolve_model
-from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._spec import ModelSpec, Preprocessing, digest_of
 
-__all__ = ["Model", "ModelSpec", "Preprocessing", "fixed_seed", "list_models", "resolve_model"]
+__all__ = [
+    "Model",
+    "ModelSpec",
+    "Preprocessing",
+    "digest_of",
+    "fixed_seed",
+    "list_models",
+    "preprocess_identity",
+    "resolve_model",
+]

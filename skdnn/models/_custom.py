@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from skdnn.models._fingerprint import network_identity
 from skdnn.models._spec import ModelSpec, Preprocessing
 
 
@@ -78,6 +79,7 @@ def custom_spec(model: Any, preprocess: Any) -> ModelSpec:
         preprocess=as_preprocessing(chosen, Preprocessing()),
         load=lambda: wrapped.network,
         owned=False,
+        identify=lambda version: network_identity(wrapped.network, version),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,6 +110,12 @@ def _as_size(key: str, value: Any) -> int | tuple[int, int] | None:
     return int(sizes[0]) if len(sizes) == 1 else (int(sizes[0]), int(sizes[1]))
 
 
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON-like value, in hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A network before it is built.
@@ -130,6 +138,9 @@ class ModelSpec:
         Whether the network is ours to move and convert; a user's own is left as it was found.
     key : tuple or None
         What tells this network from others within a process; None is never shared.
+    identify : callable or None
+        ``identify(version)`` gives what the network computes as plain values, which is what
+        stored activations are found by; `version` stands for code that cannot be fingerprinted.
     """
 
     name: str
@@ -140,3 +151,20 @@ class ModelSpec:
     skeleton: Callable[[], Any] | None = field(default=None, repr=False)
     owned: bool = True
     key: tuple[Any, ...] | None = None
+    identify: Callable[[str | None], Any] | None = field(default=None, repr=False)
+
+    def fingerprint(self, version: str | None = None) -> str:
+        """SHA-256 of what the network computes: weights, architecture and code.
+
+        Parameters
+        ----------
+        version : str, default=None
+            Stands for code that cannot be fingerprinted.
+
+        Raises
+        ------
+        ValueError
+            If the network is code that cannot be fingerprinted and there is no `version`.
+        """
+        assert self.identify is not None  # every way to a spec gives one
+        return digest_of([self.backend, self.identify(version)])

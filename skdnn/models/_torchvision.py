@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
+from skdnn.models._fingerprint import file_digest, platform_identity
 from skdnn.models._spec import ModelSpec, Preprocessing
 from skdnn.models._weights_file import load_state_dict, strict_load
 
@@ -52,7 +53,17 @@ def torchvision_spec(
         load=lambda: _load(name, enum, path, default, seed),
         skeleton=lambda: _skeleton(name, default),
         key=("torchvision", *key),
+        identify=lambda version: _identity(name, enum, path, seed),
     )
+
+
+def _identity(name: str, enum: Any, path: Path | None, seed: int) -> Any:
+    """The hash of published weights is in their address; random ones depend on the machine."""
+    if enum is not None:
+        return [PREFIX + name, enum.name, enum.url]
+    if path is not None:
+        return [PREFIX + name, "sha256", file_digest(path)]
+    return [PREFIX + name, "random", seed, platform_identity("torch", "torchvision")]
 
 
 def _published(name: str, published: Any, weights: Any) -> Any:

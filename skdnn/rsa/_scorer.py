@@ -270,6 +270,8 @@ class RSAScorer(BaseEstimator):
 def _representation(estimator: Any, X: Any) -> tuple[Any, bool]:
     """What the estimator makes of X, and whether that is an RDM."""
     if hasattr(estimator, "cv_results_") and hasattr(estimator, "best_estimator_"):
+        if hasattr(estimator, "_ready"):  # a search that lends its activations
+            estimator = estimator._ready(X)
         return _representation(estimator.best_estimator_, X)
     if isinstance(estimator, Pipeline):
         last = len(estimator.steps)

@@ -1,0 +1,144 @@
+"""Digests of images: what a stored row is found by, so that an edited image is another image."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skdnn.images import ImageInputs, ImageReadError, check_images, read_image
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+__all__ = ["DECODING", "DIGEST", "digest_images", "read_unchanged"]
+
+#: Version of our decoding: to be raised whenever `read_image` gives other pixels.
+DECODING = 1
+#: Type of an array of digests: SHA-256 in hexadecimal digits.
+DIGEST = np.dtype("S64")
+
+_CHUNK = 2**20
+_AHEAD = 1024
+# A file changed this short a time ago might change again without a new time stamp.
+_SETTLED_NS = 3 * 10**9
+_remembered: dict[bytes, bytes] = {}
+
+
+def digest_images(inputs: ImageInputs, n_threads: int = 8) -> np.ndarray:
+    """SHA-256 of every image: of a file's bytes, or of the pixels of an image in memory.
+
+    Parameters
+    ----------
+    inputs : ImageInputs
+    n_threads : int, default=8
+        Files read side by side.
+
+    Returns
+    -------
+    digests : ndarray of bytes, shape (n_images,)
+        64 hexadecimal digits each, in the order of `inputs`; ``sha256sum`` gives the same for a
+        file.
+
+    Raises
+    ------
+    ValueError
+        If files cannot be read: all of them are named.
+
+    Notes
+    -----
+    Within a process, the digest of a file is remembered under its device, inode, size and times
+    of modification and change, so that each file is read once.
+    """
+    known: dict[str, bytes] = {}  # by path, for this call
+    digests = np.empty(len(inputs), DIGEST)
+    unknown: dict[Any, list[int]] = {}
+    try:
+        for row, item in enumerate(inputs.items):
+            if not _is_path(item):
+                unknown[row] = [row]
+            elif item not in known and (found := _remembered.get(_identity(os.stat(item)))):
+                known[item] = found
+            if _is_path(item) and item in known:
+                digests[row] = known[item]
+            elif _is_path(item):
+                unknown.setdefault(item, []).append(row)
+        with ThreadPoolExecutor(max(1, min(n_threads, len(unknown)))) as pool:
+            places = iter(unknown.values())
+            while some := list(itertools.islice(places, _AHEAD)):  # what waits takes memory
+                found_now = pool.map(_digest, [inputs.items[rows[0]] for rows in some])
+                for rows, digest in zip(some, found_now, strict=True):
+                    digests[rows] = digest
+    except (OSError, ValueError):
+        check_images(inputs)  # names every faulty file, not just the first
+        raise
+    return digests
+
+
+def read_unchanged(item: Any, name: str, digest: bytes) -> PILImage:
+    """Decode the very bytes that have this digest.
+
+    Parameters
+    ----------
+    item : str, PIL.Image.Image or uint8 ndarray
+        As in `ImageInputs`.
+    name : str
+        For messages.
+    digest : bytes
+        What `digest_images` gave for the item.
+
+    Returns
+    -------
+    image : PIL.Image.Image
+        As `read_image` gives it.
+
+    Raises
+    ------
+    ImageReadError
+        If it cannot be decoded, or has changed meanwhile.
+    """
+    if not _is_path(item):
+        return read_image(item, name)
+    try:
+        with open(item, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise ImageReadError(name, f"it cannot be opened ({error})") from error
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ImageReadError(name, "the file changed while it was being used; run again")
+    return read_image(item, name, content=content)
+
+
+def _is_path(item: Any) -> bool:
+    return isinstance(item, str)
+
+
+def _digest(item: Any) -> bytes:
+    if not _is_path(item):
+        image = read_image(item)
+        pixels = hashlib.sha256(f"RGB {image.size}".encode())
+        pixels.update(image.tobytes())
+        return pixels.hexdigest().encode()
+    with open(item, "rb", buffering=0) as file:
+        key = _identity(os.fstat(file.fileno()))
+        content = hashlib.sha256()
+        while chunk := file.read(_CHUNK):
+            content.update(chunk)
+        after = os.fstat(file.fileno())
+    digest = content.hexdigest().encode()
+    settled = time.time_ns() - max(after.st_mtime_ns, after.st_ctime_ns) > _SETTLED_NS
+    if settled and _identity(after) == key:
+        _remembered[key] = digest
+    return digest
+
+
+def _identity(stat: os.stat_result) -> bytes:
+    return struct.pack(
+        "<QQqqq", stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    )

@@ -1,0 +1,6 @@
+"""The one place where images, networks and the store meet: all wanted layers in one pass."""
+
+from skdnn.extraction._plan import Plan, Source, layer_frame, layers_for, list_layers, make_plan
+from skdnn.extraction._work import Work
+
+__all__ = ["Plan", "Source", "Work", "layer_frame", "layers_for", "list_layers", "make_plan"]

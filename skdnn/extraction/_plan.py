@@ -1,0 +1,268 @@
+"""What is to be extracted: which network, which layers, pooled how, and how large it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skdnn.backends import Capture, Engine, describe_layers, open_engine
+from skdnn.images import ImageInputs, check_images, read_image
+from skdnn.layers import LayerInfo, pooled_shape, resolve_layers
+from skdnn.models import ModelSpec, Preprocessing, digest_of, preprocess_identity, resolve_model
+from skdnn.store import ActivationStore
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which layers, pooled how, and how large one image's features are.
+
+    Attributes
+    ----------
+    captures : list of Capture
+        In the order asked for.
+    shapes : dict of str to tuple of int
+        Features of one image, per layer.
+    largest : int
+        Values in the network's largest activation of one image.
+    """
+
+    captures: list[Capture]
+    shapes: dict[str, tuple[int, ...]]
+    largest: int
+
+    @property
+    def total_units(self) -> int:
+        """Features of one image, all layers together."""
+        return sum(map(self.n_units, self.shapes))
+
+    def empty(self, n_images: int) -> dict[str, np.ndarray]:
+        """Arrays to be filled, one per layer, in the layers' shapes."""
+        return {
+            name: np.empty((n_images, *shape), dtype=np.float32)
+            for name, shape in self.shapes.items()
+        }
+
+    def only(self, names: Sequence[str]) -> Plan:
+        """The same for some of the layers."""
+        captures = [capture for capture in self.captures if capture.name in names]
+        return Plan(captures, {c.name: self.shapes[c.name] for c in captures}, self.largest)
+
+    def n_units(self, name: str) -> int:
+        """Features of one image in one layer."""
+        return math.prod(self.shapes[name])
+
+    def joined(self, other: Plan) -> Plan:
+        """Both in one pass; what both ask for is there once, under the name it has here."""
+        names = {(c.canonical, c.pooling): c.name for c in self.captures}
+        captures, shapes = list(self.captures), dict(self.shapes)
+        for capture in other.captures:
+            if (capture.canonical, capture.pooling) in names:
+                continue
+            name = capture.name
+            if name in shapes:  # the same layer, pooled otherwise
+                name = f"{capture.canonical} ({capture.pooling})"
+            captures.append(replace(capture, request=replace(capture.request, name=name)))
+            shapes[name] = other.shapes[capture.name]
+        return Plan(captures, shapes, max(self.largest, other.largest))
+
+    def columns(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        """Each layer's columns in an array that holds all layers side by side."""
+        parts, start = {}, 0
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            parts[name] = features[:, start:stop]
+            start = stop
+        return parts
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which network, with which weights, prepared how, run where: all that a worker must know.
+
+    The network itself stays out of pickles where it can be built anew.
+    """
+
+    model: Any
+    backend: str
+    weights: Any
+    preprocess: Any
+    seed: int
+    device: str
+    precision: str
+    compile: bool = False
+    version: str | None = None
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The network before it is built."""
+        return resolve_model(
+            self.model,
+            backend=self.backend,
+            weights=self.weights,
+            preprocess=self.preprocess,
+            seed=self.seed,
+        )
+
+    @property
+    def preparation(self) -> str:
+        """Fingerprint of the preprocessing."""
+        return digest_of(preprocess_identity(self.spec.preprocess, self.version))
+
+    def open(self) -> Engine:
+        """The network, ready to run; built once per process."""
+        return open_engine(self.spec, self.device, self.precision, self.compile)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "spec"}
+
+
+def layers_for(
+    source: Source, inputs: ImageInputs | None = None, store: ActivationStore | None = None
+) -> list[LayerInfo]:
+    """All layers of a network; the first image tells the size where preprocessing does not.
+
+    With a store they are written down there, and read again without building the network.
+    """
+    preprocess = source.spec.preprocess
+    example = None
+    fixed = isinstance(preprocess, Preprocessing) and preprocess.input_size is not None
+    if inputs is not None and not fixed:
+        first = ImageInputs(inputs.items[:1], inputs.names[:1])
+        check_images(first)
+        example = read_image(first.items[0])
+    if store is None:
+        return layers_of(source.spec, example)
+    shape = _input_shape(source.spec, example)
+    key = digest_of([source.spec.fingerprint(source.version), list(shape)])[:32]
+    known = store.depot.recall_network(key)
+    if known is not None:
+        return [LayerInfo.from_plain(plain) for plain in known["layers"]]
+    layers = layers_of(source.spec, example)
+    about = {"model": source.spec.name, "weights": source.spec.weights, "input": list(shape)}
+    store.depot.remember_network(key, {**about, "layers": [info.as_plain() for info in layers]})
+    return layers
+
+
+def layers_of(spec: ModelSpec, example: Any = None) -> list[LayerInfo]:
+    """All layers of a network.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    example : PIL image, default=None
+        An image to learn the input's size from, where preprocessing does not fix it; without
+        one, a blank image of 256 by 256 pixels.
+
+    Returns
+    -------
+    layers : list of LayerInfo
+    """
+    return describe_layers(spec, _input_shape(spec, example))
+
+
+def _input_shape(spec: ModelSpec, example: Any) -> tuple[int, ...]:
+    preprocess = spec.preprocess
+    size = preprocess.input_size if isinstance(preprocess, Preprocessing) else None
+    if size is not None:
+        return (3, *size)
+    if example is None:
+        from PIL import Image
+
+        example = Image.new("RGB", (256, 256))
+    shape = tuple(np.shape(prepare(example, preprocess)))
+    return (3, *shape[:2]) if isinstance(preprocess, Preprocessing) else shape
+
+
+def make_plan(
+    wanted: str | Sequence[str], layers: Sequence[LayerInfo], pooling: str, spec: ModelSpec
+) -> Plan:
+    """Resolve names of layers and refuse what cannot be captured or pooled."""
+    by_name = {info.name: info for info in layers}
+    captures = [
+        Capture(request, by_name[request.path].of(request), pooling)
+        for request in resolve_layers(wanted, layers, spec.name)
+    ]
+    shapes = {c.name: pooled_shape(c.info.output_shape, pooling, c.info) or (1,) for c in captures}
+    return Plan(captures, shapes, max(info.n_units for info in layers))
+
+
+def prepare(image: Any, preprocess: Any) -> Any:
+    """Prepare one PIL image: uint8 pixels for a `Preprocessing`, else what the callable gives."""
+    if isinstance(preprocess, Preprocessing):
+        return preprocess.pixels(image)
+    prepared = preprocess(image)
+    shape = tuple(getattr(prepared, "shape", ()))
+    if len(shape) < 1:
+        raise TypeError(
+            "preprocess must return a tensor or array (3, height, width) for an image, "
+            f"got {type(prepared).__name__}."
+        )
+    return prepared
+
+
+def layer_frame(layers: Sequence[LayerInfo]) -> pd.DataFrame:
+    """Table of layers, in the order of the network."""
+    rows = [
+        {
+            "layer": info.name,
+            "type": info.type,
+            "output_shape": info.output_shape,
+            "n_units": info.n_units,
+            "n_params": info.n_params,
+            "n_calls": info.n_calls,
+            "depth": info.depth,
+        }
+        for info in layers
+        if not info.source  # "penultimate" and "output" are other names for layers listed here
+    ]
+    return pd.DataFrame(rows)
+
+
+def list_layers(model: Any, backend: str = "auto", *, preprocess: Any = "default") -> pd.DataFrame:
+    """List the layers of a network that can be captured.
+
+    Weights are neither downloaded nor built.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module or skdnn.models.Model
+        As for :class:`~skdnn.DNNFeatureExtractor`.
+    backend : {"auto", "torch"}, default="auto"
+    preprocess : "default", dict or callable, default="default"
+        Decides the size of the images, and with it the output shapes.
+
+    Returns
+    -------
+    layers : DataFrame
+        One row for each module, in the order of the network: ``layer`` (its name), ``type``,
+        ``output_shape`` for one image (of the last call), ``n_units``, ``n_params`` (children
+        included), ``n_calls`` per forward pass (a layer with 0 can't be captured) and ``depth``,
+        the order in which modules finish.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `model`, `backend` or `preprocess` is unknown.
+
+    See Also
+    --------
+    DNNFeatureExtractor.layer_table : The same for an extractor.
+
+    Examples
+    --------
+    >>> from skdnn import list_layers
+    >>> list_layers("alexnet").loc[:2, ["layer", "type", "output_shape"]]
+             layer        type  output_shape
+    0     features  Sequential   (256, 6, 6)
+    1   features.0      Conv2d  (64, 55, 55)
+    2   features.1        ReLU  (64, 55, 55)
+    """
+    weights = None if isinstance(model, str) else "default"
+    spec = resolve_model(model, backend=backend, weights=weights, preprocess=preprocess)
+    return layer_frame(layers_of(spec))

@@ -1,0 +1,392 @@
+"""Images, network and store: forward what is not stored yet, and read the rest."""
+
+from __future__ import annotations
+
+import errno
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from joblib.parallel import get_active_backend
+
+from skdnn.backends import limit_threads
+from skdnn.digests import DECODING, digest_images
+from skdnn.extraction import _sink
+from skdnn.extraction._forward import (
+    forward,
+    n_cpus,
+    progress,
+    refuse_failed,
+    threads_per_worker,
+)
+from skdnn.extraction._plan import Plan, Source, prepare
+from skdnn.images import ImageInputs, check_images, read_image
+from skdnn.models import digest_of, preprocess_identity
+from skdnn.store import ActivationStore
+
+#: To be raised whenever the same network, image and layer give other values than before.
+_CAPTURE = 1
+_CHECKED_ROWS = 1024  # at once, which bounds memory
+ATTEMPTS = 3  # at images whose worker or shard was lost
+
+
+def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
+    """All that each layer's stored values depend on (``key``), and the same for people to read.
+
+    Raises
+    ------
+    ValueError
+        If the network or the preprocessing is code that cannot be fingerprinted, or the file of
+        its weights has changed since it was looked up.
+    """
+    spec = source.spec
+    if replace(source).spec.key != spec.key:
+        raise _changed(source)
+    preparation = preprocess_identity(spec.preprocess, source.version)
+    network = spec.fingerprint(source.version)
+    common = {
+        "model": spec.name,
+        "weights": spec.weights,
+        "precision": source.precision,
+        "preprocess": preparation if isinstance(preparation, dict) else "a callable",
+        "network": network,
+        "decoding": DECODING,
+    }
+    identities = {}
+    for capture in plan.captures:
+        layer, pooling = capture.canonical, capture.pooling
+        key = [network, preparation, source.precision, layer, pooling, DECODING, _CAPTURE]
+        module = capture.info.source or capture.request.path
+        identities[capture.name] = {
+            "key": digest_of(key),
+            "layer": layer,
+            "module": module,
+            "pooling": pooling,
+            **common,
+        }
+    return identities
+
+
+def _changed(source: Source) -> ValueError:
+    return ValueError(
+        f"weights={source.weights!r} of {source.spec.name} have changed since they were looked "
+        "up: call fit again."
+    )
+
+
+def fill_store(
+    inputs: ImageInputs,
+    source: Source,
+    plan: Plan,
+    store: ActivationStore,
+    *,
+    wanted: Sequence[str] | None = None,
+    batch_size: int,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    announce: bool = False,
+) -> np.ndarray:
+    """Send through the network what a store lacks, each image once for all layers.
+
+    Parameters
+    ----------
+    inputs : ImageInputs
+    source : Source
+    plan : Plan
+        Layers to be stored.
+    store : ActivationStore
+    wanted : sequence of str, default=None
+        Layers that a pass is made for; the others are stored where a pass is made. None is all.
+    batch_size : int
+    n_jobs : int, default=None
+        Processes, as joblib counts them; under ``joblib.parallel_config("dask")`` those of a
+        cluster.
+    verbose : int
+        1 shows a progress bar.
+    announce : bool, default=False
+        Whether to say beforehand what it will take.
+
+    Returns
+    -------
+    digests : ndarray of bytes, shape (n_inputs,)
+
+    Raises
+    ------
+    ValueError
+        If files can't be read (before any pass), or images not be decoded (when all others are
+        stored).
+    OSError
+        If the disk cannot hold the activations, or the store cannot be written to.
+    """
+    digests = digest_images(inputs)
+    identities = identify(source, plan)
+    wanted = list(plan.shapes) if wanted is None else wanted
+    for attempt in range(ATTEMPTS):
+        absent = _absent(store, identities, digests)
+        if attempt == 0:
+            lacking = sum(int(absent[name].sum()) for name in wanted)
+            store.depot.count(len(digests) * len(wanted) - lacking, lacking)
+        groups = _groups(absent, wanted, digests)
+        if not groups:
+            return digests
+        _check_beforehand(inputs, plan, store, groups)
+        if announce:
+            _announce(inputs, source, plan, store, groups, batch_size)
+        job = _Job(source, plan, store, identities, batch_size)
+        try:
+            with progress(sum(len(rows) for _, rows in groups), verbose) as advance:
+                failed = job.run(inputs, digests, groups, n_jobs, advance)
+        except BrokenExecutor as error:
+            if attempt == ATTEMPTS - 1:
+                raise
+            warnings.warn(
+                f"A worker process was lost ({error}); what it had not stored is done again.",
+                UserWarning,
+                stacklevel=2,
+            )
+            continue
+        refuse_failed(failed)
+        if identify(source, plan) != identities:
+            raise ValueError(
+                f"cache: {source.spec.name} changes its own weights, attributes or the values "
+                "that its code reads when it runs, so that nobody can tell whether a stored "
+                "activation is still right. Make it leave them alone (for attributes and values, "
+                "version='1' will do), or use cache=None."
+            )
+    return digests
+
+
+def read_store(
+    digests: np.ndarray,
+    source: Source,
+    plan: Plan,
+    store: ActivationStore,
+    out: dict[str, np.ndarray],
+) -> bool:
+    """Read rows into arrays.
+
+    Parameters
+    ----------
+    digests : ndarray of bytes, shape (n_images,)
+    source : Source
+    plan : Plan
+    store : ActivationStore
+    out : dict of str to ndarray of float32
+        One array per layer, rows in the order of `digests`; written in place.
+
+    Returns
+    -------
+    complete : bool
+        False if rows are not there, or no longer.
+    """
+    complete = True
+    for name, identity in identify(source, plan).items():
+        rows = store.depot.layer(identity)
+        array = out[name]
+        flat = array.reshape(len(array), -1) if array.ndim != 2 else array
+        complete &= not rows.read(digests, flat, n_threads=n_cpus()).any()
+    return complete
+
+
+def _absent(
+    store: ActivationStore, identities: dict[str, dict[str, Any]], digests: np.ndarray
+) -> dict[str, np.ndarray]:
+    return {name: store.depot.layer(who).missing(digests) for name, who in identities.items()}
+
+
+def _groups(
+    absent: dict[str, np.ndarray], wanted: Sequence[str], digests: np.ndarray
+) -> list[tuple[list[str], np.ndarray]]:
+    """Images that lack the same layers go together: (layers, rows), each image in one group."""
+    rows = np.flatnonzero(np.any([absent[name] for name in wanted], axis=0))
+    first = np.unique(digests[rows], return_index=True)[1]
+    rows = rows[np.sort(first)]
+    if not len(rows):
+        return []
+    patterns = np.array([absent[name][rows] for name in absent])
+    kinds, kind_of = np.unique(patterns, axis=1, return_inverse=True)
+    names = np.array(list(absent), dtype=object)
+    return [
+        (list(names[kinds[:, kind]]), rows[kind_of.ravel() == kind])
+        for kind in range(kinds.shape[1])
+    ]
+
+
+def _check_beforehand(
+    inputs: ImageInputs, plan: Plan, store: ActivationStore, groups: Sequence[Any]
+) -> None:
+    rows = np.sort(np.concatenate([rows for _, rows in groups]))
+    try:
+        for some in np.split(rows, range(_CHECKED_ROWS, len(rows), _CHECKED_ROWS)):
+            check_images(inputs[some])
+    except ValueError:
+        check_images(inputs[rows])  # names all that are faulty
+        raise
+    store.depot.prepare_writing()
+    needed, free = _bytes(plan, store, groups), store.depot.free_bytes
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"The disk of the activation store {store.root} can't hold what is asked for: "
+            f"{_size(needed)} for {len(rows)} images are needed, {_size(free)} are free. Pool "
+            '(pooling="mean"), ask for fewer layers, use ActivationStore(..., dtype="float16"), '
+            "or free some space (see ActivationStore.prune)",
+        )
+
+
+def _bytes(plan: Plan, store: ActivationStore, groups: Sequence[Any]) -> int:
+    item = np.dtype(store.dtype).itemsize
+    return sum(
+        len(rows) * sum(plan.n_units(name) * item + 100 for name in names)  # with the manifest
+        for names, rows in groups
+    )
+
+
+def _announce(
+    inputs: ImageInputs,
+    source: Source,
+    plan: Plan,
+    store: ActivationStore,
+    groups: Sequence[Any],
+    batch_size: int,
+) -> None:
+    """Say what is to come, from one image decoded and one blank batch forwarded."""
+    from PIL import Image
+    from tqdm.auto import tqdm
+
+    n_images = sum(len(rows) for _, rows in groups)
+    engine, preprocess = source.open(), source.spec.preprocess
+    size = engine.forward_size(batch_size, plan.largest)
+    for row in groups[0][1]:
+        start = time.perf_counter()
+        try:
+            image = read_image(inputs.items[row])
+            prepare(image, preprocess)
+        except (OSError, ValueError, SyntaxError):
+            continue  # told at the end, with all others that can't be decoded
+        decode = (time.perf_counter() - start) / n_cpus()
+        break
+    else:
+        return
+    blank = prepare(Image.new("RGB", image.size), preprocess)
+    rows = {name: array.reshape(size, -1) for name, array in plan.empty(size).items()}
+    with engine.session(plan.captures, preprocess) as run:
+        for _ in range(2):  # the first batch of a network is slow
+            start = time.perf_counter()
+            run([blank] * size, rows)
+            per_image = (time.perf_counter() - start) / size
+    seconds = n_images * max(per_image, decode)
+    needed, free = _size(_bytes(plan, store, groups)), _size(store.depot.free_bytes)
+    tqdm.write(
+        f"{source.spec.name}: {n_images} of {len(inputs)} images to forward for "
+        f"{len(plan.captures)} layer(s); {needed} to write to {store.root} ({free} free); about "
+        f"{_duration(seconds)} in one process on this machine."
+    )
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+class _Job:
+    """What every worker must know to forward some images into the store."""
+
+    def __init__(
+        self,
+        source: Source,
+        plan: Plan,
+        store: ActivationStore,
+        identities: dict[str, dict[str, Any]],
+        batch_size: int,
+    ) -> None:
+        self.source, self.plan, self.store = source, plan, store
+        self.identities, self.batch_size = identities, batch_size
+
+    def run(
+        self,
+        inputs: ImageInputs,
+        digests: np.ndarray,
+        groups: Sequence[tuple[list[str], np.ndarray]],
+        n_jobs: int | None,
+        advance: Callable[[int], Any],
+    ) -> list[str]:
+        """All groups, here or shared out in blocks of images."""
+        failed: list[str] = []
+        n_images = sum(len(rows) for _, rows in groups)
+        n_jobs = min(effective_n_jobs(n_jobs), n_images)
+        if n_jobs == 1:
+            for names, rows in groups:
+                failed += self.work(inputs[rows], digests[rows], names, advance)
+            return failed
+        share = max(self.batch_size, min(_sink.BLOCK_ROWS, -(-n_images // (4 * n_jobs))))
+        shares = [
+            (names, rows[start : start + share])
+            for names, rows in groups
+            for start in range(0, len(rows), share)
+        ]
+        backend = get_active_backend()[0]
+        lazy = getattr(backend, "supports_return_generator", False)
+        done = Parallel(n_jobs=n_jobs, return_as="generator_unordered" if lazy else "list")(
+            delayed(self.work_in_share)(
+                inputs[rows], digests[rows], names, threads_per_worker(n_jobs)
+            )
+            for names, rows in shares
+        )
+        for n_done, failed_there in done:
+            failed += failed_there
+            advance(n_done)
+        return failed
+
+    def work_in_share(
+        self, inputs: ImageInputs, digests: np.ndarray, names: Sequence[str], n_threads: int
+    ) -> tuple[int, list[str]]:
+        """One share in a worker: what has been stored meanwhile is left out."""
+        absent = _absent(self.store, {n: self.identities[n] for n in names}, digests)
+        failed: list[str] = []
+        with limit_threads(n_threads):
+            for lacking, rows in _groups(absent, names, digests):
+                failed += self.work(inputs[rows], digests[rows], lacking, lambda n: None)
+        return len(inputs), failed
+
+    def work(
+        self,
+        inputs: ImageInputs,
+        digests: np.ndarray,
+        names: Sequence[str],
+        advance: Callable[[int], Any],
+    ) -> list[str]:
+        """Forward images that lack these layers."""
+        plan = self.plan.only(names)
+        source, network = self.source, self.identities[names[0]]["network"]
+        source.open()
+        # One's own network comes along as it is; a file may be another by now.
+        if source.spec.owned and source.spec.fingerprint(source.version) != network:
+            raise _changed(source)
+        with _sink.StoreSink(
+            self.store.depot, plan, self.identities, inputs, digests, advance
+        ) as sink:
+            return forward(
+                inputs,
+                sink.images(),
+                source,
+                plan,
+                sink,
+                batch_size=self.batch_size,
+                advance=advance,
+                digests=digests,
+            )

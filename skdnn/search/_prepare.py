@@ -1,0 +1,170 @@
+"""What comes before a search: its folds, and what its candidates need of the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from warnings import warn
+
+import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from skdnn._labels import check_labels, row_labels
+from skdnn.conditions import as_conditions
+from skdnn.feature_extractor import DNNFeatureExtractor, precompute_many
+from skdnn.images import check_images
+from skdnn.rsa import RSAScorer
+from skdnn.search._find import find_extractors, make_candidates
+from skdnn.store import ActivationStore
+
+_MIN_CONDITIONS = 3  # fewer cannot be compared by RSA
+
+
+def shuffled(cv: KFold | StratifiedKFold, random_state: Any) -> KFold | StratifiedKFold:
+    """The folds that scikit-learn makes of an integer, but shuffled."""
+    return type(cv)(cv.n_splits, shuffle=True, random_state=random_state)
+
+
+class Splits:
+    """Folds that are made once, so that what was checked is what is used."""
+
+    def __init__(self, cv: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
+        self.cv = cv
+        self.folds = list(cv.split(X, y, **params))
+        n_splits = cv.get_n_splits(X, y, **params)
+        if len(self.folds) != n_splits:
+            raise ValueError(
+                "cv.split and cv.get_n_splits return inconsistent results. Expected "
+                f"{n_splits} splits, got {len(self.folds)}"
+            )
+        if not self.folds:
+            raise ValueError("No fits were performed. Was the CV iterator empty?")
+
+    def split(self, *args: Any, **params: Any) -> Iterator[tuple[Any, Any]]:
+        return iter(self.folds)
+
+    def get_n_splits(self, *args: Any, **params: Any) -> int:
+        return len(self.folds)
+
+    def check(self, min_train: int, min_test: int) -> None:
+        """Refuse folds that are too small, before anything else is done."""
+        for number, (train, test) in enumerate(self.folds):
+            for name, part, least in (("train", train, min_train), ("test", test, min_test)):
+                part = np.asarray(part)
+                size = int(part.sum()) if part.dtype == bool else len(part)
+                if size < least:
+                    why = " that RSA needs" if least > 1 else ""
+                    raise ValueError(
+                        f"cv gives {size} {name} conditions in split {number}, fewer than the "
+                        f"{least}{why}: use fewer splits."
+                    )
+
+
+def least_conditions(estimator: Any, scoring: Any) -> tuple[int, int]:
+    """Conditions that training and test folds must have."""
+    inside = [estimator, *estimator.get_params(deep=True).values()]
+    if any(isinstance(value, RSAScorer) for value in inside):
+        return _MIN_CONDITIONS, _MIN_CONDITIONS
+    scorers = scoring.values() if isinstance(scoring, dict) else [scoring]
+    return 1, _MIN_CONDITIONS if any(isinstance(s, RSAScorer) for s in scorers) else 1
+
+
+@dataclass
+class Part:
+    """X, or columns of it, and the different extractors that see it."""
+
+    content: Any
+    extractors: dict[Any, DNNFeatureExtractor] = field(default_factory=dict)
+
+
+@dataclass
+class Needs:
+    """What the candidates of a search will ask of the networks.
+
+    Attributes
+    ----------
+    parts : list of Part
+        To be sent through the networks before the search.
+    unknown : list of str
+        Extractors whose input is made in the course of the search.
+    borrow : bool
+        Whether an extractor has no cache of its own.
+    repeat : bool
+        Whether several candidates have the same extractors.
+    """
+
+    parts: list[Part]
+    unknown: list[str]
+    borrow: bool
+    repeat: bool
+
+    def warn_of_unknown(self) -> None:
+        """Say which extractors are filled later."""
+        if self.unknown:
+            warn(
+                f"{', '.join(self.unknown)} will see something else than X or columns of it: its "
+                "activations are stored when it is fitted, layer by layer, and not in one pass "
+                "before the search.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def fill(
+        self,
+        y: Any,
+        store: ActivationStore | None,
+        *,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        tolerant: bool = False,
+    ) -> None:
+        """Send all images through the networks, after all has been checked.
+
+        With `tolerant`, extractors that can't be fitted are left to the search, which scores
+        them as failed.
+        """
+        for part in self.parts:
+            conditions = as_conditions(
+                part.content, next(iter(part.extractors.values())).aggregate
+            )
+            if conditions.are_named:
+                check_labels(row_labels(y), conditions.names)
+            if len(self.parts) > 1:  # a single pass begins with that
+                check_images(conditions.inputs)
+        for part in self.parts:
+            extractors = list(part.extractors.values())
+            if tolerant:
+                extractors = [each for each in extractors if _can_fit(each, part.content)]
+            if extractors:
+                precompute_many(
+                    extractors, part.content, store, n_jobs=n_jobs, verbose=int(verbose > 0)
+                )
+
+
+def find_needs(estimator: Any, param_grid: Any, X: Any) -> Needs:
+    """Look at all candidates, which checks the grid's names of parameters as well."""
+    parts: dict[tuple[str, ...], Part] = {}
+    unknown: set[str] = set()
+    settings: set[Any] = set()
+    n_candidates, borrow = 0, False
+    for _, candidate in make_candidates(estimator, param_grid):
+        n_candidates += 1
+        found = find_extractors(candidate, X)
+        settings.add(tuple((each.name, each.signature) for each in found))
+        for each in found:
+            borrow |= each.extractor.cache is None
+            if each.data is None:
+                unknown.add(each.name)
+            else:
+                part = parts.setdefault(each.data.key, Part(each.data.content))
+                part.extractors.setdefault(each.signature, each.extractor)
+    return Needs(list(parts.values()), sorted(unknown), borrow, n_candidates > len(settings))
+
+
+def _can_fit(extractor: DNNFeatureExtractor, X: Any) -> bool:
+    try:
+        extractor.fit(X)
+    except (TypeError, ValueError, OSError):
+        return False  # and again in each of its folds, where scikit-learn reports it
+    return True

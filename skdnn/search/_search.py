@@ -1,0 +1,451 @@
+"""LayerSearchCV: a grid search that sends each image through each network once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.utils.metaestimators import available_if
+
+from skdnn.search._lend import Loan, TemporaryStore, extractors_in, give_back, lend
+from skdnn.search._memory import FitMemory
+from skdnn.search._prepare import Splits, find_needs, least_conditions, shuffled
+from skdnn.search._profile import layer_profile
+from skdnn.store import ActivationStore
+
+
+def _parent_has(method: str) -> Callable[[LayerSearchCV], bool]:
+    def check(search: LayerSearchCV) -> bool:
+        try:
+            getattr(super(LayerSearchCV, search), method)
+        except AttributeError as error:
+            raise error.__cause__ or error from None
+        return True
+
+    return check
+
+
+class LayerSearchCV(GridSearchCV):
+    """Grid search with cross-validation that sends each image through each network once.
+
+    :class:`~sklearn.model_selection.GridSearchCV`, with the same results. But before the search,
+    it finds the extractors in the estimator and in the grid, and stores the activations of all
+    layers, poolings and models that will be asked for, in one pass through each network.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Holds one or more :class:`~skdnn.DNNFeatureExtractor`, in pipelines, feature unions,
+        column transformers or other estimators, however deep. Without any, this is
+        GridSearchCV.
+    param_grid : dict or list of dict
+        Names of parameters and the values to try, e.g. ``{"dnn__layer": ["conv1", "conv2"]}``.
+    scoring : str, callable, list, tuple or dict, default=None
+        As for GridSearchCV; None is the estimator's ``score``.
+    n_jobs : int, default=None
+        Processes, for the pass through the networks and for the search.
+    refit : bool, str or callable, default=True
+        As for GridSearchCV.
+    cv : int, cross-validation generator or iterable, default=None
+        As for GridSearchCV, but the folds of an integer (None is 5) are shuffled: stimuli
+        mostly come sorted by category.
+    verbose : int, default=0
+        As for GridSearchCV; more than 0 also shows the progress of the pass.
+    pre_dispatch : int or str, default="2*n_jobs"
+        As for GridSearchCV.
+    error_score : "raise" or float, default="raise"
+        Score of a candidate that fails, or an error at once.
+    return_train_score : bool, default=False
+        As for GridSearchCV.
+    cache : str, path-like or ActivationStore, default=None
+        Where activations of extractors without a cache of their own are kept. None is a
+        temporary folder, shared with clones and removed together with the last of them.
+    random_state : int, RandomState or None, default=0
+        Seed of the shuffling where `cv` is an integer or None.
+
+    Attributes
+    ----------
+    cv_results_ : dict of str to ndarray
+        As of GridSearchCV.
+    best_estimator_ : estimator
+        Refitted on all images. It holds no temporary store.
+    best_score_ : float
+        Mean score of the best candidate.
+    best_params_ : dict
+        Its parameters.
+    best_index_ : int
+        Its place in ``cv_results_``.
+    scorer_ : callable or dict
+        The scorer.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds of refitting.
+    multimetric_ : bool
+        Whether there are several scores.
+    classes_ : ndarray
+        Classes, if the estimator is a classifier.
+    n_features_in_ : int
+        Number of features, if the estimator knows it.
+    feature_names_in_ : ndarray of str
+        Names of features, if the estimator knows them.
+    layer_profile_ : DataFrame
+        Scores by layer, see below.
+
+    Warns
+    -----
+    UserWarning
+        If an extractor sees something else than X or columns of it, e.g. behind another step of
+        a pipeline: it fills its store when it is fitted, layer by layer.
+
+    See Also
+    --------
+    skdnn.DNNFeatureExtractor : The extractor; its ``cache`` keeps activations for longer.
+    skdnn.ActivationStore : What keeps them.
+    sklearn.model_selection.GridSearchCV : Without the one pass.
+
+    Notes
+    -----
+    Parameters, folds, the labels of y and the headers of image files are checked before the
+    first pass.
+
+    *Nested cross-validation.* Clones share the temporary store, so that
+    ``cross_validate(LayerSearchCV(...), X, y)`` sends each image through the network once in
+    all; to that end, clones also store all layers of the images that they predict or score. The
+    folder is made where :mod:`tempfile` says (``TMPDIR`` decides); a search that is loaded from
+    a file when that folder is gone makes a new one.
+
+    *Work that is not repeated.* Where the grid has other axes than those of the extractors,
+    pipelines without ``memory`` get one for the time of the search: a transformer that has been
+    fitted with the same parameters on the same data is not fitted again. What draws random
+    numbers is only reused if its ``random_state`` is an int: give one to ``PCA``, for instance,
+    whose default solver is random for wide data.
+
+    *Other searches.* ``GridSearchCV``, ``RandomizedSearchCV`` and ``HalvingGridSearchCV`` forward
+    nothing when the extractor's cache is warm (:meth:`skdnn.DNNFeatureExtractor.precompute`).
+    Halving with RSA needs ``min_resources`` of at least three times the number of folds, because
+    each test fold must hold three conditions. Many more are better: n conditions give
+    n (n - 1) / 2 dissimilarities, so that the rank correlation of three conditions has no more
+    than four values, and rounds with few conditions drop layers by chance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skdnn import DNNFeatureExtractor, LayerSearchCV
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.integers(0, 256, (6, 40, 60, 3), dtype=np.uint8)
+    >>> extractor = DNNFeatureExtractor("alexnet", weights=None, pooling="mean")
+    >>> search = LayerSearchCV(
+    ...     make_pipeline(extractor, Ridge()),
+    ...     {"dnnfeatureextractor__layer": ["features.3", "features.0"]}, cv=3)
+    >>> search.fit(images, rng.normal(size=(6, 2))).layer_profile_[["layer", "depth"]]
+            layer  depth
+    0  features.0      0
+    1  features.3      3
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (scikit-learn's convention)
+        **GridSearchCV._parameter_constraints,
+        "cache": [None, str, os.PathLike, ActivationStore],
+        "random_state": ["random_state"],
+    }
+
+    estimator: Any
+    param_grid: Any
+    best_estimator_: Any
+    _checked_cv_orig: Any
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Any,
+        *,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: Any = "raise",
+        return_train_score: bool = False,
+        cache: Any = None,
+        random_state: Any = 0,
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.cache = cache
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> LayerSearchCV:
+        """Store what all candidates need, then run the search.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            Images, paths, or a table with columns of paths, as the estimator takes them.
+        y : array-like of n_images rows, default=None
+            Target.
+        **params : dict
+            As for GridSearchCV: passed on to the estimator, the scorer and the splitter.
+
+        Returns
+        -------
+        self : LayerSearchCV
+            The search itself.
+
+        Raises
+        ------
+        ValueError
+            For wrong parameters or layers in the grid, folds that are too small, labels of `y`
+            that don't match the images, or images that can't be read, all before the first
+            pass. What `error_score` is made for comes later.
+        """
+        own = {"estimator": self.estimator, "param_grid": self.param_grid}
+        self.__dict__.pop("_layer_profile", None)
+        self._loan: Loan | None = None
+        try:
+            super().fit(X, y, **params)
+            lent = {name: getattr(self, name) for name in own}
+        finally:
+            self.__dict__.update(own)
+            loan = self.__dict__.pop("_loan")
+            if loan is not None and loan.memory is not None:
+                loan.memory.clear()
+            if isinstance(getattr(self, "_checked_cv_orig", None), Splits):
+                self._checked_cv_orig = self._checked_cv_orig.cv
+        if loan is not None:
+            self._settle(lent["param_grid"], loan)
+            self._layer_profile = layer_profile(
+                **lent, results=self.cv_results_, refit=self.refit, X=X
+            )
+        return self
+
+    @property
+    def layer_profile_(self) -> pd.DataFrame:
+        """Scores by layer, in the order of the network.
+
+        Returns
+        -------
+        profile : DataFrame
+            A row for each layer (a list of layers or a glob is one), with the columns ``layer``,
+            ``depth``, ``mean``, ``std``, ``rank``, and the folds ``split0``, ``split1``, ...; also
+            ``model``, ``pooling``, ``extractor`` or ``metric`` where there are several. If the
+            grid has other axes, the best candidate of each layer is shown, its parameters
+            in further columns, and ``optimistic`` is True: it was chosen on the folds that it is
+            scored on.
+        """
+        profile = self.__dict__.get("_layer_profile")
+        if profile is None:
+            what = "had no axis of layers" if hasattr(self, "cv_results_") else "was not fitted"
+            raise AttributeError(
+                f"There is no layer_profile_: the search {what}. Fit it with a grid that has the "
+                "parameter 'layer' of a DNNFeatureExtractor."
+            )
+        return profile
+
+    def score(self, X: Any, y: Any = None, **params: Any) -> float:
+        """Score the best estimator on the given data.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+        y : array-like of n_images rows, default=None
+            Target.
+        **params : dict
+            Passed on to the scorer if metadata routing is on.
+
+        Returns
+        -------
+        score : float
+            By ``scoring``, or by the estimator's own ``score``.
+        """
+        return super(LayerSearchCV, self._ready(X)).score(X, y, **params)
+
+    @available_if(_parent_has("score_samples"))
+    def score_samples(self, X: Any) -> Any:
+        """Score each row with the best estimator.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_images,)
+            From the best estimator's ``score_samples``.
+        """
+        return super(LayerSearchCV, self._ready(X)).score_samples(X)
+
+    @available_if(_parent_has("predict"))
+    def predict(self, X: Any) -> Any:
+        """Predict with the best estimator.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_images,) or (n_images, n_outputs)
+            Predictions.
+        """
+        return super(LayerSearchCV, self._ready(X)).predict(X)
+
+    @available_if(_parent_has("predict_proba"))
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities of classes from the best estimator.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_images, n_classes)
+            Columns as ``classes_``.
+        """
+        return super(LayerSearchCV, self._ready(X)).predict_proba(X)
+
+    @available_if(_parent_has("predict_log_proba"))
+    def predict_log_proba(self, X: Any) -> Any:
+        """Logarithms of the probabilities of classes from the best estimator.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_images, n_classes)
+            Columns as ``classes_``.
+        """
+        return super(LayerSearchCV, self._ready(X)).predict_log_proba(X)
+
+    @available_if(_parent_has("decision_function"))
+    def decision_function(self, X: Any) -> Any:
+        """Decision function of the best estimator.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_images,) or (n_images, n_classes)
+            From the best estimator.
+        """
+        return super(LayerSearchCV, self._ready(X)).decision_function(X)
+
+    @available_if(_parent_has("transform"))
+    def transform(self, X: Any) -> Any:
+        """Transform with the best estimator.
+
+        Parameters
+        ----------
+        X : sequence of n_images
+            As for `fit`.
+
+        Returns
+        -------
+        transformed : ndarray of shape (n_images, n_features)
+            From the best estimator.
+        """
+        return super(LayerSearchCV, self._ready(X)).transform(X)
+
+    # Before the search
+
+    def _check_input_parameters(self, X: Any, y: Any, split_params: dict[str, Any]) -> None:
+        """Called by ``fit`` when arguments are sorted out and nothing has been computed."""
+        super()._check_input_parameters(X=X, y=y, split_params=split_params)
+        if self.cv is None or isinstance(self.cv, int | np.integer):
+            self._checked_cv_orig = shuffled(self._checked_cv_orig, self.random_state)
+        found = extractors_in([self.estimator, self.param_grid])
+        if not found or not isinstance(self.estimator, BaseEstimator):
+            return
+        self._checked_cv_orig = Splits(self._checked_cv_orig, X, y, split_params)
+        self._checked_cv_orig.check(*least_conditions(self.estimator, self.scoring))
+        needs = find_needs(self.estimator, self.param_grid, X)
+        needs.warn_of_unknown()
+        store = self._open_store() if needs.borrow else None
+        memory = FitMemory() if needs.repeat else None
+        tolerant = self.error_score != "raise"
+        needs.fill(y, store, n_jobs=self.n_jobs, verbose=self.verbose, tolerant=tolerant)
+        self._loan = Loan(store, memory)
+        self.estimator = lend(self.estimator, store, memory)
+        self.param_grid = lend(self.param_grid, store, memory)
+
+    # After the search
+
+    def _settle(self, lent_grid: Any, loan: Loan) -> None:
+        """Put the user's own parameters where the results hold those with the lent store."""
+        own = list(ParameterGrid(self.param_grid))
+        for number, (mine, lent) in enumerate(zip(own, ParameterGrid(lent_grid), strict=True)):
+            for name, value in mine.items():
+                if lent[name] is not value:
+                    self.cv_results_[f"param_{name}"][number] = value
+        self.cv_results_["params"] = own
+        if self.refit or not self.multimetric_:
+            self.best_params_ = own[self.best_index_]
+        if self.refit:
+            users = extractors_in([self.estimator, self.param_grid])
+            store = None if any(each.cache is loan.store for each in users) else loan.store
+            self.best_estimator_ = give_back(self.best_estimator_, store)
+
+    # The store
+
+    def _open_store(self) -> ActivationStore:
+        if self.cache is None:
+            return self._temporary_store().open()
+        is_open = isinstance(self.cache, ActivationStore)
+        return self.cache if is_open else ActivationStore(self.cache)
+
+    def _temporary_store(self) -> TemporaryStore:
+        return self.__dict__.setdefault("_temporary", TemporaryStore())
+
+    def _ready(self, X: Any) -> LayerSearchCV:
+        """A copy whose best estimator has the store; the search itself stays as it is."""
+        best = self.__dict__.get("best_estimator_")
+        found = [] if best is None else extractors_in(best)
+        if not found:
+            return self
+        store = self._open_store() if any(each.cache is None for each in found) else None
+        if "_is_clone" in self.__dict__:
+            # Other clones will want other layers of these images, e.g. in the next outer fold.
+            find_needs(self.estimator, self.param_grid, X).fill(None, store, tolerant=True)
+        if store is None:
+            return self
+        twin = copy(self)
+        twin.best_estimator_ = lend(best, store)
+        return twin
+
+    def __sklearn_clone__(self) -> LayerSearchCV:
+        twin = super().__sklearn_clone__()
+        if extractors_in([self.estimator, self.param_grid]):
+            twin._is_clone = True
+            if self.cache is None:
+                twin._temporary = self._temporary_store()
+        return twin

@@ -1,0 +1,334 @@
+"""ActivationStore: activations on disk that are found again by the image they belong to."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skdnn.store._depot import Depot
+from skdnn.store._index import (
+    LAYER_FILE,
+    block_names,
+    remove_shard,
+)
+from skdnn.store._json import read_json
+from skdnn.store._shard import CorruptShardError, Shard
+from skdnn.store._write import (
+    clean,
+)
+
+_COLUMNS = ["model", "weights", "layer", "pooling", "images", "bytes", "date"]
+_MORE_COLUMNS = ["precision", "preprocess", "dtype", "folder"]
+
+
+class ActivationStore:
+    """Activations on disk: each image goes through a network once, for all that comes after.
+
+    A folder of plain ``.npy`` files (shards of some hundred images each), with a JSON file
+    beside each that says what it holds. Rows are found by the SHA-256 of the image's bytes, and
+    lie in a folder that belongs to one network with its weights, preprocessing, precision, layer
+    and pooling: whatever is changed, nothing stale is found. Several processes and machines may
+    use it at once, and may be killed at any moment.
+
+    Parameters
+    ----------
+    root : str or path-like
+        The folder; made when something is written. It must be empty or a store.
+    dtype : {"float32", "float16"}, default="float32"
+        Type of new rows on disk. ``"float16"`` halves space and reading time, and costs about
+        2e-5 in the correlations of an RDM; features are handed out as float32 in any case.
+    mode : {"a", "r"}, default="a"
+        ``"r"`` only reads: activations that are not there are an error.
+
+    Attributes
+    ----------
+    root : pathlib.Path
+        The folder.
+    dtype : str
+        As given.
+    mode : str
+        As given.
+    depot : object
+        What extraction works with; of no use otherwise.
+
+    Raises
+    ------
+    ValueError
+        If `root` is a folder that holds something else, or a parameter is unknown.
+
+    See Also
+    --------
+    skdnn.DNNFeatureExtractor : Takes a store, or just its folder, as ``cache``.
+    skdnn.LayerSearchCV : Fills one before a search over layers.
+
+    Notes
+    -----
+    A shard is written under a temporary name, synced and renamed; its manifest, without which it
+    does not count, comes last. There are no locks. Of files that a killed writer has left, those
+    an hour old are removed when the next one starts. Each row is checked whenever it is read (a
+    64-bit sum) and each shard by :meth:`verify` (CRC-32).
+
+    scikit-learn's ``clone`` keeps a store as it is, and pickles hold only its folder.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from skdnn import ActivationStore, DNNFeatureExtractor
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 40, 60, 3), dtype=np.uint8)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = ActivationStore(folder.name)
+    >>> extractor = DNNFeatureExtractor("alexnet", "features.3", weights=None, cache=store)
+    >>> first, again = extractor.fit_transform(images), extractor.fit_transform(images)
+    >>> store.stats["images_forwarded"], bool((first == again).all())
+    (4, True)
+    >>> store.contents()[["model", "layer", "images"]]
+                     model       layer  images
+    0  torchvision/alexnet  features.3       4
+    >>> folder.cleanup()
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], *, dtype: str = "float32", mode: str = "a"
+    ) -> None:
+        if dtype not in ("float32", "float16"):
+            raise ValueError(f"dtype={dtype!r}: use 'float32' or 'float16'.")
+        if mode not in ("a", "r"):
+            raise ValueError(f"mode={mode!r}: use 'a' (read and add) or 'r' (read only).")
+        self.root = Path(root).expanduser().absolute()
+        self.dtype = dtype
+        self.mode = mode
+        self.depot = Depot(self.root, dtype, mode)
+        index = self.depot.index
+        self._before = (index.hits, index.misses)
+        self._old_blocks = {
+            block for folder in self.depot.folders() for block in block_names(folder)
+        }
+        self._forwards: dict[str, tuple[int, int]] = {}
+
+    # --- what the user asks ------------------------------------------------------------------
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """What has happened since the store was opened.
+
+        Returns
+        -------
+        stats : dict of str to int
+            ``hits`` and ``misses``: rows (one image in one layer) that this process found and
+            did not find. ``images_forwarded`` and ``batches_forwarded``: what went through a
+            network, in whatever process, by the manifests of the shards written since.
+        """
+        for folder in self.depot.folders():
+            for block in block_names(folder) - self._old_blocks - self._forwards.keys():
+                try:
+                    forward = read_json(folder / f"{block}.json")["forward"]
+                    self._forwards[block] = (int(forward["images"]), int(forward["batches"]))
+                except (OSError, ValueError, KeyError, TypeError):
+                    continue  # removed or damaged meanwhile: `verify` tells
+        return {
+            "hits": self.depot.index.hits - self._before[0],
+            "misses": self.depot.index.misses - self._before[1],
+            "images_forwarded": sum(images for images, _ in self._forwards.values()),
+            "batches_forwarded": sum(batches for _, batches in self._forwards.values()),
+        }
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        total = 0
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                try:
+                    total += os.stat(os.path.join(folder, name)).st_size
+                except FileNotFoundError:
+                    continue  # renamed meanwhile by a writer
+        return total
+
+    def contents(self) -> pd.DataFrame:
+        """List what is stored.
+
+        Returns
+        -------
+        contents : DataFrame
+            One row for each layer: ``model``, ``weights``, ``layer``, ``pooling``, ``images``
+            (distinct ones), ``bytes`` (of data), ``date`` (of the last shard, UTC), then
+            ``precision``, ``preprocess``, ``dtype`` and ``folder``.
+        """
+        rows = []
+        for folder, identity in self._identified():
+            shards = list(_open_shards(folder))
+            if not shards:
+                continue
+            digests = [shard.digests for shard in shards]
+            written = [shard.manifest["written"] for shard in shards]
+            rows.append(
+                {
+                    **{name: identity.get(name) for name in (*_COLUMNS, *_MORE_COLUMNS)},
+                    "images": len(np.unique(np.concatenate(digests))),
+                    "bytes": sum(shard.n_bytes for shard in shards),
+                    "date": pd.Timestamp(max(written)),
+                    "folder": folder.name,
+                }
+            )
+        table = pd.DataFrame(rows, columns=[*_COLUMNS, *_MORE_COLUMNS])
+        return table.sort_values(["model", "weights", "date"], ignore_index=True)
+
+    def verify(self, *, repair: bool = False) -> pd.DataFrame:
+        """Read everything and compare it with the checksums.
+
+        Parameters
+        ----------
+        repair : bool, default=False
+            Whether to remove faulty shards, so that their rows are computed anew when they are
+            asked for. Reading finds faulty rows by itself, too.
+
+        Returns
+        -------
+        faults : DataFrame
+            Columns ``model``, ``layer``, ``file`` and ``fault``; empty if all is well.
+        """
+        faults = []
+        for folder, identity in self._identified():
+            for block in sorted(block_names(folder)):
+                path = folder / f"{block}.npy"
+                try:
+                    fault = Shard.open(folder / f"{block}.json").fault()
+                except FileNotFoundError:
+                    continue
+                except CorruptShardError as error:
+                    path, fault = folder / f"{block}.json", str(error)
+                if fault:
+                    faults.append(
+                        {
+                            "model": identity.get("model"),
+                            "layer": identity.get("layer"),
+                            "file": str(path.relative_to(self.root)),
+                            "fault": fault,
+                        }
+                    )
+                    if repair:
+                        self._remove(folder, block)
+        return pd.DataFrame(faults, columns=["model", "layer", "file", "fault"])
+
+    def prune(
+        self,
+        *,
+        model: str | None = None,
+        layer: str | None = None,
+        older_than: float | timedelta | None = None,
+        max_bytes: int | None = None,
+        dry_run: bool = False,
+    ) -> pd.DataFrame:
+        """Remove shards, and what killed writers have left.
+
+        Parameters
+        ----------
+        model, layer : str, default=None
+            Names, or globs such as ``"torchvision/*"``; None is any.
+        older_than : float (days) or timedelta, default=None
+            Only what was written longer ago.
+        max_bytes : int, default=None
+            Only as many of these shards, the oldest first, as bring the whole store down to this
+            size.
+        dry_run : bool, default=False
+            Whether to remove nothing.
+
+        Returns
+        -------
+        removed : DataFrame
+            One row for each layer: ``model``, ``layer``, ``pooling``, ``shards``, ``bytes``.
+            Without any condition no shard is removed.
+
+        Raises
+        ------
+        ValueError
+            If the store is open for reading only.
+        """
+        if not dry_run:
+            self.depot.refuse_writing("prune()")
+        some = any(given is not None for given in (model, layer, older_than, max_bytes))
+        chosen = self._choose(model, layer, older_than) if some else []
+        if max_bytes is not None:
+            surplus = self.size - max_bytes
+            kept = np.cumsum([0, *(shard.n_bytes for shard, _ in chosen)])[:-1]
+            chosen = [pair for pair, before in zip(chosen, kept, strict=True) if before < surplus]
+        rows = [
+            {
+                **{name: identity.get(name) for name in ("model", "layer", "pooling")},
+                "shards": 1,
+                "bytes": shard.n_bytes,
+            }
+            for shard, identity in chosen
+        ]
+        if not dry_run:
+            for shard, _ in chosen:
+                self._remove(shard.path.parent, shard.path.stem)
+            for folder in (self.root, self.root / "networks", *self.depot.folders()):
+                if folder.is_dir():
+                    clean(folder)
+        table = pd.DataFrame(rows, columns=["model", "layer", "pooling", "shards", "bytes"])
+        return table.groupby(["model", "layer", "pooling"], as_index=False, dropna=False).sum()
+
+    def _choose(
+        self, model: str | None, layer: str | None, older_than: float | timedelta | None
+    ) -> list[tuple[Shard, dict[str, Any]]]:
+        """Shards that meet all conditions, the oldest first."""
+        days = timedelta(days=older_than) if isinstance(older_than, int | float) else older_than
+        limit = None if days is None else datetime.now(UTC) - days
+        chosen = [
+            (shard, identity)
+            for folder, identity in self._identified()
+            if _is_named(identity.get("model"), model) and _is_named(identity.get("layer"), layer)
+            for shard in _open_shards(folder)
+            if limit is None or datetime.fromisoformat(shard.manifest["written"]) < limit
+        ]
+        return sorted(chosen, key=lambda pair: (pair[0].manifest["written"], pair[0].path))
+
+    def _remove(self, folder: Path, block: str) -> None:
+        self.depot.refuse_writing("removing a shard")
+        remove_shard(folder, block)
+        self.depot.index.layer(folder.name).refresh()
+
+    # --- folders -----------------------------------------------------------------------------
+
+    def _identified(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for folder in self.depot.folders():
+            try:
+                yield folder, read_json(folder / LAYER_FILE)
+            except (FileNotFoundError, ValueError):
+                yield folder, {"layer": folder.name}
+
+    def __sklearn_clone__(self) -> ActivationStore:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "dtype": self.dtype, "mode": self.mode}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["root"], dtype=state["dtype"], mode=state["mode"])  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        mode = ", mode='r'" if self.mode == "r" else ""
+        dtype = "" if self.dtype == "float32" else f", dtype={self.dtype!r}"
+        return f"ActivationStore({str(self.root)!r}{dtype}{mode})"
+
+
+def _is_named(name: Any, wanted: str | None) -> bool:
+    """Whether a name is wanted: itself (it may hold brackets) or by a glob."""
+    return wanted is None or wanted == name or fnmatch.fnmatchcase(str(name), wanted)
+
+
+def _open_shards(folder: Path) -> Iterator[Shard]:
+    """Every shard of a layer whose manifest can be read; `verify` names the others."""
+    for block in sorted(block_names(folder)):
+        try:
+            yield Shard.open(folder / f"{block}.json")
+        except (FileNotFoundError, CorruptShardError):
+            continue

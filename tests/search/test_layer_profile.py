@@ -1,0 +1,139 @@
+"""layer_profile_ against the results of the search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401 (the import does it)
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import (
+    KFold,
+    PredefinedSplit,
+)
+from sklearn.pipeline import FeatureUnion, Pipeline
+from torch import nn
+
+from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn.models import Model
+from skdnn.search import LayerSearchCV
+
+N = 19
+FOLDS = KFold(4, shuffle=True, random_state=1)
+LAYERS = {"dnn__layer": ["3", "0", "1"]}
+
+
+def dnn(model: Model, layer: str = "3", **params: Any) -> DNNFeatureExtractor:
+    return DNNFeatureExtractor(model, layer, **params)
+
+
+def encoding(model: Model, **params: Any) -> Pipeline:
+    return Pipeline([("dnn", dnn(model, "3", **params)), ("ridge", Ridge())])
+
+
+def test_profile_of_a_search_over_layers(paths, model, patterns):
+    layers = ["output", "3", "0", ["3", "1"], "[01]*"]
+    search = LayerSearchCV(encoding(model), {"dnn__layer": layers}, cv=FOLDS)
+    profile = search.fit(paths, patterns).layer_profile_
+    folds = [f"split{k}" for k in range(4)]
+    assert profile.columns.tolist() == [
+        *["layer", "depth", "mean", "std", "rank"],
+        *folds,
+        "optimistic",
+    ]
+    assert profile["layer"].tolist() == ["0", "[01]*", "3", "3 + 1", "output"]
+    assert profile["depth"].tolist() == [0, 1, 3, 3, 4]
+    assert not profile["optimistic"].any()
+    at = [2, 4, 1, 3, 0]
+    results = search.cv_results_
+    assert_array_equal(profile["mean"], results["mean_test_score"][at])
+    assert_array_equal(profile["std"], results["std_test_score"][at])
+    assert_array_equal(profile["rank"], results["rank_test_score"][at])
+    for k, fold in enumerate(folds):
+        assert_array_equal(profile[fold], results[f"split{k}_test_score"][at])
+
+
+def test_profile_with_other_axes_shows_the_best(paths, model, patterns):
+    grid = [
+        {"dnn__layer": ["3", "0"], "ridge__alpha": [1e-3, 1e3, 1.0]},
+        {"dnn__layer": ["1"], "ridge": [Ridge(5.0)]},
+    ]
+    search = LayerSearchCV(encoding(model), grid, cv=FOLDS).fit(paths, patterns)
+    profile = search.layer_profile_.set_index("layer")
+    assert profile.index.tolist() == ["0", "1", "3"]
+    assert profile["optimistic"].tolist() == [True, False, True]
+    results = pd.DataFrame(search.cv_results_)
+    for layer, each in results.groupby("param_dnn__layer"):
+        best = each.loc[each["mean_test_score"].idxmax()]
+        assert profile.loc[layer, "mean"] == best["mean_test_score"]
+        if layer != "1":
+            assert profile.loc[layer, "ridge__alpha"] == best["params"]["ridge__alpha"]
+    assert profile.loc["1", "ridge"] is grid[1]["ridge"][0]
+
+
+def test_profile_of_several_models_poolings_and_scores(paths, model, witness, patterns):
+    grid = {
+        "dnn__model": [witness, model],
+        "dnn__layer": ["1", "0"],
+        "dnn__pooling": ["max", "mean"],
+    }
+    scoring = {"fit": "r2", "error": "neg_mean_squared_error"}
+    search = LayerSearchCV(encoding(model), grid, cv=FOLDS, scoring=scoring, refit=False)
+    profile = search.fit(paths, patterns).layer_profile_
+    assert len(profile) == 2 * 8
+    assert profile["metric"].tolist() == ["fit"] * 8 + ["error"] * 8
+    assert profile["model"].tolist() == (["witness"] * 4 + ["tiny"] * 4) * 2
+    assert profile["layer"].tolist() == ["0", "0", "1", "1"] * 4
+    assert sorted(profile["pooling"][:2]) == ["max", "mean"]
+    assert sorted(profile["rank"][:8]) == sorted(search.cv_results_["rank_test_fit"])
+    search.set_params(refit="error").fit(paths, patterns)
+    assert "metric" not in search.layer_profile_
+    assert search.layer_profile_["mean"].max() == search.best_score_
+    # A smaller grid without refit: nothing is looked up by what the last fit found best.
+    search.set_params(param_grid={"dnn__layer": ["3"]}, refit=False).fit(paths, patterns)
+    assert search.layer_profile_["layer"].tolist() == ["3", "3"]
+
+
+def test_profile_of_two_extractors(paths, model, patterns):
+    union = FeatureUnion([("a", dnn(model, "3")), ("b", dnn(model, "3"))])
+    grid = {"u__a__layer": ["3", "0"], "u__b__layer": ["3", "1", "2"]}
+    search = LayerSearchCV(Pipeline([("u", union), ("r", Ridge())]), grid, cv=FOLDS)
+    profile = search.fit(paths, patterns).layer_profile_
+    assert profile["extractor"].tolist() == ["u__a"] * 2 + ["u__b"] * 3
+    assert profile["layer"].tolist() == ["0", "3", "1", "2", "3"]
+    assert profile["optimistic"].all()
+    assert profile.groupby("extractor")["mean"].max().tolist() == [search.best_score_] * 2
+
+
+def test_no_profile_without_layers(paths, model, patterns):
+    search = LayerSearchCV(encoding(model), {"ridge__alpha": [1, 2]}, cv=FOLDS)
+    with pytest.raises(AttributeError, match="was not fitted"):
+        search.layer_profile_  # noqa: B018
+    assert not hasattr(search.fit(paths, patterns), "layer_profile_")
+    with pytest.raises(AttributeError, match="had no axis of layers"):
+        search.layer_profile_  # noqa: B018
+    search.set_params(param_grid={"dnn__layer": ["3"]}).fit(paths, patterns)
+    assert search.layer_profile_["layer"].tolist() == ["3"]
+    search.set_params(param_grid={"ridge__alpha": [1]}).fit(paths, patterns)
+    assert not hasattr(search, "layer_profile_")
+
+
+def test_predefined_split_and_profile_of_one_fold(paths, model, patterns):
+    cv = PredefinedSplit(np.where(np.arange(N) < 6, 0, -1))
+    search = LayerSearchCV(encoding(model), LAYERS, cv=cv).fit(paths, patterns)
+    assert search.layer_profile_["split0"].tolist() == search.layer_profile_["mean"].tolist()
+
+
+def test_profile_where_only_the_images_tell_the_input_size(patterns):
+    """Without resizing or crop, a blank image of some size would not fit the linear layer."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 5, stride=3), nn.ReLU(), nn.Flatten())
+    network.append(nn.Linear(4 * 10 * 12, 6))
+    model = Model(network, {"resize": None, "crop": None})
+    images = np.random.default_rng(0).integers(0, 256, (N, 32, 40, 3), dtype=np.uint8)
+    profile = LayerSearchCV(encoding(model), LAYERS, cv=FOLDS).fit(images, patterns).layer_profile_
+    assert profile["depth"].tolist() == [0, 1, 3]

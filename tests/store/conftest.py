@@ -1,0 +1,54 @@
+"""Fixtures of the store's tests: tiny images, a tiny network, and scripts in new processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for tiny_network, here and in workers
+
+import tiny_network
+
+
+@pytest.fixture(scope="session")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Twenty-three small images; not to be changed."""
+    return tiny_network.write_images(tmp_path_factory.mktemp("images"), 23)
+
+
+@pytest.fixture(scope="session")
+def expected(paths: list[str]) -> dict[str, np.ndarray]:
+    """Their features in each layer, without a store."""
+    return tiny_network.plain(paths)
+
+
+@pytest.fixture
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of at most eight images."""
+    monkeypatch.setattr("skdnn.extraction._sink.BLOCK_ROWS", 8)
+
+
+@pytest.fixture(scope="session")
+def run_script() -> Callable[..., str]:
+    """Run a script in a new process; gives what it printed."""
+
+    def run(code: str, *args: object, **environment: str) -> str:
+        here = str(Path(__file__).parent)
+        done = subprocess.run(
+            [sys.executable, "-c", tiny_network.PRELUDE + code, *map(str, args)],
+            env={**os.environ, "PYTHONPATH": here, **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
