@@ -50,10 +50,10 @@ class Store:
 
     def write(self, batches: list[np.ndarray]) -> None:
         store = ActivationStore(self.folder, dtype=self.dtype)
-        store.prepare_writing()
+        store.depot.prepare_writing()
         block, first = None, 0
         for i, batch in enumerate(batches, start=1):
-            block = block or store.begin_block([(self.identity, (self.n_units,))])
+            block = block or store.depot.begin_block([(self.identity, (self.n_units,))])
             block.append([batch])
             if block.n_rows >= _BLOCK_ROWS or i == len(batches):
                 digests = self.digests[first : first + block.n_rows]
@@ -62,7 +62,7 @@ class Store:
 
     def open(self) -> LayerRows:
         """As in a new process."""
-        name = ActivationStore(self.folder, dtype=self.dtype).layer(self.identity).folder
+        name = ActivationStore(self.folder, dtype=self.dtype).depot.layer(self.identity).folder
         layer = LayerRows(name)
         layer.refresh()
         return layer

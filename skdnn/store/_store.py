@@ -42,8 +42,8 @@ class ActivationStore:
     root : str or path-like
         The folder; made when something is written. It must be empty or a store.
     dtype : {"float32", "float16"}, default="float32"
-        Type of new rows on disk. ``"float16"`` halves space and reading time, and costs about
-        2e-5 in the correlations of an RDM; features are handed out as float32 in any case.
+        Type of new rows on disk. ``"float16"`` halves the space and costs about 2e-5 in the
+        correlations of an RDM; features are handed out as float32 in any case.
     mode : {"a", "r"}, default="a"
         ``"r"`` only reads: activations that are not there are an error.
 
