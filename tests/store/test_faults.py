@@ -16,7 +16,7 @@ import pytest
 import tiny_network
 from numpy.testing import assert_array_equal
 from PIL import Image
-from tiny_network import LAYERS, PRELUDE, extractor, write_images
+from tiny_network import LAYERS, PRELUDE, deadly, extractor, write_images
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from skdnn import ActivationStore, digests
@@ -401,15 +401,6 @@ def test_stopped_in_the_middle(store, paths, expected, error):
     assert leftovers(store) == []
     assert_array_equal(dnn.transform(paths), expected["fc"])
     assert store.stats["images_forwarded"] == 23
-
-
-def deadly(image):
-    """Ends its process, but for the first one, where the flag is."""
-    flag = Path(os.environ["SKDNN_TEST_FLAG"])
-    if flag.exists() and image.size == (17, 13) and os.getpid() != int(flag.read_text()):
-        flag.unlink()
-        os._exit(1)
-    return np.asarray(image.resize((20, 16)), np.float32).transpose(2, 0, 1) / 255
 
 
 def test_a_lost_worker_is_replaced(store, paths, tmp_path, monkeypatch):

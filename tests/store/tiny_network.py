@@ -101,3 +101,12 @@ def die_at_replace(k: int) -> None:
         replace(*args)
 
     os.replace = deadly
+
+
+def deadly(image):
+    """Ends its process, but for the first one, where the flag is."""
+    flag = Path(os.environ["SKDNN_TEST_FLAG"])
+    if flag.exists() and image.size == (17, 13) and os.getpid() != int(flag.read_text()):
+        flag.unlink()
+        os._exit(1)
+    return np.asarray(image.resize((20, 16)), np.float32).transpose(2, 0, 1) / 255
