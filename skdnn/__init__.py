@@ -14,10 +14,12 @@ from skdnn.models import list_models
 from skdnn.rsa import RDM, RSAScorer
 from skdnn.search import LayerSearchCV
 from skdnn.store import ActivationStore
+from skdnn.text import CLIPTextEncoder
 
 __all__ = [
     "RDM",
     "ActivationStore",
+    "CLIPTextEncoder",
     "DNNFeatureExtractor",
     "GramPCA",
     "LayerSearchCV",

@@ -36,24 +36,31 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    model : str, torch.nn.Module or skdnn.models.Model, default="alexnet"
-        A name (see :func:`~skdnn.list_models`) or one's own network. A bare ``torch.nn.Module``
-        is copied whenever scikit-learn clones the estimator; wrapped in
-        :class:`skdnn.models.Model` it is not.
+    model : str, torch.nn.Module, keras.Model or skdnn.models.Model, default="alexnet"
+        A name (see :func:`~skdnn.list_models`) or one's own network. Names of torchvision
+        (``"resnet50"``), Keras (``"ResNet50"``), CORnet (``"cornet-s"``), CLIP (``"clip-ViT"``)
+        and published checkpoints (``"simclr-rn50"``) stand alone; ``"timm/NAME"`` and
+        ``"open_clip/NAME"`` have a prefix, and ``"keras/NAME"`` or ``"torchvision/NAME"`` may
+        have one. A bare network is copied whenever scikit-learn clones the estimator; wrapped
+        in :class:`skdnn.models.Model` it is not.
     layer : str or list of str, default="penultimate"
         A module's path as :func:`~skdnn.list_layers` gives it; ``"penultimate"`` (what goes into
         the last linear layer) or ``"output"``; a glob such as ``"features.*"``; or a list, whose
         features stand side by side. Of a module that is called several times the last call
         counts, and ``"name@1"`` asks for the second; of a tuple or dict the first tensor counts,
         and ``"name[1]"`` or ``"name[key]"`` asks for another.
-    backend : {"auto", "torch"}, default="auto"
-        ``"pt"`` means ``"torch"``.
+    backend : {"auto", "torch", "tensorflow"}, default="auto"
+        Where a name is looked for: ``"auto"`` takes an exact name, torch's first; a given
+        backend takes the name in whatever case. ``"pt"`` and ``"tf"`` are short for them.
     device : str, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` takes the GPU where there is one.
     weights : "default", str, path or None, default="default"
-        The best published weights, a published version by its name, the file of a state dict,
-        or None for random ones (the framework's own initialisation under `random_state`). One's
-        own network keeps its weights.
+        The best published weights, a published version by its name, a local file (state dict,
+        safetensors, or Keras's formats), ``"URL#sha256=HASH"``, or None for random ones (the
+        framework's own initialisation under `random_state`). Published weights are downloaded
+        once, into the folder of the environment variable ``SKDNN_WEIGHTS`` or
+        ``~/.cache/skdnn/weights``; without a network, put the file there that the error names.
+        One's own network keeps its weights.
     preprocess : "default", dict or callable, default="default"
         ``"default"`` is the preprocessing of the network's published weights, also when the
         weights are random; for one's own network ImageNet's (resize 256, centre crop 224, mean
@@ -136,7 +143,7 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (scikit-learn's convention)
         "layer": [str, list, tuple, np.ndarray],
-        "backend": [StrOptions({"auto", "torch", "pt"})],
+        "backend": [StrOptions({"auto", "torch", "pt", "tensorflow", "tf"})],
         "device": [str],
         "pooling": [StrOptions(set(POOLINGS))],
         "batch_size": [Interval(Integral, 1, None, closed="left")],

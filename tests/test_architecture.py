@@ -31,7 +31,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
             {"models"},
             {"backends"},
             {"store"},
-            {"extraction", "feature_extractor"},
+            {"extraction", "feature_extractor", "text"},
             {"rsa", "decomposition"},
             {"datasets", "plotting", "search"},
             {"__init__"},  # the package's public names
@@ -59,10 +59,17 @@ PUBLIC = {
     "skdnn.plotting": {name for name in vars(skdnn.plotting) if not name.startswith("_")},
 }
 # Loaded when first used; the torch engine is itself imported inside a function.
-LATE = {"torch", "torchvision", "tensorflow", "keras", "matplotlib", "h5py", "PIL", "pooch"}
+LATE = {
+    *("torch", "torchvision", "timm", "open_clip", "tensorflow", "keras"),
+    *("matplotlib", "h5py", "PIL", "pooch"),
+}
 ENGINES = {
-    f"skdnn.backends._torch{part}": {"torch", "torchvision"}
-    for part in ("", "_compile", "_layers", "_transfer")
+    **{
+        f"skdnn.backends._torch{part}": {"torch", "torchvision"}
+        for part in ("", "_compile", "_layers", "_layout", "_transfer")
+    },
+    **{f"skdnn.backends._tensorflow{part}": {"tensorflow", "keras"} for part in ("", "_layers")},
+    "skdnn.models._cornet_networks": {"torch"},
 }
 
 

@@ -26,7 +26,7 @@ PUBLIC = {
     "skdnn.rsa": None,
     "skdnn.datasets": None,
     "skdnn.plotting": ["RDMDisplay", "LayerScoresDisplay"],
-    "skdnn.models": ["Model", "list_models"],
+    "skdnn.models": ["Model", "cornet", "list_models"],
 }
 # Sections in their order.
 SECTIONS = [

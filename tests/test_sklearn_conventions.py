@@ -13,6 +13,7 @@ import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -34,7 +35,14 @@ from torch import nn
 
 import skdnn
 import skdnn.rsa
-from skdnn import RDM, DNNFeatureExtractor, GramPCA, LayerSearchCV, RSAScorer
+from skdnn import (
+    RDM,
+    CLIPTextEncoder,
+    DNNFeatureExtractor,
+    GramPCA,
+    LayerSearchCV,
+    RSAScorer,
+)
 from skdnn.models import Model
 
 
@@ -68,6 +76,12 @@ class Case:
 
 # Every estimator, with parameters that are not its defaults. Add new ones here.
 CASES = {
+    "CLIPTextEncoder": Case(
+        CLIPTextEncoder("open_clip/ViT-S-32-alt", weights=None),
+        "transform",
+        {"normalize": True},
+        lambda paths: [f"a picture of a {Path(path).stem}" for path in paths],
+    ),
     "DNNFeatureExtractor": Case(
         DNNFeatureExtractor(MODEL, ["0", "3"], batch_size=4),
         "transform",

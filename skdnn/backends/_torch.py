@@ -19,7 +19,9 @@ from torch import nn
 from skdnn.backends._base import Capture
 from skdnn.backends._torch_compile import graph_for
 from skdnn.backends._torch_layers import (
+    Call,
     attach,
+    call,
     elements,
     first_tensor,
     float_dtype,
@@ -79,6 +81,8 @@ class TorchEngine:
         Arithmetic of the network; float32 leaves a network of another precision as it is.
     compile : bool, default=False
         Whether the forward pass is compiled. The network itself is not changed.
+    forward : callable, default=None
+        ``forward(network, batch)``, for networks that are not called with a batch alone.
     """
 
     def __init__(
@@ -89,9 +93,11 @@ class TorchEngine:
         device: torch.device,
         precision: str,
         compile: bool = False,
+        forward: Call | None = None,
     ) -> None:
         network = unwrap(network)
         self.compile = compile
+        self.forward = forward or call
         self._graphs_of = (network, precision)  # graphs outlive the copy made here
         if precision != "float32":
             network = _cast(network if owned else copy.deepcopy(network), precision)
@@ -155,10 +161,14 @@ class TorchEngine:
             run: _Run | _CompiledRun
             if self.compile:
                 run = _CompiledRun(
-                    self.network, captures, landing_for(self.device), self._graphs_of
+                    self.network,
+                    captures,
+                    landing_for(self.device),
+                    self._graphs_of,
+                    self.forward,
                 )
             else:
-                run = _Run(self.network, captures, landing_for(self.device))
+                run = _Run(self.network, captures, landing_for(self.device), self.forward)
             try:
                 run.attach()
                 yield _Forward(run, preprocess, self.device, float_dtype(self.network))
@@ -256,9 +266,14 @@ class _Run:
     """Hooks that copy what they see at once: a module behind may overwrite the tensor."""
 
     def __init__(
-        self, network: nn.Module, captures: Sequence[Capture], landing: Direct | Staged
+        self,
+        network: nn.Module,
+        captures: Sequence[Capture],
+        landing: Direct | Staged,
+        forward: Call,
     ) -> None:
         self.network = network
+        self._forward = forward
         self.captures = captures
         self._landing = landing
         self._handles: list[Any] = []
@@ -279,7 +294,7 @@ class _Run:
         self._rows = rows
         try:
             with torch.no_grad():
-                self.network(batch)
+                self._forward(self.network, batch)
         except _AllCaptured:
             pass
         except BaseException:
@@ -312,11 +327,12 @@ class _CompiledRun:
         captures: Sequence[Capture],
         landing: Direct | Staged,
         graphs_of: tuple[nn.Module, str],
+        forward: Call,
     ) -> None:
         self.network = network
         self.captures = captures
         self._landing = landing
-        self._graph = graph_for(*graphs_of, captures)
+        self._graph = graph_for(*graphs_of, captures, forward)
         self._handles: list[Any] = []
 
     def attach(self) -> None:

@@ -30,10 +30,13 @@ class CompiledGraph:
     Parameters
     ----------
     captures : sequence of Capture
+    call : callable
+        ``call(network, batch)``.
     """
 
-    def __init__(self, captures: Sequence[Capture]) -> None:
+    def __init__(self, captures: Sequence[Capture], call: Callable[..., Any]) -> None:
         self.captures = captures
+        self.call = call
         self.seen: dict[str, torch.Tensor] = {}
         self.calls: dict[str, int] = {}
         self._compiled: dict[tuple[int, ...], Callable[..., dict[str, torch.Tensor]]] = {}
@@ -65,7 +68,7 @@ class CompiledGraph:
     def _forward(self, network: nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
         self.seen = {}
         self.calls = {}
-        network(batch)
+        self.call(network, batch)
         return self.seen
 
     def _see(self, capture: Capture, output: Any) -> None:
@@ -77,16 +80,19 @@ class CompiledGraph:
                 self.seen[capture.name] = tensor.clone()
 
 
-def graph_for(network: nn.Module, precision: str, captures: Sequence[Capture]) -> CompiledGraph:
+def graph_for(
+    network: nn.Module, precision: str, captures: Sequence[Capture], call: Callable[..., Any]
+) -> CompiledGraph:
     """The graph for these layers; compiled anew only for layers not asked for before."""
     graphs = _graphs.setdefault(network, OrderedDict())
     key = (
         precision,
         tuple((c.name, c.info.source, wanted_call(c), c.request.key) for c in captures),
         _hooks(network),
+        call,
     )
     if key not in graphs:
-        graphs[key] = CompiledGraph(captures)
+        graphs[key] = CompiledGraph(captures, call)
     graphs.move_to_end(key)
     while len(graphs) > _KEEP:
         graphs.popitem(last=False)

@@ -10,29 +10,24 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from skdnn.backends._base import Capture
-from skdnn.layers import (
-    CHANNELS_FIRST,
-    CHANNELS_LAST,
-    NOT_PER_IMAGE,
-    OUTPUT,
-    PENULTIMATE,
-    TOKENS,
-    VECTOR,
-    LayerInfo,
-)
+from skdnn.backends._torch_layout import AxisWatch, TokenCounts, layout_of, layout_of_input
+from skdnn.layers import NOT_PER_IMAGE, OUTPUT, PENULTIMATE, TOKENS, VECTOR, LayerInfo
 
-_TRACE_BATCH = 3  # a size that no axis of a network is likely to have by chance
-_CLASS_TOKENS = ("class_token", "cls_token")
+# A size that no axis of a network is likely to have by chance: 3, 5 and 7 are numbers of heads
+# and sides of windows. Where the pass takes real arithmetic, three images must do.
+_GHOST_BATCH = 11
+_REAL_BATCH = 3
 
 
 def unwrap(network: nn.Module) -> nn.Module:
     """The network inside DataParallel and its like; networks that take no hooks are refused."""
     if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return network.module
+    if isinstance(getattr(network, "_orig_mod", None), nn.Module):  # compiled by its owner
+        return unwrap(network._orig_mod)  # type: ignore[arg-type]
     if isinstance(network, torch.jit.ScriptModule):
         raise ValueError(
             "model is a TorchScript module, whose inner layers can't be captured: "
@@ -41,7 +36,17 @@ def unwrap(network: nn.Module) -> nn.Module:
     return network
 
 
-def trace_layers(network: nn.Module, input_shape: tuple[int, ...]) -> list[LayerInfo]:
+Call = Callable[[nn.Module, torch.Tensor], Any]
+
+
+def call(network: nn.Module, batch: torch.Tensor) -> Any:
+    """How most networks run."""
+    return network(batch)
+
+
+def trace_layers(
+    network: nn.Module, input_shape: tuple[int, ...], forward: Call | None = None
+) -> list[LayerInfo]:
     """List every module with its shape, calls and layout, from one pass over empty images.
 
     The pass runs on a copy without weights (torch's "meta" device: shapes, no arithmetic). Only
@@ -52,6 +57,8 @@ def trace_layers(network: nn.Module, input_shape: tuple[int, ...]) -> list[Layer
     network : torch.nn.Module
     input_shape : tuple of int
         (3, height, width).
+    forward : callable, default=None
+        ``forward(network, batch)``; None is ``network(batch)``.
 
     Returns
     -------
@@ -61,14 +68,14 @@ def trace_layers(network: nn.Module, input_shape: tuple[int, ...]) -> list[Layer
     network = unwrap(network)
     try:
         ghost = _copy_without_weights(network)
-        trace = _Trace(ghost)
-        blank = torch.empty((_TRACE_BATCH, *input_shape), device="meta", dtype=float_dtype(ghost))
+        trace = _Trace(ghost, _GHOST_BATCH, forward or call)
+        blank = torch.empty((_GHOST_BATCH, *input_shape), device="meta", dtype=float_dtype(ghost))
         trace.run(blank)
     except Exception:  # whatever a network does that shapes alone cannot follow
-        trace = _Trace(network)
+        trace = _Trace(network, _REAL_BATCH, forward or call)
         with left_as_found(network):
             device = next((p.device for p in network.parameters()), torch.device("cpu"))
-            shape = (_TRACE_BATCH, *input_shape)
+            shape = (_REAL_BATCH, *input_shape)
             blank = torch.zeros(shape, device=device, dtype=float_dtype(network))
             trace.run(blank)
     return trace.layers()
@@ -96,13 +103,16 @@ def float_dtype(network: nn.Module) -> torch.dtype:
 class _Trace:
     """Watches one forward pass of every module."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, n_images: int, forward: Call) -> None:
         self.network = network
+        self.forward = forward
+        self.n_images = n_images
         self.calls: dict[nn.Module, int] = {}
         self.seen: dict[nn.Module, dict[tuple[int, str | None], tuple[tuple[int, ...], str]]] = {}
         self.order: dict[nn.Module, int] = {}
         self.head: tuple[nn.Module, tuple[int, ...], str] | None = None
-        self._layout = (VECTOR, 0)
+        self._axes = AxisWatch()
+        self._tokens = TokenCounts(network)
 
     def run(self, blank: torch.Tensor) -> None:
         modules = list(self.network.modules())
@@ -111,8 +121,8 @@ class _Trace:
             m.register_forward_pre_hook(self._watch_head, with_kwargs=True) for m in modules
         ]
         try:
-            with torch.no_grad():
-                self.network(blank)
+            with torch.no_grad(), self._axes:
+                self.forward(self.network, blank)
         finally:
             for handle in handles:
                 handle.remove()
@@ -123,7 +133,8 @@ class _Trace:
         before = _rank_as_head(self.head[0]) if self.head is not None else 0
         tensor = first_tensor((args, kwargs))
         if rank and rank >= before and tensor is not None:
-            self.head = (module, tuple(tensor.shape), _inherited(self._layout, tensor.ndim))
+            layout = layout_of_input(tuple(tensor.shape), self._axes.last)
+            self.head = (module, tuple(tensor.shape), layout)
 
     def _watch(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         call = self.calls.get(module, 0)
@@ -134,11 +145,19 @@ class _Trace:
         for key, part in elements(output).items():
             tensor = first_tensor(part)
             if tensor is not None:
-                layout = _layout(module, tensor.ndim, self._layout)
+                layout = layout_of(module, tuple(tensor.shape), self._axes.last)
                 seen[call, key] = (tuple(tensor.shape), layout)
         if (call, None) in seen:
             shape, layout = seen[call, None]
-            self._layout = (layout, len(shape))
+            self._axes.last = (layout, shape)
+            self._tokens.see(self._per_image(shape), layout)
+
+    def _per_image(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        axis = self._batch_axis(shape)
+        return () if axis is None else shape[:axis] + shape[axis + 1 :]
+
+    def _batch_axis(self, shape: tuple[int, ...]) -> int | None:
+        return next((a for a, size in enumerate(shape[:2]) if size == self.n_images), None)
 
     def layers(self) -> list[LayerInfo]:
         depth = {module: place for place, module in enumerate(self.order)}
@@ -172,11 +191,11 @@ class _Trace:
     def _info(
         self, name: str, module: nn.Module, shape: tuple[int, ...], layout: str, depth: int
     ) -> LayerInfo:
-        axis = next((a for a, size in enumerate(shape[:2]) if size == _TRACE_BATCH), None)
+        axis = self._batch_axis(shape)
         if axis is None and self.calls.get(module):
             layout = NOT_PER_IMAGE
-        own = shape if axis is None else shape[:axis] + shape[axis + 1 :]
-        prefix, has_class = _prefix_tokens(self.network) if layout == TOKENS else (0, False)
+        own = shape if axis is None else self._per_image(shape)
+        prefix, has_class = self._tokens.before(own) if layout == TOKENS else (0, False)
         return LayerInfo(
             name=name,
             type=type(module).__name__,
@@ -192,42 +211,10 @@ class _Trace:
 
 
 def _rank_as_head(module: nn.Module) -> int:
-    """A linear layer is the head of a network before any convolution is."""
+    """What is marked as head is; else a linear layer before any convolution."""
+    if getattr(module, "is_head", False) is True:
+        return 3
     return 2 if isinstance(module, nn.Linear) else int(isinstance(module, _ConvNd))
-
-
-def _layout(module: nn.Module, ndim: int, before: tuple[str, int]) -> str:
-    """Where the unit axis lies: known for typed modules, inherited by the others."""
-    if ndim <= 2:
-        return VECTOR
-    kind = type(module).__name__
-    last = TOKENS if ndim == 3 else CHANNELS_LAST
-    if isinstance(module, _ConvNd | _NormBase | nn.GroupNorm) or kind.endswith(("1d", "2d", "3d")):
-        return CHANNELS_FIRST
-    if isinstance(module, nn.Linear | nn.LayerNorm | nn.MultiheadAttention):
-        return last
-    dims = getattr(module, "dims", None)
-    if kind == "Permute" and dims is not None and ndim == 4:
-        return CHANNELS_LAST if list(dims)[-1] == 1 else CHANNELS_FIRST
-    return _inherited(before, ndim)
-
-
-def _inherited(before: tuple[str, int], ndim: int) -> str:
-    """The layout of what was computed last, where the number of axes is still the same."""
-    if ndim <= 2:
-        return VECTOR
-    if before[1] == ndim:
-        return before[0]
-    return TOKENS if ndim == 3 else CHANNELS_FIRST
-
-
-def _prefix_tokens(network: nn.Module) -> tuple[int, bool]:
-    """Number of tokens before the image's own, and whether the first is a class token."""
-    has_class = any(
-        name.rpartition(".")[2] in _CLASS_TOKENS for name, _ in network.named_parameters()
-    )
-    n_prefix = getattr(network, "num_prefix_tokens", int(has_class))
-    return int(n_prefix), has_class
 
 
 def elements(output: Any) -> dict[str | None, Any]:

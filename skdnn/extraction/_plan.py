@@ -231,9 +231,9 @@ def list_layers(model: Any, backend: str = "auto", *, preprocess: Any = "default
 
     Parameters
     ----------
-    model : str, torch.nn.Module or skdnn.models.Model
+    model : str, torch.nn.Module, keras.Model or skdnn.models.Model
         As for :class:`~skdnn.DNNFeatureExtractor`.
-    backend : {"auto", "torch"}, default="auto"
+    backend : {"auto", "torch", "tensorflow"}, default="auto"
     preprocess : "default", dict or callable, default="default"
         Decides the size of the images, and with it the output shapes.
 

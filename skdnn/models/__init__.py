@@ -1,5 +1,6 @@
 """From a name to a network: architectures, weights and preprocessing."""
 
+from skdnn.models._cornet import cornet
 from skdnn.models._custom import Model
 from skdnn.models._fingerprint import preprocess_identity
 from skdnn.models._registry import fixed_seed, list_models, resolve_model
@@ -9,6 +10,7 @@ __all__ = [
     "Model",
     "ModelSpec",
     "Preprocessing",
+    "cornet",
     "digest_of",
     "fixed_seed",
     "list_models",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from skdnn.models._fingerprint import network_identity
+from skdnn.models._fingerprint import custom_identity
 from skdnn.models._spec import ModelSpec, Preprocessing
 
 
@@ -17,14 +18,18 @@ class Model:
 
     Parameters
     ----------
-    network : torch.nn.Module
-        Called with a float batch (n, 3, height, width). It is left as it was found.
+    network : torch.nn.Module or keras.Model
+        Called with a float batch, (n, 3, height, width) in torch, (n, height, width, 3) in Keras.
+        It is left as it was found.
     preprocess : "default", dict or callable, default="default"
         ``"default"`` is ImageNet's: resize 256, centre crop 224, mean and standard deviation.
         A dict changes some of ``resize``, ``crop``, ``interpolation``, ``mean``, ``std``.
-        A callable takes a PIL image in RGB and returns a float tensor (3, height, width).
+        A callable takes a PIL image in RGB and returns a float tensor of one image.
     name : str, default=None
         For tables and messages; None is the name of the network's class.
+    forward : callable, default=None
+        For a torch network that is not called with a batch of images alone:
+        ``forward(network, batch)`` calls it. None is ``network(batch)``.
 
     See Also
     --------
@@ -44,14 +49,19 @@ class Model:
         network: Any,
         preprocess: str | dict[str, Any] | Callable[[Any], Any] = "default",
         name: str | None = None,
+        forward: Callable[[Any, Any], Any] | None = None,
     ) -> None:
-        if not is_torch_module(network):
+        if not is_network(network):
             raise TypeError(
-                f"network must be a torch.nn.Module, got {type(network).__name__}: {network!r}."
+                "network must be a torch.nn.Module or a keras.Model, got "
+                f"{type(network).__name__}: {network!r}."
             )
+        if forward is not None and not (callable(forward) and is_torch_module(network)):
+            raise TypeError(f"forward must be a function for a torch network, got {forward!r}.")
         self.network = network
         self.preprocess = preprocess
         self.name = name if name is not None else type(network).__name__
+        self.forward = forward
 
     def __sklearn_clone__(self) -> Model:
         return self
@@ -60,26 +70,35 @@ class Model:
         return f"Model(name={self.name!r}, network={type(self.network).__name__})"
 
 
+def is_network(candidate: Any) -> bool:
+    """Whether `candidate` is a network of either framework, without importing them for it."""
+    return is_torch_module(candidate) or is_keras_model(candidate)
+
+
 def is_torch_module(candidate: Any) -> bool:
     """Whether `candidate` is a torch.nn.Module, without importing torch for it."""
-    import sys
-
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(candidate, torch.nn.Module)
 
 
-def custom_spec(model: Any, preprocess: Any) -> ModelSpec:
-    """Spec of a user's network: never copied, never converted, never shared by name."""
-    wrapped = model if isinstance(model, Model) else Model(model)
-    chosen = wrapped.preprocess if _is_default(preprocess) else preprocess
+def is_keras_model(candidate: Any) -> bool:
+    """Whether `candidate` is a keras.Model, without importing keras for it."""
+    model = getattr(sys.modules.get("keras"), "Model", None)
+    return model is not None and isinstance(candidate, model)
+
+
+def custom_spec(model: Model, preprocess: Any) -> ModelSpec:
+    """Spec of a user's torch network: never copied, never converted, never shared by name."""
+    chosen = model.preprocess if _is_default(preprocess) else preprocess
     return ModelSpec(
-        name=wrapped.name,
+        name=model.name,
         backend="torch",
         weights="as given",
         preprocess=as_preprocessing(chosen, Preprocessing()),
-        load=lambda: wrapped.network,
+        load=lambda: model.network,
         owned=False,
-        identify=lambda version: network_identity(wrapped.network, version),
+        forward=model.forward,
+        identify=lambda version: custom_identity(model.network, model.forward, version),
     )
 
 

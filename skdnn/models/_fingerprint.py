@@ -65,7 +65,9 @@ def preprocess_identity(preprocess: Any, version: str | None) -> Any:
         If `preprocess` is code that cannot be fingerprinted and there is no `version`.
     """
     if isinstance(preprocess, Preprocessing):
-        return asdict(preprocess)
+        kind = type(preprocess).__name__
+        values = asdict(preprocess)
+        return values if kind == "Preprocessing" else {"kind": kind, **values}
     try:
         described = _Description(version).of(preprocess)
     except (_Unknown, RecursionError) as error:
@@ -96,6 +98,20 @@ def network_identity(network: Any, version: str | None) -> Any:
         modules = [[_qualified(type(network))]]
     known = {"modules": digest_of(modules), "weights": weights}
     return known if version is None else {**known, "version": version}
+
+
+def custom_identity(network: Any, forward: Any, version: str | None) -> Any:
+    """The same of a network and the function that calls it."""
+    identity = network_identity(network, version)
+    if forward is None:
+        return identity
+    try:
+        called: Any = _Description(version).of(forward)
+    except (_Unknown, RecursionError) as error:
+        if version is None:
+            raise _needs_version(f"forward={forward!r}", str(error)) from None
+        called = _qualified(forward)
+    return {**identity, "forward": digest_of(called)}
 
 
 def _needs_version(what: str, why: str) -> ValueError:

@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from skdnn.layers import nearest
-from skdnn.models._custom import Model, as_preprocessing, custom_spec, is_torch_module
+from skdnn.models import _cornet, _keras, _open_clip, _published, _timm, _torchvision
+from skdnn.models._custom import Model, custom_spec, is_keras_model, is_network
 from skdnn.models._spec import ModelSpec
-from skdnn.models._torchvision import PREFIX, model_names, torchvision_spec
 
-_BACKENDS = {"auto": "torch", "torch": "torch", "pt": "torch"}
+_BACKENDS = {
+    "auto": "auto",
+    "torch": "torch",
+    "pt": "torch",
+    "tensorflow": "tensorflow",
+    "tf": "tensorflow",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where networks come from.
+
+    Attributes
+    ----------
+    backend : str
+    names : callable
+        Gives the names without prefix.
+    spec : callable
+        Gives the spec of a name.
+    prefixed : bool
+        Whether the names are understood with their prefix only.
+    """
+
+    backend: str
+    names: Callable[[], list[str]]
+    spec: Callable[..., ModelSpec]
+    prefixed: bool = False
+
+
+def _clips() -> list[str]:
+    """OpenAI's two, known by short names; they ask for open_clip when they are used."""
+    return list(_open_clip.ALIASES)
+
+
+# Looked through in this order for a name without prefix.
+SOURCES: dict[str, Source] = {
+    "torchvision": Source("torch", _torchvision.names, _torchvision.spec),
+    "cornet": Source("torch", _cornet.names, _cornet.spec),
+    "clip": Source("torch", _clips, _open_clip.spec),
+    "published": Source("torch", _published.names, _published.spec),
+    "keras": Source("tensorflow", _keras.names, _keras.spec),
+    "timm": Source("torch", _timm.names, _timm.spec, prefixed=True),
+    "open_clip": Source("torch", _open_clip.names, _open_clip.spec, prefixed=True),
+}
 
 
 def list_models(source: str | None = None) -> list[str]:
@@ -20,13 +66,15 @@ def list_models(source: str | None = None) -> list[str]:
 
     Parameters
     ----------
-    source : {"torchvision"} or None, default=None
-        Where the networks come from; None lists all.
+    source : str or None, default=None
+        Where the networks come from: ``"torchvision"``, ``"cornet"``, ``"clip"``,
+        ``"published"`` (ecoset, self-supervised and others), ``"keras"``, ``"timm"`` or
+        ``"open_clip"``; None lists all. Sources whose package is not installed have no names.
 
     Returns
     -------
     names : list of str
-        Sorted.
+        Sorted; those of timm and open_clip with their prefix.
 
     Raises
     ------
@@ -42,10 +90,20 @@ def list_models(source: str | None = None) -> list[str]:
     >>> from skdnn import list_models
     >>> "alexnet" in list_models()
     True
+    >>> list_models("cornet")
+    ['cornet-r', 'cornet-rt', 'cornet-s', 'cornet-z']
     """
-    if source not in (None, "torchvision"):
-        raise ValueError(f"source={source!r} is unknown: use None or 'torchvision'.")
-    return sorted(model_names())
+    if source is not None and source not in SOURCES:
+        raise ValueError(
+            f"source={source!r} is unknown: use None or one of {', '.join(map(repr, SOURCES))}."
+        )
+    chosen = SOURCES if source is None else {source: SOURCES[source]}
+    return sorted(
+        f"{prefix}/{name}" if room.prefixed else name
+        for prefix, room in chosen.items()
+        for name in room.names()
+        if not (room.prefixed and name in _clips())
+    )
 
 
 def resolve_model(
@@ -66,27 +124,79 @@ def resolve_model(
         For an unknown name (with the nearest ones), backend, weights or preprocessing.
     """
     if backend not in _BACKENDS:
-        raise ValueError(f"backend={backend!r} is unknown: use 'auto' or 'torch' (or 'pt').")
-    if isinstance(model, Model) or is_torch_module(model):
+        raise ValueError(
+            f"backend={backend!r} is unknown: use 'auto', 'torch' ('pt') or 'tensorflow' ('tf')."
+        )
+    wanted = _BACKENDS[backend]
+    if isinstance(model, Model) or is_network(model):
         if not (isinstance(weights, str) and weights == "default"):
             raise ValueError(
                 f"weights={weights!r} goes with a network named by its name. Your own network "
                 "keeps the weights that it has: load them into it first, and leave "
                 "weights='default'."
             )
-        return custom_spec(model, preprocess)
+        own = model if isinstance(model, Model) else Model(model)
+        make = _keras.keras_custom_spec if is_keras_model(own.network) else custom_spec
+        spec = make(own, preprocess)
+        _check_backend(spec, wanted, backend)
+        return spec
     if not isinstance(model, str):
         raise TypeError(
-            "model must be a name (see list_models()), a torch.nn.Module or a "
+            "model must be a name (see list_models()), a torch.nn.Module, a keras.Model or a "
             f"skdnn.models.Model; got {type(model).__name__}: {model!r}."
         )
-    name = model.removeprefix(PREFIX)
-    names = model_names()
-    if name not in names:
-        near = nearest(name, names)
-        hint = f"Did you mean {near}? " if near else ""
-        raise ValueError(f"model={model!r} is unknown. {hint}list_models() gives all names.")
-    return torchvision_spec(name, weights, seed, as_preprocessing, preprocess)
+    source, name = _find(model, wanted, backend)
+    return SOURCES[source].spec(name, weights=weights, seed=seed, preprocess=preprocess)
+
+
+def _check_backend(spec: ModelSpec, wanted: str, backend: str) -> None:
+    if wanted not in ("auto", spec.backend):
+        raise ValueError(
+            f"backend={backend!r} does not fit the network {spec.name}, which is one of "
+            f"{spec.backend}: use 'auto'."
+        )
+
+
+def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:
+    """Source and name without prefix."""
+    prefix, slash, rest = model.partition("/")
+    why = _torchvision.refusal(rest if prefix == "torchvision" else model)
+    if why:
+        raise ValueError(f"model={model!r} {why}.")
+    if slash and prefix in SOURCES:
+        source = SOURCES[prefix]
+        if wanted not in ("auto", source.backend):
+            raise ValueError(
+                f"backend={backend!r} clashes with model={model!r}, which is a network of "
+                f"{source.backend}: leave backend='auto', or drop the prefix."
+            )
+        if not source.prefixed and rest not in source.names():
+            raise ValueError(_unknown(model, rest, source.names()))
+        return prefix, rest
+    rooms = {
+        name: room
+        for name, room in SOURCES.items()
+        if wanted in ("auto", room.backend) and not room.prefixed
+    }
+    for name, room in rooms.items():
+        if model in room.names():
+            return name, model
+    if wanted != "auto":  # the backend decides, whatever the case of the name
+        for name, room in rooms.items():
+            same = {known.lower(): known for known in room.names()}
+            if model.lower() in same:
+                return name, same[model.lower()]
+    known = [known for room in rooms.values() for known in room.names()]
+    message = _unknown(model, model, known)
+    if "keras" in rooms and not rooms["keras"].names():
+        message += ' Names of Keras\'s networks need tensorflow: pip install "skdnn[tensorflow]".'
+    raise ValueError(message)
+
+
+def _unknown(model: str, name: str, known: list[str]) -> str:
+    near = nearest(name, known)
+    hint = f"Did you mean {near}? " if near else ""
+    return f"model={model!r} is unknown. {hint}list_models() gives all names."
 
 
 def fixed_seed(random_state: Any) -> int:

@@ -136,6 +136,8 @@ class ModelSpec:
         Gives the network without weights, to list its layers; None where `load` costs nothing.
     owned : bool
         Whether the network is ours to move and convert; a user's own is left as it was found.
+    forward : callable or None
+        ``forward(network, batch)`` for a network that is not called with a batch alone.
     key : tuple or None
         What tells this network from others within a process; None is never shared.
     identify : callable or None
@@ -150,6 +152,7 @@ class ModelSpec:
     load: Callable[[], Any] = field(repr=False)
     skeleton: Callable[[], Any] | None = field(default=None, repr=False)
     owned: bool = True
+    forward: Callable[[Any, Any], Any] | None = field(default=None, repr=False)
     key: tuple[Any, ...] | None = None
     identify: Callable[[str | None], Any] | None = field(default=None, repr=False)
 

@@ -2,81 +2,104 @@
 
 from __future__ import annotations
 
-import os
-import urllib.error
+import functools
+import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._fingerprint import file_digest, platform_identity
+from skdnn.models._custom import as_preprocessing
+from skdnn.models._download import base_name, fetch, own_name
 from skdnn.models._spec import ModelSpec, Preprocessing
-from skdnn.models._weights_file import load_state_dict, strict_load
+from skdnn.models._weights_file import (
+    SUFFIXES,
+    Weights,
+    load_state_dict,
+    own_weights,
+    random_weights,
+    strict_load,
+)
 
 PREFIX = "torchvision/"
-_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+_HASH = re.compile(r"-([0-9a-f]{8,64})\.")  # first digits of the SHA-256, in the file's name
 
 
 def _models() -> Any:
     return import_optional("torchvision.models", "to build torchvision's networks")
 
 
-def model_names() -> list[str]:
-    """Names of all classification networks that the installed torchvision has."""
+@functools.cache
+def names() -> list[str]:
+    """Classification and segmentation networks of the installed torchvision."""
     models = _models()
-    return models.list_models(module=models)
+    return models.list_models(module=models) + _segmentation()
 
 
-def torchvision_spec(
-    name: str, weights: Any, seed: int, as_preprocessing: Any, preprocess: Any
-) -> ModelSpec:
+@functools.cache
+def _segmentation() -> list[str]:
+    models = _models()
+    return models.list_models(module=models.segmentation)
+
+
+def refusal(name: str) -> str:
+    """Why a network of torchvision cannot be used here; "" for any other name."""
+    models = _models()
+    if name in models.list_models(module=models.detection):
+        return (
+            "takes lists of images and gives boxes: pass the part that sees images, e.g. "
+            "skdnn.models.Model(torchvision.models.get_model(...).backbone)"
+        )
+    if name in models.list_models(module=models.video):
+        return "takes clips, not images"
+    if name in models.list_models(module=models.optical_flow):
+        return "takes pairs of images"
+    if name in models.list_models(module=models.quantization):
+        return "computes with integers: use the network that it was made from"
+    return ""
+
+
+def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a torchvision network; the weights' name is checked, nothing is loaded."""
     published = _models().get_model_weights(name)
     enum = _published(name, published, weights)
-    path = _weights_path(weights) if enum is None and weights is not None else None
     default = enum if enum is not None else getattr(published, "DEFAULT", None)
-    if enum is not None:
-        described: str = enum.name
-        key: tuple[Any, ...] = (name, enum.name)
-    elif path is not None:
-        stat = path.stat()
-        described = str(path)
-        key = (name, str(path.resolve()), stat.st_mtime_ns, stat.st_size)
-    else:
-        described = f"random (seed {seed})"
-        key = (name, None, seed)
+    chosen = _chosen(name, published, enum, weights, seed)
     return ModelSpec(
         name=PREFIX + name,
         backend="torch",
-        weights=described,
+        weights=chosen.described,
         preprocess=as_preprocessing(preprocess, _published_preprocessing(default)),
-        load=lambda: _load(name, enum, path, default, seed),
+        load=lambda: _load(name, enum, chosen, default, seed),
         skeleton=lambda: _skeleton(name, default),
-        key=("torchvision", *key),
-        identify=lambda version: _identity(name, enum, path, seed),
+        key=("torchvision", name, *chosen.key),
+        identify=lambda version: [PREFIX + name, *chosen.identify()],
     )
 
 
-def _identity(name: str, enum: Any, path: Path | None, seed: int) -> Any:
-    """The hash of published weights is in their address; random ones depend on the machine."""
+def _chosen(name: str, published: Any, enum: Any, weights: Any, seed: int) -> Weights:
+    """The hash of published weights is in their address."""
     if enum is not None:
-        return [PREFIX + name, enum.name, enum.url]
-    if path is not None:
-        return [PREFIX + name, "sha256", file_digest(path)]
-    return [PREFIX + name, "random", seed, platform_identity("torch", "torchvision")]
+        key = (enum.name,)
+        return Weights(enum.name, key, lambda: [enum.name, enum.url], lambda: _file_of(enum))
+    if weights is None:
+        return random_weights(seed, "torchvision")
+    own = own_weights(weights)
+    if own is None:
+        raise ValueError(
+            f"weights={weights!r} is neither published for {name!r} nor a file "
+            f"({', '.join(SUFFIXES)}). Published: "
+            f"{', '.join(map(repr, published.__members__)) or 'none'}; None gives random weights."
+        )
+    return own
 
 
 def _published(name: str, published: Any, weights: Any) -> Any:
-    """The published weights asked for, or None for random ones or a file."""
-    if weights is None or isinstance(weights, os.PathLike):
-        return None
+    """The published weights asked for, or None for any others."""
     if isinstance(weights, published):
         return weights
     if not isinstance(weights, str):
-        raise TypeError(
-            "weights must be 'default', the name of published weights, the path of a file, or "
-            f"None for random ones; got {weights!r}."
-        )
+        return None
     if weights == "default":
         if len(published) == 0:
             raise ValueError(
@@ -85,26 +108,7 @@ def _published(name: str, published: Any, weights: Any) -> Any:
             )
         return published.DEFAULT
     tag = weights.rpartition(".")[2] if "_Weights." in weights else weights
-    if tag in published.__members__:
-        return published[tag]
-    if weights.endswith(_SUFFIXES) or os.sep in weights or Path(weights).exists():
-        return None
-    raise ValueError(
-        f"weights={weights!r} is neither published for {name!r} nor a file ({', '.join(_SUFFIXES)}"
-        f"). Published: {', '.join(map(repr, published.__members__)) or 'none'}; "
-        "None gives random weights."
-    )
-
-
-def _weights_path(weights: Any) -> Path:
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise ValueError(f"weights={str(weights)!r}: there is no such file.")
-    if path.suffix not in _SUFFIXES:
-        raise ValueError(
-            f"weights={str(weights)!r}: the name must end in one of {', '.join(_SUFFIXES)}."
-        )
-    return path
+    return published.__members__.get(tag)
 
 
 def _published_preprocessing(enum: Any) -> Preprocessing:
@@ -117,7 +121,7 @@ def _published_preprocessing(enum: Any) -> Preprocessing:
 
     return Preprocessing(
         resize=size(preset.resize_size),
-        crop=size(preset.crop_size),
+        crop=size(preset.crop_size) if hasattr(preset, "crop_size") else None,
         interpolation=preset.interpolation.value,
         mean=tuple(preset.mean),
         std=tuple(preset.std),
@@ -131,6 +135,10 @@ def _twin_options(name: str, default: Any) -> dict[str, Any]:
         options |= {"transform_input": True, "init_weights": True}
     if name == "googlenet":
         options["aux_logits"] = False
+    if name in _segmentation():
+        options["weights_backbone"] = None
+        if not name.startswith("lraspp"):  # the only one without an auxiliary head
+            options["aux_loss"] = default is not None or None
     if name.startswith("vit_") and default is not None:
         options["image_size"] = default.meta["min_size"][0]
     return options
@@ -152,12 +160,13 @@ def _skeleton(name: str, default: Any) -> Any:
         return models.get_model(name, weights=None, **options).eval()
 
 
-def _load(name: str, enum: Any, path: Path | None, default: Any, seed: int) -> Any:
+def _load(name: str, enum: Any, chosen: Weights, default: Any, seed: int) -> Any:
     import torch
 
     models = _models()
     if enum is not None:
-        return _load_published(name, enum)
+        return models.get_model(name, weights=_from_file(enum, _file_of(enum))).eval()
+    path = None if chosen.path is None else chosen.path()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = models.get_model(name, weights=None, **_twin_options(name, default))
@@ -166,17 +175,25 @@ def _load(name: str, enum: Any, path: Path | None, default: Any, seed: int) -> A
     return network.eval()
 
 
-def _load_published(name: str, enum: Any) -> Any:
-    """Download (or find) published weights; the hash in the file's name is checked."""
+def _file_of(enum: Any) -> Path:
+    """Published weights, downloaded where need be; what torch.hub has kept is used too."""
     import torch
 
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    file_name = enum.url.rpartition("/")[2]
-    try:
-        return _models().get_model(name, weights=enum).eval()
-    except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-        raise OSError(
-            f"The weights {enum.name} of {name} could not be downloaded ({error}). Download "
-            f"{enum.url} on a machine with a network and put it at {folder / file_name}, or use "
-            "weights=None for random weights or weights='path/of/a/file'."
-        ) from error
+    file = base_name(enum.url)
+    sha256 = _HASH.search(file)
+    if sha256 is None:
+        return fetch(enum.url, name=own_name(enum.url, SUFFIXES, ".pth"))
+    kept = Path(torch.hub.get_dir()) / "checkpoints" / file
+    return fetch(enum.url, name=file, sha256=sha256[1], elsewhere=[kept])
+
+
+def _from_file(enum: Any, path: Path) -> Any:
+    """The same weights, read from a file: torchvision knows how to load its own layouts."""
+    import torch
+
+    twin = object.__new__(type(enum))
+    vars(twin).update(vars(enum))
+    twin.get_state_dict = lambda *args, **kwargs: torch.load(
+        path, map_location="cpu", weights_only=True
+    )
+    return twin

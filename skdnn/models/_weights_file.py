@@ -1,17 +1,220 @@
-"""Checkpoints from files: read without running code, loaded strictly."""
+"""Weights from files and addresses: read without running code, loaded strictly."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skdnn._config import weights_home
 from skdnn._optional import import_optional
+from skdnn.models._download import as_hash, fetch, own_name
+from skdnn.models._fingerprint import file_digest, platform_identity
 
+SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
-def load_state_dict(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Weights:
+    """Which weights a network gets; nothing is read or downloaded before it is asked for.
+
+    Attributes
+    ----------
+    described : str
+        For people.
+    key : tuple
+        What tells them from others within a process.
+    identify : callable
+        Gives what stored activations are found by, as plain values.
+    path : callable or None
+        Gives the file, downloaded where need be; None for random weights.
+    """
+
+    described: str
+    key: tuple[Any, ...]
+    identify: Callable[[], list[Any]]
+    path: Callable[[], Path] | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that somebody has published.
+
+    Attributes
+    ----------
+    tag : str
+        The name of these weights.
+    url : str
+    file : str
+        What the file is called here.
+    sha256 : str or None
+        Its SHA-256 or first digits, where published.
+    """
+
+    tag: str
+    url: str
+    file: str
+    sha256: str | None = None
+
+    def path(self) -> Path:
+        """The file, downloaded where need be.
+
+        Raises
+        ------
+        OSError
+            If it can't be had.
+        """
+        return fetch(self.url, name=self.file, sha256=self.sha256)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Without a published hash, another file put in its place is another network."""
+        file = weights_home() / self.file
+        if self.sha256 is not None or not file.is_file():
+            return (self.tag, self.url)
+        return (self.tag, self.url, *_state(file))
+
+    def identify(self) -> list[Any]:
+        """Without a published hash only the file itself says what is in it."""
+        if self.sha256 is None:
+            return ["sha256", file_digest(self.path())]
+        return ["published", self.url, self.sha256]
+
+
+def choose_weights(
+    weights: Any, name: str, *, seed: int, published: Published, package: str
+) -> Weights:
+    """Read the ``weights`` parameter of a network that has one set of published weights.
+
+    Parameters
+    ----------
+    weights : "default", str, path-like or None
+    name : str
+        Of the network, for messages.
+    seed : int
+        For random weights.
+    published : Published
+    package : str
+        Whose version random weights depend on, beside torch's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `weights` is nothing of the kind.
+    """
+    if weights is None:
+        return random_weights(seed, package)
+    own = own_weights(weights)
+    if own is not None:
+        return own
+    if weights in ("default", published.tag):
+        return Weights(published.tag, published.key, published.identify, published.path)
+    raise ValueError(
+        f"weights={weights!r} is neither published for {name!r} nor a file "
+        f"({', '.join(SUFFIXES)}). Published: {published.tag!r}; None gives random weights."
+    )
+
+
+def random_weights(seed: int, *packages: str) -> Weights:
+    """Random weights: the same on machines of one kind with the same versions."""
+    return Weights(
+        f"random (seed {seed})",
+        (None, seed),
+        lambda: ["random", seed, platform_identity("torch", *packages)],
+    )
+
+
+def own_weights(weights: Any) -> Weights | None:
+    """A user's own weights, a file or ``URL#sha256=...``; None for any other word.
+
+    Raises
+    ------
+    TypeError
+        If `weights` is no text and no path.
+    ValueError
+        If the file does not exist or is of no known kind, or an address comes without a hash.
+    """
+    if not isinstance(weights, str | os.PathLike):
+        raise TypeError(
+            "weights must be 'default', the name of published weights, the path of a file, "
+            f"'URL#sha256=HASH', or None for random ones; got {weights!r}."
+        )
+    text = os.fspath(weights)
+    if _ADDRESS.match(text):
+        return _at_address(text)
+    is_path = isinstance(weights, os.PathLike) or text.endswith(SUFFIXES)
+    if not is_path and os.sep not in text and not Path(text).exists():
+        return None
+    return _in_file(Path(text).expanduser())
+
+
+def _in_file(path: Path) -> Weights:
+    if not path.is_file():
+        raise ValueError(f"weights={str(path)!r}: there is no such file.")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(
+            f"weights={str(path)!r}: the name must end in one of {', '.join(SUFFIXES)}."
+        )
+    key = (str(path.resolve()), *_state(path))
+    return Weights(str(path), key, lambda: ["sha256", file_digest(path)], lambda: path)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _at_address(address: str) -> Weights:
+    url, _, sha256 = address.partition("#sha256=")
+    try:
+        expected = as_hash(sha256)
+    except ValueError:
+        raise ValueError(
+            f"weights={address!r}: an address needs the file's SHA-256 (64 hexadecimal digits, or "
+            "the first 8 or more), as 'URL#sha256=HASH'."
+        ) from None
+    whole = len(expected) == 64
+    return Weights(
+        address,
+        (url, expected),
+        lambda: ["sha256", expected] if whole else ["published", url, expected],
+        lambda: fetch(url, name=own_name(url, SUFFIXES, ".pth"), sha256=expected),
+    )
+
+
+def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> dict[str, Any]:
     """Read a state dict; nothing that a pickle could run is run.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    unwrap : callable, default=None
+        Takes the state dict out of what the file holds; None looks into the usual wrappers.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, is cut short, or holds anything but tensors and numbers.
+    """
+    import torch
+
+    state = (unwrap or unwrapped)(read_checkpoint(path))
+    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+        raise ValueError(
+            f"weights={str(path)!r} holds no state dict (a dict of tensors). "
+            "Save it with torch.save(network.state_dict(), path)."
+        )
+    return without_prefixes(state)
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What a file of weights holds; nothing that a pickle could run is run.
 
     Raises
     ------
@@ -23,9 +226,8 @@ def load_state_dict(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             purpose = f"to read {path}"
-            content = import_optional("safetensors.torch", purpose).load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return import_optional("safetensors.torch", purpose).load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # each format has errors of its own
@@ -34,22 +236,28 @@ def load_state_dict(path: Path) -> dict[str, Any]:
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). "
             "Save it with torch.save(network.state_dict(), path)."
         ) from error
-    for key in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
+
+
+def unwrapped(content: Any) -> Any:
+    """The state dict inside a training script's dict, however deep."""
+    while isinstance(content, dict):
+        inner = next((k for k in _WRAPPERS if isinstance(content.get(k), dict)), None)
+        if inner is None:
             break
-    if not isinstance(content, dict) or not all(torch.is_tensor(v) for v in content.values()):
-        raise ValueError(
-            f"weights={str(path)!r} holds no state dict (a dict of tensors). "
-            "Save it with torch.save(network.state_dict(), path)."
-        )
-    if content and all(str(key).startswith("module.") for key in content):
-        content = {str(key).removeprefix("module."): value for key, value in content.items()}
+        content = content[inner]
     return content
 
 
+def without_prefixes(state: dict[str, Any]) -> dict[str, Any]:
+    """Keys as the network itself calls them, where all stand behind a wrapper's name."""
+    for prefix in _PREFIXES * 2:
+        if state and all(str(key).startswith(prefix) for key in state):
+            state = {str(key).removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
 def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> None:
-    """Load a state dict that must fit exactly.
+    """Load a state dict that must fit exactly; modules may still translate names of old.
 
     Raises
     ------
@@ -57,13 +265,18 @@ def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> N
         Naming what is missing, surplus, or of another shape.
     """
     own = network.state_dict()
-    missing = [key for key in own if key not in state]
-    surplus = [key for key in state if key not in own]
     shapes = [
         f"{key}: file {tuple(state[key].shape)}, network {tuple(own[key].shape)}"
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]
+    missing = [key for key in own if key not in state]
+    surplus = [key for key in state if key not in own]
+    if not shapes:
+        try:
+            missing, surplus = network.load_state_dict(state, strict=False)
+        except (RuntimeError, KeyError) as error:  # what a translation runs into
+            shapes = [str(error).splitlines()[-1].strip()]
     if missing or surplus or shapes:
         found = [
             f"{len(items)} {what} ({', '.join(items[:3])}{', ...' if len(items) > 3 else ''})"
@@ -74,4 +287,3 @@ def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> N
             f"weights={str(path)!r} does not fit {name}: {'; '.join(found)}. "
             "It was saved from another architecture."
         )
-    network.load_state_dict(state)

@@ -1,0 +1,63 @@
+"""Weights that timm and open_clip publish: found on this machine, or fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import HTTPError
+
+from skdnn._config import weights_home
+from skdnn._optional import import_optional
+from skdnn.models._download import fetch, own_name
+
+_NOT_THERE = (401, 403, 404)  # how the hub says that a repository has no such file
+_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".npz")
+
+
+def hub_file(repo: str, names: Sequence[str]) -> Path:
+    """A file of a repository of the Hugging Face hub.
+
+    It may lie in the hub's own cache or, put there by hand, in the folder of weights.
+
+    Parameters
+    ----------
+    repo : str
+        ``"owner/name"``.
+    names : sequence of str
+        The file; where a repository may lack it, others in its place, in this order.
+
+    Raises
+    ------
+    OSError
+        If it can't be had, saying what to put where by hand.
+    """
+    hub = import_optional("huggingface_hub", "to find weights on the Hugging Face hub")
+    own = {name: f"{repo}--{name}".replace("/", "--") for name in names}
+    for name in names:
+        cached = hub.try_to_load_from_cache(repo, name)
+        if isinstance(cached, str):
+            return Path(cached)
+        if (weights_home() / own[name]).is_file():
+            return weights_home() / own[name]
+    first: OSError | None = None
+    for name in names:
+        try:
+            return fetch(hub.hf_hub_url(repo, name), name=own[name])
+        except OSError as error:
+            first = first or error
+            cause = error.__cause__
+            if not (isinstance(cause, HTTPError) and cause.code in _NOT_THERE):
+                break
+    assert first is not None  # there is a name
+    raise first
+
+
+def url_file(url: str, sha256: str | None = None) -> Path:
+    """A file at an address.
+
+    Raises
+    ------
+    OSError
+        If it can't be had, saying what to put where by hand.
+    """
+    return fetch(url, name=own_name(url, _SUFFIXES, ".pth"), sha256=sha256)

@@ -1,0 +1,193 @@
+"""Weights of Keras's networks: published ones fetched, files loaded strictly and without code."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import os
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skdnn._config import weights_home
+from skdnn._optional import import_optional
+from skdnn.models._download import as_hash, fetch, own_name
+from skdnn.models._fingerprint import file_digest, platform_identity
+from skdnn.models._weights_file import Weights
+
+PUBLISHED = "imagenet"
+SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
+_NOT_WEIGHTS = ("optimizer", "optimizer_weights")
+_IN_ARCHIVE = "model.weights.h5"
+
+
+def choose_weights(weights: Any, name: str, seed: int) -> Weights:
+    """Read the ``weights`` parameter; nothing is loaded.
+
+    Published weights have neither a path nor a seed: Keras fetches them as it builds.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `weights` is nothing of the kind, or the file does not exist.
+    """
+    if weights is None:
+        return Weights(f"random (seed {seed})", (None, seed), lambda: _random(seed))
+    if isinstance(weights, str) and weights in ("default", PUBLISHED):
+        return Weights(PUBLISHED, (PUBLISHED,), lambda: [PUBLISHED])
+    if not isinstance(weights, str | os.PathLike):
+        raise TypeError(
+            "weights must be 'default', the name of published weights, the path of a file, "
+            f"'URL#sha256=HASH', or None for random ones; got {weights!r}."
+        )
+    text = os.fspath(weights)
+    if text.lower().startswith(("http://", "https://")):
+        return _at_address(text)
+    path = Path(text).expanduser()
+    if not text.endswith(SUFFIXES) and not path.exists():
+        raise ValueError(
+            f"weights={text!r} is neither published for {name!r} nor a file "
+            f"({', '.join(SUFFIXES)}). Published: {PUBLISHED!r}; None gives random weights."
+        )
+    if not path.is_file():
+        raise ValueError(f"weights={text!r}: there is no such file.")
+    if not path.name.endswith(SUFFIXES):
+        raise ValueError(f"weights={text!r}: the name must end in one of {', '.join(SUFFIXES)}.")
+    stat = path.stat()
+    key = (str(path.resolve()), stat.st_mtime_ns, stat.st_size)
+    return Weights(str(path), key, lambda: ["sha256", file_digest(path)], lambda: path)
+
+
+def _random(seed: int) -> list[Any]:
+    tensorflow = importlib.import_module("tensorflow").__version__  # of several distributions
+    return ["random", seed, {**platform_identity("keras"), "tensorflow": tensorflow}]
+
+
+def _at_address(address: str) -> Weights:
+    url, _, sha256 = address.partition("#sha256=")
+    suffix = next((end for end in SUFFIXES if url.endswith(end)), None)
+    if suffix is None:
+        raise ValueError(
+            f"weights={address!r}: the address must end in one of {', '.join(SUFFIXES)}, and "
+            "then '#sha256=HASH'."
+        )
+    try:
+        expected = as_hash(sha256)
+    except ValueError:
+        raise ValueError(
+            f"weights={address!r}: an address needs the file's SHA-256 (64 hexadecimal digits, or "
+            "the first 8 or more), as 'URL#sha256=HASH'."
+        ) from None
+    return Weights(
+        address,
+        (url, expected),
+        lambda: ["sha256", expected] if len(expected) == 64 else ["published", url, expected],
+        lambda: fetch(url, name=own_name(url, (), suffix), sha256=expected),
+    )
+
+
+def get_file_for(name: str) -> Callable[..., str]:
+    """What takes the place of Keras's ``get_file``: it looks into our folder of weights first."""
+
+    def get_file(fname: str, origin: str, **options: Any) -> str:
+        path = weights_home() / fname
+        expected = options.get("file_hash")
+        if path.is_file():
+            _check_hash(path, expected)
+            return str(path)
+        keras = importlib.import_module("keras")
+        try:
+            return str(keras.utils.get_file(fname, origin, **options))
+        except Exception as error:  # Keras raises bare exceptions for what urllib says
+            hashed = f" (hash {expected})" if expected else ""
+            raise OSError(
+                f"The published weights of {name} could not be downloaded ({error}). Download "
+                f"{origin}{hashed} on a machine with a network and put it at {path} (the "
+                "environment variable SKDNN_WEIGHTS moves that folder), or use weights=None for "
+                "random weights or weights='path/of/a/file'."
+            ) from error
+
+    return get_file
+
+
+def _check_hash(path: Path, expected: str | None) -> None:
+    """Keras publishes MD5 or SHA-256 sums; the length tells which."""
+    if not expected:
+        return
+    kind = "sha256" if len(expected) == 64 else "md5"
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, kind).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"{path} is not the published file: its {kind} is {found}, and {expected} was "
+            "expected. Download it again."
+        )
+
+
+def load_file(network: Any, path: Path, name: str) -> None:
+    """Load a file's weights into a network that they must fit exactly.
+
+    Of a ``.keras`` file only the weights are read: no class or function that it names is built.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or holds the weights of another architecture.
+    """
+    try:
+        held = _contents(path)
+        with warnings.catch_warnings():  # what Keras would leave out is looked for below
+            warnings.simplefilter("ignore")
+            network.load_weights(str(path))
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # h5py, zipfile and Keras have errors of their own
+        first = str(error).strip().splitlines()
+        raise ValueError(
+            f"weights={str(path)!r} can't be loaded into {name} ({type(error).__name__}: "
+            f"{first[0] if first else ''}). It must hold the weights of this very network, as "
+            "network.save_weights(path) or network.save(path) write them."
+        ) from error
+    own = sorted(_content(weight.numpy()) for weight in network.weights)
+    if held != own:
+        raise ValueError(
+            f"weights={str(path)!r} does not fit {name}: it holds {len(held)} arrays, and the "
+            f"network has {len(own)}, of which {_n_common(held, own)} are the same after loading. "
+            "It was saved from another architecture."
+        )
+
+
+def _n_common(held: list[Any], own: list[Any]) -> int:
+    return sum((Counter(held) & Counter(own)).values())
+
+
+def _content(values: Any) -> tuple[tuple[int, ...], str]:
+    """Shape and digest of an array, whatever its precision in the file."""
+    exact = np.ascontiguousarray(values, dtype=np.float32)
+    return exact.shape, hashlib.sha256(exact.data).hexdigest()
+
+
+def _contents(path: Path) -> list[tuple[tuple[int, ...], str]]:
+    """All arrays of weights in a file, those of an optimizer not counted."""
+    h5py = import_optional("h5py", f"to read {path}")
+    with ExitStack() as stack:
+        source: Any = path
+        if path.suffix == ".keras":
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            source = io.BytesIO(archive.read(_IN_ARCHIVE))
+        file = stack.enter_context(h5py.File(source, "r"))
+        found: list[tuple[tuple[int, ...], str]] = []
+
+        def look(where: str, held: Any) -> None:
+            if isinstance(held, h5py.Dataset) and where.split("/")[0] not in _NOT_WEIGHTS:
+                found.append(_content(held[()]))
+
+        file.get("model_weights", file).visititems(look)
+        return sorted(found)

@@ -1,0 +1,395 @@
+"""CLIP and its open successors, through open_clip: both towers, weights, preprocessing, words."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import inspect
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from skdnn._optional import import_optional
+from skdnn.layers import nearest
+from skdnn.models._custom import as_preprocessing
+from skdnn.models._hub import hub_file, url_file
+from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._weights_file import (
+    Weights,
+    load_state_dict,
+    own_weights,
+    random_weights,
+    strict_load,
+)
+
+PREFIX = "open_clip/"
+# OpenAI trained with another GELU than torch's, which these architectures have.
+ALIASES = {"clip-ViT": "ViT-B-32-quickgelu", "clip-RN": "RN50-quickgelu"}
+# Of several published weights, the default: OpenAI's own, then by the data trained with.
+_PREFERRED = (
+    "openai", "webli", "datacomp_xl", "datacomp1b", "datacompdr", "dfn", "laion2b", "metaclip",
+)  # fmt: skip
+_HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+_PURPOSE = "to build CLIP networks"
+_unused: dict[tuple[Any, ...], dict[str, Any]] = {}  # of the network that was loaded last
+_lock = Lock()
+
+
+def _open_clip() -> Any:
+    import_optional("torchvision", _PURPOSE)  # before open_clip: see _optional
+    return import_optional("open_clip", _PURPOSE)
+
+
+def names() -> list[str]:
+    """Names of open_clip's architectures, and the two short ones; none without open_clip."""
+    if importlib.util.find_spec("open_clip") is None:
+        return []
+    return [*ALIASES, *_open_clip().list_models()]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A CLIP network before it is built.
+
+    Attributes
+    ----------
+    architecture : str
+        As open_clip calls it.
+    name : str
+        As skdnn calls it.
+    weights : Weights
+    card : dict
+        What open_clip says of the published weights; of random ones, of those they stand for.
+    seed : int
+    """
+
+    architecture: str
+    name: str
+    weights: Weights
+    card: dict[str, Any]
+    seed: int
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells this network from others within a process."""
+        return ("open_clip", self.architecture, *self.weights.key)
+
+    @property
+    def n_features(self) -> int:
+        """Axes of the space that images and words share."""
+        return int(_open_clip().get_model_config(self.architecture)["embed_dim"])
+
+    def identify(self) -> list[Any]:
+        """What stored activations are found by."""
+        return [PREFIX + self.architecture, *self.weights.identify()]
+
+    def take(self, side: str) -> Any:
+        """The tower for ``"images"`` or ``"texts"``, the caller's to keep, move and convert.
+
+        Both are built from one reading of the weights; the other one waits for its turn until
+        another network is loaded.
+        """
+        with _lock:
+            towers = _unused.pop(self.key, {})
+            if side not in towers:
+                _unused.clear()
+                towers = split(_load(self))
+            tower = towers.pop(side)
+            if towers:
+                _unused[self.key] = towers
+            return tower
+
+
+def find_clip(model: str, weights: Any, seed: int) -> Clip:
+    """Find out which CLIP network is meant, with which weights; build nothing.
+
+    Parameters
+    ----------
+    model : str
+        ``"clip-ViT"``, ``"clip-RN"``, or an architecture of open_clip, with or without prefix.
+    weights : "default", str, path or None
+        A tag of ``open_clip.list_pretrained()``, a file, ``"URL#sha256=HASH"``, or None for
+        random ones. ``"default"`` is OpenAI's where they exist for this architecture, else
+        those trained with WebLI, DataComp (XL, 1B or DR), DFN, LAION-2B or MetaCLIP, in this
+        order (the last one that open_clip lists), else the first one listed.
+    seed : int
+        Of random weights.
+
+    Raises
+    ------
+    ImportError
+        If open_clip is not installed.
+    ValueError
+        For an unknown name or tag, or weights that need another architecture.
+    """
+    if not isinstance(model, str):
+        raise TypeError(
+            f"model must be the name of a CLIP network, such as 'clip-ViT'; got {model!r}."
+        )
+    short = model.removeprefix(PREFIX)
+    architecture = ALIASES.get(short, short)
+    known = names() or [*ALIASES, *_open_clip().list_models()]
+    if architecture not in known:
+        near = nearest(short, known)
+        hint = f"Did you mean {near}? " if near else ""
+        raise ValueError(
+            f"model={model!r} is no CLIP network of open_clip. {hint}"
+            "list_models('open_clip') gives all names."
+        )
+    tags = _tags(architecture)
+    default = _default_tag(architecture)
+    tag = default if isinstance(weights, str) and weights == "default" else weights
+    card = dict(tags.get(default or "", {}))
+    name = short if short in ALIASES else PREFIX + architecture
+    if weights is None:
+        return Clip(architecture, name, random_weights(seed, "open_clip_torch"), card, seed)
+    if isinstance(tag, str) and tag in tags:
+        _check_gelu(architecture, tag, tags[tag])
+        return Clip(architecture, name, _published(tag, tags[tag]), dict(tags[tag]), seed)
+    own = None if tag is None else own_weights(tag)
+    if own is None:
+        raise ValueError(
+            f"weights={weights!r}: {architecture} has no such published weights, and it is no "
+            f"file. Published: {', '.join(map(repr, tags)) or 'none'}; None gives random weights."
+        )
+    return Clip(architecture, name, own, card, seed)
+
+
+def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
+    """Spec of the image tower of a CLIP network; see `find_clip`.
+
+    Its layers are called as in the whole network: ``"visual"`` gives the image features in the
+    space that images and words share.
+    """
+    clip = find_clip(name, weights, seed)
+    return ModelSpec(
+        name=clip.name,
+        backend="torch",
+        weights=clip.weights.described,
+        preprocess=as_preprocessing(preprocess, _preprocessing(clip)),
+        load=lambda: clip.take("images"),
+        skeleton=lambda: split(_build(clip.architecture, meta=True))["images"],
+        key=clip.key,
+        identify=lambda version: clip.identify(),
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# Weights and preprocessing by name
+
+
+def _tags(architecture: str) -> dict[str, dict[str, Any]]:
+    """Tag to open_clip's description of published weights."""
+    pretrained = import_optional("open_clip.pretrained", _PURPOSE)
+    found = pretrained.list_pretrained_tags_by_model(architecture)
+    return {tag: pretrained.get_pretrained_cfg(architecture, tag) for tag in found}
+
+
+def _default_tag(architecture: str) -> str | None:
+    tags = _tags(architecture)
+    fitting = [tag for tag in tags if _fits(architecture, tag, tags[tag])]
+    for preferred in _PREFERRED:
+        found = [tag for tag in fitting if tag.startswith(preferred)]
+        if found:
+            return found[-1]
+    return fitting[0] if fitting else None
+
+
+def _fits(architecture: str, tag: str, card: dict[str, Any]) -> bool:
+    """Whether the weights were trained with this architecture's GELU."""
+    has = bool(_open_clip().get_model_config(architecture).get("quick_gelu", False))
+    return has or not card.get("quick_gelu", tag == "openai")
+
+
+def _check_gelu(architecture: str, tag: str, card: dict[str, Any]) -> None:
+    if not _fits(architecture, tag, card):
+        raise ValueError(
+            f"weights={tag!r} were trained with OpenAI's GELU, and {architecture} has torch's: "
+            f"use model='{PREFIX}{architecture}-quickgelu'."
+        )
+
+
+def _published(tag: str, card: dict[str, Any]) -> Weights:
+    """From the hub where open_clip says so, else from an address."""
+    repo, _, file = card.get("hf_hub", "").rpartition("/")
+    files = (file,) if file else _HUB_FILES
+    url = card.get("url", "")
+    where = [repo, files[0]] if repo else [url]
+    return Weights(
+        described=tag,
+        key=(tag, *where),
+        identify=lambda: ["published", tag, *where],
+        path=lambda: hub_file(repo, files) if repo else url_file(url),
+    )
+
+
+def _preprocessing(clip: Clip) -> Preprocessing:
+    """What open_clip's own transform for evaluation does."""
+    transform = import_optional("open_clip.transform", "to prepare images for CLIP")
+    card = transform.merge_preprocess_dict(transform.PreprocessCfg(), clip.card)
+    side = _open_clip().get_model_config(clip.architecture)["vision_cfg"].get("image_size", 224)
+    size = (int(side), int(side)) if not isinstance(side, list | tuple) else tuple(side)
+    if card["resize_mode"] == "longest" or (
+        card["resize_mode"] != "squash" and len(set(size)) > 1
+    ):
+        raise ValueError(
+            f"{clip.name} asks for images resized by their {card['resize_mode']} side to {size}, "
+            "which skdnn does not know: give preprocess={...} or a callable."
+        )
+    squash = card["resize_mode"] == "squash"
+    return Preprocessing(
+        resize=size if squash else size[0],
+        crop=None if squash else size[0],
+        interpolation="bilinear" if card["interpolation"] == "bilinear" else "bicubic",
+        mean=_three(card["mean"]),
+        std=_three(card["std"]),
+    )
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
+# --------------------------------------------------------------------------------------------
+# Building and loading
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip warns, through the root logger, of random weights and of files of its own."""
+    root = logging.getLogger()
+
+    def not_open_clips(record: logging.LogRecord) -> bool:
+        return "open_clip" not in record.pathname
+
+    root.addFilter(not_open_clips)
+    try:
+        yield
+    finally:
+        root.removeFilter(not_open_clips)
+
+
+def _build(architecture: str, meta: bool = False) -> Any:
+    """Both towers with random weights, or none at all; nothing is downloaded for a tower."""
+    import torch
+
+    create = _open_clip().create_model
+    known = inspect.signature(create).parameters
+    options = {name: False for name in ("pretrained_text", "pretrained_hf") if name in known}
+    with torch.random.fork_rng(devices=[]), _quiet():
+        if meta:
+            try:
+                with torch.device("meta"):
+                    return create(architecture, device="meta", **options).eval()
+            except (NotImplementedError, RuntimeError):  # builders that compute with tensors
+                pass
+        return create(architecture, device="cpu", **options).eval()
+
+
+def _load(clip: Clip) -> Any:
+    import torch
+
+    path = clip.weights.path() if clip.weights.path is not None else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(clip.seed)
+        network = _build(clip.architecture)
+    if path is not None:
+        strict_load(network, _as_open_clip(network, load_state_dict(path)), path, clip.name)
+    return network
+
+
+@functools.lru_cache(maxsize=4)
+def open_tokenizer(architecture: str) -> Any:
+    """What cuts texts into the tokens that this network knows.
+
+    Raises
+    ------
+    ImportError
+        If it comes from the transformers package, and that is not installed.
+    OSError
+        If its vocabulary can't be downloaded.
+    """
+    config = _open_clip().get_model_config(architecture)
+    source = config["text_cfg"].get("hf_tokenizer_name", "")
+    if source:
+        import_optional("transformers", f"for the words of {architecture} (vocabulary {source})")
+    try:
+        return _open_clip().get_tokenizer(architecture)
+    except OSError as error:
+        raise OSError(
+            f"The vocabulary of {architecture} could not be downloaded ({error}). Put the files "
+            f"of https://huggingface.co/{source} into the cache of the Hugging Face hub (by "
+            f"`hf download {source}` on a machine with a network, and a copy of ~/.cache/"
+            "huggingface)."
+        ) from error
+
+
+def _as_open_clip(network: Any, state: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint in one of the layouts that are about, in open_clip's own."""
+    convert = import_optional("open_clip.convert", "to read CLIP checkpoints")
+    model = import_optional("open_clip.model", "to read CLIP checkpoints")
+    own = network.state_dict()
+    state = {key: value for key, value in state.items() if key not in _NOT_WEIGHTS}
+    if state.keys() != own.keys():
+        state = dict(convert.convert_state_dict(network, state))
+    if "positional_embedding" in state and "positional_embedding" not in own:
+        state = model.convert_to_custom_text_state_dict(state)
+    for key in ("logit_scale", "logit_bias"):
+        if key in state and key in own and state[key].numel() == own[key].numel():
+            state[key] = state[key].reshape(own[key].shape)
+    return state
+
+
+def split(network: Any) -> dict[str, Any]:
+    """The two towers of a network: what takes images, and the network without it."""
+    from torch import nn
+
+    visual = network.visual
+    network.visual = nn.Identity()
+    return {"images": _image_tower_class()(visual).eval(), "texts": network}
+
+
+@functools.cache
+def _image_tower_class() -> Any:
+    """A module of our own: torch is loaded when it is first used."""
+    import torch
+    from torch import nn
+
+    class Projection(nn.Module):
+        """The matrix that leads into the joint space, as a layer that can be captured."""
+
+        is_head = True
+
+        def __init__(self, weight: nn.Parameter) -> None:
+            super().__init__()
+            self.weight = weight
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return features @ self.weight
+
+        def __rmatmul__(self, features: torch.Tensor) -> torch.Tensor:
+            return self(features)
+
+    class ImageTower(nn.Module):
+        """The image side of a CLIP network: gives its image features."""
+
+        def __init__(self, visual: Any) -> None:
+            super().__init__()
+            if isinstance(getattr(visual, "proj", None), nn.Parameter):
+                weight = visual.proj
+                del visual.proj
+                visual.proj = Projection(weight)
+            if hasattr(visual, "attnpool"):  # it ends in the projection
+                visual.attnpool.is_head = True
+            self.visual = visual
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            features = self.visual(image)
+            return features[0] if isinstance(features, tuple) else features
+
+    return ImageTower

@@ -1,0 +1,284 @@
+"""Networks of timm: architecture, published weights, preprocessing from the model's own card."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skdnn._optional import import_optional
+from skdnn.layers import nearest
+from skdnn.models._custom import as_preprocessing
+from skdnn.models._hub import hub_file, url_file
+from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._weights_file import (
+    Weights,
+    load_state_dict,
+    own_weights,
+    random_weights,
+    strict_load,
+)
+
+PREFIX = "timm/"
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def _timm() -> Any:
+    import_optional("torchvision", "to build timm's networks")  # before timm: see _optional
+    return import_optional("timm", "to build timm's networks")
+
+
+def names() -> list[str]:
+    """Names of timm's architectures, without tags; none where timm is not installed."""
+    if importlib.util.find_spec("timm") is None:
+        return []
+    return list(_timm().list_models())
+
+
+def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
+    """Spec of a timm network; weights are checked by name, nothing is loaded.
+
+    Parameters
+    ----------
+    name : str
+        An architecture, or an architecture and the tag of its weights:
+        ``"vit_base_patch16_224.augreg_in21k"``.
+    weights : "default", str, path or None
+        A tag, a file, None for random ones; ``"default"`` is the tag in the name, or timm's
+        default.
+    seed : int
+        Of random weights.
+    preprocess : "default", dict or callable
+        ``"default"`` is what the weights ask for, also where a random twin stands in for them.
+
+    Raises
+    ------
+    ImportError
+        If timm is not installed.
+    ValueError
+        For an unknown name or tag (with those that exist), or a file that is none.
+    """
+    arch, _, own_tag = name.partition(".")
+    cards = _cards(arch, name)
+    if own_tag and own_tag not in cards:
+        raise ValueError(f"model={PREFIX + name!r}: {_unknown_tag(own_tag, cards)}")
+    own = None
+    if weights is None:
+        own = random_weights(seed, "timm")
+    elif not (isinstance(weights, str) and (weights == "default" or weights in cards)):
+        own = _own(weights, name, cards)
+    tag = _tag(name, own_tag, cards, "default" if own is not None else weights)
+    card = cards[tag]
+    if own is None and not card.has_weights:
+        raise ValueError(
+            f"weights={weights!r}: there are no published weights for {PREFIX + name}; use "
+            "weights=None (random) or the path of a file."
+        )
+    full_name = f"{arch}.{tag}" if tag else arch
+    chosen = own if own is not None else _published(full_name, card)
+    published = own is None
+    return ModelSpec(
+        name=PREFIX + full_name,
+        backend="torch",
+        weights=chosen.described,
+        preprocess=as_preprocessing(preprocess, _preprocessing(card)),
+        load=lambda: _load(full_name, chosen, published, seed),
+        skeleton=lambda: _skeleton(full_name),
+        key=("timm", full_name, *chosen.key),
+        identify=lambda version: [PREFIX + full_name, *chosen.identify()],
+    )
+
+
+def _cards(arch: str, name: str) -> dict[str, Any]:
+    """Tag to timm's description of weights; timm's default comes first."""
+    timm = _timm()
+    if not timm.is_model(arch) or arch not in timm.list_models():
+        near = nearest(arch, timm.list_models())
+        hint = f"Did you mean {near}? " if near else ""
+        raise ValueError(
+            f"model={PREFIX + name!r} is unknown to timm {timm.__version__}. {hint}"
+            "list_models('timm') gives all names."
+        )
+    first = timm.get_pretrained_cfg(arch)
+    found = timm.models.get_arch_pretrained_cfgs(arch).values()
+    cards = [card for card in (first, *found) if card is not None]
+    if not cards:
+        raise ValueError(
+            f"model={PREFIX + name!r}: timm says nothing of its input. Build it yourself and wrap "
+            "it: skdnn.models.Model(timm.create_model(...), preprocess={...})."
+        )
+    return {card.tag or "": card for card in cards}
+
+
+def _tag(name: str, own_tag: str, cards: dict[str, Any], weights: str) -> str:
+    """Whose head and preprocessing the network has, and whose weights where they are wanted."""
+    if weights == "default":
+        return own_tag or next(iter(cards))
+    if own_tag and weights != own_tag:
+        raise ValueError(
+            f"weights={weights!r} contradicts the tag in model={PREFIX + name!r}: give one of "
+            "the two."
+        )
+    return weights
+
+
+def _own(weights: Any, name: str, cards: dict[str, Any]) -> Weights:
+    own = own_weights(weights)
+    if own is None:
+        raise ValueError(
+            f"weights={weights!r} of {PREFIX + name} is no file, and "
+            f"{_unknown_tag(weights, cards)} None gives random weights."
+        )
+    return own
+
+
+def _published(full_name: str, card: Any) -> Weights:
+    """From the hub where timm says so, else from an address."""
+    repo, files = card.hf_hub_id, (card.hf_hub_filename,) if card.hf_hub_filename else _HUB_FILES
+    where = [repo, files[0]] if repo else [card.url]
+    return Weights(
+        described=card.tag or "default",
+        key=tuple(where),
+        identify=lambda: ["published", *where],
+        path=lambda: hub_file(repo, files) if repo else url_file(card.url),
+    )
+
+
+def _unknown_tag(tag: str, cards: dict[str, Any]) -> str:
+    known = [card for card in cards if card and cards[card].has_weights]
+    return (
+        f"no weights of this architecture are tagged {tag!r} "
+        f"(tags: {', '.join(map(repr, known)) or 'none'})."
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# Preprocessing
+
+
+@dataclass(frozen=True)
+class TimmPreprocessing(Preprocessing):
+    """The two of timm's ways to resize that are not torchvision's.
+
+    Attributes
+    ----------
+    mode : str
+        ``"border"``: the longer side is resized to fit, and the rest filled with the mean;
+        ``"cover"``: the image is resized to cover a size that is no square.
+    """
+
+    mode: str = "cover"
+
+    def pixels(self, image: Any) -> np.ndarray:
+        """Resize and crop a PIL image in RGB: uint8 array (height, width, 3)."""
+        functional = import_optional("torchvision.transforms.functional", "to prepare images")
+        assert isinstance(self.resize, tuple)
+        ratios = (image.height / self.resize[0], image.width / self.resize[1])
+        ratio = max(ratios) if self.mode == "border" else min(ratios)
+        size = [round(image.height / ratio), round(image.width / ratio)]
+        mode = functional.InterpolationMode(self.interpolation)
+        image = functional.resize(image, size, mode)
+        if self.mode == "border":
+            image = self._filled(image, functional)
+        return np.asarray(functional.center_crop(image, list(self.input_size or ())))
+
+    def _filled(self, image: Any, functional: Any) -> Any:
+        height, width = self.input_size or (0, 0)
+        x, y = max(width - image.width, 0), max(height - image.height, 0)
+        fill = [round(255 * value) for value in self.mean]
+        return functional.pad(image, [x // 2, y // 2, (x + 1) // 2, (y + 1) // 2], fill=fill)
+
+
+def _preprocessing(card: Any) -> Preprocessing:
+    timm_data = import_optional("timm.data", "to read how timm prepares images")
+    config = timm_data.resolve_data_config(pretrained_cfg=card.to_dict())
+    height, width = config["input_size"][1:]
+    scaled = tuple(math.floor(side / config["crop_pct"]) for side in (height, width))
+    common: dict[str, Any] = {
+        "crop": height if height == width else (height, width),
+        "interpolation": config["interpolation"],
+        "mean": tuple(map(float, config["mean"])),
+        "std": tuple(map(float, config["std"])),
+    }
+    mode = config["crop_mode"]
+    if mode == "squash":
+        return Preprocessing(resize=scaled, **common)
+    if mode == "border" or scaled[0] != scaled[1]:
+        mode = "border" if mode == "border" else "cover"
+        return TimmPreprocessing(resize=scaled, mode=mode, **common)
+    return Preprocessing(resize=scaled[0], **common)
+
+
+# --------------------------------------------------------------------------------------------
+# Building and loading
+
+
+def _build(full_name: str, **options: Any) -> Any:
+    """The architecture; of a network without classifier the features are what it ends in."""
+    from torch import nn
+
+    network = _timm().create_model(full_name, **options)
+    head = network.get_classifier() if hasattr(network, "get_classifier") else None
+    if isinstance(head, nn.Identity):
+        setattr(head, "is_head", True)  # noqa: B010 (torch types every attribute as a module)
+    return network.eval()
+
+
+def _skeleton(full_name: str) -> Any:
+    """The architecture without memory for its weights, where it can be built so."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return _build(full_name)
+        except (NotImplementedError, RuntimeError):  # builders that compute with tensors
+            return _build(full_name)
+
+
+def _load(full_name: str, weights: Weights, published: bool, seed: int) -> Any:
+    import torch
+
+    path = weights.path() if weights.path is not None else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if published and path is not None:
+            return _load_published(full_name, path)
+        network = _build(full_name)
+    if path is not None:
+        _load_file(network, path, full_name)
+    return network
+
+
+def _load_published(full_name: str, path: Path) -> Any:
+    """timm turns its checkpoints into what the network takes; nothing is unpickled."""
+    if path.suffix == ".npz":  # arrays in another framework's layout, which timm reads
+        source: dict[str, Any] = {"file": str(path), "custom_load": True}
+    else:
+        source = {"state_dict": load_state_dict(path)}
+    try:
+        network = _build(full_name, pretrained=True, pretrained_cfg_overlay=source)
+    except RuntimeError as error:  # torch's, of a state dict that does not fit
+        raise ValueError(
+            f"{str(path)!r} does not fit {PREFIX + full_name}: {error}. Remove the file to have "
+            "it downloaded again."
+        ) from error
+    network.pretrained_cfg.pop("state_dict", None)  # a second copy of the weights
+    return network
+
+
+def _load_file(network: Any, path: Path, full_name: str) -> None:
+    """A state dict as the network gives it, or one that timm knows how to turn into that."""
+    state = load_state_dict(path)
+    convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    if convert is not None and state.keys() != network.state_dict().keys():
+        # What it can't convert, or what does not fit then, is named below.
+        with suppress(KeyError, AttributeError, RuntimeError, ValueError):
+            state = convert(dict(state), network)
+    strict_load(network, state, path, PREFIX + full_name)
