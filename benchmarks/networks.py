@@ -50,7 +50,7 @@ def measure(source: str, name: str) -> dict[str, object]:
     return {
         "name": name,
         "source": source,
-        "input": f"{size[0]} x {size[1]}",
+        "input": f"{size[0]} x {size[1]}" if size is not None else "any",
         "layers": len(table),
         "parameters": int(table.loc[~table["layer"].str.contains(r"[./]"), "n_params"].sum()),
         "units": int(found["penultimate"].size),
