@@ -6,7 +6,6 @@ import json
 import math
 import threading
 import types
-import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skdnn.backends._base import Capture
-from skdnn.backends._tensorflow_layers import check_input, seen_by, trace_layers, wanted_call
+from skdnn.backends._base import Capture, PartedForward
+from skdnn.backends._tensorflow_layers import check_input, seen_by, trace_layers
 from skdnn.layers import CHANNELS_FIRST, TOKENS
 from skdnn.models import Preprocessing
 
@@ -156,7 +155,7 @@ def _state_of(network: keras.Model) -> tuple[Any, ...] | None:
 
 def _key_of(capture: Capture) -> tuple[Any, ...]:
     request = capture.request
-    return capture.name, request.path, request.key, wanted_call(capture), capture.pooling
+    return capture.name, request.path, request.key, capture.wanted_call, capture.pooling
 
 
 class _Graph:
@@ -221,30 +220,16 @@ def _pooled(tensor: tf.Tensor, capture: Capture) -> tf.Tensor:
     return reduce(tensor, axis=list(axes))
 
 
-class _Forward:
-    """Runs batches; once memory has not held one, smaller ones for the rest of the session."""
+class _Forward(PartedForward):
+    """Runs batches through the graph for their layers."""
 
     def __init__(
         self, engine: TensorFlowEngine, captures: Sequence[Capture], preprocess: Any
     ) -> None:
+        super().__init__(engine.device)
         self._engine = engine
         self._captures = captures
         self._preprocess = preprocess
-        self._fits: int | None = None
-        self._warned = False
-
-    def __call__(self, prepared: Sequence[Any], rows: Mapping[str, np.ndarray]) -> None:
-        n_images = min(len(array) for array in rows.values())
-        start = 0
-        while start < n_images:
-            size = min(self._fits or len(prepared), len(prepared))
-            part = list(prepared[start : start + size])
-            part += [part[-1]] * (size - len(part))  # same arithmetic for every image
-            if self._runs(part, {name: a[start : start + size] for name, a in rows.items()}):
-                start += size
-                self._warn_once(len(prepared))
-            else:
-                self._fits = size // 2
 
     def _runs(self, part: Sequence[Any], rows: Mapping[str, np.ndarray]) -> bool:
         """Run a part of a batch; False if the memory does not hold it."""
@@ -252,30 +237,13 @@ class _Forward:
             batch = make_batch(part, self._preprocess)
             seen = self._engine.graph(self._captures, batch.shape)(batch)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            if len(part) == 1:
-                raise MemoryError(
-                    f"The memory of device {self._engine.device!r} does not hold the forward "
-                    "pass of a single image, however small batch_size is. Free memory there, or "
-                    "use a smaller network, precision='bfloat16' or another device."
-                ) from error
+            self._refuse_single(part, error)
             return False
         except (tf.errors.OpError, NotImplementedError) as error:
             raise ValueError(_unsupported(self._engine, error)) from error
         for capture in self._captures:
             _write(capture, seen[capture.name], rows[capture.name])
         return True
-
-    def _warn_once(self, asked: int) -> None:
-        if self._fits is None or self._warned:
-            return
-        self._warned = True
-        warnings.warn(
-            f"The memory of device {self._engine.device!r} does not hold {asked} images at once; "
-            f"{self._fits} fit, and the rest goes in batches of that size. "
-            f"batch_size={self._fits} spares the failed attempts.",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def _unsupported(engine: TensorFlowEngine, error: Exception) -> str:

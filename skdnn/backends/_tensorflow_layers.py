@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from skdnn.backends._base import Capture
+from skdnn.backends._base import Capture, elements, first_part
 from skdnn.layers import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
@@ -91,34 +91,9 @@ def _watched(
     return watched_call
 
 
-def elements(output: Any) -> dict[str | None, Any]:
-    """A layer's output as a whole (None) and, of a tuple, list or dict, each element by name."""
-    parts: dict[str | None, Any] = {None: output}
-    if isinstance(output, Mapping):
-        parts |= {str(key): part for key, part in output.items()}
-    elif isinstance(output, tuple | list):
-        parts |= {str(place): part for place, part in enumerate(output)}
-    return parts
-
-
 def first_tensor(output: Any) -> tf.Tensor | None:
     """The first tensor in a tensor, tuple, list or dict, however deep; None without any."""
-    if tf.is_tensor(output):
-        return output
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(output, tuple | list):
-        for part in output:
-            found = first_tensor(part)
-            if found is not None:
-                return found
-    return None
-
-
-def wanted_call(capture: Capture) -> int:
-    """Which call of the layer counts, from 0."""
-    wanted = capture.request.call
-    return capture.info.n_calls - 1 if wanted is None else wanted
+    return first_part(output, tf.is_tensor)
 
 
 def seen_by(
@@ -148,7 +123,7 @@ def seen_by(
         calls[id(layer)] += output is not None
         for capture in wanted[id(layer)]:
             is_input = capture.request.path == PENULTIMATE and PENULTIMATE not in known
-            if call == wanted_call(capture) and is_input == (output is None):
+            if call == capture.wanted_call and is_input == (output is None):
                 seen[capture.name] = _picked(capture, inputs if is_input else output)
         if len(seen) == len(captures):
             raise AllCaptured

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,19 +15,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from skdnn.backends._base import Capture
+from skdnn.backends._base import Capture, PartedForward, elements
 from skdnn.backends._torch_compile import graph_for
 from skdnn.backends._torch_layers import (
     Call,
     attach,
     call,
-    elements,
     first_tensor,
     float_dtype,
     left_as_found,
     trace_layers,
     unwrap,
-    wanted_call,
 )
 from skdnn.backends._torch_transfer import Direct, Staged, landing_for, make_batch
 from skdnn.layers import pool
@@ -195,8 +192,8 @@ def _floats(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, values
 
 
-class _Forward:
-    """Runs batches; once memory has not held one, smaller ones for the rest of the session."""
+class _Forward(PartedForward):
+    """Runs batches on a device; what a failed one held there is given back."""
 
     def __init__(
         self,
@@ -205,25 +202,11 @@ class _Forward:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
+        super().__init__(str(device))
         self._run = run
         self._preprocess = preprocess
         self._device = device
         self._dtype = dtype
-        self._fits: int | None = None
-        self._warned = False
-
-    def __call__(self, prepared: Sequence[Any], rows: Mapping[str, np.ndarray]) -> None:
-        n_images = min(len(array) for array in rows.values())
-        start = 0
-        while start < n_images:
-            size = min(self._fits or len(prepared), len(prepared))
-            part = list(prepared[start : start + size])
-            part += [part[-1]] * (size - len(part))  # same arithmetic for every image
-            if self._runs(part, {name: a[start : start + size] for name, a in rows.items()}):
-                start += size
-                self._warn_once(len(prepared))
-            else:
-                self._fits = size // 2
 
     def _runs(self, part: Sequence[Any], rows: Mapping[str, np.ndarray]) -> bool:
         """Run a part of a batch; False if the memory does not hold it."""
@@ -233,27 +216,10 @@ class _Forward:
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
-            if len(part) == 1:
-                raise MemoryError(
-                    f"The memory of device {str(self._device)!r} does not hold the forward pass "
-                    "of a single image, however small batch_size is. Free memory there, or use "
-                    "a smaller network, precision='bfloat16' or another device."
-                ) from error
+            self._refuse_single(part, error)
         if self._device.type == "cuda":  # the error is gone by now, and with it what it held
             torch.cuda.empty_cache()
         return False
-
-    def _warn_once(self, asked: int) -> None:
-        if self._fits is None or self._warned:
-            return
-        self._warned = True
-        warnings.warn(
-            f"The memory of device {str(self._device)!r} does not hold {asked} images at once; "
-            f"{self._fits} fit, and the rest goes in batches of that size. "
-            f"batch_size={self._fits} spares the failed attempts.",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -309,7 +275,7 @@ class _Run:
         name = capture.name
         call = self._calls[name]
         self._calls[name] += 1
-        if call != wanted_call(capture):
+        if call != capture.wanted_call:
             return
         tensor = first_tensor(elements(output).get(capture.request.key))
         self._landing.put(*_matched(capture, tensor, self._rows[name]))

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from skdnn.backends._base import Capture
-from skdnn.backends._torch_layers import attach, elements, first_tensor, wanted_call
+from skdnn.backends._base import Capture, elements
+from skdnn.backends._torch_layers import attach, first_tensor
 
 _KEEP = 4  # graphs of one network: one for each set of layers
 _graphs: weakref.WeakKeyDictionary[nn.Module, OrderedDict[Any, CompiledGraph]] = (
@@ -74,7 +74,7 @@ class CompiledGraph:
     def _see(self, capture: Capture, output: Any) -> None:
         call = self.calls.get(capture.name, 0)
         self.calls[capture.name] = call + 1
-        if call == wanted_call(capture):
+        if call == capture.wanted_call:
             tensor = first_tensor(elements(output).get(capture.request.key))
             if tensor is not None:
                 self.seen[capture.name] = tensor.clone()
@@ -87,7 +87,7 @@ def graph_for(
     graphs = _graphs.setdefault(network, OrderedDict())
     key = (
         precision,
-        tuple((c.name, c.info.source, wanted_call(c), c.request.key) for c in captures),
+        tuple((c.name, c.info.source, c.wanted_call, c.request.key) for c in captures),
         _hooks(network),
         call,
     )

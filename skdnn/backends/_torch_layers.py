@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from skdnn.backends._base import Capture
+from skdnn.backends._base import Capture, elements, first_part
 from skdnn.backends._torch_layout import AxisWatch, TokenCounts, layout_of, layout_of_input
 from skdnn.layers import NOT_PER_IMAGE, OUTPUT, PENULTIMATE, TOKENS, VECTOR, LayerInfo
 
@@ -217,28 +217,9 @@ def _rank_as_head(module: nn.Module) -> int:
     return 2 if isinstance(module, nn.Linear) else int(isinstance(module, _ConvNd))
 
 
-def elements(output: Any) -> dict[str | None, Any]:
-    """A module's output as a whole (None) and, of a tuple, list or dict, each element by name."""
-    parts: dict[str | None, Any] = {None: output}
-    if isinstance(output, Mapping):
-        parts |= {str(key): part for key, part in output.items()}
-    elif isinstance(output, tuple | list):
-        parts |= {str(place): part for place, part in enumerate(output)}
-    return parts
-
-
 def first_tensor(output: Any) -> torch.Tensor | None:
     """The first tensor in a tensor, tuple, list or dict, however deep; None without any."""
-    if torch.is_tensor(output):
-        return output
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(output, tuple | list):
-        for part in output:
-            found = first_tensor(part)
-            if found is not None:
-                return found
-    return None
+    return first_part(output, torch.is_tensor)
 
 
 # --------------------------------------------------------------------------------------------
@@ -280,12 +261,6 @@ def _input_hook(capture: Capture, see: Callable[[Capture, Any], None]) -> Callab
         see(capture, (args, kwargs))
 
     return hook
-
-
-def wanted_call(capture: Capture) -> int:
-    """Which call of the module counts, from 0."""
-    wanted = capture.request.call
-    return capture.info.n_calls - 1 if wanted is None else wanted
 
 
 @contextmanager
