@@ -11,6 +11,7 @@ from skdnn.decomposition import GramPCA
 from skdnn.extraction import list_layers
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.models import list_models
+from skdnn.plotting import LayerScoresDisplay, RDMDisplay
 from skdnn.rsa import RDM, RSAScorer
 from skdnn.search import LayerSearchCV
 from skdnn.store import ActivationStore
@@ -22,7 +23,9 @@ __all__ = [
     "CLIPTextEncoder",
     "DNNFeatureExtractor",
     "GramPCA",
+    "LayerScoresDisplay",
     "LayerSearchCV",
+    "RDMDisplay",
     "RSAScorer",
     "__version__",
     "fetch_kriegeskorte92",
