@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from skdnn._blocks import Blocks, is_lazy, row_parts, sum_over_blocks
 from skdnn._sklearn import Interval, RealNotInt, StrOptions, fit_context, infer_dimension
 from skdnn.decomposition import _gram
 
@@ -316,7 +317,7 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _checked(self, X: Any, reset: bool) -> Any:
         """X as a 2-D array of its own dtype, or the lazy array; finiteness is seen later."""
         least = 2 if reset else 1
-        if not _gram.is_lazy(X):
+        if not is_lazy(X):
             return validate_data(
                 self,
                 X,
@@ -398,7 +399,7 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _scores(self, X: Any, with_squares: bool = False) -> tuple[Array, Array]:
         """Scores of the rows of X, and (else zeros) the centred rows' squared lengths."""
         found = np.empty((X.shape[0], self.n_components_ + 1))
-        for rows, part in _gram.row_parts(X):
+        for rows, part in row_parts(X):
             found[rows] = self._part_scores(part, with_squares)
             del part  # before the next is read
         return found[:, :-1].copy(), found[:, -1]
@@ -406,7 +407,7 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _part_scores(self, part: NDArray[Any], with_squares: bool) -> Array:
         """The same of rows in memory, side by side."""
 
-        def work(blocks: _gram.Blocks) -> Array:
+        def work(blocks: Blocks) -> Array:
             found = np.zeros((len(part), self.n_components_ + 1))
             for columns, block in blocks:
                 _gram.check_finite(block)
@@ -417,7 +418,7 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return found
 
         start = np.zeros((len(part), self.n_components_ + 1))
-        return _gram.sum_over_blocks(work, part, 1, self.block_size, start)
+        return sum_over_blocks(work, part, 1, self.block_size, start)
 
     def _regular_spectrum(self) -> tuple[Array, float]:
         """Variances of the components and the noise, if the covariance has an inverse."""
