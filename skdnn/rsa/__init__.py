@@ -2,7 +2,9 @@
 
 from skdnn.rsa._ceiling import NoiseCeiling, noise_ceiling
 from skdnn.rsa._comparison import compare_rdms
+from skdnn.rsa._convert import from_rsatoolbox, to_rsatoolbox
 from skdnn.rsa._dissimilarity import category_rdm, compute_rdm
+from skdnn.rsa._folds import best_by_pairs, weighted_scores
 from skdnn.rsa._rdm import RDM
 from skdnn.rsa._scorer import RSAScorer
 
@@ -10,8 +12,12 @@ __all__ = [
     "RDM",
     "NoiseCeiling",
     "RSAScorer",
+    "best_by_pairs",
     "category_rdm",
     "compare_rdms",
     "compute_rdm",
+    "from_rsatoolbox",
     "noise_ceiling",
+    "to_rsatoolbox",
+    "weighted_scores",
 ]

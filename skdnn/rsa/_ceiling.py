@@ -78,10 +78,12 @@ def noise_ceiling(
     - lower: :math:`\frac{1}{N} \sum_i s(\mathrm{pool}(r_{j \ne i}), r_i)`, what is
       reached by a pooled RDM that never saw the subject.
 
-    RDMs are made comparable before their mean is taken: divided by their norm for cosines,
-    centred and divided by it for correlations (the norm of the whitened space for whitened ones),
-    replaced by mid-ranks for rank measures, divided by their mean for Bures' similarity.
-    Pairs that are NaN in some subjects are pooled over the others.
+    RDMs are made comparable before their mean is taken: divided by their root mean square for
+    cosines, centred and divided by it for correlations, replaced by mid-ranks for rank measures,
+    divided by their mean for Bures' similarity. For the whitened comparisons it is the root mean
+    square in the whitened space, so that the upper bound is one; rsatoolbox takes the plain one
+    there, and its bounds are a little lower. Pairs that are NaN in some subjects are pooled over
+    the others.
 
     References
     ----------
@@ -181,5 +183,5 @@ def _comparable(
         whitened = values
         if comparison in WHITENED:
             whitened = PairSpace(n_conditions, known).whiten(values[None])[0]
-        norm = np.sqrt(values @ whitened)
+        norm = np.sqrt(values @ whitened / len(values))
     return values / norm if norm > 0 else np.full_like(values, np.nan)

@@ -28,6 +28,8 @@ MIN_PAIRS = 3
 
 # A spread below this share of the largest value is round-off.
 _CONSTANT = 1e-12
+# So is an eigenvalue below this share of the largest, times their number.
+_NULL = 1e-15
 # Numbers of prepared pairs held at a time when many RDMs are compared.
 _CHUNK = 2**25
 
@@ -243,7 +245,7 @@ def _share_untied(values: Array) -> float:
 
 
 def _bures(a: Array, b: Array, space: PairSpace) -> Array:
-    """Fidelity of the kernels over the root of their traces; negative eigenvalues count as zero."""
+    """Fidelity of kernels of trace one; negative eigenvalues count as zero."""
     if space.known is not None and not space.known.all():
         return np.full((len(a), len(b)), np.nan)
     roots_a, roots_b = ([_unit_root(space.kernel(row)) for row in rows] for rows in (a, b))
@@ -257,6 +259,8 @@ def _nuclear_norm(product: Array) -> float:
 def _unit_root(kernel: Array) -> Array:
     """Square root of a kernel of trace one; NaN where no eigenvalue is positive."""
     values, vectors = eigh(kernel)
-    values = np.maximum(values, 0)
+    values[values < 0] = 0
+    # The root of a round-off would be eight digits too large.
+    values[values < _NULL * len(values) * values[-1]] = 0
     with np.errstate(invalid="ignore", divide="ignore"):
         return (vectors * np.sqrt(values / values.sum())) @ vectors.T

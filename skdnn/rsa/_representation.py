@@ -41,7 +41,7 @@ def representation(estimator: Any, X: Any) -> tuple[Any, bool]:
     if hasattr(estimator, "predict") and (
         is_regressor(estimator) or not hasattr(estimator, "transform")
     ):
-        return estimator.predict(X), False
+        return estimator.predict(X), getattr(estimator, "_predicts_rdm", False)
     if hasattr(estimator, "transform"):
         return estimator.transform(X), isinstance(estimator, RDM)
     raise TypeError(

@@ -154,15 +154,32 @@ def _read_array(rdms: Any, what: str) -> RDMStack:
 
 def _read_frame(frame: pd.DataFrame, what: str) -> RDMStack:
     """Labelled RDMs side by side; the last column level is the condition."""
-    keys = frame.columns.droplevel(-1)
-    names = keys.unique()
+    parts = split_columns(frame)
     pairs = []
-    for key in names:
-        part = frame.loc[:, np.asarray(keys == key)]
-        part = part.set_axis(part.columns.get_level_values(-1), axis=1)
+    for key, part in parts:
         name = f"{what}[{rdm_name(key)!r}]"
         pairs.append(_condensed(labelled_values(part, name), name))
-    return RDMStack(np.stack(pairs), len(frame), frame.index, names)
+    return RDMStack(np.stack(pairs), len(frame), frame.index, rdm_names(frame))
+
+
+def rdm_names(frame: pd.DataFrame) -> pd.Index:
+    """Names of the separate RDMs in a frame whose columns are a MultiIndex."""
+    return frame.columns.droplevel(-1).unique()
+
+
+def split_columns(frame: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
+    """Separate frames by all column levels but the last, which labels their columns."""
+    codes, keys = pd.factorize(frame.columns.droplevel(-1))
+    labels = frame.columns.get_level_values(-1)
+    values = frame.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(keys) + 1))
+    parts = []
+    for k, key in enumerate(keys):
+        columns = order[bounds[k] : bounds[k + 1]]
+        part = pd.DataFrame(values[:, columns], index=frame.index, columns=labels[columns])
+        parts.append((key, part))
+    return parts
 
 
 def _read_several(items: Sequence[tuple[Any, str]], what: str) -> RDMStack:

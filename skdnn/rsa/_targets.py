@@ -20,6 +20,8 @@ from skdnn.rsa._stack import (
     check_unique,
     is_rdm_like,
     rdm_name,
+    rdm_names,
+    split_columns,
 )
 
 Array = NDArray[np.float64]
@@ -82,7 +84,7 @@ def _stacked(squares: Sequence[Array], y: Any) -> RDMStack:
     """Square RDMs with the names that the columns of y give them."""
     several = isinstance(y, pd.DataFrame) and isinstance(y.columns, pd.MultiIndex)
     pairs = np.stack([squareform(square, checks=False) for square in squares])
-    names = y.columns.droplevel(-1).unique() if several else None
+    names = rdm_names(y) if several else None
     return RDMStack(pairs, len(squares[0]), names=names, single=not several)
 
 
@@ -120,14 +122,12 @@ def separate(y: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """One frame per separate RDM, its columns being the last column level."""
     if not isinstance(y.columns, pd.MultiIndex):
         return {"": y}
-    keys = y.columns.droplevel(-1)
     frames: dict[str, pd.DataFrame] = {}
-    for key in keys.unique():
+    for key, frame in split_columns(y):
         name = rdm_name(key)
         if name in frames or name in RESERVED:
             raise ValueError(f"The name {name!r} of an RDM in the columns of y cannot be used.")
-        frame = y.loc[:, np.asarray(keys == key)]
-        frames[name] = frame.set_axis(frame.columns.get_level_values(-1), axis=1)
+        frames[name] = frame
     return frames
 
 

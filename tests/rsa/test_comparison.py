@@ -6,17 +6,50 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
-from scipy.stats import kendalltau, pearsonr, spearmanr
+from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
 from skdnn.rsa import compare_rdms
 
-COMPARISONS = ["pearson", "spearman", "kendall", "cosine"]
+
+def cosine(a, b):
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def covariance(n, known):
+    """Covariance of the known pairs' squared distances, from the contrasts that define them."""
+    contrasts = np.eye(n)[np.triu_indices(n, 1)[0]] - np.eye(n)[np.triu_indices(n, 1)[1]]
+    return ((contrasts @ contrasts.T) ** 2)[np.ix_(known, known)]
+
+
+def whitened_cosine(a, b, known=None):
+    n = next(n for n in range(99) if n * (n - 1) // 2 == len(a if known is None else known))
+    known = np.ones(len(a), dtype=bool) if known is None else known
+    precision = np.linalg.inv(covariance(n, known))
+    return a @ precision @ b / np.sqrt((a @ precision @ a) * (b @ precision @ b))
+
+
+def concordance(a, b):
+    """Kendall's tau-a by looking at every pair of pairs."""
+    agree = np.sign(a[:, None] - a) * np.sign(b[:, None] - b)
+    return agree.sum() / (len(a) * (len(a) - 1))
+
+
+def expected_spearman(a, b):
+    ranks = rankdata(a) - (len(a) + 1) / 2, rankdata(b) - (len(b) + 1) / 2
+    return 12 * ranks[0] @ ranks[1] / (len(a) ** 3 - len(a))
+
+
 REFERENCES = {
     "pearson": lambda a, b: pearsonr(a, b).statistic,
     "spearman": lambda a, b: spearmanr(a, b).statistic,
     "kendall": lambda a, b: kendalltau(a, b).statistic,
-    "cosine": lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b),
+    "tau-a": concordance,
+    "rho-a": expected_spearman,
+    "cosine": cosine,
+    "cosine_cov": whitened_cosine,
+    "corr_cov": lambda a, b, **known: whitened_cosine(a - a.mean(), b - b.mean(), **known),
 }
+COMPARISONS = list(REFERENCES)
 
 
 def random_pairs(n=9, seed=0, ties=False):
@@ -40,13 +73,93 @@ def test_agrees_with_scipy(comparison, ties):
 
 @pytest.mark.parametrize(
     ("comparison", "method"),
-    [("pearson", "corr"), ("cosine", "cosine"), ("spearman", "spearman"), ("kendall", "tau-b")],
+    [
+        *(("pearson", "corr"), ("cosine", "cosine"), ("spearman", "spearman")),
+        *(("kendall", "tau-b"), ("tau-a", "tau-a"), ("rho-a", "rho-a")),
+        *(("corr_cov", "corr_cov"), ("cosine_cov", "cosine_cov"), ("bures", "bures")),
+    ],
 )
 def test_agrees_with_rsatoolbox(comparison, method):
-    rsd = pytest.importorskip("rsatoolbox")
-    a, b = random_pairs(seed=3), random_pairs(seed=4)
-    theirs = rsd.rdm.compare(rsd.rdm.RDMs(a[None]), rsd.rdm.RDMs(b[None]), method=method)
-    assert compare_rdms(a, b, comparison) == pytest.approx(theirs.item(), abs=1e-10)
+    theirs = pytest.importorskip("rsatoolbox.rdm")
+    a = np.stack([random_pairs(seed=seed) ** 2 for seed in range(3)])
+    b = np.stack([random_pairs(seed=seed) ** 2 for seed in (7, 8)])
+    expected = theirs.compare(theirs.RDMs(a), theirs.RDMs(b), method=method)
+    # Theirs takes roots of eigenvalues that are round-off; see the test of the fidelity for ours.
+    tolerance = 1e-7 if comparison == "bures" else 1e-10
+    np.testing.assert_allclose(compare_rdms(a, b, comparison), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("comparison", ["corr_cov", "cosine_cov"])
+def test_whitening_of_incomplete_rdms_agrees_with_rsatoolbox(comparison):
+    theirs = pytest.importorskip("rsatoolbox.rdm")
+    pairs = np.stack([random_pairs(seed=seed) for seed in range(3)])
+    pairs[:, [2, 3, 11]] = np.nan
+    expected = theirs.compare(theirs.RDMs(pairs[:1]), theirs.RDMs(pairs), method=comparison)
+    np.testing.assert_allclose(
+        compare_rdms(pairs[:1], pairs, comparison), expected, rtol=0, atol=1e-10
+    )
+
+
+PUBLISHED = {
+    "cosine": 0.9950224035,
+    "pearson": 0.4912097961,
+    "spearman": 0.4389238094,
+    "rho-a": 0.4389238094,
+    "tau-a": 0.3040482555,
+    "kendall": 0.3040482555,
+    "cosine_cov": 0.7927979055,
+    "corr_cov": 0.5270442773,
+}
+
+
+@pytest.mark.parametrize("comparison", PUBLISHED)
+def test_monkey_against_human(kriegeskorte92, comparison):
+    found = compare_rdms(kriegeskorte92.monkey_it, kriegeskorte92.human_it, comparison)
+    assert found == pytest.approx(PUBLISHED[comparison], abs=1e-9)
+
+
+def test_whitened_cosine_of_squared_distances_is_linear_cka():
+    X, Y = (np.random.default_rng(seed).normal(size=(9, 4)) for seed in (1, 2))
+    X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    expected = cosine((X @ X.T).ravel(), (Y @ Y.T).ravel())
+    found = compare_rdms(pdist(X, "sqeuclidean"), pdist(Y, "sqeuclidean"), "cosine_cov")
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_bures_is_a_fidelity():
+    a, b = random_pairs(seed=1) ** 2, random_pairs(seed=2) ** 2
+    assert compare_rdms(a, 3 * a, "bures") == pytest.approx(1, abs=1e-12)
+    assert compare_rdms(a, b, "bures") == pytest.approx(compare_rdms(b, a, "bures"), abs=1e-12)
+    X, Y = (np.random.default_rng(seed).normal(size=(9, 4)) for seed in (1, 2))
+    X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    fidelity = np.linalg.norm(X.T @ Y, "nuc") / np.linalg.norm(X) / np.linalg.norm(Y)
+    assert compare_rdms(a, b, "bures") == pytest.approx(fidelity, abs=1e-12)
+    crooked = a.copy()
+    crooked[0] *= 30  # no squared distances any more
+    assert compare_rdms(crooked, crooked, "bures") == pytest.approx(1, abs=1e-12)
+    assert compare_rdms(crooked, b, "bures") == pytest.approx(
+        compare_rdms(b, crooked, "bures"), abs=1e-12
+    )
+    gap = a.copy()
+    gap[4] = np.nan
+    with pytest.warns(RuntimeWarning, match="needs all pairs"):
+        assert np.isnan(compare_rdms(gap, b, "bures"))
+
+
+def test_a_model_of_ties_gains_nothing_with_tau_a_and_rho_a():
+    data = random_pairs(seed=3)
+    coarse = (data > np.median(data)).astype(float)
+    assert compare_rdms(coarse, data, "kendall") > compare_rdms(coarse, data, "tau-a") + 0.1
+    assert compare_rdms(coarse, data, "spearman") > compare_rdms(coarse, data, "rho-a") + 0.05
+    broken = np.random.default_rng(0).random((4000, len(data))) * 1e-6 + coarse
+    mean = np.mean([spearmanr(ties, data).statistic for ties in broken])
+    assert compare_rdms(coarse, data, "rho-a") == pytest.approx(mean, abs=5e-3)
+
+
+def test_other_toolboxes_names():
+    a, b = random_pairs(seed=1), random_pairs(seed=2)
+    assert compare_rdms(a, b, "tau-b") == compare_rdms(a, b, "kendall")
+    assert compare_rdms(a, b, "corr") == compare_rdms(a, b, "pearson")
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS)
@@ -158,7 +271,9 @@ def test_nan_pairs_are_left_out_of_both(comparison):
     a[[0, 5]] = np.nan
     b[7] = np.nan
     keep = np.setdiff1d(np.arange(len(a)), [0, 5, 7])
-    expected = REFERENCES[comparison](a[keep], b[keep])
+    known = np.isin(np.arange(len(a)), keep)
+    extra = {"known": known} if comparison.endswith("_cov") else {}
+    expected = REFERENCES[comparison](a[keep], b[keep], **extra)
     assert compare_rdms(a, b, comparison) == pytest.approx(expected, abs=1e-12)
 
 
