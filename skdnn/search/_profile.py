@@ -14,6 +14,9 @@ from skdnn.extraction import layers_for
 from skdnn.layers import LayerInfo, resolve_layers
 from skdnn.search._find import Found, find_extractors, make_candidates
 
+# What RSAScorer(detail=True) calls the bounds.
+_CEILINGS = ("ceiling_lower", "ceiling_upper")
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -88,7 +91,9 @@ def layer_profile(
 def _metrics(results: Mapping[str, Any], refit: Any) -> list[str]:
     start = "mean_test_"
     metrics = [key.removeprefix(start) for key in results if key.startswith(start)]
-    return [refit] if refit in metrics else metrics
+    # A rule of one's own, as refit, chooses by something made of the scores.
+    deciding = "score" if callable(refit) else refit
+    return [deciding] if deciding in metrics else metrics
 
 
 def _row(
@@ -114,8 +119,17 @@ def _row(
         "std": results[f"std_test_{metric}"][best],
         **{f"split{k}": results[f"split{k}_test_{metric}"][best] for k in range(n_splits)},
         "optimistic": len(numbers) > 1,
+        **_ceilings(results, metric, best),
         **others,
     }
+
+
+def _ceilings(results: Mapping[str, Any], metric: str, row: int) -> dict[str, float]:
+    """The noise ceiling among the test conditions, mean over folds, where scores come with it."""
+    keys = [f"mean_test_{name}" for name in _CEILINGS]
+    if metric != "score" or not all(key in results for key in keys):
+        return {}
+    return {name: results[key][row] for name, key in zip(_CEILINGS, keys, strict=True)}
 
 
 def _tidy(
@@ -141,7 +155,7 @@ def _tidy(
 
 
 def _dtype(column: str) -> Any:
-    if column in ("mean", "std") or column.removeprefix("split").isdigit():
+    if column in ("mean", "std", *_CEILINGS) or column.removeprefix("split").isdigit():
         return float
     return {"depth": int, "optimistic": bool}.get(column, object)
 

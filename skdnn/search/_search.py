@@ -247,7 +247,9 @@ class LayerSearchCV(GridSearchCV):
         profile : DataFrame
             A row for each layer (a list of layers or a glob is one), with the columns ``layer``,
             ``depth``, ``mean``, ``std``, ``rank``, and the folds ``split0``, ``split1``, ...; also
-            ``model``, ``pooling``, ``extractor`` or ``metric`` where there are several. If the
+            ``model``, ``pooling``, ``extractor`` or ``metric`` where there are several, and
+            ``ceiling_lower`` and ``ceiling_upper`` with ``RSAScorer(detail=True)`` and several
+            subjects. If the
             grid has other axes, the best candidate of each layer is shown, its parameters
             in further columns, and ``optimistic`` is True: it was chosen on the folds that it is
             scored on.

@@ -20,6 +20,7 @@ from torch import nn
 
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.models import Model
+from skdnn.rsa import RDM, RSAScorer, best_by_pairs, weighted_scores
 from skdnn.search import LayerSearchCV
 
 N = 19
@@ -137,3 +138,24 @@ def test_profile_where_only_the_images_tell_the_input_size(patterns):
     images = np.random.default_rng(0).integers(0, 256, (N, 32, 40, 3), dtype=np.uint8)
     profile = LayerSearchCV(encoding(model), LAYERS, cv=FOLDS).fit(images, patterns).layer_profile_
     assert profile["depth"].tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("refit", ["score", best_by_pairs])
+def test_ceilings_stand_beside_the_scores(paths, model, patterns, refit):
+    several = pd.concat({"s1": patterns, "s2": patterns + 1, "s3": patterns**2}, axis=1)
+    pipeline = Pipeline([("dnn", dnn(model)), ("rdm", RDM("euclidean"))])
+    search = LayerSearchCV(
+        pipeline, LAYERS, cv=FOLDS, scoring=RSAScorer(detail=True), refit=refit
+    ).fit(paths, several)
+    profile, results = search.layer_profile_, search.cv_results_
+    assert "metric" not in profile  # subjects and ceilings are no rows of their own
+    at = [1, 2, 0]
+    assert profile["layer"].tolist() == ["0", "1", "3"]
+    assert_array_equal(profile["mean"], results["mean_test_score"][at])
+    for bound in ("ceiling_lower", "ceiling_upper"):
+        assert_array_equal(profile[bound], results[f"mean_test_{bound}"][at])
+    each = [results[f"mean_test_{name}"] for name in ("s1", "s2", "s3")]
+    np.testing.assert_allclose(np.mean(each, axis=0), results["mean_test_score"])
+    weights = weighted_scores(results)
+    chosen = weights if refit is best_by_pairs else results["mean_test_score"]
+    assert search.best_index_ == chosen.argmax()
