@@ -25,7 +25,7 @@ def crossnobis(patterns: Patterns, folds: Any, noise_precision: Any, size: int |
     assert labels is not None
     of_fold, names = encode(folds, rows.shape[0], "folds")
     if len(names) < 2:
-        raise ValueError(f"folds has one label, {names[0]!r}: crossnobis needs two or more.")
+        raise ValueError(f"folds has one label, {names.tolist()[0]!r}: crossnobis needs two or more.")
     patterns.check_finite()
     if _one_for_each_fold(noise_precision):
         precisions = _fold_precisions(noise_precision, names, rows.shape[1])
@@ -46,7 +46,7 @@ def _one_for_each_fold(precision: Any) -> bool:
 def _fold_precisions(precisions: Any, names: pd.Index, n_features: int) -> list[Array]:
     """One checked precision for each fold, in the order of `names`."""
     if isinstance(precisions, Mapping):
-        missing = [name for name in names if name not in precisions]
+        missing = [name for name in names.tolist() if name not in precisions]
         if missing:
             raise ValueError(f"noise_precision has no entry for fold {missing[0]!r}.")
         precisions = [precisions[name] for name in names]
@@ -57,7 +57,7 @@ def _fold_precisions(precisions: Any, names: pd.Index, n_features: int) -> list[
         )
     return [
         check_precision(one, n_features, f"noise_precision of fold {name!r}")
-        for one, name in zip(precisions, names, strict=True)
+        for one, name in zip(precisions, names.tolist(), strict=True)
     ]
 
 

@@ -100,7 +100,7 @@ def _splits(cv_results: Mapping[str, Any], name: str) -> Array:
     """Values by candidate and fold."""
     if f"test_{name}" in cv_results:
         return np.asarray(cv_results[f"test_{name}"], dtype=np.float64)[None]
-    found = []
+    found: list[Array] = []
     while (key := f"split{len(found)}_test_{name}") in cv_results:
         found.append(np.asarray(cv_results[key], dtype=np.float64))
     if not found:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -30,6 +32,8 @@ MIN_PAIRS = 3
 _CONSTANT = 1e-12
 # So is an eigenvalue below this share of the largest, times their number.
 _NULL = 1e-15
+# From this length on, sorting is worth some care.
+_LONG = 2**15
 # Numbers of prepared pairs held at a time when many RDMs are compared.
 _CHUNK = 2**25
 
@@ -123,7 +127,8 @@ class PairSpace:
 
     def _sums(self, pairs: Array) -> Array:
         n = self.n_conditions
-        return np.bincount(self.first, pairs, n) + np.bincount(self.second, pairs, n)
+        ends = np.bincount(self.first, pairs, n), np.bincount(self.second, pairs, n)
+        return np.asarray(ends[0] + ends[1], dtype=np.float64)
 
     def _factor(self) -> tuple[Array, bool]:
         product = squareform(np.asarray(self.known, dtype=np.float64), checks=False)
@@ -164,21 +169,29 @@ def _complete(a: Array, b: Array, space: PairSpace, comparison: str) -> Array:
 def _products(a: Array, b: Array, space: PairSpace, comparison: str) -> Array:
     out = np.empty((len(a), len(b)))
     step = max(1, _CHUNK // a.shape[1])
+    if comparison in ("spearman", "rho-a") and len(a) + len(b) <= step:
+        both = ranks(np.concatenate([a, b]))  # all rows at once
+        a, b = both[: len(a)], both[len(a) :]
+        ranked = True
+    else:
+        ranked = False
     for start in range(0, len(a), step):
-        left = prepare(a[start : start + step], space, comparison)[0]
+        left = prepare(a[start : start + step], space, comparison, ranked)[0]
         for first in range(0, len(b), step):
-            right = prepare(b[first : first + step], space, comparison)[1]
+            right = prepare(b[first : first + step], space, comparison, ranked)[1]
             out[start : start + step, first : first + step] = left @ right.T
-    bound = 1.0 if comparison != "cosine_cov" else None
-    return out if bound is None else np.clip(out, -bound, bound, out=out)
+    return out if comparison == "cosine_cov" else np.clip(out, -1, 1, out=out)
 
 
-def prepare(pairs: Array, space: PairSpace, comparison: str) -> tuple[Array, Array]:
+def prepare(
+    pairs: Array, space: PairSpace, comparison: str, ranked: bool = False
+) -> tuple[Array, Array]:
     """Two forms of each row: one RDM's first form times another's second is their similarity.
 
     For all comparisons but Kendall's and Bures'. The forms differ for the whitened ones only.
+    `ranked` rows are mid-ranks already, where the comparison wants them.
     """
-    if comparison in ("spearman", "rho-a"):
+    if comparison in ("spearman", "rho-a") and not ranked:
         pairs = ranks(pairs)
     n_pairs = pairs.shape[1]
     if comparison == "rho-a":
@@ -196,12 +209,15 @@ def prepare(pairs: Array, space: PairSpace, comparison: str) -> tuple[Array, Arr
 
 def ranks(pairs: Array) -> Array:
     """Mid-ranks from 1 of each row, without NaN."""
-    return np.stack([_ranks(row) for row in pairs])
+    if len(pairs) == 1 or pairs.shape[1] < _LONG:
+        return np.stack([_ranks(row) for row in pairs])
+    with ThreadPoolExecutor(min(len(pairs), os.cpu_count() or 1)) as pool:  # sorting frees Python
+        return np.stack(list(pool.map(_ranks, pairs)))
 
 
 def _ranks(values: Array) -> Array:
     # Mid-ranks don't depend on the order of ties, so the fastest sort will do.
-    order = np.argsort(values)
+    order = ascending(values)
     ordered = values[order]
     new = np.empty(len(values), dtype=bool)
     new[:1] = True
@@ -214,6 +230,35 @@ def _ranks(values: Array) -> Array:
     ends = np.append(starts[1:], len(values))
     out[order] = np.repeat((starts + ends + 1) / 2, ends - starts)
     return out
+
+
+def ascending(values: Array) -> NDArray[np.intp]:
+    """Positions that sort finite values; equal ones stand in any order.
+
+    Sorting is nearly twice as fast as finding the order, so the place of each number is put into
+    its last bits; what only those bits would have told apart is sorted again.
+    """
+    if len(values) < _LONG:
+        return np.argsort(values)
+    n_bits = (len(values) - 1).bit_length()
+    keys = (values + 0.0).view(np.int64)  # turns -0.0 into 0.0; as integers they sort alike
+    keys ^= (keys >> 63) & np.iinfo(np.int64).max  # but for the order of negative ones
+    keys >>= n_bits
+    keys <<= n_bits
+    keys |= np.arange(len(values))
+    keys.sort()
+    order = keys & ((1 << n_bits) - 1)
+    ordered = values[order]
+    wrong = np.flatnonzero(ordered[1:] < ordered[:-1])
+    if wrong.size == 0:
+        return order
+    keys >>= n_bits
+    close = np.isin(keys, keys[wrong])
+    if close.mean() > 0.2:
+        return np.argsort(values)
+    part = order[close]
+    order[close] = part[np.lexsort((values[part], keys[close]))]
+    return order
 
 
 def is_flat(pairs: Array, comparison: str) -> Mask:

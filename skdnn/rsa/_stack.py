@@ -164,12 +164,12 @@ def _read_frame(frame: pd.DataFrame, what: str) -> RDMStack:
 
 def rdm_names(frame: pd.DataFrame) -> pd.Index:
     """Names of the separate RDMs in a frame whose columns are a MultiIndex."""
-    return frame.columns.droplevel(-1).unique()
+    return frame.columns.droplevel([-1]).unique()
 
 
 def split_columns(frame: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
     """Separate frames by all column levels but the last, which labels their columns."""
-    codes, keys = pd.factorize(frame.columns.droplevel(-1))
+    codes, keys = pd.factorize(frame.columns.droplevel([-1]))
     labels = frame.columns.get_level_values(-1)
     values = frame.to_numpy()
     order = np.argsort(codes, kind="stable")

@@ -9,6 +9,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
 from skdnn.rsa import compare_rdms
+from skdnn.rsa._measures import ranks
 
 
 def cosine(a, b):
@@ -302,3 +303,19 @@ def test_cosine_takes_a_constant_but_not_a_zero_rdm():
         )
     with pytest.warns(RuntimeWarning, match="b is zero everywhere"):
         assert np.isnan(compare_rdms(a, 0 * flat, "cosine"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.random.default_rng(0).normal(size=70_000),
+        np.random.default_rng(1).integers(-50, 50, 70_000).astype(float),
+        np.where(np.arange(70_000) % 2, -0.0, 0.0),
+        1 + np.random.default_rng(2).integers(0, 2**20, 70_000) * 2.0**-52,  # the last bits only
+        np.r_[np.random.default_rng(3).normal(size=65_000), 1 + np.arange(5000)[::-1] * 2.0**-52],
+        np.random.default_rng(4).normal(size=70_000) * 1e-310,
+    ],
+)
+def test_ranks_of_long_vectors(values):
+    np.testing.assert_array_equal(ranks(values[None])[0], rankdata(values))
+    np.testing.assert_array_equal(ranks(np.stack([values, -values]))[1], rankdata(-values))
