@@ -17,7 +17,7 @@ from skdnn.rsa._measures import (
     ranks,
     similarities,
 )
-from skdnn.rsa._stack import read_rdms
+from skdnn.rsa._stack import read_rdms, without_level
 
 Array = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def noise_ceiling(
     if stack.names is None or stack.names.nlevels == 1:
         return next(iter(found.values()))
     level = _subject_level(stack.names, subject_level)
-    index = stack.names.droplevel([level]).unique()
+    index = without_level(stack.names, level).unique()
     return pd.DataFrame(list(found.values()), index=index, columns=["lower", "upper"])
 
 
@@ -125,7 +125,7 @@ def subject_groups(
     """Rows of the RDMs that differ by subject only, by what else their names say."""
     if names is None or names.nlevels == 1:
         return {"": np.arange(n_rdms)}
-    rest = names.droplevel([_subject_level(names, subject_level)])
+    rest = without_level(names, _subject_level(names, subject_level))
     return {key: np.flatnonzero(np.asarray(rest == key)) for key in rest.unique()}
 
 

@@ -77,6 +77,11 @@ def rdm_name(key: Any) -> str:
     return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
+def without_level(index: Any, level: int) -> pd.Index:
+    """A MultiIndex without one of its levels."""
+    return index.droplevel(level)
+
+
 def n_conditions_of(n_pairs: int) -> int | None:
     """Number of conditions of that many pairs; None if there is none."""
     n = (1 + math.isqrt(1 + 8 * n_pairs)) // 2
@@ -164,12 +169,12 @@ def _read_frame(frame: pd.DataFrame, what: str) -> RDMStack:
 
 def rdm_names(frame: pd.DataFrame) -> pd.Index:
     """Names of the separate RDMs in a frame whose columns are a MultiIndex."""
-    return frame.columns.droplevel([-1]).unique()
+    return without_level(frame.columns, -1).unique()
 
 
 def split_columns(frame: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
     """Separate frames by all column levels but the last, which labels their columns."""
-    codes, keys = pd.factorize(frame.columns.droplevel([-1]))
+    codes, keys = pd.factorize(without_level(frame.columns, -1))
     labels = frame.columns.get_level_values(-1)
     values = frame.to_numpy()
     order = np.argsort(codes, kind="stable")
