@@ -1,0 +1,388 @@
+"""Profiles of scores over layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from skdnn.plotting._display import (
+    COLOURS,
+    GREY,
+    Display,
+    ceiling_pair,
+    draw_ceiling,
+    legend_beside,
+    quiet_frame,
+    shortened,
+)
+from skdnn.plotting._search_results import layer_rows, score_folds, search_ceiling, search_parts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
+
+_WIDEST = 18.0  # inches
+
+
+class LayerScoresDisplay(Display):
+    """Profile of scores over the layers of a network.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        One row per layer, in the order in which they are drawn, with the columns ``layer``,
+        ``mean``, ``std`` and, optionally, ``scores``: the scores of the folds, and ``low`` and
+        ``high``: ends of a confidence interval, drawn in place of the standard deviation.
+    ceiling : pair of floats or array-likes, default=None
+        Lower and upper noise ceiling, which :meth:`plot` draws if it is given no other.
+    each : DataFrame of shape (n_layers, n_targets), default=None
+        Scores of the single targets (subjects, ROIs), of which ``mean`` is the mean.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where the profile was drawn.
+    figure_ : matplotlib Figure
+        The figure it belongs to.
+
+    See Also
+    --------
+    LayerScoresDisplay.from_search : From a fitted search over layers.
+    LayerScoresDisplay.from_scores : From the scores of each layer.
+    ModelComparisonDisplay : Scores of models, with tests between them.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> from skdnn.plotting import LayerScoresDisplay
+    >>> display = LayerScoresDisplay.from_scores({"conv1": [0.1, 0.2], "conv2": [0.3, 0.5]})
+    >>> display.scores[["layer", "mean"]]
+       layer  mean
+    0  conv1  0.15
+    1  conv2  0.40
+    """
+
+    def __init__(
+        self,
+        scores: pd.DataFrame,
+        *,
+        ceiling: tuple[Any, Any] | None = None,
+        each: pd.DataFrame | None = None,
+    ) -> None:
+        missing = {"layer", "mean", "std"} - set(scores.columns)
+        if missing:
+            raise ValueError(f"scores lacks the column(s) {', '.join(sorted(missing))}.")
+        if len(scores) == 0:
+            raise ValueError("scores has no rows: there is no layer to draw.")
+        if each is not None and len(each) != len(scores):
+            raise ValueError(f"each has {len(each)} rows for {len(scores)} layers.")
+        self.scores = scores.reset_index(drop=True)
+        self.ceiling = ceiling_pair(ceiling)
+        self.each = each
+
+    @classmethod
+    def from_search(
+        cls, search: Any, param: str | None = None, **options: Any
+    ) -> LayerScoresDisplay:
+        """Draw the scores of a fitted search over layers.
+
+        Parameters
+        ----------
+        search : fitted search, e.g. GridSearchCV
+            Its ``cv_results_`` are read. Where other parameters were searched too, each layer
+            is shown with the best of them. The results of ``RSAScorer(detail=True)`` bring the
+            noise ceiling, if there is one, and the scores of the single targets.
+        param : str, default=None
+            Name of the parameter; None takes the one that is ``layer`` or ends in ``__layer``.
+        **options : dict
+            Arguments of :meth:`plot`; ``each=True`` draws a thin line for each target.
+
+        Returns
+        -------
+        display : LayerScoresDisplay
+            The profile, drawn.
+
+        Raises
+        ------
+        ValueError
+            If no such parameter was searched, or several were.
+        """
+        rows = layer_rows(search, param)
+        table = _table(score_folds(search, rows))
+        display = cls(table, ceiling=search_ceiling(search), each=search_parts(search, rows))
+        return display.plot(**options)
+
+    @classmethod
+    def from_scores(
+        cls, scores: Mapping[str, ArrayLike] | pd.DataFrame, **options: Any
+    ) -> LayerScoresDisplay:
+        """Draw the scores of layers.
+
+        Parameters
+        ----------
+        scores : dict of str to array-like, or DataFrame
+            Scores of the folds of each layer; a DataFrame has a column per layer, or the columns
+            ``layer``, ``mean`` and ``std``.
+        **options : dict
+            Arguments of :meth:`plot`.
+
+        Returns
+        -------
+        display : LayerScoresDisplay
+            The profile, drawn.
+        """
+        if isinstance(scores, pd.DataFrame) and {"layer", "mean", "std"} <= set(scores.columns):
+            return cls(scores).plot(**options)
+        folds = {
+            str(name): np.asarray(values, dtype=np.float64).ravel()
+            for name, values in scores.items()
+        }
+        return cls(_table(folds)).plot(**options)
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        label: str | None = None,
+        ceiling: Any = None,
+        reference: Mapping[str, ArrayLike] | None = None,
+        colour: str | None = None,
+        ylabel: str = "RSA score",
+        title: str | None = None,
+        p_values: Mapping[str, float] | pd.Series | ArrayLike | None = None,
+        alpha: float = 0.05,
+        intervals: Mapping[str, tuple[float, float]] | pd.DataFrame | None = None,
+        each: bool = False,
+    ) -> LayerScoresDisplay:
+        """Draw; call it again on the same axes to compare profiles.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        label : str, default=None
+            Name of the profile in the legend.
+        ceiling : pair of floats or array-likes, or False, default=None
+            Lower and upper noise ceiling, drawn as a band; of arrays (of folds), the means. None
+            takes that of the search, if it has one; False draws none.
+        reference : dict of str to float or array-like, default=None
+            Horizontal lines to compare with; the mean of an array (of folds) is drawn.
+        colour : str, default=None
+            Colour of the profile; None takes the next of a colour-blind safe palette.
+        ylabel : str, default="RSA score"
+            What the scores are.
+        title : str, default=None
+            Title of the axes.
+        p_values : dict of str to float, Series, or array-like of length n_layers, default=None
+            The p value of each layer, corrected for the number of layers as you see fit. Layers
+            below `alpha` have a dot above the axes; a dict may leave layers out.
+        alpha : float, default=0.05
+            Threshold of significance, named in the legend.
+        intervals : dict of str to (low, high), or DataFrame, default=None
+            Confidence interval of each layer; a DataFrame has the layers as index and the columns
+            ``low`` and ``high``. Drawn in place of the standard deviation.
+        each : bool, default=False
+            Draw a thin line for each target, and no dots of folds.
+
+        Returns
+        -------
+        self : LayerScoresDisplay
+            The display itself.
+
+        Notes
+        -----
+        The line and dots are means, the bars one standard deviation over folds or the given
+        interval, the small dots the folds. Folds overlap in their training data: a standard
+        deviation shows spread, not confidence.
+        """
+        layers = [str(layer) for layer in self.scores["layer"]]
+        significant = _significant(p_values, layers, alpha)
+        ends = self._ends(intervals, layers)
+        if each and self.each is None:
+            raise ValueError("each=True, but there are no scores of single targets to draw.")
+        ax = self._open(ax, _size(layers))
+        drawn = _already_drawn(ax)
+        if drawn and drawn[0] != layers:
+            raise ValueError(f"The axes show the layers {drawn[0]}, not {layers}.")
+        colour = colour or COLOURS[len(drawn) % len(COLOURS)]
+        # Profiles stand side by side, so that their bars stay apart.
+        x = np.arange(len(layers)) + 0.12 * ((len(drawn) + 1) // 2) * (-1) ** len(drawn)
+        if each:
+            self._draw_each(ax, x, colour)
+        else:
+            self._draw_folds(ax, x, colour)
+        self._draw_profile(ax, x, ends, colour, label)
+        drawn.append(layers)
+        draw_ceiling(ax, self.ceiling if ceiling is None else ceiling_pair(ceiling))
+        _draw_references(ax, reference or {})
+        self._finish(ax, layers, ylabel)
+        if significant is not None:
+            _draw_significant(ax, x[significant], colour, alpha)
+        _head(ax, title)
+        _explain(ax)
+        return self
+
+    def _ends(self, intervals: Any, layers: list[str]) -> Array:
+        """Lower and upper end of each layer's bar, shape (2, n_layers)."""
+        if intervals is not None:
+            return _interval_ends(intervals, layers)
+        if {"low", "high"} <= set(self.scores.columns):
+            return self.scores[["low", "high"]].to_numpy(dtype=np.float64).T
+        mean, std = self.scores[["mean", "std"]].to_numpy(dtype=np.float64).T
+        return np.stack([mean - std, mean + std])
+
+    def _draw_each(self, ax: Axes, x: Array, colour: str) -> None:
+        assert self.each is not None  # plot() asked
+        lines = ax.plot(
+            x, self.each.to_numpy(dtype=np.float64), color=colour, alpha=0.4, lw=0.9, zorder=2
+        )
+        lines[0].set_label(f"each of {len(lines)}")
+
+    def _draw_folds(self, ax: Axes, x: Array, colour: str) -> None:
+        if "scores" not in self.scores:
+            return
+        for place, values in zip(x, self.scores["scores"], strict=True):
+            folds = np.asarray(values, dtype=np.float64)
+            spread = np.linspace(-0.05, 0.05, len(folds)) if len(folds) > 1 else np.zeros(1)
+            ax.scatter(
+                place + spread, folds, s=11, color=colour, alpha=0.35, linewidths=0, zorder=2
+            )
+
+    def _draw_profile(
+        self, ax: Axes, x: Array, ends: Array, colour: str, label: str | None
+    ) -> None:
+        # Bars apart from the line: an interval need not hold the mean.
+        ax.errorbar(
+            x, ends.mean(axis=0), yerr=(ends[1] - ends[0]) / 2, fmt="none", ecolor=colour,
+            elinewidth=1.2, capsize=3, zorder=3,
+        )  # fmt: skip
+        means = self.scores["mean"].to_numpy(dtype=np.float64)
+        ax.errorbar(
+            x, means, color=colour, marker="o", markersize=6, linewidth=1.8, zorder=3, label=label
+        )
+
+    def _finish(self, ax: Axes, layers: list[str], ylabel: str) -> None:
+        crowded = max(map(len, layers)) > 5
+        ax.set_xticks(
+            np.arange(len(layers)),
+            shortened(layers),
+            rotation=40 if crowded else 0,
+            ha="right" if crowded else "center",
+            rotation_mode="anchor",
+            fontsize=None if len(layers) <= 30 else 7,
+        )
+        ax.set_xlim(-0.5, len(layers) - 0.5)
+        ax.set(xlabel="layer", ylabel=ylabel)
+        quiet_frame(ax, "y")
+        if ax.get_ylim()[0] < 0 < ax.get_ylim()[1]:
+            ax.axhline(0, color="black", linewidth=0.8, zorder=1)
+
+
+def _size(layers: list[str]) -> tuple[float, float]:
+    """Inches of a figure with room for the names and a legend."""
+    longest = max(map(len, shortened(layers)))
+    return min(_WIDEST, max(5.6, 2.4 + 0.62 * len(layers))), 4.2 + 0.05 * max(0, longest - 14)
+
+
+def _table(folds: Mapping[str, Array]) -> pd.DataFrame:
+    """Means and standard deviations over the folds of each layer."""
+    return pd.DataFrame(
+        {
+            "layer": list(folds),
+            "mean": [float(np.mean(values)) for values in folds.values()],
+            "std": [float(np.std(values)) for values in folds.values()],
+            "scores": list(folds.values()),
+        }
+    )
+
+
+def _significant(p_values: Any, layers: list[str], alpha: float) -> NDArray[np.bool_] | None:
+    """Which layers are below the threshold; NaN is not."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha!r}.")
+    if p_values is None:
+        return None
+    if isinstance(p_values, Mapping | pd.Series):
+        given = {str(layer): float(p) for layer, p in p_values.items()}
+        _check_known(given, layers, "p_values")
+        p = np.array([given.get(layer, np.nan) for layer in layers])
+    else:
+        p = np.asarray(p_values, dtype=np.float64)
+    if p.shape != (len(layers),):
+        raise ValueError(f"p_values has shape {p.shape} for {len(layers)} layers.")
+    if ((p < 0) | (p > 1)).any():
+        raise ValueError("p_values must lie between 0 and 1.")
+    return p < alpha
+
+
+def _interval_ends(intervals: Any, layers: list[str]) -> Array:
+    if isinstance(intervals, pd.DataFrame):
+        missing = {"low", "high"} - set(intervals.columns)
+        if missing:
+            raise ValueError(f"intervals lacks the column(s) {', '.join(sorted(missing))}.")
+        columns = intervals["low"], intervals["high"]
+        intervals = dict(zip(intervals.index, zip(*columns, strict=True), strict=True))
+    given = {str(layer): ends for layer, ends in intervals.items()}
+    _check_known(given, layers, "intervals")
+    ends = np.array([given.get(layer, (np.nan, np.nan)) for layer in layers], dtype=np.float64)
+    if (ends[:, 0] > ends[:, 1]).any():
+        raise ValueError("intervals must be pairs (low, high) with low below high.")
+    return ends.T
+
+
+def _check_known(given: Mapping[str, Any], layers: list[str], name: str) -> None:
+    unknown = [layer for layer in given if layer not in layers]
+    if unknown:
+        raise ValueError(f"{name} names {unknown[0]!r}, which is none of the layers {layers}.")
+
+
+def _draw_references(ax: Axes, reference: Mapping[str, ArrayLike]) -> None:
+    for k, (name, value) in enumerate(reference.items()):
+        height = float(np.mean(np.asarray(value)))
+        style = ("--", ":", "-.")[k % 3]
+        ax.axhline(height, color=GREY, linestyle=style, zorder=1, label=name)
+
+
+def _draw_significant(ax: Axes, x: Array, colour: str, alpha: float) -> None:
+    """A row of dots above the axes, where they hide nothing; one row for each profile."""
+    rows: int = getattr(ax, "_skdnn_dots", 0)
+    ax._skdnn_dots = rows + 1  # type: ignore[attr-defined]
+    if len(x):  # a line without points would stretch the layout to the corner
+        height = np.full(len(x), 1.025 + 0.03 * rows)
+        ax.plot(
+            x, height, "o", color=colour, markersize=4.5, clip_on=False,
+            transform=ax.get_xaxis_transform(), scalex=False, scaley=False,
+        )  # fmt: skip
+    name = f"p < {alpha:g}"
+    if name not in ax.get_legend_handles_labels()[1]:
+        ax.plot([], [], "o", color=GREY, markersize=4.5, label=name)
+
+
+def _head(ax: Axes, title: str | None) -> None:
+    """A title, above the rows of dots."""
+    rows: int = getattr(ax, "_skdnn_dots", 0)
+    text = ax.get_title() if title is None else title
+    if text:
+        ax.set_title(text, y=1.0 + 0.03 * rows + 0.03 if rows else None)
+
+
+def _explain(ax: Axes) -> None:
+    """The legend, profiles first."""
+    from matplotlib.container import Container
+
+    entries = list(zip(*ax.get_legend_handles_labels(), strict=True))
+    entries.sort(key=lambda entry: not isinstance(entry[0], Container))
+    legend_beside(ax, [handle for handle, _ in entries], [name for _, name in entries])
+
+
+def _already_drawn(ax: Axes) -> list[list[str]]:
+    """Layers of the profiles drawn into `ax` so far; the list is kept on the axes."""
+    if not hasattr(ax, "_skdnn_profiles"):
+        ax._skdnn_profiles = []  # type: ignore[attr-defined]
+    return ax._skdnn_profiles  # type: ignore[attr-defined]

@@ -1,0 +1,122 @@
+"""What stands around the picture of an RDM: names, images, groups, a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skdnn.plotting._display import GREY, group_styles, shortened
+from skdnn.plotting._thumbnails import fitted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TREE_HEIGHT = 0.16
+_PER_ROW = 24  # images that are still seen side by side along an axis
+_GAP = 0.012
+
+
+def spans(groups: Sequence[Hashable]) -> tuple[list[str], NDArray[np.intp], NDArray[np.intp]]:
+    """Name, first place and place behind the last of each run of equal groups."""
+    names = np.asarray([str(group) for group in groups], dtype=object)
+    starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]])
+    return list(names[starts]), starts, np.r_[starts[1:], len(names)]
+
+
+def draw_boundaries(ax: Axes, groups: Sequence[Hashable]) -> None:
+    """Lines between groups."""
+    for start in spans(groups)[1][1:]:
+        ax.axhline(start - 0.5, color="white", linewidth=1.2)
+        ax.axvline(start - 0.5, color="white", linewidth=1.2)
+
+
+def name_groups(below: Axes, beside: Axes, groups: Sequence[Hashable]) -> None:
+    """Each group's name at its middle; `below` and `beside` are the axes that carry names."""
+    names, starts, ends = spans(groups)
+    name_ticks(below, beside, (starts + ends - 1) / 2, names, length=0)
+
+
+def name_ticks(
+    below: Axes, beside: Axes, places: ArrayLike, names: Sequence[Any], length: float
+) -> None:
+    """The names at both axes, those below slanted."""
+    texts = shortened(names)
+    size = 9 if len(texts) <= 20 else 6.5
+    slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    below.set_xticks(np.asarray(places), texts, fontsize=size, **slant)
+    beside.set_yticks(np.asarray(places), texts, fontsize=size)
+    below.tick_params(axis="x", length=length)
+    beside.tick_params(axis="y", length=length)
+
+
+def n_image_rows(n_conditions: int) -> int:
+    """In how many rows images stand along an axis: with more, each may be larger."""
+    return -(-n_conditions // _PER_ROW)
+
+
+def draw_images(
+    ax: Axes, pictures: Sequence[NDArray[np.uint8]], groups: Sequence[Hashable] | None
+) -> tuple[Axes, Axes]:
+    """Pictures below and beside the matrix; returns the axes that they were drawn into."""
+    n = len(pictures)
+    rows = n_image_rows(n)
+    thickness = rows**2 / n
+    below = ax.inset_axes((0.0, -_GAP - thickness, 1.0, thickness))
+    beside = ax.inset_axes((-_GAP - thickness, 0.0, thickness, 1.0))
+    colours = _frame_colours(groups, n)
+    for k, picture in enumerate(pictures):
+        depth = rows * (k % rows + 0.5)
+        _draw_picture(below, picture, (k, depth), rows, colours[k])
+        _draw_picture(beside, picture, (rows**2 - depth, k), rows, colours[k])
+    below.set(xlim=(-0.5, n - 0.5), ylim=(rows**2, 0))
+    beside.set(xlim=(0, rows**2), ylim=(n - 0.5, -0.5))
+    for strip in (below, beside):
+        strip.set(xticks=[], yticks=[], facecolor="none", aspect="auto")
+        strip.spines[:].set_visible(False)
+    ax.set(xticks=[], yticks=[])
+    return below, beside
+
+
+def _frame_colours(groups: Sequence[Hashable] | None, n: int) -> list[str]:
+    if groups is None:
+        return ["none"] * n
+    styles = group_styles(groups)
+    return [styles[str(group)]["colour"] for group in groups]
+
+
+def _draw_picture(
+    ax: Axes, picture: NDArray[np.uint8], at: tuple[float, float], side: float, colour: str
+) -> None:
+    """A picture around a place of axes whose y runs down."""
+    from matplotlib.patches import Rectangle
+
+    width, height = fitted(picture, 0.9 * side)
+    x, y = at
+    left, right = x - width / 2, x + width / 2
+    top, bottom = y - height / 2, y + height / 2
+    image = ax.imshow(picture, extent=(left, right, bottom, top), aspect="auto", zorder=2)
+    image.set_clip_on(False)
+    frame = Rectangle(
+        (left, top), width, height, fill=False, edgecolor=colour, linewidth=0.8, zorder=3
+    )
+    frame.set_clip_on(False)
+    ax.add_patch(frame)
+
+
+def draw_tree(ax: Axes, tree: NDArray[np.float64]) -> Axes:
+    """The dendrogram of the conditions above the matrix, leaf over column."""
+    from matplotlib.collections import LineCollection
+    from scipy.cluster.hierarchy import dendrogram
+
+    drawn = dendrogram(tree, no_plot=True)
+    # scipy's leaves stand at 5, 15, 25, ...
+    x = (np.asarray(drawn["icoord"], dtype=np.float64) - 5) / 10
+    y = np.asarray(drawn["dcoord"], dtype=np.float64)
+    above = ax.inset_axes((0.0, 1.0 + _GAP, 1.0, TREE_HEIGHT - 2 * _GAP))
+    above.add_collection(LineCollection(list(np.stack([x, y], axis=-1)), colors=GREY, lw=0.9))
+    above.set(xlim=(-0.5, len(tree) + 0.5), ylim=(0, 1.03 * max(float(y.max()), 1e-12)))
+    above.set_axis_off()
+    return above
