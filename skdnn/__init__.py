@@ -11,7 +11,7 @@ from skdnn.decomposition import GramPCA
 from skdnn.extraction import list_layers
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.models import list_models
-from skdnn.plotting import LayerScoresDisplay, RDMDisplay
+from skdnn.plotting import LayerScoresDisplay, MDSDisplay, ModelComparisonDisplay, RDMDisplay
 from skdnn.rsa import RDM, RSAScorer
 from skdnn.search import LayerSearchCV
 from skdnn.store import ActivationStore
@@ -25,6 +25,8 @@ __all__ = [
     "GramPCA",
     "LayerScoresDisplay",
     "LayerSearchCV",
+    "MDSDisplay",
+    "ModelComparisonDisplay",
     "RDMDisplay",
     "RSAScorer",
     "__version__",

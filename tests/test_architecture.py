@@ -56,7 +56,7 @@ PUBLIC = {
     "skdnn._version": {"__version__"},
     "skdnn.rsa": set(skdnn.rsa.__all__),
     "skdnn.models": set(skdnn.models.__all__),
-    "skdnn.plotting": {name for name in vars(skdnn.plotting) if not name.startswith("_")},
+    "skdnn.plotting": set(skdnn.plotting.__all__),
 }
 # Loaded when first used; the torch engine is itself imported inside a function.
 LATE = {

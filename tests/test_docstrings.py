@@ -25,7 +25,7 @@ PUBLIC = {
     "skdnn": None,
     "skdnn.rsa": None,
     "skdnn.datasets": None,
-    "skdnn.plotting": ["RDMDisplay", "LayerScoresDisplay"],
+    "skdnn.plotting": None,
     "skdnn.models": ["Model", "cornet", "list_models"],
 }
 # Sections in their order.

@@ -44,6 +44,7 @@ from skdnn import (
     RSAScorer,
 )
 from skdnn.models import Model
+from skdnn.rsa import CKAScorer
 
 
 def tiny_model() -> Model:
@@ -106,6 +107,9 @@ CASES = {
         {"param_grid": {"dnnfeatureextractor__layer": ["0"]}},
         lambda paths: paths,
         TARGET,
+    ),
+    "CKAScorer": Case(
+        CKAScorer("rbf", gamma=0.1), "score", {"kernel": "linear"}, lambda _: PATTERNS, TARGET
     ),
     "RSAScorer": Case(
         RSAScorer("kendall", metric="euclidean"),

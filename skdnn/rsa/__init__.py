@@ -7,17 +7,22 @@ from skdnn.rsa._dissimilarity import category_rdm, compute_rdm
 from skdnn.rsa._folds import best_by_pairs, weighted_scores
 from skdnn.rsa._rdm import RDM
 from skdnn.rsa._scorer import RSAScorer
+from skdnn.rsa._similarity import cka, procrustes_distance
+from skdnn.rsa._similarity_scorer import CKAScorer
 
 __all__ = [
     "RDM",
+    "CKAScorer",
     "NoiseCeiling",
     "RSAScorer",
     "best_by_pairs",
     "category_rdm",
+    "cka",
     "compare_rdms",
     "compute_rdm",
     "from_rsatoolbox",
     "noise_ceiling",
+    "procrustes_distance",
     "to_rsatoolbox",
     "weighted_scores",
 ]

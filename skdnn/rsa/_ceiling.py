@@ -23,7 +23,27 @@ Array = NDArray[np.float64]
 
 
 class NoiseCeiling(NamedTuple):
-    """Bounds of the similarity that a perfect model could reach."""
+    """Bounds of the similarity that a perfect model could reach: a named tuple.
+
+    Parameters
+    ----------
+    lower : float
+        Similarity of subjects to the pooled RDM of the others.
+    upper : float
+        Similarity of subjects to the pooled RDM of all.
+
+    See Also
+    --------
+    noise_ceiling : Computes it.
+
+    Examples
+    --------
+    >>> from skdnn.rsa import NoiseCeiling
+    >>> ceiling = NoiseCeiling(0.37, 0.67)
+    >>> lower, upper = ceiling
+    >>> ceiling.upper
+    0.67
+    """
 
     lower: float
     upper: float

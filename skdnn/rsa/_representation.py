@@ -45,7 +45,7 @@ def representation(estimator: Any, X: Any) -> tuple[Any, bool]:
     if hasattr(estimator, "transform"):
         return estimator.transform(X), isinstance(estimator, RDM)
     raise TypeError(
-        f"RSAScorer cannot score {estimator!r}: it has neither transform nor predict. A search "
+        f"{estimator!r} cannot be scored: it has neither transform nor predict. A search "
         "needs refit=True."
     )
 
@@ -78,7 +78,7 @@ def source_rdm(X: Any) -> Array:
 def check_rows(X: Any, y: Any, n_conditions: int | None) -> None:
     """Refuse a y that has another length than X, or whose labels name other images."""
     if y is None:
-        raise ValueError("RSAScorer requires y to be passed, but the target y is None.")
+        raise ValueError("The score requires y to be passed, but the target y is None.")
     if n_conditions is not None and len(y) != n_conditions:
         raise ValueError(
             f"Found {len(y)} rows of y for {n_conditions} conditions in X: inconsistent numbers "

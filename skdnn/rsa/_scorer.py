@@ -247,7 +247,8 @@ class RSAScorer(BaseEstimator):
             return score
         score |= dict(zip(targets.names, map(float, each), strict=False))
         known = ~np.isnan(source.pairs) & ~np.isnan(targets.rdms.pairs)
-        return score | self._ceilings(targets, comparison) | {"n_pairs": float(known.sum(1).mean())}
+        n_pairs = float(known.sum(axis=1).mean())
+        return score | self._ceilings(targets, comparison) | {"n_pairs": n_pairs}
 
     def _ceilings(self, targets: Targets, comparison: str) -> dict[str, float]:
         """Noise ceilings among the same conditions: their mean, and of each ROI if several."""
@@ -290,8 +291,3 @@ class RSAScorer(BaseEstimator):
         tags.target_tags.two_d_labels = True
         tags.target_tags.single_output = False
         return tags
-
-
-# for the moment
-from skdnn.rsa._representation import check_rows as _check_rows, representation as _representation
-from skdnn.rsa._targets import separate as _separate

@@ -18,7 +18,7 @@ from skdnn.rsa._representation import check_rows, representation
 from skdnn.rsa._similarity import Centring, cka_table, warn_undefined
 from skdnn.rsa._similarity_gram import Patterns, check_finite, read_patterns
 from skdnn.rsa._stack import check_unique, is_rdm_like
-from skdnn.rsa._targets import _could_be_rdm, named, separate
+from skdnn.rsa._targets import could_be_rdm, named, separate
 
 _RDM = (
     "{what}, but CKA compares patterns: {instead}. To compare RDMs, use RSAScorer "
@@ -285,4 +285,4 @@ def _is_rdm(given: Any, patterns: Patterns) -> bool:
     """By the labels of rows and columns, else by zeros and symmetry."""
     if isinstance(given, pd.DataFrame) and row_labels(given) is not None:
         return bool(given.index.isin(given.columns).all())
-    return _could_be_rdm(patterns.data)
+    return could_be_rdm(patterns.data)

@@ -113,7 +113,7 @@ def _bare_targets(y: Any, target: str, metric: str) -> Targets:
                 "columns=names)."
             )
         return Targets("rdm", _stacked([check_square(values, "y")], y))
-    if target == "auto" and _could_be_rdm(values):
+    if target == "auto" and could_be_rdm(values):
         raise ValueError(_ambiguous("y is an array that looks like an RDM, or rows of one"))
     return Targets("patterns", _stacked([_pattern_rdm(values, "", metric)], y))
 
@@ -161,14 +161,14 @@ def _kind_by_labels(frame: pd.DataFrame, name: str) -> str:
                 return "rdm"
             raise ValueError(_ambiguous(f"{named(name)} has integer labels and is zero"))
         return "patterns"
-    if _could_be_rdm(values):
+    if could_be_rdm(values):
         raise ValueError(
             _ambiguous(f"{named(name)} looks like an RDM, but its columns aren't its row labels")
         )
     return "patterns"
 
 
-def _could_be_rdm(values: NDArray[Any]) -> bool:
+def could_be_rdm(values: NDArray[Any]) -> bool:
     """Whether rows could come from an RDM: one zero in each, symmetric where the zeros meet."""
     if values.dtype.kind not in "biuf":
         return False
