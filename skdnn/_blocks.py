@@ -67,6 +67,17 @@ def sum_over_blocks(
     return out
 
 
+def column_blocks(X: Any, size: int | None = None) -> Blocks:
+    """The columns of X in blocks, one after another, for work that BLAS shares out itself."""
+    n, length = X.shape
+    step = min(size or length, max(WORK_MIN, WORK_ELEMENTS // n))
+    read = length if isinstance(X, np.ndarray) else min(size or length, _read_length(X, 1))
+    for start in range(0, length, read):
+        part = _cut(X, 1, start, min(start + read, length))
+        yield from _blocks(part, 1, start, slice(0, None, step), step)
+        del part  # before the next is read
+
+
 def _blocks(part: NDArray[Any], axis: int, start: int, which: slice, step: int) -> Blocks:
     """Where they are in the whole, and the blocks of `part`, which begins at `start`."""
     length = part.shape[axis]

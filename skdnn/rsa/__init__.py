@@ -5,6 +5,7 @@ from skdnn.rsa._comparison import compare_rdms
 from skdnn.rsa._convert import from_rsatoolbox, to_rsatoolbox
 from skdnn.rsa._dissimilarity import category_rdm, compute_rdm
 from skdnn.rsa._folds import best_by_pairs, weighted_scores
+from skdnn.rsa._noise import estimate_noise_precision
 from skdnn.rsa._rdm import RDM
 from skdnn.rsa._scorer import RSAScorer
 from skdnn.rsa._similarity import cka, procrustes_distance
@@ -20,6 +21,7 @@ __all__ = [
     "cka",
     "compare_rdms",
     "compute_rdm",
+    "estimate_noise_precision",
     "from_rsatoolbox",
     "noise_ceiling",
     "procrustes_distance",

@@ -23,9 +23,11 @@ def crossnobis(patterns: Patterns, folds: Any, noise_precision: Any, size: int |
     rows, codes, labels = patterns.rows, patterns.codes, patterns.labels
     assert codes is not None
     assert labels is not None
-    of_fold, names = encode(folds, rows.shape[0], "folds")
+    of_fold, names = encode(folds, rows.shape[0], "folds", patterns.row_labels)
     if len(names) < 2:
-        raise ValueError(f"folds has one label, {names.tolist()[0]!r}: crossnobis needs two or more.")
+        raise ValueError(
+            f"folds has one label, {names.tolist()[0]!r}: crossnobis needs two or more."
+        )
     patterns.check_finite()
     if _one_for_each_fold(noise_precision):
         precisions = _fold_precisions(noise_precision, names, rows.shape[1])

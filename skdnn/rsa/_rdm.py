@@ -11,8 +11,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skdnn._blocks import is_lazy
 from skdnn._sklearn import Interval, fit_context, wants_dataframe
-from skdnn.rsa._dissimilarity import check_finite, check_metric, compute_rdm
+from skdnn.rsa._dissimilarity import check_metric, compute_rdm
+from skdnn.rsa._noise import check_precision
+from skdnn.rsa._patterns import check_finite
 
 
 # sklearn's own wrapper fixes column names at fit; the columns here are the rows of each call.
@@ -25,11 +28,18 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
     Parameters
     ----------
     metric : str, default="correlation"
-        ``"correlation"``, ``"euclidean"``, ``"sqeuclidean"``, ``"cosine"``, ``"gaussian"``, or
+        ``"correlation"``, ``"spearman"``, ``"cosine"``, ``"euclidean"``, ``"sqeuclidean"``,
+        ``"sqeuclidean_per_feature"``, ``"gaussian"``, ``"mahalanobis"``, ``"poisson"``, or
         another metric name of :func:`scipy.spatial.distance.pdist`; see
-        :func:`skdnn.rsa.compute_rdm` for the definitions.
+        :func:`skdnn.rsa.compute_rdm` for the definitions. ``"crossnobis"`` needs labels of
+        repeated measurements, which rows alone do not have: it is for that function.
     gamma : float, default=None
         Width of the Gaussian; None is ``1 / n_features``. Other metrics ignore it.
+    noise_precision : array-like of shape (n_features, n_features) or (n_features,), default=None
+        Inverse covariance of the noise, or its diagonal: ``"mahalanobis"`` needs it, and no other
+        metric takes it.
+    prior_lambda, prior_weight : float, default=1.0 and 0.1
+        Rate and weight of the prior of ``"poisson"``. Other metrics ignore them.
     metric_params : dict, default=None
         Further arguments for :func:`scipy.spatial.distance.pdist`.
 
@@ -47,6 +57,9 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
 
     Notes
     -----
+    X may be a lazy array (a dataset of h5py, a stored layer), which ``fit`` does not read and
+    ``transform`` reads in blocks, see :func:`skdnn.rsa.compute_rdm`.
+
     The output has one column per *condition of the call*, so there are no output feature names
     to ask for before it, and no ``get_feature_names_out``. With ``set_output(transform="pandas")``
     the labelled RDM comes as a DataFrame: index and columns are the index of X, or
@@ -66,6 +79,9 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (the name and form are sklearn's)
         "metric": [str],
         "gamma": [Interval(Real, 0, None, closed="neither"), None],
+        "noise_precision": ["array-like", None],
+        "prior_lambda": [Interval(Real, 0, None, closed="neither")],
+        "prior_weight": [Interval(Real, 0, None, closed="neither")],
         "metric_params": [dict, None],
     }
 
@@ -74,10 +90,16 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
         metric: str = "correlation",
         *,
         gamma: float | None = None,
+        noise_precision: ArrayLike | None = None,
+        prior_lambda: float = 1.0,
+        prior_weight: float = 0.1,
         metric_params: Mapping[str, Any] | None = None,
     ) -> None:
         self.metric = metric
         self.gamma = gamma
+        self.noise_precision = noise_precision
+        self.prior_lambda = prior_lambda
+        self.prior_weight = prior_weight
         self.metric_params = metric_params
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -86,7 +108,7 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
 
         Parameters
         ----------
-        X : array-like of shape (n_conditions, n_features)
+        X : array-like or lazy array of shape (n_conditions, n_features)
             Patterns.
         y : object, default=None
             Ignored.
@@ -96,8 +118,12 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
         self : RDM
             The estimator itself.
         """
-        check_metric(self.metric, self.gamma, self.metric_params)
-        self._checked(X, reset=True)
+        check_metric(self.metric, **self._options())
+        patterns = self._checked(X, reset=True)
+        if self.noise_precision is not None:
+            check_precision(self.noise_precision, patterns.shape[1])
+        if not is_lazy(patterns):
+            check_finite(patterns, X.index if isinstance(X, pd.DataFrame) else None)
         return self
 
     def transform(self, X: ArrayLike | pd.DataFrame) -> Any:
@@ -105,7 +131,7 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
 
         Parameters
         ----------
-        X : array-like of shape (n_conditions, n_features)
+        X : array-like or lazy array of shape (n_conditions, n_features)
             Patterns, two or more.
 
         Returns
@@ -117,10 +143,8 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
         patterns = self._checked(X, reset=False)
         index = X.index if isinstance(X, pd.DataFrame) else None
         # With labels, so that a warning can name the conditions.
-        labelled = patterns if index is None else pd.DataFrame(patterns, index=index)
-        rdm = compute_rdm(
-            labelled, self.metric, gamma=self.gamma, metric_params=self.metric_params
-        )
+        labelled = patterns if index is None else pd.DataFrame(patterns, index=index, copy=False)
+        rdm = compute_rdm(labelled, self.metric, **self._options())
         if wants_dataframe(self):
             return rdm if index is not None else pd.DataFrame(rdm)
         return rdm if index is None else rdm.to_numpy()
@@ -154,12 +178,18 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
         self._sklearn_output_config = {"transform": transform}
         return self
 
+    def _options(self) -> dict[str, Any]:
+        """The parameters but for the metric, as `compute_rdm` takes them."""
+        return {name: value for name, value in self.get_params().items() if name != "metric"}
+
     def _checked(self, X: Any, reset: bool) -> Any:
-        patterns = validate_data(
+        """X as a 2-D array of its own dtype, or the lazy array."""
+        if is_lazy(X):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        return validate_data(
             self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=1
         )
-        check_finite(patterns, X.index if isinstance(X, pd.DataFrame) else None)
-        return patterns
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

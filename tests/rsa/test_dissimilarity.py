@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import pdist, squareform
 
-from skdnn.rsa import _dissimilarity, category_rdm, compute_rdm
+from skdnn.rsa._category import category_rdm
+from skdnn.rsa._dissimilarity import compute_rdm
 
 SHARED = ["correlation", "euclidean", "sqeuclidean", "cosine"]
 
@@ -59,11 +60,10 @@ def test_near_duplicates_keep_their_order(metric):
 
 
 @pytest.mark.parametrize("metric", [*SHARED, "gaussian"])
-def test_exactly_symmetric_with_zero_diagonal_and_zero_for_duplicates(metric, monkeypatch):
-    monkeypatch.setattr(_dissimilarity, "_BLOCK_COLUMNS", 64)
+def test_exactly_symmetric_with_zero_diagonal_and_zero_for_duplicates(metric):
     X = random_patterns(9, 300)
     X[4] = X[7]
-    rdm = compute_rdm(X, metric)
+    rdm = compute_rdm(X, metric, block_size=64)
     assert np.array_equal(rdm, rdm.T)
     assert np.array_equal(np.diag(rdm), np.zeros(9))
     assert rdm[4, 7] == 0
@@ -79,12 +79,9 @@ def test_multiples_of_a_pattern_are_exactly_zero_apart(metric, shift):
     assert compute_rdm(X, metric)[1, 2] == 0
 
 
-def test_blocks_of_columns_change_nothing(monkeypatch):
+def test_blocks_of_columns_change_nothing():
     X = random_patterns(7, 1000)
-    whole = compute_rdm(X)
-    monkeypatch.setattr(_dissimilarity, "_BLOCK_COLUMNS", 100)
-    monkeypatch.setattr(_dissimilarity, "_BLOCK_ELEMENTS", 300)
-    np.testing.assert_allclose(compute_rdm(X), whole, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(compute_rdm(X, block_size=99), compute_rdm(X), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("gamma", [None, 0.003, 2.5])

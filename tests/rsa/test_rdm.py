@@ -129,6 +129,37 @@ def test_pickle_clone_and_repr(frame):
     rdm = RDM("cosine", gamma=2).fit(frame)
     again = pickle.loads(pickle.dumps(rdm))
     np.testing.assert_array_equal(again.transform(frame), rdm.transform(frame))
-    assert clone(rdm).get_params() == {"metric": "cosine", "gamma": 2, "metric_params": None}
+    assert clone(rdm).get_params() == rdm.get_params()
+    assert {"metric": "cosine", "gamma": 2, "metric_params": None}.items() <= (
+        rdm.get_params().items()
+    )
     assert "RDM" in rdm._repr_html_()
     assert repr(rdm) == "RDM(gamma=2, metric='cosine')"
+
+
+def test_noise_and_priors_reach_the_metric():
+    X = np.random.default_rng(0).poisson(4.0, (6, 5))
+    noise = np.linspace(1, 2, 5)
+    np.testing.assert_array_equal(
+        clone(RDM("mahalanobis", noise_precision=noise)).fit_transform(X),
+        compute_rdm(X, "mahalanobis", noise_precision=noise),
+    )
+    np.testing.assert_array_equal(
+        RDM("poisson", prior_lambda=2.0, prior_weight=0.3).fit_transform(X),
+        compute_rdm(X, "poisson", prior_lambda=2.0, prior_weight=0.3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"metric": "crossnobis"}, "call compute_rdm with conditions and folds"),
+        ({"metric": "mahalanobis"}, "needs noise_precision"),
+        ({"metric": "mahalanobis", "noise_precision": np.ones(4)}, r"shape \(4,\): for 5 feat"),
+        ({"noise_precision": np.ones(5)}, "noise_precision is for"),
+        ({"metric": "poisson", "prior_weight": 0}, "prior_weight"),
+    ],
+)
+def test_what_rows_alone_cannot_give_is_found_at_fit(frame, params, message):
+    with pytest.raises(ValueError, match=message):
+        RDM(**params).fit(frame)
