@@ -83,6 +83,16 @@ def test_own_network(quick: list[int]) -> None:
     assert found["search"].best_params_["rdm__metric"] == "euclidean"
 
 
+def test_mixed_rsa(quick: list[int]) -> None:
+    found = run_example("plot_mixed_rsa.py")
+    assert len(quick) == 1
+    table = found["table"]
+    assert table.loc["one layer", "a weight per layer"] > table.loc["one layer", "fixed"]
+    assert table.loc["few units", "a weight per unit"] > table.loc["few units", "fixed"] + 0.1
+    assert table.loc["two directions"].idxmax() == "mixed: units to voxels"
+    assert (table.loc["nothing"] < 0.15).all()
+
+
 def test_each_example_is_tested_and_listed() -> None:
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")

@@ -44,7 +44,7 @@ from skdnn import (
     RSAScorer,
 )
 from skdnn.models import Model
-from skdnn.rsa import CKAScorer
+from skdnn.rsa import CKAScorer, FeatureReweightedRSA, LayerMixtureRSA
 
 
 def tiny_model() -> Model:
@@ -110,6 +110,20 @@ CASES = {
     ),
     "CKAScorer": Case(
         CKAScorer("rbf", gamma=0.1), "score", {"kernel": "linear"}, lambda _: PATTERNS, TARGET
+    ),
+    "FeatureReweightedRSA": Case(
+        FeatureReweightedRSA(alphas=[0.1, 10.0], cv=3, random_state=0),
+        "score",
+        {"nonnegative": True},
+        lambda _: PATTERNS,
+        TARGET,
+    ),
+    "LayerMixtureRSA": Case(
+        LayerMixtureRSA("pearson", groups=[0, 0, 0, 1, 1]),
+        "score",
+        {"metric": "euclidean"},
+        lambda _: PATTERNS,
+        PATTERNS + TARGET[:, :5],  # unrelated layers would have no weights
     ),
     "RSAScorer": Case(
         RSAScorer("kendall", metric="euclidean"),

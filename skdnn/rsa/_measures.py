@@ -72,6 +72,26 @@ def similarities(a: Array, b: Array, n_conditions: int, comparison: str) -> Arra
     return out
 
 
+def similarities_to_prediction(
+    predicted: Array, data: Array, n_conditions: int, comparison: str
+) -> Array:
+    """Similarity of an RDM that a fitted model predicts to each row of `data`; 0 if constant.
+
+    A model that learnt nothing predicts the same for all pairs. To leave such folds out of a mean
+    would keep, of studies without a relation, those whose training half looked like one.
+    """
+    found = similarities(predicted[None], data, n_conditions, comparison)[0]
+    if not varies(predicted):
+        found[[varies(row) for row in data]] = 0
+    return found
+
+
+def varies(pairs: Array) -> bool:
+    """Whether the known pairs of an RDM differ by more than rounding."""
+    known = pairs[~np.isnan(pairs)]
+    return len(known) > 1 and not is_flat(known[None], "pearson")[0]
+
+
 def _either(a: Mask | None, b: Mask | None) -> Mask:
     if a is None or b is None:
         found = b if a is None else a

@@ -38,8 +38,10 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
     noise_precision : array-like of shape (n_features, n_features) or (n_features,), default=None
         Inverse covariance of the noise, or its diagonal: ``"mahalanobis"`` needs it, and no other
         metric takes it.
-    prior_lambda, prior_weight : float, default=1.0 and 0.1
-        Rate and weight of the prior of ``"poisson"``. Other metrics ignore them.
+    prior_lambda : float, default=1.0
+        Rate of the prior of ``"poisson"``. Other metrics ignore it.
+    prior_weight : float, default=0.1
+        Weight of that prior.
     metric_params : dict, default=None
         Further arguments for :func:`scipy.spatial.distance.pdist`.
 

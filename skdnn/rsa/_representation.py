@@ -50,6 +50,15 @@ def representation(estimator: Any, X: Any) -> tuple[Any, bool]:
     )
 
 
+def predicts_rdm(estimator: Any) -> bool:
+    """Whether the RDM of an estimator is a fitted model's prediction."""
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if not _is_passed_over(step)]
+        return bool(steps) and predicts_rdm(steps[-1])
+    return getattr(estimator, "_predicts_rdm", False)
+
+
 def _is_passed_over(step: Any) -> bool:
     return step is None or step == "passthrough" or getattr(step, "_only_scores", False)
 
@@ -111,5 +120,3 @@ def _paths(values: Any) -> list[str] | None:
     if items and all(isinstance(item, (str, os.PathLike)) for item in items):
         return [os.fspath(item) for item in items]
     return None
-
-

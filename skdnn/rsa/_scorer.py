@@ -16,8 +16,8 @@ from skdnn._sklearn import StrOptions, fit_context
 from skdnn.rsa._ceiling import ceiling, subject_groups
 from skdnn.rsa._comparison import warn_undefined
 from skdnn.rsa._dissimilarity import check_metric, compute_rdm
-from skdnn.rsa._measures import check_comparison, similarities
-from skdnn.rsa._representation import check_rows, representation, source_rdm
+from skdnn.rsa._measures import check_comparison, similarities, similarities_to_prediction
+from skdnn.rsa._representation import check_rows, predicts_rdm, representation, source_rdm
 from skdnn.rsa._stack import RDMStack, check_square, rdm_name
 from skdnn.rsa._targets import Targets, read_targets
 
@@ -90,9 +90,10 @@ class RSAScorer(BaseEstimator):
     *Labels of images.* If rows of y are labelled by strings and X are image paths (or a
     DataFrame with a string index), each label must be its image's path, file name or stem.
 
-    A target RDM that is constant among the conditions of a fold (all of one category) has no
-    correlation: a RuntimeWarning names it, and the score is NaN. scikit-learn turns errors of
-    ``score`` into NaN, so y is checked in ``fit`` as far as it can be.
+    *Constant RDMs.* An estimator that predicts RDMs and learnt nothing predicts a constant one,
+    which scores 0. A target RDM that is constant among the conditions of a fold (all of one
+    category) has no correlation: a RuntimeWarning names it, and the score is NaN. scikit-learn
+    turns errors of ``score`` into NaN, so y is checked in ``fit`` as far as it can be.
 
     References
     ----------
@@ -223,14 +224,14 @@ class RSAScorer(BaseEstimator):
         self._check_settings()
         check_rows(X, y, None)
         rdm = self._estimated_rdm(estimator, X)
-        scores = self._score(rdm, y, self.target)
+        scores = self._score(rdm, y, self.target, predicts_rdm(estimator))
         return scores if self.detail else scores["score"]
 
     def _check_settings(self) -> None:
         check_comparison(self.comparison)
         check_metric(self.metric, None, None)
 
-    def _score(self, rdm: Array, y: Any, target: str) -> dict[str, float]:
+    def _score(self, rdm: Array, y: Any, target: str, predicted: bool = False) -> dict[str, float]:
         targets = read_targets(y, target, self.metric)
         if targets.n_conditions != len(rdm):
             raise ValueError(
@@ -238,7 +239,12 @@ class RSAScorer(BaseEstimator):
             )
         comparison = check_comparison(self.comparison)
         source = RDMStack(squareform(rdm, checks=False)[None], len(rdm), single=True)
-        each = similarities(source.pairs, targets.rdms.pairs, len(rdm), comparison)[0]
+        if predicted:
+            each = similarities_to_prediction(
+                source.pairs[0], targets.rdms.pairs, len(rdm), comparison
+            )
+        else:
+            each = similarities(source.pairs, targets.rdms.pairs, len(rdm), comparison)[0]
         if np.isnan(each).any():
             whose = ("the RDM of X", "the target RDM")
             warn_undefined(source, targets.rdms, comparison, whose, stacklevel=4)

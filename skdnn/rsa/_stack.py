@@ -111,7 +111,9 @@ def read_rdms(rdms: Any, what: str) -> RDMStack:
         pairs = _condensed(labelled_values(rdms, what), what)
         return RDMStack(pairs[None], len(rdms), rdms.index, single=True)
     if isinstance(rdms, Mapping):
-        names = pd.Index(list(rdms), name="rdm", tupleize_cols=True)
+        names = pd.Index(list(rdms))
+        if names.nlevels == 1:
+            names = names.rename("rdm")
         return replace(
             _read_several([(rdms[key], f"{what}[{key!r}]") for key in rdms], what), names=names
         )
@@ -206,7 +208,7 @@ def _read_several(items: Sequence[tuple[Any, str]], what: str) -> RDMStack:
 
 
 def _condensed(square: Array, what: str) -> Array:
-    """The pairs of one square RDM, after its checks; triangles that differ a little are averaged."""
+    """The pairs of one square RDM, after its checks; round-off between triangles is averaged."""
     if square.ndim != 2 or square.shape[0] != square.shape[1]:
         raise ValueError(f"{what} must be a square RDM, got shape {square.shape}.")
     _check_size(len(square), what)

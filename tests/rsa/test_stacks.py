@@ -71,6 +71,11 @@ def test_names_label_the_result():
     assert found.loc["conv2", ("s1", "IT")] == pytest.approx(compare_rdms(A[1], B[1]))
 
 
+def test_names_of_several_levels_from_a_dict():
+    found = compare_rdms(A[0], {("s1", "V1"): B[0], ("s1", "IT"): B[1]})
+    assert found.columns.tolist() == [("s1", "V1"), ("s1", "IT")]
+
+
 @settings(max_examples=40, deadline=None)
 @given(order=st.permutations(range(7)), comparison=st.sampled_from(COMPARISONS))
 def test_labels_of_a_stack_are_aligned(order, comparison):
