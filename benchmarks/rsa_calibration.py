@@ -24,10 +24,8 @@ from joblib import Parallel, delayed
 from scipy import stats
 from scipy.spatial.distance import pdist
 
-from skdnn.rsa._bootstrap import bootstrap_rsa
-from skdnn.rsa._measures import similarities
-from skdnn.rsa._permutation import permutation_test
-from skdnn.rsa._random_effects import random_effects_test
+from skdnn.rsa import bootstrap_rsa, permutation_test, random_effects_test
+from skdnn.rsa.comparison._measures import similarities
 
 ALPHA = 0.05
 Found = dict[str, float]

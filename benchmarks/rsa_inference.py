@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from skdnn.rsa._bootstrap import bootstrap_rsa
-from skdnn.rsa._permutation import permutation_test
-from skdnn.rsa._resample import sample
+from skdnn.rsa import bootstrap_rsa, permutation_test
+from skdnn.rsa.inference._resample import sample
 
 os.environ["TQDM_DISABLE"] = "1"
 

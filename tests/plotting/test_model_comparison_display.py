@@ -6,9 +6,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from skdnn.plotting import ModelComparisonDisplay
-from skdnn.rsa import compute_rdm
-from skdnn.rsa._bootstrap import bootstrap_rsa
-from skdnn.rsa._permutation import permutation_test
+from skdnn.rsa import bootstrap_rsa, compute_rdm, permutation_test
 
 FRAME = pd.DataFrame(
     {

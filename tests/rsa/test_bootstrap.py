@@ -8,14 +8,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
-from skdnn.rsa import compare_rdms, noise_ceiling
-from skdnn.rsa._bootstrap import bootstrap_rsa
-from skdnn.rsa._measures import similarities
-from skdnn.rsa._random_effects import random_effects_test
-from skdnn.rsa._resample import expand, sample
-from skdnn.rsa._resample_ceiling import expanded_ceiling
-from skdnn.rsa._resample_ranks import sort_pairs, twice_mid
-from skdnn.rsa._resample_variance import Influence, kernel_margins, kernel_sums
+from skdnn.rsa import bootstrap_rsa, compare_rdms, noise_ceiling, random_effects_test
+from skdnn.rsa.comparison._measures import similarities
+from skdnn.rsa.inference._resample import expand, sample
+from skdnn.rsa.inference._resample_ceiling import expanded_ceiling
+from skdnn.rsa.inference._resample_ranks import sort_pairs, twice_mid
+from skdnn.rsa.inference._resample_variance import Influence, kernel_margins, kernel_sums
 
 CONDITIONS = [
     *("pearson", "spearman", "kendall", "tau-a", "rho-a"),
@@ -309,7 +307,7 @@ def test_standard_errors_do_not_depend_on_the_order_of_conditions(order, compari
 def test_many_conditions_take_the_bootstraps_variance(monkeypatch):
     models, data = rdms(2, 60), rdms(3, 60, seed=3)
     usual = bootstrap_rsa(models, data, n_boot=600, n_permutations=0, random_state=0)
-    monkeypatch.setattr("skdnn.rsa._bootstrap._JACKKNIFE", 50)
+    monkeypatch.setattr("skdnn.rsa.inference._bootstrap._JACKKNIFE", 50)
     other = bootstrap_rsa(models, data, n_boot=600, n_permutations=0, random_state=0)
     np.testing.assert_allclose(usual.standard_errors, other.standard_errors, rtol=0.15)
     assert not np.array_equal(usual.standard_errors, other.standard_errors)

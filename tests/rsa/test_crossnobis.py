@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skdnn.rsa._dissimilarity import compute_rdm
-from skdnn.rsa._noise import estimate_noise_precision
+from skdnn.rsa import compute_rdm, estimate_noise_precision
 
 N, FEATURES, FOLDS = 5, 7, 4
 

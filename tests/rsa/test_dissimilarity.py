@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import pdist, squareform
 
-from skdnn.rsa._category import category_rdm
-from skdnn.rsa._dissimilarity import compute_rdm
+from skdnn.rsa import category_rdm, compute_rdm
 
 SHARED = ["correlation", "euclidean", "sqeuclidean", "cosine"]
 

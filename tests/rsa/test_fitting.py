@@ -14,12 +14,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
-from skdnn.rsa._fitting import best_alpha, condition_folds, held_out_scores, training_target
-from skdnn.rsa._mixture import LayerMixtureRSA
-from skdnn.rsa._reweighting import FeatureReweightedRSA
-from skdnn.rsa._scorer import RSAScorer
-from skdnn.rsa._stack import RDMStack
-from skdnn.rsa._targets import Targets
+from skdnn.rsa import FeatureReweightedRSA, LayerMixtureRSA, RSAScorer
+from skdnn.rsa.comparison._stack import RDMStack
+from skdnn.rsa.fitting._estimator import (
+    best_alpha,
+    condition_folds,
+    held_out_scores,
+    training_target,
+)
+from skdnn.rsa.scoring._targets import Targets
 
 
 def as_column(y: Any) -> Any:

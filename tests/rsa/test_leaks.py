@@ -23,10 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from skdnn.rsa import RDM, RSAScorer
-from skdnn.rsa._mixture import LayerMixtureRSA
-from skdnn.rsa._partitioning import variance_partitioning
-from skdnn.rsa._reweighting import FeatureReweightedRSA
+from skdnn.rsa import RDM, FeatureReweightedRSA, LayerMixtureRSA, RSAScorer, variance_partitioning
 from skdnn.search import LayerSearchCV
 
 N_DRAWS = 500

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdnn.rsa import compute_rdm
-from skdnn.rsa._mixture import LayerMixtureRSA, layer_positions, stack_layers
+from skdnn.rsa.fitting._mixture import LayerMixtureRSA, layer_positions, stack_layers
 
 N = 24
 NAMES = [f"im{i:02d}" for i in range(N)]

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
-from skdnn.rsa import compare_rdms
-from skdnn.rsa._multiple import adjusted
-from skdnn.rsa._permutation import permutation_test
+from skdnn.rsa import compare_rdms, permutation_test
+from skdnn.rsa.inference._multiple import adjusted
 
 ALL = ["pearson", "spearman", "kendall", "tau-a", "rho-a", "cosine", "corr_cov", "cosine_cov"]
 

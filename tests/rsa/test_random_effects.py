@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from skdnn.rsa._random_effects import random_effects_test, subject_layer_table
+from skdnn.rsa import random_effects_test, subject_layer_table
 
 
 def scores(n=9, k=3, seed=0):

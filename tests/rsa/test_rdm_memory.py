@@ -11,8 +11,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skdnn import DNNFeatureExtractor, _blocks
-from skdnn.rsa._dissimilarity import compute_rdm
-from skdnn.rsa._rdm import RDM
+from skdnn.rsa import RDM, compute_rdm
 
 ONE_PASS = ["correlation", "cosine", "euclidean", "sqeuclidean_per_feature", "gaussian"]
 OWN = [*ONE_PASS, "mahalanobis", "poisson", "spearman"]
@@ -74,7 +73,7 @@ def test_every_number_is_read_once_and_in_parts(metric, monkeypatch):
 
 @pytest.mark.parametrize("metric", ["correlation", "crossnobis"])
 def test_repeated_measurements_are_read_in_parts(metric, monkeypatch):
-    monkeypatch.setattr("skdnn.rsa._patterns._BLOCK_ELEMENTS", 14 * 25)
+    monkeypatch.setattr("skdnn.rsa.dissimilarity._patterns._BLOCK_ELEMENTS", 14 * 25)
     monkeypatch.setattr(_blocks, "_READ_BYTES", 14 * 4 * 50)
     X = OnlySlices(counts())
     conditions = np.tile(list("abcdefg"), 2)

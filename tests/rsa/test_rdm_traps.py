@@ -11,8 +11,8 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
-from skdnn.rsa import _products
-from skdnn.rsa._dissimilarity import compute_rdm
+from skdnn.rsa import compute_rdm
+from skdnn.rsa.dissimilarity import _products
 
 OWN = [
     *("correlation", "cosine", "euclidean", "sqeuclidean", "sqeuclidean_per_feature"),

@@ -16,9 +16,7 @@ from scipy.stats import pearsonr, rankdata
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold
 
-from skdnn.rsa import compare_rdms
-from skdnn.rsa._partitioning import variance_partitioning
-from skdnn.rsa._regression import partial_rdm_correlation, regression_rsa
+from skdnn.rsa import compare_rdms, partial_rdm_correlation, regression_rsa, variance_partitioning
 
 N = 14
 PAIRS = N * (N - 1) // 2

@@ -14,8 +14,7 @@ from scipy.stats import ortho_group
 from sklearn.metrics.pairwise import linear_kernel, rbf_kernel
 from sklearn.preprocessing import KernelCenterer
 
-from skdnn.rsa import compute_rdm
-from skdnn.rsa._similarity import cka, procrustes_distance
+from skdnn.rsa import cka, compute_rdm, procrustes_distance
 
 N, P, Q = 15, 33, 21
 SHAPES = [(15, 33, 21), (60, 7, 11), (20, 3, 90), (30, 15, 15)]  # features many, few, mixed

@@ -14,9 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from skdnn.rsa import RDM, RSAScorer, compute_rdm
-from skdnn.rsa._similarity import cka
-from skdnn.rsa._similarity_scorer import CKAScorer
+from skdnn.rsa import RDM, CKAScorer, RSAScorer, cka, compute_rdm
 
 N, P, V = 24, 10, 17
 FOLDS = KFold(4, shuffle=True, random_state=0)

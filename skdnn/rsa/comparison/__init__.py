@@ -1,0 +1,1 @@
+"""Comparisons of RDMs and of representations, and their ceilings."""

@@ -1,0 +1,1 @@
+"""Models that are fitted to dissimilarities: reweighted features, mixtures, regressions."""

@@ -1,0 +1,266 @@
+"""Feature-reweighted RSA: a weight for every feature, learnt from the training conditions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import squareform
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skdnn._sklearn import fit_context
+from skdnn.rsa.fitting._estimator import (
+    SHARED_CONSTRAINTS,
+    RDMPredictor,
+    best_alpha,
+    check_length,
+    condition_folds,
+    held_out_scores,
+    needed_target,
+    read_alphas,
+)
+from skdnn.rsa.fitting._pair_ridge import reweight, weighted_pairs
+
+Array = NDArray[np.float64]
+
+_ALPHAS = np.logspace(-3, 4, 8)
+
+
+class FeatureReweightedRSA(RDMPredictor):
+    r"""Predict an RDM by squared differences of features, each with a weight of its own.
+
+    Classical RSA gives every feature the same weight. Here the weights are fitted by ridge
+    regression to the target's dissimilarities among the training conditions, and
+    ``predict`` gives the RDM of other conditions (Kaniuth & Hebart, 2022).
+
+    Parameters
+    ----------
+    comparison : str, default="spearman"
+        How the predicted and the target RDM are compared in ``score``, and in choosing alpha;
+        see :func:`skdnn.rsa.compare_rdms`.
+    target : {"auto", "rdm", "patterns"}, default="auto"
+        What y is, see :class:`RSAScorer`.
+    target_metric : str, default="correlation"
+        Dissimilarity for patterns in y, see :func:`skdnn.rsa.compute_rdm`.
+    nonnegative : bool, default=False
+        Allow no negative weights: with ``fit_intercept=False`` the prediction is then a squared
+        Euclidean distance.
+    standardize : bool, default=True
+        Divide each feature by its standard deviation among the training conditions.
+    fit_intercept : bool, default=True
+        Add a constant to all pairs. It changes no correlation.
+    alphas : float or array-like, default=None
+        Strength of the penalty on the squared weights, positive, relative to the mean variance
+        of the squared differences: the ridge parameter is
+        :math:`\lambda = \alpha \operatorname{tr}(G) / p` with G as in the Notes, so that one
+        grid serves for all units and numbers of conditions. Of several values, the one with the
+        best score in cross-validation over the training conditions is taken. None is
+        ``np.logspace(-3, 4, 8)``.
+    cv : int, splitter or iterable, default=None
+        The inner cross-validation that chooses alpha; its folds are folds of *conditions*, and
+        only pairs within the held-out conditions are predicted. An int is a shuffled
+        :class:`~sklearn.model_selection.KFold`; None is five folds, or fewer where a fold would
+        have less than four conditions. A splitter must need no y.
+    random_state : int, RandomState instance or None, default=None
+        Shuffles the folds where `cv` is None or an int.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,), float64
+        Weight of the squared difference of each feature (after scaling).
+    intercept_ : float
+        Constant that is added to all pairs.
+    scale_ : ndarray of shape (n_features,), float64
+        What each feature is divided by.
+    alpha_ : float
+        The penalty that was chosen.
+    alphas_ : ndarray of shape (n_alphas,), float64
+        The penalties that were tried.
+    cv_scores_ : ndarray of shape (n_alphas,) or None
+        Mean score of each over the inner folds; None if there was only one.
+    target_ : {"rdm", "patterns"}
+        What y was taken for.
+    rdm_names_ : list of str
+        Names of the separate RDMs in y; empty if there is only one.
+    n_features_in_ : int
+        Number of features seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X was a DataFrame whose columns are all strings.
+
+    See Also
+    --------
+    LayerMixtureRSA : One weight per layer instead of one per feature.
+    RSAScorer : RSA without weights; it also takes this estimator's prediction for an RDM.
+
+    Notes
+    -----
+    With features :math:`x_{if}` of the :math:`n` training conditions, scaled, and target
+    dissimilarities :math:`d_{ij}`, the weights minimise
+
+    .. math::
+        \sum_{i<j} \Big( d_{ij} - b - \sum_f w_f (x_{if} - x_{jf})^2 \Big)^2
+        + \lambda \sum_f w_f^2.
+
+    Conditions are what is sampled; pairs that share one are not independent. All folds are
+    therefore folds of conditions, outside (cross-validate this estimator as any other) and
+    inside, in the choice of alpha.
+
+    *The design is not formed.* For centred features the cross products of its columns are
+    :math:`\sum_{i<j} (x_{if} - x_{jf})^2 (x_{ig} - x_{jg})^2 = n \sum_i x_{if}^2 x_{ig}^2 +
+    \sum_i x_{if}^2 \sum_i x_{ig}^2 + 2 \left( \sum_i x_{if} x_{ig} \right)^2`: three matrix
+    products. G is that matrix less the part of the means over pairs. If there are fewer pairs
+    than features, the kernel among pairs is used, which gives the same weights.
+    Non-negative weights need the matrix among features; they are found by block principal
+    pivoting, which ends at the exact minimum.
+
+    *Several RDMs in y* (MultiIndex columns) have one set of weights in common, fitted to the
+    mean of the RDMs, each z-scored over the training pairs first. ``score`` is the mean over
+    them. For weights of a subject's own, fit the subjects one by one.
+
+    *Unknown pairs* (NaN in y) are left out; the cross products are then summed pair by pair,
+    which takes longer.
+
+    The predicted RDM is symmetric with a zero diagonal, but need not be a metric, and its values
+    may be negative: some weights are unless ``nonnegative=True``, and so may the intercept be.
+    If all weights are zero, as non-negative ones may be, the prediction is constant and scores 0.
+
+    References
+    ----------
+    Kaniuth, P., & Hebart, M. N. (2022). Feature-reweighted representational similarity analysis:
+    A method for improving the fit between computational models, brains, and behavior.
+    NeuroImage, 257, 119294.
+
+    Kim, J., & Park, H. (2011). Fast nonnegative matrix factorization: An active-set-like method
+    and comparisons. SIAM Journal on Scientific Computing, 33(6), 3261-3281.
+
+    Examples
+    --------
+    Voxels that see only two of ten features:
+
+    >>> import numpy as np
+    >>> from sklearn.model_selection import KFold, cross_val_score
+    >>> from skdnn.rsa import RDM, FeatureReweightedRSA, RSAScorer
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(40, 10))
+    >>> voxels = features[:, :2] @ rng.normal(size=(2, 30)) + rng.normal(size=(40, 30))
+    >>> folds = KFold(4, shuffle=True, random_state=0)
+    >>> scorer = RSAScorer(metric="sqeuclidean")
+    >>> cross_val_score(RDM("sqeuclidean"), features, voxels, cv=folds, scoring=scorer).round(2)
+    array([0.34, 0.46, 0.5 , 0.35])
+    >>> reweighted = FeatureReweightedRSA(target_metric="sqeuclidean", random_state=0)
+    >>> cross_val_score(reweighted, features, voxels, cv=folds).round(2)
+    array([0.85, 0.93, 0.9 , 0.95])
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (the name and form are sklearn's)
+        **SHARED_CONSTRAINTS,
+        "nonnegative": ["boolean"],
+        "standardize": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        comparison: str = "spearman",
+        *,
+        target: str = "auto",
+        target_metric: str = "correlation",
+        nonnegative: bool = False,
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        alphas: float | ArrayLike | None = None,
+        cv: Any = None,
+        random_state: Any = None,
+    ) -> None:
+        self.comparison = comparison
+        self.target = target
+        self.target_metric = target_metric
+        self.nonnegative = nonnegative
+        self.standardize = standardize
+        self.fit_intercept = fit_intercept
+        self.alphas = alphas
+        self.cv = cv
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, X: ArrayLike | pd.DataFrame, y: ArrayLike | pd.DataFrame
+    ) -> FeatureReweightedRSA:
+        """Learn the weights from the pairs of the training conditions.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_conditions, n_features)
+            Features.
+        y : array-like or DataFrame of shape (n_conditions, n_columns)
+            Target: patterns or labelled RDM, as :class:`RSAScorer` takes it.
+
+        Returns
+        -------
+        self : FeatureReweightedRSA
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If y is refused (see :class:`RSAScorer`), no feature or no target RDM varies among
+            the conditions, or there are so many pairs and features that neither of the two
+            matrices fits into 2 GB.
+        """
+        features = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        targets = self._read_y(X, y)
+        check_length(targets, len(features))
+        target = needed_target(targets)
+        self.alphas_ = read_alphas(self.alphas, _ALPHAS, zero=False)
+        self.alpha_, self.cv_scores_ = float(self.alphas_[0]), None
+        if len(self.alphas_) > 1:
+            folds = condition_folds(self.cv, len(features), self.random_state)
+
+            def fit_predict(train: Any, test: Any, known: Array, alphas: Array) -> Array:
+                weights, intercepts, scale = self._solve(features[train], known, alphas)
+                return weighted_pairs(features[test] / scale, weights) + intercepts[:, None]
+
+            self.cv_scores_ = held_out_scores(
+                fit_predict, targets, self.alphas_, folds, self.comparison
+            )
+            self.alpha_ = best_alpha(self.alphas_, self.cv_scores_)
+        chosen = np.array([self.alpha_])
+        weights, intercepts, self.scale_ = self._solve(features, target, chosen)
+        self.coef_ = weights[:, 0]
+        self.intercept_ = float(intercepts[0])
+        return self
+
+    def predict(self, X: ArrayLike | pd.DataFrame) -> Array:
+        """RDM of the conditions in X.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_conditions, n_features)
+            Features of any conditions, two or more.
+
+        Returns
+        -------
+        rdm : ndarray of shape (n_conditions, n_conditions), float64
+            Symmetric, with a zero diagonal; some values may be negative.
+        """
+        check_is_fitted(self)
+        features = validate_data(self, X, reset=False, dtype=np.float64, ensure_min_samples=2)
+        pairs = weighted_pairs(features / self.scale_, self.coef_[:, None])[0]
+        return squareform(pairs + self.intercept_, checks=False)
+
+    def _solve(self, features: Array, target: Array, alphas: Array) -> tuple[Array, Array, Array]:
+        """Weights (n_features, n_alphas), intercepts and the scale of the features."""
+        scaler = StandardScaler(with_std=self.standardize).fit(features)
+        scale = scaler.scale_ if self.standardize else np.ones(features.shape[1])
+        scaled = scaler.transform(features)
+        scaled[:, np.ptp(features, axis=0) == 0] = 0  # not the round-off of a mean
+        weights, intercepts = reweight(
+            scaled,
+            target,
+            alphas,
+            nonnegative=self.nonnegative,
+            intercept=self.fit_intercept,
+        )
+        return weights, intercepts, scale

@@ -1,0 +1,1 @@
+"""Scores in scikit-learn's cross-validation."""
