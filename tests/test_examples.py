@@ -168,6 +168,18 @@ def test_the_other_python_blocks_run(
     assert str(names["features"]["features.2"].shape) == stated.group(1)
 
 
+def test_the_block_on_rsa_runs() -> None:
+    (block,) = (block for block in code_blocks("python") if "bootstrap_rsa" in block)
+    rng = np.random.default_rng(0)
+    features = {f"layer {k}": rng.normal(size=(12, 6)) for k in range(3)}
+    subjects = {f"sub-{k}": rng.random(66) for k in range(4)}
+    names: dict[str, Any] = {"features": features, "subjects": subjects}
+    exec(block, names)
+    table = names["result"].to_frame()
+    assert table["model"].tolist() == list(features)
+    assert {"score", "low", "high", "p"} <= set(table)
+
+
 def test_links_lead_somewhere() -> None:
     targets = re.findall(r"\]\(([^)]+)\)", README)
     local = [target for target in targets if "://" not in target]

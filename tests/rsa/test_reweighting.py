@@ -20,7 +20,8 @@ from sklearn.model_selection import GridSearchCV, KFold, RepeatedKFold, cross_va
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skdnn.rsa import FeatureReweightedRSA, RSAScorer, _pair_ridge, compute_rdm
+from skdnn.rsa import FeatureReweightedRSA, RSAScorer, compute_rdm
+from skdnn.rsa.fitting import _pair_ridge
 from skdnn.rsa.fitting._pair_ridge import nonnegative_minimum, reweight, weighted_pairs
 
 N, P, V = 30, 6, 20
