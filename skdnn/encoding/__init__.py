@@ -1,0 +1,1 @@
+"""Encoding and decoding: brain responses from features, features from brain responses."""

@@ -1,0 +1,172 @@
+"""Measured and predicted values side by side, read in blocks; which targets have no score."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_array
+
+from skdnn._blocks import WORK_ELEMENTS, Array, is_lazy
+
+Flags = NDArray[np.bool_]
+# Scores of a block of targets, and which of OK, MISSING, CONSTANT, FLAT each of them is.
+Scored = tuple[Array, NDArray[np.int8]]
+BlockScore = Callable[[Array, Array, "Array | None", float], Scored]
+
+OK, MISSING, CONSTANT, FLAT = range(4)
+_WHY = {
+    MISSING: "with NaN or infinity",
+    CONSTANT: "constant in y_true",
+    FLAT: "constant in y_pred",
+}
+_READ_BYTES = 2**26
+_MIN_COLUMNS = 64
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two matrices of rows (images) by targets, in memory or lazy."""
+
+    true: Any
+    pred: Any
+    target_shape: tuple[int, ...]
+    tolerance: float  # standard deviation over mean at which a target counts as constant
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and targets."""
+        return self.true.shape
+
+    def blocks(self, step: int | None = None) -> Iterator[tuple[slice, Array, Array]]:
+        """Columns, and float64 copies of both of them that may be written to."""
+        n_rows, n_targets = self.shape
+        step = step or max(_MIN_COLUMNS, WORK_ELEMENTS // n_rows)
+        per_column = n_rows * max(self.true.dtype.itemsize, self.pred.dtype.itemsize)
+        read = max(step, _READ_BYTES // per_column // step * step)
+        for start in range(0, n_targets, read):
+            wide = slice(start, min(start + read, n_targets))
+            true, pred = np.asarray(self.true[:, wide]), np.asarray(self.pred[:, wide])
+            for first in range(0, true.shape[1], step):
+                part = slice(first, first + step)
+                t, p = (a[:, part].astype(np.float64, order="C") for a in (true, pred))
+                yield slice(start + first, start + first + t.shape[1]), t, p
+
+
+def read_pair(y_true: Any, y_pred: Any, *, min_rows: int = 2) -> Pair:
+    """Check both, and flatten what follows the first axis.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are too few rows.
+    """
+    true, pred = _read(y_true, "y_true"), _read(y_pred, "y_pred")
+    flat_shapes = [(a.shape[0], int(np.prod(a.shape[1:]))) for a in (true, pred)]
+    columns = all(len(a.shape) == 1 or a.shape[1:] == (1,) for a in (true, pred))
+    if flat_shapes[0] != flat_shapes[1] or not (true.shape == pred.shape or columns):
+        raise ValueError(
+            f"y_true has shape {true.shape} and y_pred {pred.shape}: both need one row for each "
+            "image and the same targets."
+        )
+    if true.shape[0] < min_rows:
+        raise ValueError(f"y_true has {true.shape[0]} rows: at least {min_rows} are needed.")
+    if flat_shapes[0][1] == 0:
+        raise ValueError(f"y_true has shape {true.shape}: it holds no target.")
+    shape = true.shape[1:] or (1,)
+    eps = max((np.finfo(a.dtype).eps for a in (true, pred) if a.dtype.kind == "f"), default=0)
+    return Pair(_flat(true), _flat(pred), shape, max(1e-13, 2 * float(eps)))
+
+
+def _read(y: Any, name: str) -> Any:
+    if is_lazy(y):
+        if y.dtype.kind not in "biuf":
+            raise TypeError(f"{name} has dtype {y.dtype}: it must hold real numbers.")
+        return y
+    return check_array(
+        y,
+        dtype="numeric",
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_all_finite=False,
+        ensure_min_features=0,
+        input_name=name,
+    )
+
+
+def _flat(array: Any) -> Any:
+    return array if is_lazy(array) else array.reshape(array.shape[0], -1)
+
+
+def read_weights(sample_weight: Any, n_rows: int) -> Array | None:
+    """Weights that add up to 1, or None."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}: one weight for each of the {n_rows} rows "
+            "is needed."
+        )
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
+        raise ValueError(
+            "sample_weight must hold finite numbers of at least 0, not all of them 0."
+        )
+    return weights / weights.sum()
+
+
+def centre(block: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Subtract the mean of each column, weight the rows; mean and mean square of what is left."""
+    with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity
+        mean = block.mean(axis=0) if weights is None else weights @ block
+        block -= mean
+        if weights is not None:
+            block *= np.sqrt(weights * len(block))[:, None]
+        square = np.einsum("ij,ij->j", block, block) / len(block)
+    return mean, square
+
+
+def spread(mean: Array, square: Array, tolerance: float) -> tuple[Array, Flags, Flags]:
+    """Standard deviation; whether it is a number; whether the column is constant."""
+    deviation = np.sqrt(square)
+    finite = np.isfinite(deviation)
+    with np.errstate(invalid="ignore"):
+        return deviation, finite, finite & (deviation <= tolerance * np.abs(mean))
+
+
+def score_targets(pair: Pair, weights: Array | None, score: BlockScore) -> Scored:
+    """Scores of all targets."""
+    scores = np.empty(pair.shape[1])
+    states = np.empty(pair.shape[1], dtype=np.int8)
+    for columns, true, pred in pair.blocks():
+        scores[columns], states[columns] = score(true, pred, weights, pair.tolerance)
+    return scores, states
+
+
+def warn_undefined(states: NDArray[np.int8], what: str, stacklevel: int) -> None:
+    """One warning that counts the targets without a score, by reason."""
+    bad = int((states != OK).sum())
+    if not bad:
+        return
+    reasons = [
+        f"{(states == state).sum()} {why} ({some_columns(states == state)})"
+        for state, why in _WHY.items()
+        if (states == state).any()
+    ]
+    warnings.warn(
+        f"{bad} of {len(states)} targets have no {what}, it is NaN: {'; '.join(reasons)}.",
+        RuntimeWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def some_columns(flags: Flags) -> str:
+    """The first columns that are flagged."""
+    places = np.flatnonzero(flags)
+    more = ", ..." if len(places) > _SHOWN else ""
+    return "columns " + ", ".join(map(str, places[:_SHOWN])) + more
