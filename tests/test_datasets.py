@@ -19,8 +19,9 @@ from scipy.io import loadmat
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
-from skdnn import datasets
+from skdnn.datasets import _kriegeskorte92 as published
 from skdnn.datasets import fetch_kriegeskorte92, load_image_folder
+from skdnn.images import EXTENSIONS
 
 
 def make(root: Path, *names: str) -> Path:
@@ -45,7 +46,7 @@ def test_flat_folder_in_natural_order(image_folder, image_paths):
     assert images.target_names is None
 
 
-@pytest.mark.parametrize("extension", datasets.EXTENSIONS)
+@pytest.mark.parametrize("extension", EXTENSIONS)
 def test_every_extension_in_any_case(tmp_path, extension):
     make(tmp_path, f"a{extension}", f"b{extension.upper()}")
     (tmp_path / "notes.txt").write_text("no image")
@@ -314,7 +315,7 @@ def test_images_that_cannot_be_written(home, monkeypatch):
     def read_only(*args: object, **kwargs: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(datasets.tempfile, "mkstemp", read_only)
+    monkeypatch.setattr(published.tempfile, "mkstemp", read_only)
     with pytest.raises(OSError, match=r"Read-only file system.*pass images_dir"):
         fetch_kriegeskorte92(home)
 
@@ -323,7 +324,7 @@ def test_interrupted_writing_leaves_no_half_file(home, monkeypatch):
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(datasets.os, "replace", full)
+    monkeypatch.setattr(published.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         fetch_kriegeskorte92(home)
     assert os.listdir(home / "kriegeskorte92" / "images") == []
@@ -356,8 +357,8 @@ def test_offline_error_says_what_to_place_where(tmp_path, offline, download):
     with pytest.raises(OSError, match="kriegeskorte92") as caught:
         fetch_kriegeskorte92(tmp_path, download_if_missing=download)
     message = str(caught.value)
-    for name, digest in datasets._SHA256.items():
-        assert f"{datasets._ADDRESS}{name}\n" in message
+    for name, digest in published._SHA256.items():
+        assert f"{published._ADDRESS}{name}\n" in message
         assert digest in message
     assert str(tmp_path / "kriegeskorte92") in message
     assert ("download_if_missing is False" in message) is not download
@@ -386,7 +387,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         thread.start()
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setattr(datasets, "_ADDRESS", f"http://127.0.0.1:{http.server_port}/")
+        monkeypatch.setattr(published, "_ADDRESS", f"http://127.0.0.1:{http.server_port}/")
         yield served
         http.shutdown()
         thread.join()
@@ -397,12 +398,12 @@ def test_download(server, published_files, tmp_path):
         shutil.copy(path, server)
     data = fetch_kriegeskorte92(tmp_path / "new")
     folder = tmp_path / "new" / "kriegeskorte92"
-    assert sorted(os.listdir(folder)) == sorted([*datasets._SHA256, "images"])
+    assert sorted(os.listdir(folder)) == sorted([*published._SHA256, "images"])
     assert data.human_it.shape == (92, 92)
 
 
 def test_download_of_something_else_is_refused(server, tmp_path):
-    for name in datasets._SHA256:
+    for name in published._SHA256:
         (server / name).write_bytes(b"a login page")
     with pytest.raises(ValueError, match="hash"):
         fetch_kriegeskorte92(tmp_path / "new")

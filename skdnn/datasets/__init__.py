@@ -1,0 +1,7 @@
+"""Folders of stimuli, and data sets that are fetched once and checked against their hashes."""
+
+from skdnn.datasets._brain_hierarchy import fetch_brain_hierarchy
+from skdnn.datasets._images import load_image_folder
+from skdnn.datasets._kriegeskorte92 import fetch_kriegeskorte92
+
+__all__ = ["fetch_brain_hierarchy", "fetch_kriegeskorte92", "load_image_folder"]

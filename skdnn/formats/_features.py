@@ -1,0 +1,345 @@
+"""Folders of features with one .mat file for each image, left on disk or written."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skdnn.formats._files import refuse
+from skdnn.formats._mat import MatError, Version, mat_shape, read_mat, write_mat
+
+VARIABLE = "feat"
+_IMAGES = frozenset((".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".eps"))
+
+
+class MatFeatures:
+    """Features of images that lie in one .mat file each; rows are read when they are asked for.
+
+    Row i is image i, flattened in C order. It can stand wherever an array is read by slices. Each
+    row asked for opens its file, whatever the columns: take rows where you can.
+
+    Parameters
+    ----------
+    paths : sequence of path-like
+        The files, in the order of the rows, each with a variable ``feat`` of shape (1, units) or
+        (1, channels, height, width).
+    names : sequence of str, default=None
+        Names of the images; None takes those of the files.
+    units : array-like of int, default=None
+        Which units to keep, as 0-based positions in the flattened layer. None keeps all.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_images, n_units).
+    dtype : numpy dtype
+        As in the files; where they differ, the type that holds all.
+    names : list of str
+        The images.
+    unit_shape : tuple of int
+        Shape of one image's features in the file, before flattening and without the leading 1.
+
+    Raises
+    ------
+    ValueError
+        If files are missing, cut short or of different shapes: all of them in one error. Or if
+        `units` are outside of the layer.
+
+    See Also
+    --------
+    skdnn.formats.read_feature_folder : Makes one from a folder, a layer and names of images.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skdnn.formats import read_feature_folder, write_feature_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_feature_folder(folder, "conv1", ["a", "b"], np.arange(12.).reshape(2, 3, 2, 1))
+    ...     features = read_feature_folder(folder, "conv1")
+    ...     print(features, features[1:], features[:, [5, 0]])
+    MatFeatures(shape=(2, 6), dtype=float64) [[ 6. 7. 8. 9. 10. 11.]] [[ 5. 0.] [11. 6.]]
+    """
+
+    ndim = 2
+
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        names: Sequence[str] | None = None,
+        units: ArrayLike | None = None,
+    ) -> None:
+        self._paths = [Path(path) for path in paths]
+        if not self._paths:
+            raise ValueError("paths is empty: features need at least one file.")
+        self.names = list(names) if names is not None else [path.stem for path in self._paths]
+        if len(self.names) != len(self._paths):
+            raise ValueError(f"names has {len(self.names)} entries for {len(self._paths)} paths.")
+        self.unit_shape, self.dtype = _common_shape(self._paths)
+        self._units = None if units is None else _checked_units(units, self._n_stored)
+        n_units = self._n_stored if self._units is None else len(self._units)
+        self.shape = (len(self._paths), n_units)
+
+    @property
+    def _n_stored(self) -> int:
+        return int(np.prod(self.unit_shape))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole array in memory."""
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("MatFeatures lie on disk: an array of them is always a copy.")
+        return np.asarray(self[:], dtype=dtype)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        single = isinstance(rows, int | np.integer)
+        numbers = np.atleast_1d(np.arange(len(self))[rows])
+        kept = np.atleast_1d(np.arange(self.shape[1])[columns])
+        stored = kept if self._units is None else self._units[kept]
+        whole = isinstance(columns, slice) and columns == slice(None) and self._units is None
+        out = np.empty((len(numbers), len(kept)), dtype=self.dtype)
+        faults = {}
+        for place, number in enumerate(numbers):
+            try:
+                row = self._row(number)
+            except (FileNotFoundError, MatError) as error:
+                faults[str(self._paths[number])] = _reason(error)
+                continue
+            out[place] = row if whole else row[stored]
+        refuse("Features", faults, len(numbers))
+        if isinstance(columns, int | np.integer):
+            out = out[:, 0]
+        return out[0] if single else out
+
+    def _row(self, number: int) -> np.ndarray:
+        values = read_mat(self._paths[number], VARIABLE)
+        if values.size != self._n_stored:
+            raise MatError(f"has {values.size} units now, {self._n_stored} when it was opened")
+        return np.asarray(values).ravel()
+
+    def __repr__(self) -> str:
+        return f"MatFeatures(shape={self.shape}, dtype={self.dtype})"
+
+
+def read_feature_folder(
+    root: str | os.PathLike[str],
+    layer: str,
+    images: Iterable[str | os.PathLike[str]] | None = None,
+    *,
+    units: ArrayLike | None = None,
+) -> MatFeatures:
+    """Open the features of a layer that lie as ``<root>/<layer>/<image>.mat``.
+
+    Nothing but shapes is read until rows are asked for.
+
+    Parameters
+    ----------
+    root : str or path-like
+        Folder of the network, e.g. ``features/ImageNetTest/caffe/AlexNet``.
+    layer : str
+        Its folder within `root`. A slash in the name may be a colon on disk, and either an
+        underscore; a folder that bears the very name comes first.
+    images : iterable of str or path-like, default=None
+        The rows: names of files without ``.mat``, or paths of images, of which the file name
+        counts, with or without its extension. None takes all files, sorted by name.
+    units : array-like of int, default=None
+        Which units to keep, as 0-based positions in the layer flattened in C order; see
+        `read_unit_index`. None keeps all.
+
+    Returns
+    -------
+    features : MatFeatures
+        Of shape (n_images, n_units), with ``names``, the images.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder or layer; the nearest layers are named.
+    ValueError
+        If files are missing, cut short, or not of one shape: all of them in one error.
+
+    See Also
+    --------
+    skdnn.formats.write_feature_folder : Write such a folder.
+    skdnn.formats.read_unit_index : Which units were drawn at random.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skdnn.formats import read_feature_folder, write_feature_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_feature_folder(folder, "fire2/concat", ["x.jpg", "y.jpg"], np.eye(2, 3))
+    ...     features = read_feature_folder(folder, "fire2/concat", ["y.jpg"], units=[1, 0])
+    ...     print(features.names, features[:])
+    ['y'] [[1. 0.]]
+    """
+    folder = find_layer(Path(root).expanduser(), layer)
+    on_disk = {path.stem: path for path in folder.glob("*.mat") if not path.name.startswith(".")}
+    if images is None:
+        names = sorted(on_disk)
+        if not names:
+            raise FileNotFoundError(f"layer: the folder {str(folder)!r} holds no .mat files.")
+    else:
+        names = [_name_on_disk(image, on_disk) for image in images]
+    missing = {f"{name}.mat": "is not there" for name in names if name not in on_disk}
+    refuse(f"images: features of layer {layer!r} in {str(folder)!r}", missing, len(names))
+    return MatFeatures([on_disk[name] for name in names], names, units)
+
+
+def write_feature_folder(
+    root: str | os.PathLike[str],
+    layer: str,
+    images: Iterable[str | os.PathLike[str]],
+    features: Any,
+    *,
+    version: Version = "7.3",
+) -> None:
+    """Write features as ``<root>/<layer>/<image>.mat``, one file for each image.
+
+    Parameters
+    ----------
+    root : str or path-like
+        Folder of the network; made where it does not exist.
+    layer : str
+        Name of the layer. Slashes become colons in the name of its folder, and on Windows, which
+        has no colons in names, slashes and colons become underscores.
+    images : iterable of str or path-like
+        Names or paths of the images: the file name counts, without the extension of an image.
+    features : array-like of shape (n_images, n_units) or (n_images, n_channels, height, width)
+        Row i of image i; it is read row by row, and may lie on disk. Each file's variable
+        ``feat`` has this shape with a leading 1.
+    version : {"7.3", "5"}, default="7.3"
+        Of MATLAB's file format.
+
+    Raises
+    ------
+    ValueError
+        If names and rows don't match, or two images would have the same file.
+
+    See Also
+    --------
+    skdnn.formats.read_feature_folder : Read such a folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skdnn.formats import write_feature_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_feature_folder(folder, "fc6", ["cat.png"], np.zeros((1, 5)))
+    ...     [path.relative_to(folder).as_posix() for path in Path(folder).glob("*/*")]
+    ['fc6/cat.mat']
+    """
+    names = [_image_name(image) for image in images]
+    if len(names) != len(features):
+        raise ValueError(f"images has {len(names)} names, but features {len(features)} rows.")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"images: several would be written into one file: {twice[:10]}.")
+    folder = Path(root).expanduser() / _folder_name(layer)
+    for i, name in enumerate(names):
+        row = np.asarray(features[i])
+        write_mat(folder / f"{name}.mat", {VARIABLE: row[None]}, version)
+
+
+def find_layer(root: Path, layer: str) -> Path:
+    """The folder of a layer, whatever became of slashes and colons in its name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; the nearest are named.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"root: there is no folder {str(root)!r}.")
+    colons = layer.replace("/", ":")
+    spellings = dict.fromkeys((layer, colons, layer.replace("/", "_"), colons.replace(":", "_")))
+    for spelling in spellings:
+        if spelling and (root / spelling).is_dir():
+            return root / spelling
+    found = sorted(path.name for path in root.iterdir() if path.is_dir())
+    near = difflib.get_close_matches(colons, found, n=5, cutoff=0.4) or found[:5]
+    raise FileNotFoundError(
+        f"layer: there is no folder {layer!r} in {str(root)!r}. Nearest: {near or 'none at all'}."
+    )
+
+
+def _folder_name(layer: str) -> str:
+    """One folder's name for a layer."""
+    if not layer or layer in (".", ".."):
+        raise ValueError(f"layer: {layer!r} is no name for a folder.")
+    name = layer.replace("/", ":")
+    return name.replace(":", "_").replace("\\", "_") if os.name == "nt" else name
+
+
+def _image_name(image: str | os.PathLike[str]) -> str:
+    name = PurePath(image).name
+    known = PurePath(name).suffix.lower() in _IMAGES
+    return PurePath(name).stem if known else name
+
+
+def _name_on_disk(image: str | os.PathLike[str], on_disk: dict[str, Path]) -> str:
+    """What an image's file is called: names may contain dots of their own."""
+    name = PurePath(image).name
+    spellings = (name, name.removesuffix(".mat"), _image_name(image), PurePath(name).stem)
+    return next((spelling for spelling in spellings if spelling in on_disk), _image_name(image))
+
+
+def _common_shape(paths: Sequence[Path]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape that most files have, an error naming those of another, and a type for all."""
+    found: dict[Path, tuple[int, ...]] = {}
+    faults: dict[str, str] = {}
+    types = set()
+    for path in paths:
+        try:
+            shape, dtype = mat_shape(path, VARIABLE)
+        except (OSError, MatError) as error:
+            faults[str(path)] = _reason(error)
+            continue
+        if shape[:1] != (1,) or 0 in shape:
+            faults[str(path)] = f"{VARIABLE!r} has shape {shape}, not (1, ...)"
+            continue
+        found[path] = shape[1:]
+        types.add(dtype)
+    counts = Counter(found.values())
+    common = max(counts, key=counts.__getitem__) if counts else ()
+    for path, shape in found.items():
+        if shape != common:
+            faults[str(path)] = f"{VARIABLE!r} has shape {(1, *shape)}, others {(1, *common)}"
+    refuse("Features", faults, len(paths))
+    return common, np.result_type(*types)
+
+
+def _reason(error: Exception) -> str:
+    return "is not there" if isinstance(error, FileNotFoundError) else str(error)
+
+
+def _checked_units(units: ArrayLike, n_units: int) -> np.ndarray:
+    wanted = np.asarray(units)
+    if wanted.ndim != 1 or wanted.dtype.kind not in "iu" or wanted.size == 0:
+        raise ValueError(
+            f"units must be a one-dimensional array of integers, got {wanted.dtype} of shape "
+            f"{wanted.shape}."
+        )
+    outside = wanted[(wanted < 0) | (wanted >= n_units)]
+    if outside.size:
+        raise ValueError(
+            f"units: {outside.size} lie outside of the layer, which has {n_units} units counted "
+            f"from 0: {outside[:5].tolist()}."
+        )
+    return wanted.astype(np.intp)
