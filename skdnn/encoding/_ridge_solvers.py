@@ -1,0 +1,436 @@
+r"""The numbers behind ridge regression for many targets.
+
+With the eigenvalues of a Gram matrix, predictions for all penalties are
+:math:`L\,\mathrm{diag}(1 / (s + \alpha))\,R^\top y`: :math:`R` has a row for each row that y is
+given for, :math:`L` one for each that is predicted. In the dual form s and R are the eigenvalues
+and -vectors of :math:`X_c X_c^\top`, and L is the Gram matrix across rows times R; in the primal
+form V are those of :math:`X_c^\top X_c`, and R and L are :math:`X_c V` of either rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdnn._blocks import Array, Blocks, sum_over_blocks
+from skdnn._optional import import_optional
+from skdnn.encoding._ridge_targets import Targets, check_targets, for_each_block
+
+Rows = NDArray[np.intp]
+Fold = tuple[Rows, Rows]  # rows to fit on, rows to predict
+
+# Matrices for several penalties are held together up to this size.
+OPERATOR_BYTES = 2**28
+# Predictions of all penalties that are scored together, in numbers.
+_SCORED = 2**19
+_SHOWN = 5
+
+
+class Device:
+    """Where the arithmetic is done: numpy, or torch on some device."""
+
+    def __init__(self, name: str, dtype: type[np.floating]) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.torch = None if name == "cpu" else import_optional("torch", "to solve on a GPU")
+        self.xp: Any = np if self.torch is None else self.torch
+
+    def put(self, array: Any, dtype: Any = np.float64) -> Any:
+        """An array as this device has it."""
+        if self.torch is None:
+            return np.asarray(array, dtype=dtype)
+        return self.torch.as_tensor(np.ascontiguousarray(array, dtype=dtype), device=self.name)
+
+    def work(self, array: Any) -> Any:
+        """An array of this device in the dtype of the products with targets."""
+        if self.torch is None:
+            return array.astype(self.dtype, copy=False)
+        return array.to(getattr(self.torch, self.dtype.__name__))
+
+    def empty(self, shape: tuple[int, ...]) -> Any:
+        """An array in the dtype of the products with targets, not filled."""
+        if self.torch is None:
+            return np.empty(shape, self.dtype)
+        dtype = getattr(self.torch, self.dtype.__name__)
+        return self.torch.empty(shape, dtype=dtype, device=self.name)
+
+    def get(self, array: Any) -> NDArray[Any]:
+        """An array of this device as numpy's."""
+        return array if self.torch is None else array.cpu().numpy()
+
+    def eigh(self, matrix: Any) -> tuple[Any, Any]:
+        """Eigenvalues, rounded up to zero, and eigenvectors."""
+        values, vectors = self.xp.linalg.eigh(matrix)
+        return values.clip(0), vectors
+
+
+class Parts(NamedTuple):
+    """What predicts `rows_out` from targets of `rows_in`, for all penalties."""
+
+    left: Any  # (n_out, rank)
+    right: Any  # (n_in, rank)
+    values: Any  # (rank,)
+    rows_in: Rows
+    rows_out: Rows
+    left_out: bool = False  # predict each row from all others
+
+
+class Problem:
+    """One feature matrix, and the products of it that ridge regression needs."""
+
+    def __init__(
+        self, X: Any, *, fit_intercept: bool, solver: str, device: Device, name: str = "X"
+    ) -> None:
+        self.X = X
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.device = device
+        self.name = name
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the feature matrix."""
+        return self.X.shape[0]
+
+    def is_dual(self, n_rows: int) -> bool:
+        """Whether the Gram matrix of this many rows is what is decomposed."""
+        return self.solver == "dual" or (self.solver == "auto" and self.X.shape[1] > n_rows)
+
+    @cached_property
+    def dual_products(self) -> tuple[Any, Array, Array]:
+        """Gram matrix of the centred rows, means of the columns, products of rows with it."""
+        n_rows, device = self.n_rows, self.device
+        mean = np.zeros(self.X.shape[1])
+
+        def work(blocks: Blocks) -> Array:
+            gram: Any = device.put(np.zeros((n_rows, n_rows)))
+            along = np.zeros(n_rows)
+            for columns, block in blocks:
+                check_finite(block, self.name)
+                if self.fit_intercept:
+                    mean[columns] = block.mean(axis=0)
+                    block -= mean[columns]
+                    along += block @ mean[columns]
+                placed = device.put(block)
+                gram += placed @ placed.T  # half a product: numpy takes syrk
+            return np.column_stack([device.get(gram), along])
+
+        found = sum_over_blocks(work, self.X, 1, None, np.zeros((n_rows, n_rows + 1)))
+        return device.put(found[:, :-1]), mean, found[:, -1]
+
+    @cached_property
+    def primal_products(self) -> tuple[Any, Array]:
+        """Inner products of the centred columns, and the means of the columns."""
+        n_columns = self.X.shape[1]
+
+        def totals(blocks: Blocks) -> Array:
+            total = np.zeros(n_columns)
+            for rows, block in blocks:
+                check_finite(block, self.name, rows.start)
+                total += block.sum(axis=0)
+            return total
+
+        def products(blocks: Blocks) -> Array:
+            scatter = np.zeros((n_columns, n_columns))
+            for _, block in blocks:
+                block -= mean
+                scatter += block.T @ block
+            return scatter
+
+        mean = sum_over_blocks(totals, self.X, 0, None, np.zeros(n_columns)) / self.n_rows
+        mean *= self.fit_intercept
+        scatter = sum_over_blocks(products, self.X, 0, None, np.zeros((n_columns, n_columns)))
+        return self.device.put(scatter), mean
+
+    def mean_of_columns(self) -> Array:
+        """Zeros where there is no intercept."""
+        return self.dual_products[1] if self.is_dual(self.n_rows) else self.primal_products[1]
+
+    def parts(self, train: Rows, test: Rows) -> Parts:
+        """Predictions of test rows from training rows."""
+        make = self._dual_parts if self.is_dual(len(train)) else self._primal_parts
+        return self._in_working_type(make(train, test))
+
+    def _in_working_type(self, parts: Parts) -> Parts:
+        left, right, values = map(self.device.work, parts[:3])
+        return parts._replace(left=left, right=right, values=values)
+
+    @cached_property
+    def eigen(self) -> tuple[Any, Any]:
+        """Eigenvalues and -vectors of what is decomposed of all rows, in float64."""
+        is_dual = self.is_dual(self.n_rows)
+        return self.device.eigh((self.dual_products if is_dual else self.primal_products)[0])
+
+    def all_parts(self) -> Parts:
+        """All rows on the right, and nothing predicted."""
+        values, vectors = self.eigen
+        rows = np.arange(self.n_rows)
+        if not self.is_dual(self.n_rows):
+            vectors = self.device.put(self._rows(rows) - self.primal_products[1]) @ vectors
+        return self._in_working_type(Parts(vectors[:0], vectors, values, rows, rows[:0]))
+
+    def left_out_parts(self) -> Parts:
+        """Predictions of each row from all others, in closed form."""
+        _, right, values, rows, _, _ = self.all_parts()
+        if self.is_dual(self.n_rows):
+            right = right * self.device.xp.sqrt(values)
+        return Parts(right, right, values, rows, rows, left_out=True)
+
+    def _dual_parts(self, train: Rows, test: Rows) -> Parts:
+        gram = self.dual_products[0]
+        inner, across = gram[train][:, train], gram[test][:, train]
+        if self.fit_intercept:
+            means = inner.mean(0)
+            level = means.mean()
+            inner = inner - means - means[:, None] + level
+            across = across - across.mean(1)[:, None] - means + level
+        values, vectors = self.device.eigh(inner)
+        return Parts(across @ vectors, vectors, values, train, test)
+
+    def _primal_parts(self, train: Rows, test: Rows) -> Parts:
+        scatter, mean = self.primal_products
+        inside = self._rows(train) - mean
+        if 2 * len(train) > self.n_rows:  # less work by what is to be taken away
+            others = self.device.put(self._rows(_others(train, self.n_rows)) - mean)
+            scatter = scatter - others.T @ others
+        else:
+            placed = self.device.put(inside)
+            scatter = placed.T @ placed
+        if self.fit_intercept:
+            shift = inside.mean(axis=0)
+            inside -= shift
+            placed = self.device.put(shift)
+            scatter = scatter - len(train) * placed[:, None] * placed
+            mean = mean + shift
+        values, vectors = self.device.eigh(scatter)
+        left = self.device.put(self._rows(test) - mean) @ vectors
+        return Parts(left, self.device.put(inside) @ vectors, values, train, test)
+
+    def _rows(self, rows: Rows) -> Array:
+        """Some rows in float64; read in increasing order, which h5py asks for."""
+        order = np.argsort(rows, kind="stable")
+        found = np.empty((len(rows), self.X.shape[1]))
+        if len(rows):
+            found[order] = np.asarray(self.X[rows[order]])
+        return found
+
+
+def _others(rows: Rows, n_rows: int) -> Rows:
+    """The rows that are not among these."""
+    return np.setdiff1d(np.arange(n_rows), rows)
+
+
+def check_finite(block: Array, name: str, first_row: int = 0) -> None:
+    """Refuse NaN and infinity by their rows; a finite sum spares the closer look."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(block.sum()):
+            return
+    rows = first_row + np.flatnonzero(~np.isfinite(block).all(axis=1))
+    if len(rows):
+        more = ", ..." if len(rows) > _SHOWN else ""
+        raise ValueError(
+            f"{name} has NaN or infinity in rows {', '.join(map(str, rows[:_SHOWN]))}{more}: "
+            "impute these features, or drop the rows from X and y."
+        )
+
+
+def cv_scores(
+    problem: Problem, targets: Targets, folds: Sequence[Fold] | None, alphas: Array, scoring: str
+) -> Array:
+    """Mean over folds of the score of each penalty and target; None leaves out each row in turn.
+
+    A fold in which a target has no score doesn't count for it; none in any fold is NaN.
+    """
+    total, count = np.zeros((2, len(alphas), targets.shape[1]))
+    for parts in fold_parts(problem, folds):
+        _add_scores(problem, parts, targets, alphas, scoring, total, count)
+    with np.errstate(invalid="ignore"):
+        scores = total / count
+    scores[:, ~targets.usable] = np.nan
+    return scores
+
+
+def _add_scores(
+    problem: Problem,
+    parts: Parts,
+    targets: Targets,
+    alphas: Array,
+    scoring: str,
+    total: Array,
+    count: Array,
+) -> None:
+    """Add the scores of one fold, and 1 to the count of what has a score."""
+    device, intercept = problem.device, problem.fit_intercept
+    n_out = len(parts.rows_out)
+    by_operator, together = _plan(parts, len(alphas), targets.shape[1], device.dtype)
+    for first in range(0, len(alphas), together):
+        group = alphas[first : first + together]
+        operators = _operators(parts, group, intercept, device) if by_operator else None
+        step = max(16, _SCORED // (len(group) * n_out))
+
+        def work(
+            columns: slice,
+            block: Array,
+            first: int = first,
+            group: Array = group,
+            operators: Any = operators,
+            step: int = step,
+        ) -> None:
+            placed = device.put(block, device.dtype)
+            known, wanted = placed[parts.rows_in], placed[parts.rows_out]
+            for start in range(0, block.shape[1], step):
+                some = slice(start, start + step)
+                y_in, y_out = known[:, some], wanted[:, some]
+                if operators is None:
+                    predicted = _predict(parts, group, y_in, intercept, device)
+                else:
+                    predicted = (y_in.T @ operators.T).reshape(-1, len(group), n_out)
+                found = device.get(score_rows(predicted, y_out.T, scoring, device)).T
+                at = (
+                    slice(first, first + len(group)),
+                    slice(columns.start + start, columns.start + start + found.shape[1]),
+                )
+                defined = np.isfinite(found)
+                total[at] += np.where(defined, found, 0)
+                count[at] += defined
+
+        targets.for_each(work)
+
+
+def _plan(parts: Parts, n_alphas: int, n_targets: int, dtype: Any) -> tuple[bool, int]:
+    """Whether to form operators from targets to predictions, and for how many penalties at once.
+
+    They spare the turn into eigenvectors, once for each target, at the price of forming them.
+    """
+    n_out, n_in, rank = len(parts.rows_out), len(parts.rows_in), len(parts.values)
+    operators = n_alphas * n_out * n_in * (rank + n_targets)
+    turned = n_in * rank * n_targets + n_alphas * n_out * rank * n_targets
+    if operators >= turned:
+        return False, n_alphas
+    return True, max(1, OPERATOR_BYTES // (n_out * n_in * np.dtype(dtype).itemsize))
+
+
+def _operators(parts: Parts, alphas: Array, intercept: bool, device: Device) -> Any:
+    """What turns targets of the rows in into predictions of the rows out, one below the other."""
+    n_out, n_in = len(parts.rows_out), len(parts.rows_in)
+    found = device.empty((len(alphas) * n_out, n_in))
+    for start, alpha in zip(range(0, len(found), n_out), alphas, strict=True):
+        matrix = (parts.left / (parts.values + float(alpha))) @ parts.right.T
+        if intercept:
+            matrix += 1 / n_in  # the mean, of which the rest takes nothing
+        if parts.left_out:
+            eye = device.work(device.put(np.eye(n_out)))
+            matrix = eye - (eye - matrix) / (1 - device.xp.diagonal(matrix))[:, None]
+        found[start : start + n_out] = matrix
+    return found
+
+
+def _predict(parts: Parts, alphas: Array, y_in: Any, intercept: bool, device: Device) -> Any:
+    """Predictions (targets, penalties, rows out) by way of the eigenvectors."""
+    turned = y_in.T @ parts.right  # (targets, rank)
+    level = y_in.mean(0)[:, None] if intercept else 0
+    found = []
+    for alpha in alphas:
+        left = parts.left / (parts.values + float(alpha))
+        predicted = turned @ left.T + level
+        if parts.left_out:
+            leverage = device.xp.einsum("ir,ir->i", left, parts.right)
+            leverage = leverage + (1 / len(parts.rows_in) if intercept else 0)
+            predicted = y_in.T - (y_in.T - predicted) / (1 - leverage)
+        found.append(predicted)
+    return device.xp.stack(found, 1)
+
+
+def predict_each(
+    parts: Parts, alpha: Array, y_in: Any, intercept: bool, device: Device
+) -> NDArray[np.floating]:
+    """Predictions (targets, rows out), each target with its own penalty."""
+    weights = 1 / (parts.values + device.put(alpha, device.dtype)[:, None])
+    predicted = ((y_in.T @ parts.right) * weights) @ parts.left.T
+    if intercept:
+        predicted = predicted + y_in.mean(0)[:, None]
+    if parts.left_out:
+        leverage = weights @ (parts.left * parts.right).T
+        leverage = leverage + (1 / len(parts.rows_in) if intercept else 0)
+        predicted = y_in.T - (y_in.T - predicted) / (1 - leverage)
+    return device.get(predicted)
+
+
+def fold_parts(problem: Problem, folds: Sequence[Fold] | None) -> Iterator[Parts]:
+    """What predicts the held-out rows of each fold; None leaves out each row in turn."""
+    if folds is None:
+        yield problem.left_out_parts()
+        return
+    for train, test in folds:
+        yield problem.parts(train, test)
+
+
+def score_rows(predicted: Any, y: Any, scoring: str, device: Device) -> Any:
+    """Scores (targets, penalties) of predictions (targets, penalties, rows), NaN where undefined.
+
+    Overwrites `predicted`.
+    """
+    xp, n_rows = device.xp, y.shape[1]
+    centred = y - y.mean(1)[:, None]
+    spread = xp.einsum("ct,ct->c", centred, centred)
+    spread = xp.where((y == y[:, :1]).all(1), xp.nan, spread)[:, None]
+    if scoring == "r2":
+        predicted -= y[:, None]
+        return 1 - xp.einsum("cat,cat->ca", predicted, predicted) / spread
+    rounding = float(np.finfo(device.dtype).eps) * abs(predicted).sum(2) / n_rows
+    predicted -= predicted.mean(2)[:, :, None]
+    norm = xp.einsum("cat,cat->ca", predicted, predicted)
+    norm = xp.where(norm <= n_rows * rounding**2, xp.nan, norm)
+    return xp.einsum("cat,ct->ca", predicted, centred) / xp.sqrt(norm * spread)
+
+
+def scores_of(predicted: NDArray[Any], Y: Any, scoring: str, size: int | None = None) -> Array:
+    """Score of each target over rows, NaN where it has none."""
+    found = np.full(Y.shape[1], np.nan)
+    device = Device("cpu", np.float64)
+
+    def work(columns: slice, block: Array) -> None:
+        guess = predicted[:, columns].T[:, None].astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            found[columns] = score_rows(guess, block.T, scoring, device)[:, 0]
+
+    for_each_block(work, Y, size)
+    return found
+
+
+def score_predictions(
+    predicted: NDArray[Any], y: Any, scoring: str, estimator: object, size: int | None
+) -> Array:
+    """Score of each target of a fitted estimator's predictions, everything checked."""
+    if scoring not in ("r2", "correlation"):
+        raise ValueError(f"scoring={scoring!r} must be 'r2' or 'correlation'.")
+    Y, _ = check_targets(y, len(predicted), estimator)
+    predicted = predicted.reshape(len(predicted), -1)
+    if Y.shape[1] != predicted.shape[1]:
+        raise ValueError(f"y has {Y.shape[1]} targets, but {predicted.shape[1]} were fitted.")
+    return scores_of(predicted, Y, scoring, size)
+
+
+def choose(scores: Array, alphas: Array, usable: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """The best penalty of each target, the first of equals, and its score.
+
+    One without any score takes the largest penalty; one without a model NaN.
+    """
+    known = np.isfinite(scores)
+    best = np.where(known, scores, -np.inf).argmax(axis=0)
+    chosen = np.where(known.any(axis=0), alphas[best], alphas.max())
+    found = scores[best, np.arange(scores.shape[1])]
+    return np.where(usable, chosen, np.nan), found
+
+
+def choose_one(scores: Array, alphas: Array, usable: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """The same with one penalty for all, whose score is best in the mean over targets."""
+    known = np.isfinite(scores)
+    n_known = known.sum(axis=1)
+    mean = np.where(known, scores, 0).sum(axis=1) / np.maximum(n_known, 1)
+    best = np.argmax(np.where(n_known > 0, mean, -np.inf)) if known.any() else alphas.argmax()
+    return np.where(usable, alphas[best], np.nan), scores[best]
