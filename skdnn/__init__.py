@@ -6,8 +6,9 @@ compose with pipelines, cross-validation and grid searches.
 """
 
 from skdnn._version import __version__
-from skdnn.datasets import fetch_kriegeskorte92, load_image_folder
+from skdnn.datasets import fetch_brain_hierarchy, fetch_kriegeskorte92, load_image_folder
 from skdnn.decomposition import GramPCA
+from skdnn.encoding import BrainHierarchyScore, LayerwiseEncoder, VoxelwiseRidgeCV
 from skdnn.extraction import list_layers
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.models import list_models
@@ -20,16 +21,20 @@ from skdnn.text import CLIPTextEncoder
 __all__ = [
     "RDM",
     "ActivationStore",
+    "BrainHierarchyScore",
     "CLIPTextEncoder",
     "DNNFeatureExtractor",
     "GramPCA",
     "LayerScoresDisplay",
     "LayerSearchCV",
+    "LayerwiseEncoder",
     "MDSDisplay",
     "ModelComparisonDisplay",
     "RDMDisplay",
     "RSAScorer",
+    "VoxelwiseRidgeCV",
     "__version__",
+    "fetch_brain_hierarchy",
     "fetch_kriegeskorte92",
     "list_layers",
     "list_models",

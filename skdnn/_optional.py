@@ -17,6 +17,7 @@ _EXTRAS = {
     "timm": "timm",
     "dask": "dask",
     "distributed": "dask",
+    "nibabel": "nifti",
 }
 
 

@@ -27,12 +27,12 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {"_blocks", "_optional", "_config", "_sklearn", "_labels", "_version"},
-            {"images", "digests", "conditions", "layers"},
+            {"images", "digests", "conditions", "layers", "formats"},
             {"models"},
             {"backends"},
             {"store"},
             {"extraction", "feature_extractor", "text"},
-            {"rsa", "decomposition"},
+            {"rsa", "encoding", "decomposition"},
             {"datasets", "plotting", "search"},
             {"__init__"},  # the package's public names
             {"demo", "cli", "__main__"},
@@ -49,7 +49,7 @@ ARROWS = {
     ("__main__", "cli"),
 }
 # Rooms that stand on less than all floors below them: they work on any arrays.
-STANDS_ON = {"rsa": GROUND, "decomposition": GROUND}
+STANDS_ON = {"rsa": GROUND, "encoding": GROUND, "decomposition": GROUND, "formats": GROUND}
 # Where the top floor may take names from; the version is a public name too.
 PUBLIC = {
     "skdnn": set(skdnn.__all__),

@@ -24,6 +24,8 @@ PASSED_OVER = {
 PUBLIC = {
     "skdnn": None,
     "skdnn.rsa": None,
+    "skdnn.encoding": None,
+    "skdnn.formats": None,
     "skdnn.datasets": None,
     "skdnn.plotting": None,
     "skdnn.models": ["Model", "cornet", "list_models"],
@@ -86,7 +88,7 @@ def test_functions_and_classes_have_examples_and_relatives(path: str) -> None:
 def test_relatives_exist(path: str) -> None:
     """What See Also names can be found, in the package or beside the object."""
     thing = resolve(path)
-    places = [importlib.import_module(name) for name in ("skdnn", "skdnn.rsa", thing.__module__)]
+    places = [importlib.import_module(name) for name in (*PUBLIC, thing.__module__)]
     for relatives, _ in get_doc_object(thing)["See Also"]:
         for name, _ in relatives:
             ours = any(_reached(place, name.removeprefix("skdnn.")) for place in places)

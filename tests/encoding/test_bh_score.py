@@ -16,8 +16,7 @@ from scipy.stats import t as student
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import Ridge
 
-from skdnn.encoding._bh_score import BrainHierarchyScore
-from skdnn.encoding._select_k_best import SelectKBestRidge
+from skdnn.encoding import BrainHierarchyScore, SelectKBestRidge
 
 ROIS = ["V1", "V4", "HVC"]
 SUBJECTS = ["S1", "S2"]
@@ -518,7 +517,7 @@ def test_bad_input_is_refused_before_the_work(
     def no_work(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr("skdnn.encoding._bh_score.run_jobs", no_work)
+    monkeypatch.setattr("skdnn.encoding.hierarchy._study.run_jobs", no_work)
     with pytest.raises((ValueError, TypeError), match=message):
         study(broken(fault))
 

@@ -13,17 +13,16 @@ import joblib
 import numpy as np
 import pytest
 
-from skdnn.encoding._bh_score import BrainHierarchyScore
-from skdnn.encoding._bh_work import Job, ResultFolder, run_jobs
-from skdnn.encoding._select_k_best import SelectKBestRidge
+from skdnn.encoding import BrainHierarchyScore, SelectKBestRidge
+from skdnn.encoding.hierarchy._work import Job, ResultFolder, run_jobs
 
 # A small study in a process of its own, whose decoder counts how often it is fitted, and dies.
 SCRIPT = """
 import os, sys, time
 from pathlib import Path
 import numpy as np
-from skdnn.encoding._bh_score import BrainHierarchyScore
-from skdnn.encoding._select_k_best import SelectKBestRidge
+from skdnn.encoding import BrainHierarchyScore
+from skdnn.encoding import SelectKBestRidge
 
 folder, log, out = sys.argv[1:4]
 

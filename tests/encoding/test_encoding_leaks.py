@@ -16,10 +16,7 @@ from sklearn.base import clone
 from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
-from skdnn.encoding._layerwise import LayerwiseEncoder
-from skdnn.encoding._layerwise_features import LayerFeatures
-from skdnn.encoding._layerwise_nested import nested_encoding
-from skdnn.encoding._ridge import VoxelwiseRidgeCV
+from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV, nested_encoding
 
 N_DRAWS = 240
 ALPHAS = [1, 30, 1000]

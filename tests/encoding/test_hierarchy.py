@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from skdnn.encoding._hierarchy import (
+from skdnn.encoding import bootstrap_hierarchy_score
+from skdnn.encoding.hierarchy._score import (
     brain_hierarchy_score,
-    correlation_p_values,
+    hierarchy_p_values,
     pool_subjects,
     top_level_table,
 )
-from skdnn.encoding._hierarchy_bootstrap import bootstrap_hierarchy_score
 
 TESTS = ["published", "t"]
 
@@ -66,34 +66,34 @@ def test_the_standard_test_is_that_of_scipy(n: int) -> None:
     x, y = rng.normal(size=(2, 20, n))
     y += 0.3 * x
     pairs = [stats.pearsonr(a, b) for a, b in zip(x, y, strict=True)]
-    p = correlation_p_values([pair.statistic for pair in pairs], n, test="t")
+    p = hierarchy_p_values([pair.statistic for pair in pairs], n, test="t")
     assert_allclose(p, [pair.pvalue for pair in pairs], rtol=1e-10)
 
 
 def test_the_published_formula() -> None:
     r = np.linspace(-1, 1, 201)
     t = r * np.sqrt(48 * (1 - r**2))
-    assert_allclose(correlation_p_values(r, 50), 2 * stats.t.sf(np.abs(t), 48), rtol=1e-10)
+    assert_allclose(hierarchy_p_values(r, 50), 2 * stats.t.sf(np.abs(t), 48), rtol=1e-10)
 
 
 def test_what_both_accept_at_fifty_images() -> None:
     r = np.linspace(0, 1, 100_001)
-    published = correlation_p_values(r, 50, test="published")
+    published = hierarchy_p_values(r, 50, test="published")
     accepted = r[published < 0.05]
     assert_allclose(accepted[[0, -1]], [0.3047, 0.9524], atol=1e-4)
     assert (np.diff(np.flatnonzero(published < 0.05)) == 1).all()
     assert_allclose(published.min(), 0.00113, atol=5e-6)
     assert_allclose(r[np.argmin(published)] ** 2, 0.5, atol=1e-4)
-    standard = r[correlation_p_values(r, 50, test="t") < 0.05]
+    standard = r[hierarchy_p_values(r, 50, test="t") < 0.05]
     assert_allclose(standard[[0, -1]], [0.2787, 1], atol=1e-4)
 
 
 def test_p_values_of_the_ends() -> None:
-    assert_array_equal(correlation_p_values([0, 1, -1], 50, test="t"), [1, 0, 0])
-    assert_array_equal(correlation_p_values([0, 1, -1], 50), [1, 1, 1])
-    assert np.isnan(correlation_p_values([np.nan], 50)).all()
-    assert correlation_p_values(np.float32(1.0000001), 50, test="t") == 0
-    assert correlation_p_values(np.zeros((2, 3)), 50).shape == (2, 3)
+    assert_array_equal(hierarchy_p_values([0, 1, -1], 50, test="t"), [1, 0, 0])
+    assert_array_equal(hierarchy_p_values([0, 1, -1], 50), [1, 1, 1])
+    assert np.isnan(hierarchy_p_values([np.nan], 50)).all()
+    assert hierarchy_p_values(np.float32(1.0000001), 50, test="t") == 0
+    assert hierarchy_p_values(np.zeros((2, 3)), 50).shape == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_p_values_of_the_ends() -> None:
 def test_p_value_errors(kwargs: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"r": [0.3], "n_samples": 50, **kwargs}
     with pytest.raises(ValueError, match=message):
-        correlation_p_values(**arguments)
+        hierarchy_p_values(**arguments)
 
 
 # The score

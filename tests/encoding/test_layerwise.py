@@ -30,10 +30,10 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skdnn.encoding._layerwise import LayerwiseEncoder, best_layers
-from skdnn.encoding._layerwise_features import LayerFeatures, LazyRows
-from skdnn.encoding._layerwise_stack import simplex_weights
-from skdnn.encoding._ridge import VoxelwiseRidgeCV
+from skdnn.encoding import VoxelwiseRidgeCV
+from skdnn.encoding.layers._encoder import LayerwiseEncoder, best_layers
+from skdnn.encoding.layers._features import LayerFeatures, LazyRows
+from skdnn.encoding.layers._stacking import simplex_weights
 
 ALPHAS = [1, 100, 10_000]
 SIZES = {"low": 12, "mid": 90, "high": 35}
@@ -272,7 +272,7 @@ def test_layers_that_are_kept_or_made_anew_give_the_same(
         encoder = LayerwiseEncoder(ALPHAS, select=select)
         kept = clone(encoder).fit(*data)
         with monkeypatch.context() as patch:
-            patch.setattr("skdnn.encoding._layerwise._KEPT_BYTES", 0)
+            patch.setattr("skdnn.encoding.layers._encoder._KEPT_BYTES", 0)
             anew = clone(encoder).fit(*data)
         assert_array_equal(kept.predict(data[0]), anew.predict(data[0]))
 

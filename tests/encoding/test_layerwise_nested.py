@@ -22,10 +22,8 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skdnn.encoding._layerwise import LayerwiseEncoder
-from skdnn.encoding._layerwise_features import LayerFeatures
-from skdnn.encoding._layerwise_nested import nested_encoding, permutation_p
-from skdnn.encoding._ridge import VoxelwiseRidgeCV
+from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV
+from skdnn.encoding.layers._nested import nested_encoding, permutation_p
 
 ALPHAS = [1, 100, 10_000]
 SIZES = {"low": 12, "mid": 90, "high": 35}

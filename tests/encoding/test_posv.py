@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skdnn.encoding import _posv
+from skdnn.encoding.decoding import _posv
 
 
 @pytest.mark.parametrize("native", [True, False])

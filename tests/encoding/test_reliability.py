@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import zscore
 
-from skdnn.encoding import _repeated_responses
-from skdnn.encoding._normalized_scores import normalize_scores
-from skdnn.encoding._reliability import (
+from skdnn.encoding import correlation_score, explained_variance_score, normalize_scores, r2_score
+from skdnn.encoding.repeats import _responses as _repeated_responses
+from skdnn.encoding.repeats._reliability import (
     explainable_variance,
     ncsnr,
     ncsnr_ceiling,
     split_half_reliability,
 )
-from skdnn.encoding._scores import correlation_score, explained_variance_score, r2_score
 
 MEASURES = (split_half_reliability, explainable_variance, ncsnr)
 

@@ -17,14 +17,14 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 
-from skdnn.encoding import _repeats
-from skdnn.encoding._repeats import (
+from skdnn.encoding import StimulusKFold, check_disjoint, stimulus_groups
+from skdnn.encoding.repeats import _averages as _repeats
+from skdnn.encoding.repeats._averages import (
     align_responses,
     average_repeats,
     repeat_weights,
     trial_weights,
 )
-from skdnn.encoding._stimulus_splits import StimulusKFold, check_disjoint, stimulus_groups
 
 PATHS = ["img/cat.jpg", "img/dog.png", "other/owl.jpg"]
 

@@ -25,7 +25,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdnn.encoding._ridge import VoxelwiseRidgeCV
+from skdnn.encoding import VoxelwiseRidgeCV
 
 ALPHAS = np.logspace(-1, 4, 6)
 SHAPES = [(40, 90), (90, 20), (50, 45)]  # the last: dual in folds, primal for all rows

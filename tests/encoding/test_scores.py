@@ -18,15 +18,16 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-from skdnn.encoding import _scores_identification, _scores_pair
-from skdnn.encoding._scores import (
+from skdnn.encoding import identification_accuracy
+from skdnn.encoding.scores import _identification as _scores_identification
+from skdnn.encoding.scores import _scores_pair
+from skdnn.encoding.scores._correlation import (
     correlation_score,
     explained_variance_score,
     pattern_correlation,
     profile_correlation,
     r2_score,
 )
-from skdnn.encoding._scores_identification import identification_accuracy
 
 PER_TARGET = (correlation_score, r2_score, explained_variance_score)
 

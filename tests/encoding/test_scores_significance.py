@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn import metrics
 
-from skdnn.encoding._scores import correlation_score, explained_variance_score, r2_score
-from skdnn.encoding._scores_significance import (
+from skdnn.encoding import correlation_score, explained_variance_score, r2_score
+from skdnn.encoding.scores._significance import (
     bootstrap_scores,
     correlation_p_values,
     score_p_values,

@@ -19,9 +19,9 @@ from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdnn.encoding import _posv
-from skdnn.encoding import _select_k_best_solvers as solvers
-from skdnn.encoding._select_k_best import SelectKBestRidge
+from skdnn.encoding import SelectKBestRidge
+from skdnn.encoding.decoding import _posv
+from skdnn.encoding.decoding import _solvers as solvers
 
 METHODS = ["gram", "complement", "columns", "dual"]
 SHAPES = {"tall": (90, 30, 12), "nearly all": (90, 30, 27), "wide": (40, 130, 60)}

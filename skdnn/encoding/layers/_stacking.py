@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from skdnn._blocks import Array
-from skdnn.encoding._ridge_solvers import Fold, Parts, Problem, Rows, fold_parts, predict_each
-from skdnn.encoding._ridge_targets import Targets
+from skdnn.encoding.ridge._solvers import Fold, Parts, Problem, Rows, fold_parts, predict_each
+from skdnn.encoding.ridge._targets import Targets
 
 # Held-out predictions of all layers that are held together, in numbers.
 _HELD = 2**20

@@ -10,15 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
 from sklearn.utils import check_random_state
+
+from skdnn.encoding.hierarchy._p_values import ROUNDING, check_test, hierarchy_p_values
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
-
-_TESTS = ("published", "t")
-# How far beyond 1 rounding may take a correlation that was computed in float32.
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -42,65 +39,6 @@ class HierarchyDetails:
     n_units: Counts
     best: list[Counts]
     draws: Array | None
-
-
-def correlation_p_values(r: ArrayLike, n_samples: int, *, test: str = "published") -> Array:
-    r"""Two-sided p-values of correlations, by the standard test or as published with the BH score.
-
-    Parameters
-    ----------
-    r : array-like
-        Pearson correlations. NaN gives NaN.
-    n_samples : int
-        Number of samples (test images) behind each correlation, 3 or more.
-    test : {"published", "t"}, default="published"
-        ``"t"`` is the standard test, :math:`t = r \sqrt{(n - 2) / (1 - r^2)}`. ``"published"``
-        is what the code of Nonaka et al. (2021) does, :math:`t = r \sqrt{(n - 2)(1 - r^2)}`.
-        Both compare t with Student's distribution with n - 2 degrees of freedom.
-
-    Returns
-    -------
-    p : ndarray of the shape of `r`, float64
-
-    Raises
-    ------
-    ValueError
-        If a correlation is beyond -1 or 1, there are fewer than three samples, or `test` is
-        unknown.
-
-    Notes
-    -----
-    The published statistic multiplies by :math:`1 - r^2` where it should divide. It is largest
-    at :math:`r^2 = 1/2` and falls to zero again for perfect correlations: with 50 samples
-    the p-value is never below .00113, and at the level .05 correlations between .3047 and
-    .9524 count as significant, while those of the standard test do from .2787 on.
-
-    References
-    ----------
-    Nonaka, S., Majima, K., Aoki, S. C., & Kamitani, Y. (2021). Brain hierarchy score: Which deep
-    neural networks are hierarchically brain-like? iScience, 24(9), 103013.
-
-    Examples
-    --------
-    >>> from skdnn.encoding import correlation_p_values
-    >>> correlation_p_values([0.3, 0.5, 0.96], 50, test="t").round(4)
-    array([0.0343, 0.0002, 0.    ])
-    >>> correlation_p_values([0.3, 0.5, 0.96], 50).round(4)
-    array([0.0531, 0.0043, 0.0687])
-    """
-    _check_test(test, n_samples)
-    values = np.asarray(r, dtype=np.float64)
-    size = np.abs(values)
-    if (size > 1 + _ROUNDING).any():
-        raise ValueError(
-            f"r reaches from {np.nanmin(values)} to {np.nanmax(values)}: correlations lie "
-            "between -1 and 1."
-        )
-    size = np.minimum(size, 1)
-    rest = (1 - size) * (1 + size)
-    with np.errstate(divide="ignore"):
-        t = size * np.sqrt((n_samples - 2) * (rest if test == "published" else 1 / rest))
-    return 2 * student.sf(t, n_samples - 2)
 
 
 def brain_hierarchy_score(
@@ -128,7 +66,7 @@ def brain_hierarchy_score(
     alpha : float, default=0.05
         A unit is kept if the p-value of its best accuracy is smaller.
     test : {"published", "t"}, default="published"
-        How p-values are computed (see `correlation_p_values`). ``"published"`` gives the
+        How p-values are computed (see `hierarchy_p_values`). ``"published"`` gives the
         scores of the paper, but drops the best predicted units; ``"t"`` is the standard test.
     n_layers : int, default=None
         Score random selections of so many levels, each of the first, the last and others drawn
@@ -189,17 +127,17 @@ def brain_hierarchy_score(
     0.816
     """
     levels = _check_accuracies(accuracies)
-    _check_filter(alpha, test, n_samples)
-    best = [_best_levels(level, n_samples, alpha, test) for level in levels]
-    table = np.stack([_count(codes, len(levels[0])) for codes in best])
+    check_filter(alpha, test, n_samples)
+    best = [best_levels(level, n_samples, alpha, test) for level in levels]
+    table = np.stack([count(codes, len(levels[0])) for codes in best])
     draws = None
     if n_layers is None:
-        score = _spearman(table)
+        score = spearman(table)
         if np.isnan(score):
-            _warn_of_nan(table)
+            warn_of_nan(table)
     else:
         chosen = _draw_levels(len(table), n_layers, n_draws, check_random_state(random_state))
-        draws = np.array([_spearman(table[levels]) for levels in chosen])
+        draws = np.array([spearman(table[levels]) for levels in chosen])
         score = _mean_of_draws(draws, table)
     if not return_details:
         return score
@@ -228,6 +166,11 @@ def pool_subjects(
     ValueError
         If subjects differ in the number of levels of either hierarchy.
 
+    See Also
+    --------
+    brain_hierarchy_score : Takes the pooled accuracies.
+    bootstrap_hierarchy_score : Takes the subjects one by one.
+
     Examples
     --------
     >>> import numpy as np
@@ -237,7 +180,7 @@ def pool_subjects(
     >>> [level.shape for level in pool_subjects([first, second])]
     [(5, 60), (5, 45)]
     """
-    subjects = _check_subjects(accuracies_by_subject)
+    subjects = check_subjects(accuracies_by_subject)
     return [np.concatenate(level, axis=1) for level in zip(*subjects, strict=True)]
 
 
@@ -280,6 +223,11 @@ def top_level_table(
     ValueError
         As `brain_hierarchy_score`, and if names are too few or too many.
 
+    See Also
+    --------
+    brain_hierarchy_score : The number that sums it up.
+    BrainHierarchyScore : Draws the shares.
+
     Examples
     --------
     >>> from skdnn.encoding import top_level_table
@@ -292,32 +240,26 @@ def top_level_table(
     fc8    0.5  0.5
     """
     levels = _check_accuracies(accuracies)
-    _check_filter(alpha, test, n_samples)
+    check_filter(alpha, test, n_samples)
     names = _check_names("level_names", level_names, len(levels))
     others = _check_names("other_names", other_names, len(levels[0]))
     rows = []
     for name, level in zip(names, levels, strict=True):
-        counts = _count(_best_levels(level, n_samples, alpha, test), len(others))
+        counts = count(best_levels(level, n_samples, alpha, test), len(others))
         kept = int(counts.sum())
-        for other, count in zip(others, counts.tolist(), strict=True):
-            share = count / kept if kept else np.nan
-            rows.append((name, other, count, share, kept, level.shape[1]))
+        for other, kept_there in zip(others, counts.tolist(), strict=True):
+            share = kept_there / kept if kept else np.nan
+            rows.append((name, other, kept_there, share, kept, level.shape[1]))
     columns = ["level", "best", "n_best", "proportion", "n_kept", "n_units"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _check_test(test: str, n_samples: int) -> None:
-    if test not in _TESTS:
-        raise ValueError(f"test={test!r} is unknown: give one of {', '.join(_TESTS)}.")
-    if n_samples < 3:
-        raise ValueError(f"n_samples={n_samples} is too small: a test needs 3 samples or more.")
-
-
-def _check_filter(alpha: float, test: str, n_samples: int) -> None:
-    _check_test(test, n_samples)
+def check_filter(alpha: float, test: str, n_samples: int) -> None:
+    """Raise ValueError if no accuracy could pass."""
+    check_test(test, n_samples)
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha={alpha} must be above 0, and 1 at most.")
-    least = correlation_p_values(np.sqrt(0.5), n_samples, test="published")
+    least = hierarchy_p_values(np.sqrt(0.5), n_samples, test="published")
     if test == "published" and least >= alpha:
         raise ValueError(
             f"With n_samples={n_samples} the published test gives no p-value below {least:.3g}, "
@@ -341,7 +283,7 @@ def _check_accuracies(accuracies: Sequence[ArrayLike], name: str = "accuracies")
                 f"{name}[{number}] has {len(level)} rows, but {name}[0] has {len(levels[0])}: "
                 "each row is a level of the other hierarchy."
             )
-        if (np.abs(level) > 1 + _ROUNDING).any():
+        if (np.abs(level) > 1 + ROUNDING).any():
             raise ValueError(
                 f"{name}[{number}] reaches from {np.nanmin(level)} to {np.nanmax(level)}: "
                 "accuracies are correlations, between -1 and 1."
@@ -349,7 +291,7 @@ def _check_accuracies(accuracies: Sequence[ArrayLike], name: str = "accuracies")
     return [level.reshape(len(level), -1) for level in levels]
 
 
-def _check_subjects(accuracies_by_subject: Sequence[Sequence[ArrayLike]]) -> list[list[Array]]:
+def check_subjects(accuracies_by_subject: Sequence[Sequence[ArrayLike]]) -> list[list[Array]]:
     subjects = [
         _check_accuracies(subject, f"accuracies of subject {number}")
         for number, subject in enumerate(accuracies_by_subject)
@@ -374,21 +316,21 @@ def _check_names(parameter: str, names: Sequence[str] | None, n: int) -> list:
     return list(names)
 
 
-def _best_levels(level: Array, n_samples: int, alpha: float, test: str) -> Counts:
+def best_levels(level: Array, n_samples: int, alpha: float, test: str) -> Counts:
     """For each unit the row of its highest accuracy, the first of equal ones; -1: not kept."""
     known = np.where(np.isnan(level), 0.0, level)
     best = np.argmax(known, axis=0).astype(np.int64)
     r = np.take_along_axis(known, best[None], axis=0)[0]
-    kept = (r > 0) & (correlation_p_values(r, n_samples, test=test) < alpha)
+    kept = (r > 0) & (hierarchy_p_values(r, n_samples, test=test) < alpha)
     return np.where(kept, best, -1)
 
 
-def _count(codes: Counts, n: int) -> Counts:
+def count(codes: Counts, n: int) -> Counts:
     """How often each of n levels is the best."""
     return np.bincount(codes[codes >= 0], minlength=n).astype(np.int64)
 
 
-def _spearman(table: NDArray) -> float:
+def spearman(table: NDArray) -> float:
     """Spearman's correlation of the numbers of row and column, from their counts."""
     total = table.sum()
     if (table.any(axis=1).sum() < 2) or (table.any(axis=0).sum() < 2):
@@ -409,7 +351,7 @@ def _centred_ranks(counts: NDArray) -> Array:
     return (np.cumsum(counts) - counts / 2) / counts.sum() - 0.5
 
 
-def _warn_of_nan(table: NDArray) -> None:
+def warn_of_nan(table: NDArray) -> None:
     if not table.any():
         why = "no unit has a best accuracy that is positive and significant"
     else:
@@ -435,7 +377,7 @@ def _mean_of_draws(draws: Array, table: NDArray) -> float:
     """Mean over the selections that have a score."""
     known = draws[~np.isnan(draws)]
     if len(known) == 0:
-        _warn_of_nan(table)
+        warn_of_nan(table)
         return np.nan
     if len(known) < len(draws):
         warnings.warn(

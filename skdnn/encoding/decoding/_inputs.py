@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-from skdnn.encoding._select_k_best_solvers import CONSTANT
+from skdnn.encoding.decoding._solvers import CONSTANT
 
 Array = NDArray[np.float64]
 

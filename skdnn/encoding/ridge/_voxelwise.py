@@ -11,14 +11,14 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._sklearn import Interval, StrOptions, fit_context
-from skdnn.encoding._ridge_checks import (
+from skdnn.encoding.ridge._checks import (
     check_alphas,
     checked_features,
     make_folds,
     working_dtype,
 )
-from skdnn.encoding._ridge_solution import solve
-from skdnn.encoding._ridge_solvers import (
+from skdnn.encoding.ridge._solution import solve
+from skdnn.encoding.ridge._solvers import (
     Device,
     Problem,
     choose,
@@ -26,7 +26,7 @@ from skdnn.encoding._ridge_solvers import (
     cv_scores,
     score_predictions,
 )
-from skdnn.encoding._ridge_targets import Targets, check_targets, read_targets
+from skdnn.encoding.ridge._targets import Targets, check_targets, read_targets
 
 Array = NDArray[np.float64]
 

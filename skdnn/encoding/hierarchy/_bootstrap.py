@@ -11,13 +11,13 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from skdnn.encoding._hierarchy import (
-    _best_levels,
-    _check_filter,
-    _check_subjects,
-    _count,
-    _spearman,
-    _warn_of_nan,
+from skdnn.encoding.hierarchy._score import (
+    best_levels,
+    check_filter,
+    check_subjects,
+    count,
+    spearman,
+    warn_of_nan,
 )
 
 Array = NDArray[np.float64]
@@ -71,7 +71,7 @@ def bootstrap_hierarchy_score(
     alpha : float, default=0.05
         A unit is kept if the p-value of its best accuracy is smaller.
     test : {"published", "t"}, default="published"
-        How p-values are computed (see `correlation_p_values`).
+        How p-values are computed (see `hierarchy_p_values`).
     n_boot : int, default=1000
         Number of resamples.
     confidence : float, default=0.95
@@ -102,6 +102,11 @@ def bootstrap_hierarchy_score(
     UserWarning
         If the score, or that of some resamples, is NaN; the interval is over the others.
 
+    See Also
+    --------
+    brain_hierarchy_score : The score itself.
+    BrainHierarchyScore : The whole study.
+
     Notes
     -----
     Only the level that is best for each unit is resampled, not its accuracies: the uncertainty
@@ -119,20 +124,20 @@ def bootstrap_hierarchy_score(
     >>> result.low < result.score < result.high
     True
     """
-    subjects = _check_subjects(accuracies_by_subject)
-    _check_filter(alpha, test, n_samples)
+    subjects = check_subjects(accuracies_by_subject)
+    check_filter(alpha, test, n_samples)
     if n_boot < 1 or not 0 < confidence < 1:
         raise ValueError(
             f"n_boot={n_boot} must be 1 at least, and confidence={confidence} between 0 and 1."
         )
     if not (resample_subjects or resample_units):
         raise ValueError("resample_subjects and resample_units are both False: resample one.")
-    codes = [[_best_levels(lev, n_samples, alpha, test) for lev in each] for each in subjects]
+    codes = [[best_levels(lev, n_samples, alpha, test) for lev in each] for each in subjects]
     n_others = len(subjects[0][0])
-    tables = np.array([[_count(level, n_others) for level in each] for each in codes])
-    score = _spearman(tables.sum(axis=0))
+    tables = np.array([[count(level, n_others) for level in each] for each in codes])
+    score = spearman(tables.sum(axis=0))
     if np.isnan(score):
-        _warn_of_nan(tables.sum(axis=0))
+        warn_of_nan(tables.sum(axis=0))
     rng = check_random_state(random_state)
     times = _subject_counts(len(subjects), n_boot, resample_subjects, rng)
     if not resample_units:
@@ -141,7 +146,7 @@ def bootstrap_hierarchy_score(
         resampled = _resample_together(codes, times, n_others, rng)
     else:
         resampled = _resample_apart(codes, tables, times, rng)
-    return _summary(score, np.array([_spearman(table) for table in resampled]), confidence)
+    return _summary(score, np.array([spearman(table) for table in resampled]), confidence)
 
 
 def _subject_counts(n: int, n_boot: int, resample: bool, rng: RandomState) -> Counts:

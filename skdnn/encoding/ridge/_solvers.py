@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from skdnn._blocks import Array, Blocks, sum_over_blocks
 from skdnn._optional import import_optional
-from skdnn.encoding._ridge_targets import Targets, check_targets, for_each_block
+from skdnn.encoding.ridge._targets import Targets, check_targets, for_each_block
 
 Rows = NDArray[np.intp]
 Fold = tuple[Rows, Rows]  # rows to fit on, rows to predict

@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdnn._blocks import Array
 from skdnn._sklearn import Interval, StrOptions, fit_context
-from skdnn.encoding._layerwise_features import LayerFeatures, read_layers
-from skdnn.encoding._layerwise_stack import residual_products, simplex_weights
-from skdnn.encoding._ridge_checks import check_alphas, make_folds, working_dtype
-from skdnn.encoding._ridge_solution import Solution, solve
-from skdnn.encoding._ridge_solvers import (
+from skdnn.encoding.layers._features import LayerFeatures, read_layers
+from skdnn.encoding.layers._stacking import residual_products, simplex_weights
+from skdnn.encoding.ridge._checks import check_alphas, make_folds, working_dtype
+from skdnn.encoding.ridge._solution import Solution, solve
+from skdnn.encoding.ridge._solvers import (
     Device,
     Fold,
     Problem,
@@ -26,7 +26,7 @@ from skdnn.encoding._ridge_solvers import (
     cv_scores,
     score_predictions,
 )
-from skdnn.encoding._ridge_targets import Targets, check_targets, read_targets
+from skdnn.encoding.ridge._targets import Targets, check_targets, read_targets
 
 # Matrices of rows by rows that are kept for all layers, rather than made anew.
 _KEPT_BYTES = 2**30

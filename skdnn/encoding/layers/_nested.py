@@ -16,9 +16,9 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skdnn._blocks import Array, is_lazy
 from skdnn._sklearn import safe_indexing
-from skdnn.encoding._layerwise_features import LayerFeatures, LazyRows
-from skdnn.encoding._ridge_checks import make_folds
-from skdnn.encoding._ridge_solvers import scores_of
+from skdnn.encoding.layers._features import LayerFeatures, LazyRows
+from skdnn.encoding.ridge._checks import make_folds
+from skdnn.encoding.ridge._solvers import scores_of
 
 COLUMNS = [
     "model", "layer", "subject", "roi", "voxel", "fold", "alpha", "r", "r2", "normalised", "p",

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from joblib import effective_n_jobs
 
-from skdnn.encoding._bh_jobs import JobMaker
-from skdnn.encoding._bh_work import Job, ResultFolder
+from skdnn.encoding.hierarchy._jobs import JobMaker
+from skdnn.encoding.hierarchy._work import Job, ResultFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

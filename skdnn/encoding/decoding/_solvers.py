@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, lapack
 from scipy.sparse import csr_array
 
-from skdnn.encoding._posv import solve_positive
+from skdnn.encoding.decoding._posv import solve_positive
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]

@@ -20,8 +20,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdnn import _blocks
 from skdnn._sklearn import Interval, StrOptions, fit_context
-from skdnn.encoding import _select_k_best_inputs as inputs
-from skdnn.encoding import _select_k_best_solvers as solvers
+from skdnn.encoding.decoding import _inputs as inputs
+from skdnn.encoding.decoding import _solvers as solvers
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]

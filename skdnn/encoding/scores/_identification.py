@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
 from skdnn._blocks import Array
-from skdnn.encoding._scores import finite_targets
-from skdnn.encoding._scores_pair import Flags, Pair, read_pair, spread
+from skdnn.encoding.scores._correlation import finite_targets
+from skdnn.encoding.scores._pair import Flags, Pair, read_pair, spread
 
 _METRICS = ("correlation", "cosine", "euclidean")
 # Similarities that differ by no more than this, relative to their scale, are a tie.

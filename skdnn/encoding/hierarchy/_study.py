@@ -18,19 +18,24 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdnn._blocks import Array
 from skdnn._sklearn import Interval, StrOptions, fit_context
-from skdnn.encoding._bh_inputs import extract_layers, given_layers, names_of_images, read_study
-from skdnn.encoding._bh_jobs import JobMaker, draw_columns
-from skdnn.encoding._bh_report import announce_work, draw_shares
-from skdnn.encoding._bh_work import ResultFolder, run_jobs
-from skdnn.encoding._hierarchy import (
-    _check_filter,
+from skdnn.encoding.decoding._select_k_best import SelectKBestRidge
+from skdnn.encoding.hierarchy._bootstrap import bootstrap_hierarchy_score
+from skdnn.encoding.hierarchy._inputs import (
+    extract_layers,
+    given_layers,
+    names_of_images,
+    read_study,
+)
+from skdnn.encoding.hierarchy._jobs import JobMaker, draw_columns
+from skdnn.encoding.hierarchy._p_values import hierarchy_p_values
+from skdnn.encoding.hierarchy._report import announce_work, draw_shares
+from skdnn.encoding.hierarchy._score import (
     brain_hierarchy_score,
-    correlation_p_values,
+    check_filter,
     pool_subjects,
     top_level_table,
 )
-from skdnn.encoding._hierarchy_bootstrap import bootstrap_hierarchy_score
-from skdnn.encoding._select_k_best import SelectKBestRidge
+from skdnn.encoding.hierarchy._work import ResultFolder, run_jobs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +68,7 @@ class BrainHierarchyScore(BaseEstimator):
         A unit or voxel counts if the p-value of its best accuracy is smaller.
     test : {"published", "t"}, default="published"
         How p-values are computed: as published or by the standard test; see
-        :func:`~skdnn.encoding.correlation_p_values`.
+        :func:`~skdnn.encoding.hierarchy_p_values`.
     n_units : int, default=1000
         Units of each layer that are decoded: of more, so many are drawn, the same for all
         subjects and areas. None decodes all. Encoding always uses all units.
@@ -284,7 +289,7 @@ class BrainHierarchyScore(BaseEstimator):
         """
         n_images, load, names = self._sources((X, X_test), (ids, test_ids))
         decoder = SelectKBestRidge(100, 500) if self.decoder is None else self.decoder
-        _check_filter(self.alpha, self.test, n_images[1])
+        check_filter(self.alpha, self.test, n_images[1])
         study = read_study(load, n_images, (y, y_test), (stimuli, test_stimuli), names)
         self.layers_, self.subjects_, self.rois_ = list(study.layers), study.subjects, study.rois
         self.n_test_images_ = study.n_test
@@ -310,7 +315,7 @@ class BrainHierarchyScore(BaseEstimator):
                     self.units_[layer] if direction == "decoding" else self.voxels_[subject, roi]
                 )
                 names = {"direction": direction, "layer": layer, "subject": subject, "roi": roi}
-                p = correlation_p_values(r, self.n_test_images_, test=self.test)
+                p = hierarchy_p_values(r, self.n_test_images_, test=self.test)
                 parts.append(pd.DataFrame(names | {"target": drawn, "r": r, "p": p}))
         return pd.concat(parts, ignore_index=True)
 

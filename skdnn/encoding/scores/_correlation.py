@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdnn._blocks import Array
-from skdnn.encoding._scores_pair import (
+from skdnn.encoding.scores._pair import (
     CONSTANT,
     FLAT,
     MISSING,

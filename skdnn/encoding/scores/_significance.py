@@ -14,8 +14,8 @@ from scipy.stats import false_discovery_control
 from sklearn.utils import check_random_state
 
 from skdnn._blocks import Array
-from skdnn.encoding._scores import correlations, determinations, explained_variances
-from skdnn.encoding._scores_pair import (
+from skdnn.encoding.scores._correlation import correlations, determinations, explained_variances
+from skdnn.encoding.scores._pair import (
     OK,
     BlockScore,
     centre,

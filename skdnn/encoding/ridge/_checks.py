@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold, KFold, check_cv
 from sklearn.utils.validation import validate_data
 
 from skdnn._blocks import Array, is_lazy
-from skdnn.encoding._ridge_solvers import Fold
+from skdnn.encoding.ridge._solvers import Fold
 
 
 def check_alphas(alphas: ArrayLike | float) -> Array:

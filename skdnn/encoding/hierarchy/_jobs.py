@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdnn._blocks import row_parts
-from skdnn.encoding._bh_inputs import Data, Study
-from skdnn.encoding._bh_train import decoding_accuracy, encoding_accuracy
-from skdnn.encoding._bh_work import Job
+from skdnn.encoding.hierarchy._inputs import Data, Study
+from skdnn.encoding.hierarchy._train import decoding_accuracy, encoding_accuracy
+from skdnn.encoding.hierarchy._work import Job
 
 Columns = NDArray[np.intp]
 

@@ -14,9 +14,9 @@ from sklearn.base import clone
 
 from skdnn._blocks import is_lazy, row_parts
 from skdnn._optional import import_optional
-from skdnn.encoding._bh_train import Flags, Rows
-from skdnn.encoding._repeats import id_list, shown
-from skdnn.encoding._stimulus_splits import check_disjoint
+from skdnn.encoding.hierarchy._train import Flags, Rows
+from skdnn.encoding.repeats._averages import id_list, shown
+from skdnn.encoding.repeats._splits import check_disjoint
 
 _SETS = ("training", "test")
 _MIN_IMAGES, _MIN_UNITS = 3, 3

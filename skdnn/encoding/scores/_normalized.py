@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._blocks import Array
-from skdnn.encoding._reliability import mean_inverse, ncsnr_ceiling
+from skdnn.encoding.repeats._reliability import mean_inverse, ncsnr_ceiling
 
 _KINDS = ("r", "r2")
 _CEILINGS = ("reliability", "explainable_variance", "ncsnr", "max_r")

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold
 
 from skdnn._labels import row_labels
-from skdnn.encoding._repeats import id_list, shown, stimulus_codes
+from skdnn.encoding.repeats._averages import id_list, shown, stimulus_codes
 
 
 def stimulus_groups(

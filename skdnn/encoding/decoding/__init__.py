@@ -1,0 +1,1 @@
+"""Units of a network from patterns of voxels."""

@@ -1,0 +1,1 @@
+"""Repeated presentations: averages, reliability, folds that keep an image together."""
