@@ -93,6 +93,14 @@ def test_mixed_rsa(quick: list[int]) -> None:
     assert (table.loc["nothing"] < 0.15).all()
 
 
+def test_brain_hierarchy(quick: list[int]) -> None:
+    found = run_example("plot_brain_hierarchy.py")
+    assert len(quick) == 2
+    assert found["true_score"] > 0.2
+    assert found["study"].score_ == found["true_score"]
+    assert abs(np.mean(found["shuffled"])) < 0.05
+
+
 def test_each_example_is_tested_and_listed() -> None:
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
@@ -178,6 +186,15 @@ def test_the_block_on_rsa_runs() -> None:
     table = names["result"].to_frame()
     assert table["model"].tolist() == list(features)
     assert {"score", "low", "high", "p"} <= set(table)
+
+
+def test_the_block_on_encoding_runs() -> None:
+    (block,) = (block for block in code_blocks("python") if "nested_encoding" in block)
+    rng = np.random.default_rng(0)
+    features = {f"layer {k}": rng.normal(size=(30, 6)) for k in range(2)}
+    names: dict[str, Any] = {"features": features, "voxels": features["layer 1"][:, :3]}
+    exec(block, names)
+    assert (names["table"]["layer"] == "layer 1").all()
 
 
 def test_links_lead_somewhere() -> None:

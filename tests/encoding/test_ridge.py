@@ -23,7 +23,7 @@ from sklearn.model_selection import (
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdnn.encoding import VoxelwiseRidgeCV
-from skdnn.encoding.ridge import _ridge_solvers
+from skdnn.encoding.ridge import _solvers as _ridge_solvers
 from skdnn.encoding.ridge import _solution as _ridge_solution
 
 ALPHAS = np.logspace(-1, 4, 6)

@@ -20,7 +20,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 
 from skdnn.encoding import identification_accuracy
 from skdnn.encoding.scores import _identification as _scores_identification
-from skdnn.encoding.scores import _scores_pair
+from skdnn.encoding.scores import _pair as _scores_pair
 from skdnn.encoding.scores._correlation import (
     correlation_score,
     explained_variance_score,

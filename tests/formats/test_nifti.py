@@ -148,7 +148,9 @@ def test_maps_of_voxels_with_coordinates(nibabel, folder):
 
 def test_without_nibabel(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nibabel", None)
-    with pytest.raises(ImportError, match=r"nibabel is needed to read NIfTI.*pip install nibabel"):
+    with pytest.raises(
+        ImportError, match=r"nibabel is needed to read NIfTI.*pip install \"skdnn\[nifti\]\""
+    ):
         read_betas(tmp_path / "a.nii", MASK)
     with pytest.raises(ImportError, match="nibabel is needed to write NIfTI files"):
         write_map([1], MASK, tmp_path / "a.nii")
