@@ -26,7 +26,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"_blocks", "_optional", "_config", "_sklearn", "_labels", "_version"},
+            {"_blocks", "_files", "_optional", "_config", "_sklearn", "_labels", "_version"},
             {"images", "digests", "conditions", "layers", "formats"},
             {"models"},
             {"backends"},

@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from skdnn._files import sync_folder
 from skdnn.models import digest_of
 from skdnn.store._index import LayerRows, StoreIndex
 from skdnn.store._json import TEMPORARY, read_json, write_json
-from skdnn.store._write import FORMAT, BlockWriter, explained, sync_folder
+from skdnn.store._write import FORMAT, BlockWriter, explained
 
 _MARKER = "skdnn-store.json"
 

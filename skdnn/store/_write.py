@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from skdnn._files import sync_folder
 from skdnn.store._index import LAYER_FILE, LayerRows
 from skdnn.store._json import TEMPORARY, write_json
 from skdnn.store._shard import row_sums
@@ -42,18 +43,6 @@ def explained(error: OSError, root: Path) -> OSError:
             "of your own for new ones, or None",
         )
     return error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder survive a power cut, where the system can."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class ShardWriter:

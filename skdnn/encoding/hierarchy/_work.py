@@ -31,6 +31,7 @@ from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from skdnn._blocks import Array, _blas
+from skdnn._files import sync_folder
 
 _TEMPORARY, _CLAIM = ".tmp-", ".claim-"
 _STALE_SECONDS = 3600.0  # a result is written within a second
@@ -117,7 +118,7 @@ class ResultFolder:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync(self.root)
+        sync_folder(self.root)
 
     def claim(self, key: str) -> bool:
         """Say that one has begun; False where somebody else said so before."""
@@ -153,18 +154,6 @@ class ResultFolder:
 
 def _checksum(content: bytes) -> bytes:
     return f"{zlib.crc32(content):08x}".encode()
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename inside a folder survive a power cut, where the system can."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def run_jobs(
