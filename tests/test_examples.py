@@ -93,6 +93,18 @@ def test_mixed_rsa(quick: list[int]) -> None:
     assert (table.loc["nothing"] < 0.15).all()
 
 
+def test_voxelwise_study(quick: list[int]) -> None:
+    found = run_example("plot_voxelwise_study.py")
+    assert len(quick) == 1
+    table, voxels, summary = found["table"], found["voxels"], found["summary"]
+    assert len(table) == 5 * len(voxels)
+    dead = table["voxel"].map(voxels["truth"]) == "dead"
+    assert table.loc[dead, ["layer", "r"]].isna().all(axis=None)
+    assert found["false_alarms"] <= 2
+    assert summary.loc["V4", "normalised"] > 0.85 > 0.75 > summary.loc["IT", "normalised"]
+    assert found["shares"].idxmax().tolist() == ["layer 1", "layer 2", "layer 3"]
+
+
 def test_brain_hierarchy(quick: list[int]) -> None:
     found = run_example("plot_brain_hierarchy.py")
     assert len(quick) == 2

@@ -65,6 +65,14 @@ class LayerRows:
         self._ignored: set[str] = set()  # faulty ones that could not be removed
         self._lookup: Lookup | None = None
 
+    def __getstate__(self) -> tuple[Path, bool]:
+        return self.folder, self._writable
+
+    def __setstate__(self, state: tuple[Path, bool]) -> None:
+        """Read the folder anew: another process, or another machine, has loaded it."""
+        LayerRows.__init__(self, *state)
+        self.refresh()
+
     def refresh(self) -> None:
         """Notice what other processes have written or removed."""
         names = block_names(self.folder)

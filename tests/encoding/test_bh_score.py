@@ -324,14 +324,15 @@ def test_extractor_with_a_cache(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Conv2d(4, 3, 5))
     model = Model(network, preprocess={"resize": None, "crop": None}, name="small")
     found = []
-    for cache in (None, tmp_path):
+    for cache, n_jobs in ((None, None), (tmp_path, None), (tmp_path, 2)):
         extractor = DNNFeatureExtractor(model, cache=cache)
         estimator = BrainHierarchyScore(
-            extractor, layers, n_units=40, n_boot=None, alpha=1, test="t"
+            extractor, layers, n_units=40, n_boot=None, alpha=1, test="t", n_jobs=n_jobs
         )
         found.append(estimator.fit(X=images[:10], X_test=images[10:], y=y, y_test=y_test))
-    for place, accuracy in found[0].encoding_accuracy_.items():
-        np.testing.assert_allclose(found[1].encoding_accuracy_[place], accuracy, atol=1e-10)
+    for other in found[1:]:
+        for place, accuracy in found[0].encoding_accuracy_.items():
+            np.testing.assert_allclose(other.encoding_accuracy_[place], accuracy, atol=1e-10)
     assert found[0].layers_ == layers
 
 

@@ -23,8 +23,8 @@ from sklearn.model_selection import (
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdnn.encoding import VoxelwiseRidgeCV
-from skdnn.encoding.ridge import _solvers as _ridge_solvers
 from skdnn.encoding.ridge import _solution as _ridge_solution
+from skdnn.encoding.ridge import _solvers as _ridge_solvers
 
 ALPHAS = np.logspace(-1, 4, 6)
 SHAPES = [(40, 90), (90, 20), (50, 45)]  # the last: dual in folds, primal for all rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,13 @@ def test_stored_needs_a_store_and_single_images(full, paths):
         extractor(None).fit(paths).stored(paths)
     with pytest.raises(ValueError, match="several images"):
         extractor(full).fit(paths).stored([paths[:2], paths[2:]])
+
+
+def test_stored_features_travel_to_other_processes(full, paths):
+    features = extractor(full, LAYERS).fit(paths).stored(paths)
+    travelled = pickle.loads(pickle.dumps(features))
+    assert_array_equal(travelled[:], features[:])
+    assert_array_equal(travelled[:, 3:9], features[:, 3:9])
 
 
 def test_stored_rows_that_are_pruned_are_missed_by_name(store, paths):
