@@ -6,6 +6,7 @@ compose with pipelines, cross-validation and grid searches.
 """
 
 from skdnn._version import __version__
+from skdnn.classifier import DNNClassifier
 from skdnn.datasets import fetch_brain_hierarchy, fetch_kriegeskorte92, load_image_folder
 from skdnn.decomposition import GramPCA
 from skdnn.encoding import BrainHierarchyScore, LayerwiseEncoder, VoxelwiseRidgeCV
@@ -23,6 +24,7 @@ __all__ = [
     "ActivationStore",
     "BrainHierarchyScore",
     "CLIPTextEncoder",
+    "DNNClassifier",
     "DNNFeatureExtractor",
     "GramPCA",
     "LayerScoresDisplay",

@@ -31,7 +31,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
             {"models"},
             {"backends"},
             {"store"},
-            {"extraction", "feature_extractor", "text"},
+            {"extraction", "feature_extractor", "classifier", "text"},
             {"rsa", "encoding", "decomposition"},
             {"datasets", "plotting", "search"},
             {"__init__"},  # the package's public names
@@ -45,6 +45,7 @@ ARROWS = {
     ("digests", "images"),
     ("conditions", "images"),
     ("feature_extractor", "extraction"),
+    ("classifier", "extraction"),
     ("cli", "demo"),
     ("__main__", "cli"),
 }

@@ -39,6 +39,7 @@ import skdnn.rsa
 from skdnn import (
     RDM,
     CLIPTextEncoder,
+    DNNClassifier,
     DNNFeatureExtractor,
     GramPCA,
     LayerSearchCV,
@@ -101,6 +102,18 @@ CASES = {
         DNNFeatureExtractor("squeezenet1_1", "features.0", weights=None, pooling="mean"),
         "transform",
         {"layer": "features.2"},
+        lambda paths: paths,
+    ),
+    "DNNClassifier": Case(
+        DNNClassifier(MODEL, classes=list("abcdef"), batch_size=4),
+        "predict_proba",
+        {"preprocess": {"resize": (32, 40), "crop": None, "mean": (0.0, 0.0, 0.0)}},
+        lambda paths: paths,
+    ),
+    "DNNClassifier by name": Case(
+        DNNClassifier("squeezenet1_1", weights=None, random_state=1),
+        "predict_proba",
+        {"random_state": 2},
         lambda paths: paths,
     ),
     "RDM": Case(RDM("euclidean"), "transform", {"metric": "cosine"}, lambda _: PATTERNS),

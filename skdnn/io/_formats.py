@@ -1,0 +1,78 @@
+"""The formats by name and by extension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from skdnn.io import _hdf5, _mat, _npy, _parquet, _text, _torch
+from skdnn.io._content import Content, Raw
+
+Read = Callable[[Path, "list[str] | None", bool], Raw]
+Write = Callable[[Path, Content], None]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one kind of file is written and read; the first extension is given to new files."""
+
+    name: str
+    extensions: tuple[str, ...]
+    read: Read
+    write: Write | None
+    beside: bool = False  # the header lies beside the file
+    maps: bool = False  # can be mapped into memory
+
+
+FORMATS = {
+    made.name: made
+    for made in (
+        Format("npy", (".npy",), _npy.read_npy, _npy.write_npy, beside=True, maps=True),
+        Format("npz", (".npz",), _npy.read_npz, _npy.write_npz),
+        Format("hdf5", (".h5", ".hdf5"), _hdf5.read_hdf5, _hdf5.write_hdf5, maps=True),
+        Format("mat", (".mat",), _mat.read, _mat.write_auto),
+        Format("mat-v5", (".mat",), _mat.read, _mat.write_v5),
+        Format("mat-v7.3", (".mat",), _mat.read, _mat.write_v73),
+        Format("txt", (".txt",), _text.read_txt, _text.write_txt, beside=True),
+        Format("csv", (".csv",), _text.read_csv, _text.write_csv, beside=True),
+        Format("parquet", (".parquet",), _parquet.read, _parquet.write),
+        Format("pt", (".pt", ".pth"), _torch.read, None),
+    )
+}
+KNOWN = ", ".join(f"{made.name} ({', '.join(made.extensions)})" for made in FORMATS.values())
+
+
+def by_extension(path: Path) -> Format | None:
+    """The format that a name asks for."""
+    suffix = path.suffix.lower()
+    return next((made for made in FORMATS.values() if suffix in made.extensions), None)
+
+
+def choose(path: Path, name: str | None) -> tuple[Format, Path]:
+    """The format, and the path with an extension.
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown, or the name says something else.
+    """
+    found = by_extension(path)
+    if name is None:
+        if found is None:
+            raise ValueError(
+                f"path={str(path)!r} has no extension that names a format. Known formats are "
+                f"{KNOWN}: change the extension or give format=."
+            )
+        return found, path
+    if name not in FORMATS:
+        raise ValueError(f"format={name!r} is unknown. Known formats are {KNOWN}.")
+    chosen = FORMATS[name]
+    if path.suffix.lower() in chosen.extensions:
+        return chosen, path
+    if found is not None:
+        raise ValueError(
+            f"path={str(path)!r} ends like a file of format {found.name}, but format={name!r}: "
+            "change one of them."
+        )
+    return chosen, path.with_name(path.name + chosen.extensions[0])

@@ -1,0 +1,324 @@
+"""Loading features: everything is compared with what was saved before anything is returned."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skdnn.io import _text
+from skdnn.io._content import DamageError, Raw, UnknownLayerError, checked, parse_header, wanted
+from skdnn.io._formats import FORMATS, Format, by_extension, choose
+from skdnn.io._parts import find_parts, part_faults, sidecar, whole_path
+
+_PASSED_ON = (
+    FileNotFoundError,
+    PermissionError,
+    ImportError,
+    MemoryError,
+    UnknownLayerError,
+    DamageError,
+)
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class SavedFeatures:
+    """Features with what was saved beside them.
+
+    Parameters
+    ----------
+    features : ndarray, or dict of str to ndarray
+        One row per image; a dict holds layers.
+    labels : list of str or int, or None, default=None
+        Of the rows.
+    targets : ndarray or None, default=None
+        What belongs to the rows.
+    provenance : dict, default={}
+        Where the features come from; empty for files of other programs.
+    feature_names : list of str or None, default=None
+        Columns of the DataFrame that was saved.
+
+    See Also
+    --------
+    skdnn.io.load_features : Makes one from files.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdnn.io import SavedFeatures
+    >>> loaded = SavedFeatures(np.ones((2, 3)), labels=["cat", "dog"])
+    >>> loaded.to_frame()
+           0    1    2
+    cat  1.0  1.0  1.0
+    dog  1.0  1.0  1.0
+    """
+
+    features: Any
+    labels: list[Any] | None = None
+    targets: np.ndarray | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    feature_names: list[str] | None = None
+
+    def to_frame(self, layer: str | None = None) -> pd.DataFrame:
+        """One flattened row per image, indexed by the labels.
+
+        Parameters
+        ----------
+        layer : str or None, default=None
+            Which one, where features is a dict.
+
+        Returns
+        -------
+        frame : DataFrame, shape (n_rows, n_features)
+            Columns are named as those that were saved, or numbered.
+
+        Raises
+        ------
+        ValueError
+            If `layer` is not there, or missing where there are several.
+        """
+        array = self.features
+        if isinstance(array, dict):
+            if layer is None and len(array) > 1:
+                raise ValueError(f"layer=None, but there are several: {list(array)}.")
+            (name,) = wanted(list(array), list(array) if layer is None else [layer])
+            array = array[name]
+        elif layer is not None:
+            raise ValueError(f"layer={layer!r}, but there is one array without a name.")
+        flat = array.reshape(len(array), int(np.prod(array.shape[1:], dtype=np.int64)))
+        return pd.DataFrame(flat, index=self.labels, columns=self.feature_names)
+
+
+def load_features(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    layers: Sequence[str] | None = None,
+    mmap: bool = False,
+) -> SavedFeatures:
+    """Load features, with their labels and where they come from, if all of them are there.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file, or for features in parts any of them, or the name that was given when they were
+        saved, with or without extension.
+    format : str or None, default=None
+        As for `save_features`, or ``"pt"`` (tensors that torch saved; no code in them is run); by
+        default the extension says it.
+    layers : sequence of str or None, default=None
+        Which layers to load from a file of several; by default all.
+    mmap : bool, default=False
+        Leave the numbers on disk and read them as they are used (.npy and .h5, not in parts).
+        The size of the file is checked, its digest is not.
+
+    Returns
+    -------
+    loaded : SavedFeatures
+        With ``features`` (an array, or a dict of layers), ``labels``, ``targets`` and
+        ``provenance``.
+
+    Raises
+    ------
+    ValueError
+        If anything is missing, cut short, changed, doubled or from another save, naming all
+        files at fault; or if the format or a layer is unknown.
+    FileNotFoundError
+        If there is no such file.
+
+    See Also
+    --------
+    skdnn.io.save_features : Saves them; says what the files look like.
+    skdnn.formats.read_feature_folder : One .mat file per image and layer.
+
+    Notes
+    -----
+    Arrays are compared with the SHA-256 of the numbers that were saved, data files with
+    descriptions beside them also as a whole. Parts must be all there, once each, from one save.
+
+    Files of other programs are loaded too, without labels: arrays of numbers in .npy, .npz, .h5,
+    .mat, .pt, and tables in .txt, .csv and .parquet.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from skdnn.io import load_features, save_features
+    >>> layers = {"conv1": np.zeros((2, 4, 3, 3)), "fc": np.ones((2, 5), dtype=np.float16)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = save_features(layers, f"{folder}/a.mat", targets=["animal", "tool"])
+    ...     loaded = load_features(f"{folder}/a.mat", layers=["fc"])
+    >>> loaded.features["fc"].dtype, loaded.targets.tolist()
+    (dtype('float16'), ['animal', 'tool'])
+    """
+    chosen, files, split = _find(Path(path), format)
+    if mmap and (split or not chosen.maps):
+        what = "features in parts" if split else f"files of format {chosen.name}"
+        raise ValueError(f"mmap=True works with one .npy or .h5 file, not with {what}.")
+    if isinstance(layers, str):
+        raise TypeError(f"layers must be a list of names, got the text {layers!r}.")
+    names = None if layers is None else list(layers)
+    raws: list[Raw] = []
+    faults: list[str] = []
+    whole: dict[str, np.ndarray] = {}
+    for file in files:
+        try:
+            raws.append(_read(chosen, file, names, mmap, split))
+            if split:
+                _move(raws[-1], whole, raws[0])
+        except UnknownLayerError as error:
+            raise UnknownLayerError(f"{file}: {error}") from None
+        except ValueError as error:
+            faults.append(f"{file.name}: {error}")
+    faults = faults or (_part_disagreements(raws, files) if split else [])
+    if faults:
+        shown = "\n".join(f"  {fault}" for fault in faults[:_SHOWN])
+        more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise ValueError(f"The features {path} cannot be loaded:\n{shown}{more}")
+    return _merged(raws, whole if split else raws[0].arrays)
+
+
+def _find(path: Path, name: str | None) -> tuple[Format, list[Path], bool]:
+    """The format, the files, and whether they are parts."""
+    if path.is_dir():
+        raise ValueError(f"path={str(path)!r} is a folder: give a file in it.")
+    if name is not None and path.is_file():
+        if name not in FORMATS:
+            choose(path, name)  # says so
+        place, chosen = path, FORMATS[name]
+    elif name is None and by_extension(path) is None and not path.exists():
+        place = _by_stem(path)
+        chosen, _ = choose(place, None)
+    else:
+        chosen, place = choose(path, name)
+    whole = whole_path(place) or place
+    parts = find_parts(whole)
+    if not parts:
+        if not place.is_file():
+            raise FileNotFoundError(f"There is no file {place}, nor parts of it.")
+        return chosen, [place], False
+    faults = part_faults(parts)
+    if whole.exists():
+        faults.append(f"{whole.name} and parts of it lie side by side: remove what is older")
+    if faults:
+        listed = "".join(f"\n  {fault}" for fault in faults[:_SHOWN])
+        raise ValueError(f"The features {whole} cannot be loaded:{listed}")
+    return chosen, [part.path for part in parts], True
+
+
+def _by_stem(path: Path) -> Path:
+    """The one saved file whose name, without extension, this is."""
+    extensions = [extension for made in FORMATS.values() for extension in made.extensions]
+    candidates = [path.with_name(path.name + extension) for extension in dict.fromkeys(extensions)]
+    found = [place for place in candidates if place.is_file() or find_parts(place)]
+    if len(found) > 1:
+        names = ", ".join(place.name for place in found)
+        raise ValueError(f"path={str(path)!r} could be any of {names}: add the extension.")
+    if not found:
+        if path.suffix:
+            choose(path, None)  # says which formats are known
+        raise FileNotFoundError(f"There is no file {path} with the extension of a known format.")
+    return found[0]
+
+
+def _read(chosen: Format, file: Path, layers: list[str] | None, mmap: bool, split: bool) -> Raw:
+    """One file, checked.
+
+    Raises
+    ------
+    ValueError
+        Saying what is wrong with it.
+    """
+    try:
+        header = _beside(chosen, file, mmap, split) if chosen.beside else None
+        if header is not None and chosen.name == "npy":
+            name = header["arrays"][0]["name"]
+            wanted([name], layers)
+            raw = chosen.read(file, None, mmap)
+            raw.arrays = {name: raw.arrays.pop("")}
+        else:
+            raw = chosen.read(file, layers, mmap)
+        raw.header = raw.header if header is None else header
+        if split and raw.header is None:
+            raise DamageError("it is named like a part, but says nothing about the others")
+        return checked(raw)
+    except _PASSED_ON:
+        raise
+    except Exception as error:  # a broken file makes the libraries raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DamageError(f"it cannot be read, it may be cut short ({reason})") from error
+
+
+def _beside(chosen: Format, file: Path, mmap: bool, split: bool) -> dict[str, Any] | None:
+    """The description beside a file, if the file is the one that it describes."""
+    place = sidecar(file)
+    if not place.exists():
+        if split or (chosen.name != "npy" and _text.is_ours(file)):
+            raise DamageError(f"its description {place.name} is missing")
+        return None
+    header = parse_header(place.read_text(encoding="utf-8"))
+    about = header["file"]
+    size = file.stat().st_size
+    if size != about["bytes"]:
+        raise DamageError(f"it has {size} bytes, but {place.name} says {about['bytes']}")
+    if not mmap:
+        with open(file, "rb") as data:
+            digest = hashlib.file_digest(data, "sha256").hexdigest()
+        if digest != about["sha256"]:
+            raise DamageError(f"it is not the file that {place.name} describes (digests differ)")
+    return header
+
+
+def _part_disagreements(raws: list[Raw], files: list[Path]) -> list[str]:
+    """What is wrong with files that are each in order but don't belong together."""
+    faults = []
+    headers = [raw.header or {} for raw in raws]
+    first = headers[0]
+    row = 0
+    for number, (header, file) in enumerate(zip(headers, files, strict=True), start=1):
+        if header["save"] != first["save"]:
+            faults.append(f"{file.name}: it is from another save than {files[0].name}")
+        elif header["part"] != [number, len(files)]:
+            inside = "part {} of {}".format(*header["part"])
+            faults.append(f"{file.name}: inside, it is {inside}")
+        elif header["rows"][0] != row:
+            faults.append(f"{file.name}: it begins at row {header['rows'][0]}, not {row}")
+        row = header["rows"][1]
+    if not faults and row != first["rows"][2]:
+        faults.append(f"{row} rows are there, not {first['rows'][2]}")
+    return faults
+
+
+def _move(raw: Raw, whole: dict[str, np.ndarray], first: Raw) -> None:
+    """Put the rows of a part where they belong, so that they are in memory once."""
+    header, expected = raw.header or {}, first.header or {}
+    for name in list(raw.arrays):
+        rows = raw.arrays.pop(name)
+        if header["save"] != expected["save"]:
+            continue  # said later, of all such parts together
+        if name not in whole:
+            whole[name] = np.empty((header["rows"][2], *rows.shape[1:]), rows.dtype)
+        whole[name][slice(*header["rows"][:2])] = rows
+
+
+def _merged(raws: list[Raw], arrays: dict[str, np.ndarray]) -> SavedFeatures:
+    header = raws[0].header
+    if header is None:
+        return SavedFeatures(arrays[""] if list(arrays) == [""] else arrays)
+    labels = None
+    if header["labels"] is not None:
+        labels = [label for raw in raws for label in (raw.header or {})["labels"]]
+    targets = [raw.given_targets for raw in raws]
+    return SavedFeatures(
+        arrays[""] if header["single"] else arrays,
+        labels,
+        None if targets[0] is None else np.concatenate(targets),
+        header["provenance"],
+        header["feature_names"],
+    )

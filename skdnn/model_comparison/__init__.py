@@ -1,0 +1,6 @@
+"""Many networks compared with each other, and with brains and behaviour."""
+
+from skdnn.model_comparison._compare import compare_models
+from skdnn.model_comparison._result import ModelComparison
+
+__all__ = ["ModelComparison", "compare_models"]

@@ -1,0 +1,326 @@
+"""Many networks compared with each other, and with brains and behaviour."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+
+from skdnn._blocks import column_blocks
+from skdnn.conditions import as_conditions
+from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn.images import check_images
+from skdnn.model_comparison._references import read_references
+from skdnn.model_comparison._result import CKA, LEVELS, ModelComparison
+from skdnn.models import Model, fixed_seed
+from skdnn.rsa import compare_rdms, compute_rdm
+
+Array = NDArray[np.float64]
+
+
+def compare_models(
+    models: Any,
+    layers: Any,
+    X: Any,
+    *,
+    metric: str = "correlation",
+    comparison: str = "pearson",
+    references: Any = None,
+    transformer: Any = None,
+    backend: str = "auto",
+    weights: Any = "default",
+    device: str = "auto",
+    batch_size: int = 32,
+    cache: Any = None,
+    n_jobs: int | None = None,
+    random_state: Any = 0,
+    verbose: int = 0,
+) -> ModelComparison:
+    """Compare the representations of networks with each other, and with brains or behaviour.
+
+    Parameters
+    ----------
+    models : list or dict
+        Names, networks (``torch.nn.Module``, ``keras.Model``, :class:`skdnn.models.Model`) or
+        :class:`~skdnn.DNNFeatureExtractor`; in a dict, by names of one's own. An extractor keeps
+        its own settings; `backend` to `random_state` are for the others (weights for those that
+        are given by name), and `cache` for extractors that have none.
+    layers : str, list, dict or None
+        One layer name or glob for all models; a list with an entry for each model, or a dict by
+        model, the entries being names, globs, or lists of them; None takes the parameter
+        ``layer`` of each extractor (``"penultimate"`` unless it says otherwise).
+    X : sequence of n_images
+        As for :meth:`DNNFeatureExtractor.fit <skdnn.DNNFeatureExtractor.fit>`.
+    metric : str, default="correlation"
+        Dissimilarity, see :func:`skdnn.rsa.compute_rdm`.
+    comparison : str, default="pearson"
+        Similarity of RDMs, see :func:`skdnn.rsa.compare_rdms`; or ``"cka"``, the debiased linear
+        :func:`skdnn.rsa.cka` of the features.
+    references : dict of str to DataFrame or array-like, or a DataFrame, default=None
+        RDMs to compare with. Labelled ones are matched with the images' paths, file names or
+        stems, and may hold more conditions; arrays are in the order of X. Several subjects: a
+        DataFrame with MultiIndex columns (subject, condition) or an array (n_subjects, n_images,
+        n_images). With ``"cka"``: patterns, (n_images, n_channels), or with columns (subject,
+        channel).
+    transformer : transformer, default=None
+        Cloned and fitted to the features of each layer before the RDM, e.g.
+        ``StandardScaler(with_std=False)`` or a ``PCA``.
+    backend : {"auto", "torch", "tensorflow"}, default="auto"
+        Where names are looked for.
+    weights : "default", str, path or None, default="default"
+        Of networks that are given by name; None is random ones.
+    device : str, default="auto"
+        Where networks run.
+    batch_size : int, default=32
+        Images that go through a network together.
+    cache : str, path-like, ActivationStore or None, default=None
+        A folder that keeps activations. With it, one layer at a time is in memory; without it,
+        the layers of one network.
+    n_jobs : int, default=None
+        Processes that share the images, see :class:`~skdnn.DNNFeatureExtractor`.
+    random_state : int, RandomState or None, default=0
+        Seed of random weights.
+    verbose : int, default=0
+        1 shows a progress bar over networks, 2 also those of the networks.
+
+    Returns
+    -------
+    result : ModelComparison
+        With the RDMs, :meth:`~ModelComparison.to_frame`, :meth:`~ModelComparison.against`,
+        ``reference_scores`` and :meth:`~ModelComparison.plot`.
+
+    Raises
+    ------
+    TypeError
+        If `models` or `layers` is of a wrong type.
+    ValueError
+        Before any image goes through a network: for unknown models and layers (all of them),
+        metrics and comparisons, images that cannot be read, references that lack images, models
+        of the same name.
+    OSError
+        If published weights can't be downloaded.
+
+    See Also
+    --------
+    LayerSearchCV : Which layer is most similar to the brain, in cross-validation.
+    skdnn.rsa.bootstrap_rsa : Tests of differences between models.
+
+    Notes
+    -----
+    Each network makes one pass for all its layers. Without a cache networks are built twice,
+    once to find out whether they can be.
+
+    Conditions are labelled by the images' stems (by file names or paths where stems repeat).
+
+    References
+    ----------
+    Muttenthaler, L., & Hebart, M. N. (2021). THINGSvision: A Python toolbox for streamlining the
+    extraction of activations from deep neural networks. Frontiers in Neuroinformatics, 15,
+    679838.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdnn.model_comparison import compare_models
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 40, 60, 3), dtype=np.uint8)
+    >>> result = compare_models(
+    ...     ["alexnet", "squeezenet1_1"], {"alexnet": ["features.3", "features.8"],
+    ...     "squeezenet1_1": "features.3"}, images, weights=None)
+    >>> result.to_frame().shape
+    (3, 3)
+    """
+    _check_measures(metric, comparison)
+    conditions = as_conditions(X)
+    labels = _labels(conditions.names)
+    fewest = 4 if comparison == CKA else 3
+    if len(labels) < fewest:
+        raise ValueError(f"X has {len(labels)} conditions: at least {fewest} are needed.")
+    check_images(conditions.inputs)
+    known = read_references(references, labels, conditions.names, comparison == CKA)
+    settings = {
+        "backend": backend,
+        "weights": weights,
+        "device": device,
+        "batch_size": batch_size,
+        "n_jobs": n_jobs,
+        "random_state": fixed_seed(random_state),
+    }
+    extractors = _extractors(models, settings, cache, max(0, verbose - 1))
+    extractors = _with_layers(extractors, layers)
+    _check_all(extractors, X)
+    rdms: dict[tuple[str, str], pd.DataFrame] = {}
+    patterns: dict[tuple[str, str], Array] = {}
+    for name in _progress(list(extractors), verbose):
+        for layer, features in _features(extractors[name], X):
+            if transformer is not None:
+                features = np.asarray(clone(transformer).fit_transform(features))
+            rdms[name, layer] = compute_rdm(pd.DataFrame(features, index=labels), metric)
+            if comparison == CKA:
+                patterns[name, layer] = _reduced(features)
+            del features  # before the next is made
+    return ModelComparison(
+        pd.concat(rdms, axis=1, names=[*LEVELS, "condition"]).rename_axis("condition"),
+        comparison=comparison,
+        metric=metric,
+        patterns=patterns if comparison == CKA else None,
+        names=conditions.names,
+        references=known or None,
+    )
+
+
+def _check_measures(metric: str, comparison: str) -> None:
+    """Refuse unknown names, by trying them."""
+    tiny = np.random.default_rng(0).random((4, 5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compute_rdm(tiny, metric)
+        if comparison != CKA:
+            compare_rdms(tiny[0, :3], tiny[1, :3], comparison)
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """The shortest of stems, file names and full names that tell the images apart."""
+    for shorten in (lambda path: path.stem, lambda path: path.name):
+        labels = [
+            name if name.startswith("X[") else str(shorten(PurePath(name))) for name in names
+        ]
+        if len(set(labels)) == len(labels):
+            return labels
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise ValueError(f"X holds {twice!r} more than once: each condition must be another.")
+    return list(names)
+
+
+def _extractors(
+    models: Any, settings: Mapping[str, Any], cache: Any, verbose: int
+) -> dict[str, DNNFeatureExtractor]:
+    """An extractor for each model, by name; networks are not copied."""
+    if isinstance(models, Mapping):
+        named = [(str(name), model) for name, model in models.items()]
+    elif isinstance(models, list | tuple):
+        named = [(_name(model), model) for model in models]
+    else:
+        raise TypeError(f"models must be a list or a dict, got {type(models).__name__}.")
+    if not named:
+        raise ValueError("models is empty: there is no network to compare.")
+    names = [name for name, _ in named]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"models holds {', '.join(map(repr, twice))} more than once: name them in a dict, "
+            "e.g. {'trained': ..., 'random': ...}."
+        )
+    return {name: _extractor(model, settings, cache, verbose) for name, model in named}
+
+
+def _name(model: Any) -> str:
+    if isinstance(model, DNNFeatureExtractor):
+        return _name(model.model)
+    if isinstance(model, str):
+        return model
+    return model.name if isinstance(model, Model) else type(model).__name__
+
+
+def _extractor(
+    model: Any, settings: Mapping[str, Any], cache: Any, verbose: int
+) -> DNNFeatureExtractor:
+    if not isinstance(model, DNNFeatureExtractor):
+        own = {} if isinstance(model, str) else {"weights": "default"}
+        return DNNFeatureExtractor(
+            model, **{**settings, **own, "cache": cache, "verbose": verbose}
+        )
+    given = model.get_params(deep=False)
+    given["random_state"] = fixed_seed(given["random_state"])  # the same at every call
+    given["cache"] = cache if given["cache"] is None else given["cache"]
+    given["verbose"] = max(given["verbose"], verbose)
+    return type(model)(**given)
+
+
+def _with_layers(
+    extractors: Mapping[str, DNNFeatureExtractor], layers: Any
+) -> dict[str, DNNFeatureExtractor]:
+    """The extractors, each with the layers that are wanted of it."""
+    if layers is None:
+        wanted = {name: extractor.layer for name, extractor in extractors.items()}
+    elif isinstance(layers, str):
+        wanted = dict.fromkeys(extractors, layers)
+    elif isinstance(layers, Mapping):
+        wanted = {str(name): entry for name, entry in layers.items()}
+        if set(wanted) != set(extractors):
+            raise ValueError(
+                f"layers names the models {sorted(wanted)}, but models are {sorted(extractors)}."
+            )
+    elif isinstance(layers, list | tuple):
+        if len(layers) != len(extractors):
+            raise ValueError(
+                f"layers has {len(layers)} entries for {len(extractors)} models: give one entry "
+                "(a name or a list of names) for each model, or a dict."
+            )
+        wanted = dict(zip(extractors, layers, strict=True))
+    else:
+        raise TypeError(
+            f"layers must be a name, a list, a dict or None, got {type(layers).__name__}."
+        )
+    return {
+        name: extractor.set_params(layer=wanted[name]) for name, extractor in extractors.items()
+    }
+
+
+def _check_all(extractors: Mapping[str, DNNFeatureExtractor], X: Any) -> None:
+    """Find all networks and layers, or say which cannot be found."""
+    errors: dict[str, Exception] = {}
+    for name, extractor in extractors.items():
+        try:
+            extractor.fit(X)
+        except (ValueError, TypeError, OSError) as error:
+            errors[name] = error
+    if len(errors) == 1:
+        raise next(iter(errors.values()))
+    if errors:
+        lines = [f"\n- {name}: {error}" for name, error in errors.items()]
+        kind = OSError if all(isinstance(e, OSError) for e in errors.values()) else ValueError
+        raise kind(f"{len(errors)} models cannot be used:" + "".join(lines))
+
+
+def _progress(names: list[str], verbose: int) -> Iterator[str]:
+    from tqdm.auto import tqdm
+
+    with tqdm(total=len(names), unit="network", disable=not verbose) as bar:
+        for name in names:
+            bar.set_description(name)
+            yield name
+            bar.update()
+
+
+def _features(extractor: DNNFeatureExtractor, X: Any) -> Iterator[tuple[str, Array]]:
+    """Each layer's features, from one pass; with a cache, one layer at a time is in memory."""
+    if extractor.cache is None:
+        found = extractor.extract(X, extractor.layers_, flatten=True)
+        while found:
+            layer = next(iter(found))
+            yield layer, found.pop(layer)
+        return
+    extractor.precompute(X, extractor.layers_, verbose=extractor.verbose)
+    for layer in extractor.layers_:
+        yield layer, extractor.extract(X, layer, flatten=True)[layer]
+
+
+def _reduced(features: ArrayLike) -> Array:
+    """Patterns of no more columns than rows, with the inner products of the centred features."""
+    values = np.asarray(features)
+    n, width = values.shape
+    if width <= n:
+        return values.astype(np.float64)
+    gram = np.zeros((n, n))
+    for _, block in column_blocks(values):
+        centred = block - block.mean(axis=0)
+        gram += centred @ centred.T
+    variances, directions = np.linalg.eigh(gram)
+    return directions * np.sqrt(np.clip(variances, 0, None))

@@ -1,0 +1,225 @@
+"""What a comparison of networks gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from skdnn.model_comparison._references import read_references, subjects
+from skdnn.rsa import cka, compare_rdms, noise_ceiling
+
+if TYPE_CHECKING:
+    from skdnn.plotting import ModelComparisonDisplay, SimilarityDisplay
+
+Array = NDArray[np.float64]
+
+CKA = "cka"
+LEVELS = ["model", "layer"]
+
+
+class ModelComparison:
+    """Similarity of networks to each other and to references; made by :func:`compare_models`.
+
+    Parameters
+    ----------
+    rdms : DataFrame of shape (n_conditions, n_representations * n_conditions)
+        RDMs side by side; the columns are a MultiIndex (model, layer, condition).
+    comparison : str, default="pearson"
+        How they are compared, see :func:`skdnn.rsa.compare_rdms`; or ``"cka"``.
+    metric : str, default="correlation"
+        Of the RDMs.
+    patterns : dict of (str, str) to ndarray, default=None
+        For ``"cka"``: by model and layer, patterns of n_conditions rows that have the inner
+        products of the features.
+    names : sequence of str, default=None
+        The images' names in full, which labels of references may also be.
+    references : dict of str to DataFrame or array-like, or a DataFrame, default=None
+        What to compare with, see :func:`compare_models`.
+
+    Attributes
+    ----------
+    rdms : DataFrame
+        As given.
+    comparison, metric : str
+        As given.
+    index : MultiIndex of (model, layer)
+        What is compared, in the order of the models.
+    reference_scores : DataFrame or None
+        What :meth:`against` gives for `references`.
+
+    See Also
+    --------
+    compare_models : Makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skdnn.model_comparison import ModelComparison
+    >>> from skdnn.rsa import compute_rdm
+    >>> rng = np.random.default_rng(0)
+    >>> frames = [pd.DataFrame(rng.normal(size=(5, 9)), index=list("abcde")) for _ in range(2)]
+    >>> keys = [("alexnet", "fc6"), ("resnet50", "avgpool")]
+    >>> rdms = pd.concat(dict(zip(keys, map(compute_rdm, frames))), axis=1)
+    >>> ModelComparison(rdms).to_frame().shape
+    (2, 2)
+    """
+
+    def __init__(
+        self,
+        rdms: pd.DataFrame,
+        *,
+        comparison: str = "pearson",
+        metric: str = "correlation",
+        patterns: Mapping[tuple[str, str], Array] | None = None,
+        names: Sequence[str] | None = None,
+        references: Any = None,
+    ) -> None:
+        if not isinstance(rdms.columns, pd.MultiIndex) or rdms.columns.nlevels != 3:
+            raise ValueError("rdms needs MultiIndex columns (model, layer, condition).")
+        if (comparison == CKA) != (patterns is not None):
+            raise ValueError("comparison='cka' needs patterns, and other comparisons take none.")
+        self.rdms = rdms
+        self.comparison = comparison
+        self.metric = metric
+        self.index = rdms.columns.droplevel(-1).unique().set_names(LEVELS)
+        self._patterns = None if patterns is None else [patterns[key] for key in self.index]
+        self._names = list(map(str, rdms.index)) if names is None else list(names)
+        self._frame: pd.DataFrame | None = None
+        self._references = self._read(references)
+        self.reference_scores = self._scores(self._references) if self._references else None
+
+    def __repr__(self) -> str:
+        models = len(self.index.unique("model"))
+        return (
+            f"<ModelComparison of {len(self.index)} layers of {models} models on "
+            f"{len(self.rdms)} conditions ({self.metric} RDMs, compared by {self.comparison})>"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give the similarities of all layers of all models.
+
+        Returns
+        -------
+        similarities : DataFrame of shape (n_representations, n_representations)
+            Index and columns are (model, layer); symmetric to the bit.
+        """
+        if self._frame is None:
+            values = self._similarities()
+            values = (values + values.T) / 2
+            self._frame = pd.DataFrame(values, index=self.index, columns=self.index)
+        return self._frame.copy()
+
+    def _similarities(self) -> Array:
+        if self._patterns is not None:
+            return np.asarray(cka(self._patterns, self._patterns, debiased=True))
+        return compare_rdms(self.rdms, self.rdms, self.comparison).to_numpy()
+
+    def against(self, references: Any) -> pd.DataFrame:
+        """Compare all layers with brains, behaviour or models.
+
+        Parameters
+        ----------
+        references : dict of str to DataFrame or array-like, or a DataFrame
+            RDMs; see :func:`compare_models`.
+
+        Returns
+        -------
+        scores : DataFrame of shape (n_representations, ...)
+            Index (model, layer), columns (reference, statistic). The statistics are ``"score"``,
+            for several subjects their mean, and for several subjects ``"lower"`` and ``"upper"``,
+            the noise ceiling.
+
+        Raises
+        ------
+        TypeError
+            If `references` is no dict and no DataFrame.
+        ValueError
+            If a reference lacks images, or is no RDM.
+        """
+        if references is None:
+            raise TypeError("references is None: give RDMs by name.")
+        return self._scores(self._read(references))
+
+    def _read(self, references: Any) -> dict[str, pd.DataFrame]:
+        labels = [str(label) for label in self.rdms.index]
+        return read_references(references, labels, self._names, self.comparison == CKA)
+
+    def _scores(self, references: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        parts = {}
+        for name, reference in references.items():
+            part = pd.DataFrame({"score": self._each(reference).mean(axis=1, skipna=False)})
+            if _n_subjects(reference) > 1 and self.comparison != CKA:
+                lower, upper = noise_ceiling(reference, self.comparison)
+                part = part.assign(lower=lower, upper=upper)
+            parts[name] = part
+        return pd.concat(parts, axis=1, names=["reference", "statistic"])
+
+    def _each(self, reference: pd.DataFrame) -> pd.DataFrame:
+        """Similarity to each subject of a reference."""
+        apart = subjects(reference)
+        if self._patterns is not None:
+            arrays = [part.to_numpy() for part in apart.values()]
+            found = cka(self._patterns, arrays, debiased=True)
+        else:
+            found = compare_rdms(self.rdms, apart, self.comparison).to_numpy()
+        return pd.DataFrame(np.asarray(found), index=self.index, columns=list(apart))
+
+    def plot(
+        self, reference: str | None = None, **options: Any
+    ) -> SimilarityDisplay | ModelComparisonDisplay:
+        """Draw the similarities, or the scores against one reference.
+
+        Parameters
+        ----------
+        reference : str, default=None
+            Draw bars of the similarity to this one of the references that
+            :func:`compare_models` was given, with its noise ceiling and subjects. None draws
+            the heatmap of all models and layers.
+        **options : dict
+            Arguments of :meth:`SimilarityDisplay.from_frame
+            <skdnn.plotting.SimilarityDisplay.from_frame>`, or of
+            :meth:`ModelComparisonDisplay.plot <skdnn.plotting.ModelComparisonDisplay.plot>`.
+
+        Returns
+        -------
+        display : SimilarityDisplay or ModelComparisonDisplay
+            What was drawn.
+        """
+        from skdnn.plotting import ModelComparisonDisplay, SimilarityDisplay
+
+        texts = _texts(self.index)
+        if reference is None:
+            frame = self.to_frame().set_axis(texts, axis=0).set_axis(texts, axis=1)
+            label = "CKA" if self.comparison == CKA else f"similarity of RDMs ({self.comparison})"
+            return SimilarityDisplay.from_frame(frame, **{"label": label, **options})
+        if reference not in self._references:
+            known = ", ".join(map(repr, self._references)) or "none"
+            raise ValueError(f"reference={reference!r} is unknown: there are {known}.")
+        chosen = self._references[reference]
+        part = self._scores({reference: chosen})[reference]
+        each = self._each(chosen).T.set_axis(texts, axis=1) if _n_subjects(chosen) > 1 else None
+        bars = pd.DataFrame({"model": texts, "score": part["score"].to_numpy()})
+        ceiling = tuple(part[["lower", "upper"]].iloc[0]) if "lower" in part else None
+        named = {"title": reference, "ylabel": f"similarity ({self.comparison})"}
+        return ModelComparisonDisplay.from_frame(
+            bars, ceiling=ceiling, each=each, **{**named, **options}
+        )
+
+
+def _n_subjects(reference: pd.DataFrame) -> int:
+    return len(subjects(reference))
+
+
+def _texts(index: pd.Index) -> list[str]:
+    """Names for pictures: without the layer where each model has one, or without the model."""
+    models, layers = (list(map(str, index.get_level_values(level))) for level in LEVELS)
+    if len(set(models)) == len(models):
+        return models
+    if len(set(models)) == 1:
+        return layers
+    return [f"{model} / {layer}" for model, layer in zip(models, layers, strict=True)]

@@ -1,0 +1,317 @@
+"""Names of the classes that a network tells apart, from the metadata of its own weights."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import inspect
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from skdnn._config import weights_home
+from skdnn._optional import import_optional
+from skdnn.layers import LayerInfo
+from skdnn.models import _cornet, _keras, _open_clip, _published, _timm, _torchvision
+from skdnn.models._spec import ModelSpec
+
+IMAGENET = "imagenet"  # what a user writes for the names of ImageNet's 1,000 classes
+_N_IMAGENET = 1000
+_INDEX_FILE = "imagenet_class_index.json"
+_INDEX_URL = (
+    "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json"
+)
+_FIRST, _LAST = "n01440764", "n15075141"  # tench, toilet tissue
+_OWN = "Give classes=[...], in the order of the network's output, to have names."
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Names of a network's outputs, in its own order.
+
+    Attributes
+    ----------
+    names : tuple of str
+    synsets : tuple of str or None
+        WordNet identifiers such as ``"n01440764"``; None where they are unknown.
+    note : str
+        Where the names come from, and what is to be known of them.
+    """
+
+    names: tuple[str, ...]
+    synsets: tuple[str, ...] | None
+    note: str
+
+
+def find_classes(spec: ModelSpec, n_outputs: int) -> ClassNames:
+    """Names of the classes of a network, from what its weights say of themselves.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    n_outputs : int
+        How many values the network gives for an image.
+
+    Returns
+    -------
+    classes : ClassNames
+        ``"class 0"``, ``"class 1"``, ... where there are no names.
+
+    Raises
+    ------
+    ValueError
+        If the network has no classes: what it gives is an embedding.
+    """
+    found = _named(spec)
+    if found is None:
+        origin = "one's own network" if not spec.owned else f"{spec.name} ({spec.weights})"
+        return numbered(n_outputs, f"No names of classes come with {origin}. {_OWN}")
+    if len(found.names) != n_outputs:
+        return numbered(
+            n_outputs,
+            f"{spec.name} has {n_outputs} outputs, and its metadata names {len(found.names)} "
+            f"classes, which therefore are not used. {_OWN}",
+        )
+    return found
+
+
+def own_classes(classes: Any, n_outputs: int, model_name: str) -> ClassNames:
+    """Names that a user gives, or ``"imagenet"``.
+
+    Raises
+    ------
+    TypeError
+        If they are no list of str.
+    ValueError
+        If there are more or fewer than outputs.
+    """
+    if isinstance(classes, str) and classes == IMAGENET:
+        given, note = imagenet_classes(), "ImageNet's 1,000 classes, as torchvision names them."
+    elif isinstance(classes, str):
+        raise ValueError(
+            f"classes={classes!r} must be a list of str, None, or {IMAGENET!r} for the names of "
+            "ImageNet's 1,000 classes."
+        )
+    else:
+        names = list(classes)
+        wrong = [place for place, name in enumerate(names) if not isinstance(name, str)]
+        if wrong:
+            raise TypeError(
+                f"classes must be a list of str, got {names[wrong[0]]!r} at place {wrong[0]}."
+            )
+        given, note = ClassNames(tuple(map(str, names)), None, ""), "As given in classes=."
+    if len(given.names) != n_outputs:
+        raise ValueError(
+            f"classes has {len(given.names)} names, and {model_name} has {n_outputs} outputs: "
+            "give one name for each output, in the network's order."
+        )
+    return replace(given, note=note)
+
+
+def numbered(n_outputs: int, note: str) -> ClassNames:
+    """Names of outputs that nobody has named."""
+    return ClassNames(tuple(f"class {index}" for index in range(n_outputs)), None, note)
+
+
+def imagenet_classes() -> ClassNames:
+    """ImageNet's 1,000 classes in the order that all published networks share."""
+    models = import_optional("torchvision.models", "for the names of ImageNet's classes")
+    names = tuple(models.AlexNet_Weights.DEFAULT.meta["categories"])
+    return ClassNames(names, imagenet_synsets(), "")
+
+
+# --- by the network's source ---------------------------------------------------------------------
+
+
+def _named(spec: ModelSpec) -> ClassNames | None:
+    """Names by the source of a network; None where there are none."""
+    if not spec.owned:
+        return None
+    if spec.name.startswith(_torchvision.PREFIX):
+        return _of_torchvision(spec)
+    if spec.name.startswith(_keras.PREFIX):
+        return _of_keras(spec)
+    if spec.name.startswith(_timm.PREFIX):
+        return _of_timm(spec)
+    if spec.name.startswith(_cornet.PREFIX):
+        return replace(imagenet_classes(), note=_about(spec, "ImageNet's 1,000 classes"))
+    if spec.name.startswith(_open_clip.PREFIX) or spec.name in _open_clip.ALIASES:
+        raise ValueError(
+            f"model={spec.name!r} has no classes: it puts images into a space that they share "
+            "with words. Compare its features (DNNFeatureExtractor) with those of the names of "
+            "your classes (CLIPTextEncoder)."
+        )
+    if spec.name.startswith(_published.PREFIX):
+        _refuse_headless(spec)
+    return None
+
+
+def _about(spec: ModelSpec, whose: str) -> str:
+    """Whose names they are, and what the weights have to do with them."""
+    if spec.weights.startswith("random (seed"):
+        return f"Random weights: the names are those of {whose}."
+    if _is_own_file(spec.weights):
+        return (
+            f"Weights {spec.weights!r}: the names are those of {whose}. Where they were trained "
+            "on other classes, give classes=[...]."
+        )
+    return f"The names are those of {whose}."
+
+
+def _is_own_file(weights: str) -> bool:
+    return "://" in weights or os.path.exists(weights)
+
+
+def _of_torchvision(spec: ModelSpec) -> ClassNames | None:
+    models = import_optional("torchvision.models", "for the names of its classes")
+    published = models.get_model_weights(spec.name.removeprefix(_torchvision.PREFIX))
+    weights = published.__members__.get(spec.weights, getattr(published, "DEFAULT", None))
+    categories = None if weights is None else weights.meta.get("categories")
+    if categories is None:
+        return None
+    note = _about(spec, f"torchvision's {weights.name}")
+    is_imagenet = tuple(categories) == imagenet_classes().names
+    return ClassNames(tuple(categories), imagenet_synsets() if is_imagenet else None, note)
+
+
+def _of_timm(spec: ModelSpec) -> ClassNames | None:
+    """timm's description of weights says how many classes they have, and seldom which."""
+    timm = import_optional("timm", "for the names of its classes")
+    full_name = spec.name.removeprefix(_timm.PREFIX)
+    card = timm.get_pretrained_cfg(full_name)
+    data = import_optional("timm.data", "for the names of its classes")
+    subset = data.infer_imagenet_subset({"num_classes": card.num_classes})
+    if not card.num_classes or (subset is None and "clip" in full_name.partition(".")[0]):
+        raise ValueError(
+            f"model={spec.name!r} has no classes: it ends in features, for one's own use. Take "
+            "weights with a classifier (a tag such as '..._in1k'), or DNNFeatureExtractor."
+        )
+    if card.label_names:
+        described = card.label_descriptions or {}
+        names = tuple(str(described.get(label, label)) for label in card.label_names)
+        return ClassNames(names, None, _about(spec, f"timm's {full_name}"))
+    if subset is None:
+        return None
+    info = data.ImageNetInfo(subset)
+    note = _about(spec, f"timm's {subset}, inferred from {card.num_classes} outputs")
+    return ClassNames(tuple(info.label_descriptions()), tuple(info.label_names()), note)
+
+
+def _refuse_headless(spec: ModelSpec) -> None:
+    entry = _published._ENTRIES[spec.name.removeprefix(_published.PREFIX)]
+    if entry.headless or entry.options.get("num_classes") == 0:
+        raise ValueError(
+            f"model={spec.name!r} has no classes: it was trained without labels and ends in "
+            "features. Use DNNFeatureExtractor and a classifier of scikit-learn."
+        )
+
+
+# --- Keras and the synsets -----------------------------------------------------------------------
+
+
+def _of_keras(spec: ModelSpec) -> ClassNames:
+    """As ``decode_predictions`` names them where its file is at hand, else as torchvision does."""
+    path = _index_file()
+    if path is not None:
+        names, synsets = _read_index(path)
+        return ClassNames(names, synsets, _about(spec, f"Keras's decode_predictions ({path})"))
+    places = " or ".join(str(place) for place in _index_places())
+    source = (
+        "torchvision, in the same order. For those of Keras's decode_predictions, download "
+        f"{_INDEX_URL} and put it at {places}"
+    )
+    return replace(imagenet_classes(), note=_about(spec, source))
+
+
+def _index_places() -> list[Path]:
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    return [weights_home() / _INDEX_FILE, home / "models" / _INDEX_FILE]
+
+
+def _index_file() -> Path | None:
+    return next((place for place in _index_places() if place.is_file()), None)
+
+
+def _read_index(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and synsets of Keras's class index: {"0": ["n01440764", "tench"], ...}."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = [content[str(index)] for index in range(_N_IMAGENET)]
+        synsets = tuple(str(synset) for synset, _ in entries)
+        names = tuple(str(name) for _, name in entries)
+        whole = (synsets[0], synsets[-1], len(content)) == (_FIRST, _LAST, _N_IMAGENET)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(_wrong_index(path)) from error
+    if not whole:
+        raise ValueError(_wrong_index(path))
+    return names, synsets
+
+
+def _wrong_index(path: Path) -> str:
+    return (
+        f"{path} is not Keras's index of ImageNet's 1,000 classes, from {_FIRST} to {_LAST}. "
+        f"Download {_INDEX_URL} again, or remove the file."
+    )
+
+
+def imagenet_synsets() -> tuple[str, ...] | None:
+    """WordNet identifiers of ImageNet's 1,000 classes, of timm or Keras; None without both."""
+    if importlib.util.find_spec("timm") is not None:
+        return _synsets_of_timm()
+    path = _index_file()
+    return None if path is None else _read_index(path)[1]
+
+
+@functools.cache
+def _synsets_of_timm() -> tuple[str, ...]:
+    purpose = "for the synsets of ImageNet's classes"
+    import_optional("torchvision", purpose)  # before timm: see _optional
+    return tuple(import_optional("timm.data", purpose).ImageNetInfo("imagenet-1k").label_names())
+
+
+# --- what the last layer does --------------------------------------------------------------------
+
+
+def final_activation(spec: ModelSpec, layers: Sequence[LayerInfo]) -> str:
+    """What the network's last layer does to its values, as far as its configuration tells.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    layers : sequence of LayerInfo
+        Of this network.
+
+    Returns
+    -------
+    activation : str
+        E.g. ``"softmax"``, ``"sigmoid"`` or ``"linear"``; "" where nothing is known.
+    """
+    if spec.backend != "tensorflow":
+        return _last_module(layers)
+    if not spec.owned:
+        return _last_of_keras(spec.load())
+    constructor = _keras._constructor(spec.name.removeprefix(_keras.PREFIX))
+    options = inspect.signature(constructor).parameters
+    return str(options["classifier_activation"].default)
+
+
+def _last_module(layers: Sequence[LayerInfo]) -> str:
+    """Class of the torch module without children that finishes last, in small letters."""
+    called = [info for info in layers if info.n_calls and not info.source]
+    leaves = [a for a in called if not any(b.name.startswith(f"{a.name}.") for b in called)]
+    return max(leaves, key=lambda info: info.depth).type.lower() if leaves else ""
+
+
+def _last_of_keras(network: Any) -> str:
+    """Activation of the layer that gives a Keras network's output."""
+    layer = network
+    while getattr(layer, "layers", None):
+        outputs: Any = getattr(layer, "outputs", None) or ()
+        history = getattr(outputs[0], "_keras_history", None) if len(outputs) == 1 else None
+        layer = layer.layers[-1] if history is None else history.operation
+    if type(layer).__name__ in ("Softmax", "Sigmoid"):
+        return type(layer).__name__.lower()
+    return str(getattr(getattr(layer, "activation", None), "__name__", ""))
