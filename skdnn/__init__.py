@@ -12,8 +12,17 @@ from skdnn.decomposition import GramPCA
 from skdnn.encoding import BrainHierarchyScore, LayerwiseEncoder, VoxelwiseRidgeCV
 from skdnn.extraction import list_layers
 from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn.io import load_features, save_features
+from skdnn.model_comparison import compare_models
 from skdnn.models import list_models
-from skdnn.plotting import LayerScoresDisplay, MDSDisplay, ModelComparisonDisplay, RDMDisplay
+from skdnn.plotting import (
+    InputsDisplay,
+    LayerScoresDisplay,
+    MDSDisplay,
+    ModelComparisonDisplay,
+    RDMDisplay,
+    SimilarityDisplay,
+)
 from skdnn.rsa import RDM, RSAScorer
 from skdnn.search import LayerSearchCV
 from skdnn.store import ActivationStore
@@ -27,6 +36,7 @@ __all__ = [
     "DNNClassifier",
     "DNNFeatureExtractor",
     "GramPCA",
+    "InputsDisplay",
     "LayerScoresDisplay",
     "LayerSearchCV",
     "LayerwiseEncoder",
@@ -34,11 +44,15 @@ __all__ = [
     "ModelComparisonDisplay",
     "RDMDisplay",
     "RSAScorer",
+    "SimilarityDisplay",
     "VoxelwiseRidgeCV",
     "__version__",
+    "compare_models",
     "fetch_brain_hierarchy",
     "fetch_kriegeskorte92",
     "list_layers",
     "list_models",
+    "load_features",
     "load_image_folder",
+    "save_features",
 ]

@@ -18,6 +18,7 @@ _EXTRAS = {
     "dask": "dask",
     "distributed": "dask",
     "nibabel": "nifti",
+    "pyarrow": "parquet",
 }
 
 

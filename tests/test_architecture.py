@@ -33,7 +33,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
             {"store"},
             {"extraction", "feature_extractor", "classifier", "text"},
             {"rsa", "encoding", "decomposition"},
-            {"datasets", "plotting", "search"},
+            {"datasets", "io", "model_comparison", "plotting", "search"},
             {"__init__"},  # the package's public names
             {"demo", "cli", "__main__"},
         ),
@@ -46,6 +46,7 @@ ARROWS = {
     ("conditions", "images"),
     ("feature_extractor", "extraction"),
     ("classifier", "extraction"),
+    ("model_comparison", "plotting"),
     ("cli", "demo"),
     ("__main__", "cli"),
 }

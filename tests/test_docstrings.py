@@ -26,6 +26,8 @@ PUBLIC = {
     "skdnn.rsa": None,
     "skdnn.encoding": None,
     "skdnn.formats": None,
+    "skdnn.io": None,
+    "skdnn.model_comparison": None,
     "skdnn.datasets": None,
     "skdnn.plotting": None,
     "skdnn.models": ["Model", "cornet", "list_models"],

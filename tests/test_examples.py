@@ -209,6 +209,24 @@ def test_the_block_on_encoding_runs() -> None:
     assert (names["table"]["layer"] == "layer 1").all()
 
 
+def test_the_block_on_files_and_classes_runs(
+    image_paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = (block for block in code_blocks("python") if "save_features" in block)
+    monkeypatch.chdir(tmp_path)
+    code = block.replace('weights="default"', "weights=None").replace(
+        '"penultimate", paths)', '"penultimate", paths, weights=None)'
+    )
+    assert code.count("weights=None") == 2
+    features = {"features.2": np.arange(18.0).reshape(9, 2)}
+    names: dict[str, Any] = {"features": features, "paths": image_paths}
+    exec(code, names)
+    assert list(names["saved"].labels) == image_paths
+    np.testing.assert_array_equal(names["saved"].features["features.2"], features["features.2"])
+    assert len(names["classes"]) == 5 * len(image_paths)
+    assert names["table"].shape == (2, 2)
+
+
 def test_links_lead_somewhere() -> None:
     targets = re.findall(r"\]\(([^)]+)\)", README)
     local = [target for target in targets if "://" not in target]
