@@ -13,6 +13,7 @@ import pytest
 import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_study import ALPHAS, SIZES, study
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from sklearn.base import clone
@@ -34,18 +35,6 @@ from skdnn.encoding import VoxelwiseRidgeCV
 from skdnn.encoding.layers._encoder import LayerwiseEncoder, best_layers
 from skdnn.encoding.layers._features import LayerFeatures, LazyRows
 from skdnn.encoding.layers._stacking import simplex_weights
-
-ALPHAS = [1, 100, 10_000]
-SIZES = {"low": 12, "mid": 90, "high": 35}
-
-
-def study(n: int = 60, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Three layers of unequal size, and voxels that come from one, another, or two."""
-    rng = np.random.default_rng(seed)
-    layers = {name: rng.normal(size=(n, size)) + 1 for name, size in SIZES.items()}
-    low, mid, high = (layer @ rng.normal(size=(layer.shape[1], 2)) for layer in layers.values())
-    Y = np.column_stack([low, mid, high, low / low.std() + high / high.std()])
-    return layers, Y + 0.3 * rng.normal(size=Y.shape)
 
 
 @pytest.fixture(scope="module")

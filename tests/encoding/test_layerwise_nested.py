@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from layer_study import ALPHAS, study
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import false_discovery_control, pearsonr
 from sklearn.base import clone
@@ -24,18 +25,6 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV
 from skdnn.encoding.layers._nested import nested_encoding, permutation_p
-
-ALPHAS = [1, 100, 10_000]
-SIZES = {"low": 12, "mid": 90, "high": 35}
-
-
-def study(n: int = 60, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Three layers of unequal size, and voxels that come from one, another, or two."""
-    rng = np.random.default_rng(seed)
-    layers = {name: rng.normal(size=(n, size)) + 1 for name, size in SIZES.items()}
-    low, mid, high = (layer @ rng.normal(size=(layer.shape[1], 2)) for layer in layers.values())
-    Y = np.column_stack([low, mid, high, low / low.std() + high / high.std()])
-    return layers, Y + 0.3 * rng.normal(size=Y.shape)
 
 
 @pytest.fixture(scope="module")
