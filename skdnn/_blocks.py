@@ -52,8 +52,8 @@ def sum_over_blocks(
     read = length if isinstance(X, np.ndarray) else min(size or length, _read_length(X, axis))
     # Each thread has a result of its own: where that is large, BLAS's threads do well enough.
     most = min(-(-min(read, length) // step), _RESULT_BYTES // (out.nbytes + 1))
-    threads = min(most, _blas_threads()) if most > 1 else 1
-    limit = _blas().limit(limits=1, user_api="blas") if threads > 1 else nullcontext()
+    threads = min(most, blas_threads()) if most > 1 else 1
+    limit = blas().limit(limits=1, user_api="blas") if threads > 1 else nullcontext()
     with limit, ThreadPoolExecutor(threads) as pool:
         for start in range(0, length, read):
             part = _cut(X, axis, start, min(start + read, length))
@@ -90,14 +90,14 @@ def _blocks(part: NDArray[Any], axis: int, start: int, which: slice, step: int) 
 
 
 @cache
-def _blas() -> ThreadpoolController:
+def blas() -> ThreadpoolController:
     """Finds the libraries once: looking takes longer than a small PCA."""
     return ThreadpoolController()
 
 
-def _blas_threads() -> int:
+def blas_threads() -> int:
     """Threads that BLAS may use here; fewer than cores in a worker of joblib."""
-    pools = _blas().select(user_api="blas").info()
+    pools = blas().select(user_api="blas").info()
     return max((pool["num_threads"] for pool in pools), default=1)
 
 

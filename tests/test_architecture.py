@@ -26,7 +26,16 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     map(
         frozenset,
         (
-            {"_blocks", "_files", "_optional", "_config", "_sklearn", "_labels", "_version"},
+            {
+                "_blocks",
+                "_files",
+                "_multiple",
+                "_optional",
+                "_config",
+                "_sklearn",
+                "_labels",
+                "_version",
+            },
             {"images", "digests", "conditions", "layers", "formats"},
             {"models"},
             {"backends"},

@@ -289,7 +289,7 @@ def test_threads_change_nothing(shape: Any, monkeypatch: pytest.MonkeyPatch) -> 
     X = graded(*shape)
     alone = GramPCA(4).fit(X)
     before = threadpool_info()
-    monkeypatch.setattr(_blocks, "_blas_threads", lambda: 3)
+    monkeypatch.setattr(_blocks, "blas_threads", lambda: 3)
     used, together = set(), threading.Barrier(3)
 
     def check_finite(block: np.ndarray) -> None:

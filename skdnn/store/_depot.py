@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from skdnn._files import sync_folder
+from skdnn._files import TEMPORARY, sync_folder
 from skdnn.models import digest_of
 from skdnn.store._index import LayerRows, StoreIndex
-from skdnn.store._json import TEMPORARY, read_json, write_json
+from skdnn.store._json import read_json, write_json
 from skdnn.store._write import FORMAT, BlockWriter, explained
 
 _MARKER = "skdnn-store.json"

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from skdnn._files import sync_folder
+from skdnn._files import TEMPORARY, sync_folder
 from skdnn.store._index import LAYER_FILE, LayerRows
-from skdnn.store._json import TEMPORARY, write_json
+from skdnn.store._json import write_json
 from skdnn.store._shard import row_sums
 
 FORMAT = 1

@@ -215,7 +215,7 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if y_rows is None:
             check_consistent_length(X, y)
         X, weights, used, rows = inputs.match_rows(X, y.shape[0], sample_weight, y_rows)
-        threads = self.n_threads or _blocks._blas_threads()
+        threads = self.n_threads or _blocks.blas_threads()
         n, p = X.shape
         with self._blas_limit(min(n, p) * (n + p) * p):
             design, y_weights, variance = solvers.make_design(
@@ -328,7 +328,7 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 future.result()
             )
 
-        limit = _blocks._blas().limit(limits=1, user_api="blas")
+        limit = _blocks.blas().limit(limits=1, user_api="blas")
         with limit, ThreadPoolExecutor(threads) as pool:
             for which, chunk in inputs.chunks_of_targets(y, used, size):
                 waiting.append((which, pool.submit(work, chunk)))
@@ -342,8 +342,8 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         On a busy machine they wait for each other longer than small products take.
         """
-        threads = (self.n_threads or _blocks._blas_threads()) if cost > _THREADED else 1
-        return _blocks._blas().limit(limits=threads, user_api="blas")
+        threads = (self.n_threads or _blocks.blas_threads()) if cost > _THREADED else 1
+        return _blocks.blas().limit(limits=threads, user_api="blas")
 
     def _predict_parts(self, X: Any, out: Array) -> None:
         """Predictions into `out`, from as many rows at a time as may be in memory."""

@@ -30,10 +30,10 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
-from skdnn._blocks import Array, _blas
-from skdnn._files import sync_folder
+from skdnn._blocks import Array, blas
+from skdnn._files import TEMPORARY, sync_folder, write_whole
 
-_TEMPORARY, _CLAIM = ".tmp-", ".claim-"
+_CLAIM = ".claim-"
 _STALE_SECONDS = 3600.0  # a result is written within a second
 _SEAL = 8  # hexadecimal digits of a checksum, as the comment at the end of the zip file
 
@@ -107,17 +107,7 @@ class ResultFolder:
         with zipfile.ZipFile(buffer, "a") as archive:
             archive.comment = b"0" * _SEAL
         body = buffer.getvalue()[:-_SEAL]
-        path = self.path(key)
-        temporary = self.root / f"{_TEMPORARY}{key}-{os.getpid()}-{os.urandom(4).hex()}"
-        try:
-            with open(temporary, "wb") as file:
-                file.write(body + _checksum(body))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_whole(self.path(key), body + _checksum(body))
         sync_folder(self.root)
 
     def claim(self, key: str) -> bool:
@@ -143,7 +133,7 @@ class ResultFolder:
         """Remove what killed processes left of jobs that are done by now."""
         for key in keys:
             self.release(key)
-        for path in self.root.glob(f"{_TEMPORARY}*"):
+        for path in self.root.glob(f"{TEMPORARY}*"):
             with suppress(FileNotFoundError):  # somebody else tidies too
                 if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                     path.unlink()
@@ -218,7 +208,7 @@ class _Run:
             if job.name[0] in seconds or not self._is_free(number, insist=False):
                 continue
             start = time.perf_counter()
-            with _blas().limit(limits=threads, user_api="blas"):
+            with blas().limit(limits=threads, user_api="blas"):
                 _, result = _do(number, self._bare(number), job.load(), self.folder, False)
             self._store(number, result)
             if result is not None:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
 from skdnn._blocks import Array, is_lazy
+from skdnn._multiple import adjusted
 from skdnn._sklearn import safe_indexing
 from skdnn.encoding.layers._features import LayerFeatures, LazyRows
 from skdnn.encoding.ridge._checks import make_folds
@@ -153,7 +153,7 @@ def nested_encoding(
             "r2": scores_of(predicted, measured, "r2"),
             "normalised": r / tops,
             "p": p,
-            "p_fdr": _adjusted(p),
+            "p_fdr": adjusted(p, "fdr"),
         }
         tables.append(pd.DataFrame(columns, columns=COLUMNS))
     table = pd.concat(tables, ignore_index=True)
@@ -188,15 +188,6 @@ def permutation_p(
 def _standardised(values: Array) -> Array:
     centred = values - values.mean(axis=0)
     return centred / np.linalg.norm(centred, axis=0)
-
-
-def _adjusted(p: Array) -> Array:
-    """p-values that control the false discovery rate, NaN left out."""
-    known = np.isfinite(p)
-    found = np.full(len(p), np.nan)
-    if known.any():
-        found[known] = false_discovery_control(p[known])
-    return found
 
 
 def _voxel_names(voxels: ArrayLike | None, y: Any) -> NDArray[Any]:

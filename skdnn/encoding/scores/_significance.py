@@ -10,10 +10,10 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
-from scipy.stats import false_discovery_control
 from sklearn.utils import check_random_state
 
 from skdnn._blocks import Array
+from skdnn._multiple import adjusted
 from skdnn.encoding.scores._correlation import correlations, determinations, explained_variances
 from skdnn.encoding.scores._pair import (
     OK,
@@ -349,16 +349,6 @@ _BOOTSTRAPS: dict[str, tuple[BlockScore, Resample]] = {
     "r2": (determinations, _resampled_r2),
     "explained_variance": (explained_variances, _resampled_explained),
 }
-
-
-def adjusted(p_values: Array, adjust: str | None) -> Array:
-    """p-values adjusted for their number; NaN is no test and stays NaN."""
-    known = ~np.isnan(p_values)
-    if adjust is None or not known.any():
-        return p_values
-    out = p_values.copy()
-    out[known] = false_discovery_control(p_values[known])
-    return out
 
 
 def check_adjust(adjust: Any) -> None:

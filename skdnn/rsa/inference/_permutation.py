@@ -14,9 +14,9 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
+from skdnn._multiple import adjusted, check_adjust
 from skdnn.rsa.comparison._measures import PairSpace, is_flat, prepare, similarities
 from skdnn.rsa.comparison._stack import pair_positions, rdm_name
-from skdnn.rsa.inference._multiple import adjusted, check_adjust
 from skdnn.rsa.inference._study import (
     NOT_CENTRED,
     Study,

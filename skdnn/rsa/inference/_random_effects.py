@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from skdnn.rsa.inference._multiple import adjusted, check_adjust
+from skdnn._multiple import adjusted, check_adjust
 from skdnn.rsa.inference._study import check_alternative, check_count, generators
 
 Array = NDArray[np.float64]

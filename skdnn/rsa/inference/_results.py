@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from skdnn._multiple import adjusted, check_adjust
 from skdnn.rsa.comparison._ceiling import NoiseCeiling
-from skdnn.rsa.inference._multiple import adjusted, check_adjust
 from skdnn.rsa.inference._permutation import name_of
 from skdnn.rsa.inference._spread import Spread
 from skdnn.rsa.inference._study import check_alternative, warn_no_zero
