@@ -1,6 +1,6 @@
 """Write the table of all networks: layers, units, parameters, time per image.
 
-    python benchmarks/networks.py [--sources torchvision keras ...] [--out examples/networks.md]
+    python benchmarks/networks.py [--sources torchvision keras ...] [--out docs/guide/networks.md]
 
 Every network is built with random weights, its layers are listed, and one image at its own input
 size goes through it for ``"penultimate"`` and ``"output"``, once to warm up and once for the
@@ -70,7 +70,7 @@ def main() -> None:
     """Measure what the file lacks, and write it line by line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sources", nargs="+", default=["torchvision", "cornet", "clip", "keras"])
-    parser.add_argument("--out", type=Path, default=Path("examples/networks.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/guide/networks.md"))
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
