@@ -7,12 +7,18 @@ compose with pipelines, cross-validation and grid searches.
 
 from skdnn._version import __version__
 from skdnn.classifier import DNNClassifier
-from skdnn.datasets import fetch_brain_hierarchy, fetch_kriegeskorte92, load_image_folder
+from skdnn.datasets import (
+    fetch_brain_hierarchy,
+    fetch_kriegeskorte92,
+    load_image_folder,
+    load_things,
+)
 from skdnn.decomposition import GramPCA
 from skdnn.encoding import BrainHierarchyScore, LayerwiseEncoder, VoxelwiseRidgeCV
 from skdnn.extraction import list_layers
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.io import load_features, save_features
+from skdnn.methods import MethodsText
 from skdnn.model_comparison import compare_models
 from skdnn.models import list_models
 from skdnn.plotting import (
@@ -41,6 +47,7 @@ __all__ = [
     "LayerSearchCV",
     "LayerwiseEncoder",
     "MDSDisplay",
+    "MethodsText",
     "ModelComparisonDisplay",
     "RDMDisplay",
     "RSAScorer",
@@ -54,5 +61,6 @@ __all__ = [
     "list_models",
     "load_features",
     "load_image_folder",
+    "load_things",
     "save_features",
 ]

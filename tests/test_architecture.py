@@ -15,6 +15,11 @@ from pathlib import Path
 import pytest
 
 import skdnn
+import skdnn.datasets
+import skdnn.encoding
+import skdnn.formats
+import skdnn.io
+import skdnn.model_comparison
 import skdnn.models
 import skdnn.plotting
 import skdnn.rsa
@@ -27,8 +32,10 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {
+                "_amounts",
                 "_blocks",
                 "_files",
+                "_html",
                 "_multiple",
                 "_optional",
                 "_config",
@@ -36,7 +43,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_labels",
                 "_version",
             },
-            {"images", "digests", "conditions", "layers", "formats"},
+            {"images", "digests", "conditions", "layers", "formats", "methods"},
             {"models"},
             {"backends"},
             {"store"},
@@ -60,14 +67,24 @@ ARROWS = {
     ("__main__", "cli"),
 }
 # Rooms that stand on less than all floors below them: they work on any arrays.
-STANDS_ON = {"rsa": GROUND, "encoding": GROUND, "decomposition": GROUND, "formats": GROUND}
+STANDS_ON = dict.fromkeys(("rsa", "encoding", "decomposition", "formats", "methods"), GROUND)
 # Where the top floor may take names from; the version is a public name too.
 PUBLIC = {
     "skdnn": set(skdnn.__all__),
     "skdnn._version": {"__version__"},
-    "skdnn.rsa": set(skdnn.rsa.__all__),
-    "skdnn.models": set(skdnn.models.__all__),
-    "skdnn.plotting": set(skdnn.plotting.__all__),
+    **{
+        room.__name__: set(room.__all__)
+        for room in (
+            skdnn.datasets,
+            skdnn.encoding,
+            skdnn.formats,
+            skdnn.io,
+            skdnn.model_comparison,
+            skdnn.models,
+            skdnn.plotting,
+            skdnn.rsa,
+        )
+    },
 }
 # Loaded when first used; the torch engine is itself imported inside a function.
 LATE = {

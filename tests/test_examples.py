@@ -16,6 +16,7 @@ import pytest
 
 import skdnn
 from skdnn.datasets import load_image_folder
+from skdnn.rsa import compute_rdm
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
@@ -81,6 +82,32 @@ def test_own_network(quick: list[int]) -> None:
     assert found["pooled"].shape == (92, 24)
     assert found["search"].best_score_ > 0.6  # two models of V1 agree
     assert found["search"].best_params_["rdm__metric"] == "euclidean"
+
+
+def test_layer_ensemble(quick: list[int]) -> None:
+    found = run_example("plot_layer_ensemble.py")
+    assert len(quick) == 1
+    scores = found["scores"]
+    ensembles = ["as they are", "PCA of each", "projection of each", "weighted PCA"]
+    assert list(scores) == ["conv4", "fc7", "one layer, chosen", *ensembles]
+    assert np.isfinite(scores).all(axis=None)
+    # One pass for all models and folds.
+    assert found["forwarded"] == 92
+    # What is chosen on training images is one of the layers in each fold.
+    singles = scores[["conv4", "fc7"]]
+    assert singles.eq(scores["one layer, chosen"], axis=0).any(axis=1).all()
+    # Every fold has all six categories: they are stratified.
+    kind = found["kind"].to_numpy()
+    assert all(len(set(kind[test])) == 6 for _, test in found["folds"])
+    # A union of branches and columns of one extractor are the same ensemble.
+    joined = found["by_branches"]
+    np.testing.assert_allclose(found["by_columns"], joined, rtol=0, atol=1e-6)
+    # Each layer has the same say: the cosines of joined rows are the mean of the layers'.
+    parts = np.split(joined, 2, axis=1)
+    for part in parts:
+        np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1, atol=1e-6)
+    cosines = [compute_rdm(part, "cosine") for part in [joined, *parts]]
+    np.testing.assert_allclose(cosines[0], np.mean(cosines[1:], axis=0), atol=1e-6)
 
 
 def test_mixed_rsa(quick: list[int]) -> None:

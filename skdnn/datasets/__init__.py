@@ -3,5 +3,6 @@
 from skdnn.datasets._brain_hierarchy import fetch_brain_hierarchy
 from skdnn.datasets._images import load_image_folder
 from skdnn.datasets._kriegeskorte92 import fetch_kriegeskorte92
+from skdnn.datasets._things import load_things
 
-__all__ = ["fetch_brain_hierarchy", "fetch_kriegeskorte92", "load_image_folder"]
+__all__ = ["fetch_brain_hierarchy", "fetch_kriegeskorte92", "load_image_folder", "load_things"]

@@ -152,7 +152,7 @@ def extract(
     """
     n_jobs = min(effective_n_jobs(n_jobs), len(inputs))
     if n_jobs == 1:
-        first_row, repeats = _distinct(inputs)
+        first_row, repeats = distinct(inputs)
         with progress(len(first_row), verbose) as advance:
             failed = forward(
                 inputs,
@@ -191,7 +191,7 @@ def _extract_block(
     return out
 
 
-def _distinct(inputs: ImageInputs) -> tuple[list[int], list[tuple[int, int]]]:
+def distinct(inputs: ImageInputs) -> tuple[list[int], list[tuple[int, int]]]:
     """Rows of distinct images, and (row, earlier row) of repeated paths."""
     seen: dict[str, int] = {}
     first, repeats = [], []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-import time
+import json
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
@@ -14,6 +15,7 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
+from skdnn._amounts import in_bytes, in_time
 from skdnn.backends import limit_threads
 from skdnn.digests import DECODING, digest_images
 from skdnn.extraction import _sink
@@ -24,14 +26,19 @@ from skdnn.extraction._forward import (
     refuse_failed,
     threads_per_worker,
 )
-from skdnn.extraction._plan import Plan, Source, prepare
-from skdnn.images import ImageInputs, check_images, read_image
+from skdnn.extraction._measure import seconds_per_image
+from skdnn.extraction._plan import Plan, Source
+from skdnn.images import ImageInputs, check_images
 from skdnn.models import digest_of, preprocess_identity
 from skdnn.store import ActivationStore
 
 #: To be raised whenever the same network, image and layer give other values than before.
 _CAPTURE = 1
 _CHECKED_ROWS = 1024  # at once, which bounds memory
+# Of what a store writes beside the values.
+_MANIFEST_ROW_BYTES = 90  # digest and sum of a row, beside its image's name
+_SHARD_BYTES = 900  # header of the array, and what its manifest says of all rows
+_LAYER_BYTES = 700
 ATTEMPTS = 3  # at images whose worker or shard was lost
 
 
@@ -44,9 +51,8 @@ def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
         If the network or the preprocessing is code that cannot be fingerprinted, or the file of
         its weights has changed since it was looked up.
     """
+    refuse_changed(source)
     spec = source.spec
-    if replace(source).spec.key != spec.key:
-        raise _changed(source)
     preparation = preprocess_identity(spec.preprocess, source.version)
     network = spec.fingerprint(source.version)
     common = {
@@ -70,6 +76,12 @@ def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
             **common,
         }
     return identities
+
+
+def refuse_changed(source: Source) -> None:
+    """Raise if the weights are not those that were looked up."""
+    if replace(source).spec.key != source.spec.key:
+        raise _changed(source)
 
 
 def _changed(source: Source) -> ValueError:
@@ -127,11 +139,11 @@ def fill_store(
     identities = identify(source, plan)
     wanted = list(plan.shapes) if wanted is None else wanted
     for attempt in range(ATTEMPTS):
-        absent = _absent(store, identities, digests)
+        absent = absent_rows(store, identities, digests)
         if attempt == 0:
             lacking = sum(int(absent[name].sum()) for name in wanted)
             store.depot.count(len(digests) * len(wanted) - lacking, lacking)
-        groups = _groups(absent, wanted, digests)
+        groups = group_rows(absent, wanted, digests)
         if not groups:
             return digests
         _check_beforehand(inputs, plan, store, groups)
@@ -193,13 +205,14 @@ def read_store(
     return complete
 
 
-def _absent(
+def absent_rows(
     store: ActivationStore, identities: dict[str, dict[str, Any]], digests: np.ndarray
 ) -> dict[str, np.ndarray]:
+    """Which images each layer lacks."""
     return {name: store.depot.layer(who).missing(digests) for name, who in identities.items()}
 
 
-def _groups(
+def group_rows(
     absent: dict[str, np.ndarray], wanted: Sequence[str], digests: np.ndarray
 ) -> list[tuple[list[str], np.ndarray]]:
     """Images that lack the same layers go together: (layers, rows), each image in one group."""
@@ -228,23 +241,33 @@ def _check_beforehand(
         check_images(inputs[rows])  # names all that are faulty
         raise
     store.depot.prepare_writing()
-    needed, free = _bytes(plan, store, groups), store.depot.free_bytes
+    needed, free = bytes_to_write(inputs, plan, store, groups), store.depot.free_bytes
     if needed > free:
         raise OSError(
             errno.ENOSPC,
             f"The disk of the activation store {store.root} can't hold what is asked for: "
-            f"{_size(needed)} for {len(rows)} images are needed, {_size(free)} are free. Pool "
-            '(pooling="mean"), ask for fewer layers, use ActivationStore(..., dtype="float16"), '
-            "or free some space (see ActivationStore.prune)",
+            f"{in_bytes(needed)} for {len(rows)} images are needed, {in_bytes(free)} are free. "
+            'Pool (pooling="mean"), ask for fewer layers, use '
+            'ActivationStore(..., dtype="float16"), or '
+            "free some space (see ActivationStore.prune)",
         )
 
 
-def _bytes(plan: Plan, store: ActivationStore, groups: Sequence[Any]) -> int:
+def bytes_to_write(
+    inputs: ImageInputs,
+    plan: Plan,
+    store: ActivationStore,
+    groups: Sequence[tuple[list[str], np.ndarray]],
+) -> int:
+    """Space that a store will take for these groups of images, manifests included."""
     item = np.dtype(store.dtype).itemsize
-    return sum(
-        len(rows) * sum(plan.n_units(name) * item + 100 for name in names)  # with the manifest
-        for names, rows in groups
-    )
+    total = 0
+    for names, rows in groups:
+        told = sum(len(json.dumps(inputs.names[row])) for row in rows)
+        for name in names:
+            total += len(rows) * (plan.n_units(name) * item + _MANIFEST_ROW_BYTES) + told
+            total += _LAYER_BYTES + -(-len(rows) // _sink.BLOCK_ROWS) * _SHARD_BYTES
+    return total
 
 
 def _announce(
@@ -256,51 +279,20 @@ def _announce(
     batch_size: int,
 ) -> None:
     """Say what is to come, from one image decoded and one blank batch forwarded."""
-    from PIL import Image
     from tqdm.auto import tqdm
 
-    n_images = sum(len(rows) for _, rows in groups)
-    engine, preprocess = source.open(), source.spec.preprocess
-    size = engine.forward_size(batch_size, plan.largest)
-    for row in groups[0][1]:
-        start = time.perf_counter()
-        try:
-            image = read_image(inputs.items[row])
-            prepare(image, preprocess)
-        except (OSError, ValueError, SyntaxError):
-            continue  # told at the end, with all others that can't be decoded
-        decode = (time.perf_counter() - start) / n_cpus()
-        break
-    else:
+    each = seconds_per_image(inputs, groups[0][1], source, plan, batch_size)
+    if each is None:
         return
-    blank = prepare(Image.new("RGB", image.size), preprocess)
-    rows = {name: array.reshape(size, -1) for name, array in plan.empty(size).items()}
-    with engine.session(plan.captures, preprocess) as run:
-        for _ in range(2):  # the first batch of a network is slow
-            start = time.perf_counter()
-            run([blank] * size, rows)
-            per_image = (time.perf_counter() - start) / size
-    seconds = n_images * max(per_image, decode)
-    needed, free = _size(_bytes(plan, store, groups)), _size(store.depot.free_bytes)
+    n_images = sum(len(rows) for _, rows in groups)
+    needed = in_bytes(bytes_to_write(inputs, plan, store, groups))
     tqdm.write(
         f"{source.spec.name}: {n_images} of {len(inputs)} images to forward for "
-        f"{len(plan.captures)} layer(s); {needed} to write to {store.root} ({free} free); about "
-        f"{_duration(seconds)} in one process on this machine."
+        f"{len(plan.captures)} layer(s); {needed} to write to {store.root} "
+        f"({in_bytes(store.depot.free_bytes)} free); about {in_time(n_images * each)} in one "
+        "process on this machine.",
+        file=sys.stderr,
     )
-
-
-def _size(n_bytes: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.3g} TB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 class _Job:
@@ -356,10 +348,10 @@ class _Job:
         self, inputs: ImageInputs, digests: np.ndarray, names: Sequence[str], n_threads: int
     ) -> tuple[int, list[str]]:
         """One share in a worker: what has been stored meanwhile is left out."""
-        absent = _absent(self.store, {n: self.identities[n] for n in names}, digests)
+        absent = absent_rows(self.store, {n: self.identities[n] for n in names}, digests)
         failed: list[str] = []
         with limit_threads(n_threads):
-            for lacking, rows in _groups(absent, names, digests):
+            for lacking, rows in group_rows(absent, names, digests):
                 failed += self.work(inputs[rows], digests[rows], lacking, lambda n: None)
         return len(inputs), failed
 

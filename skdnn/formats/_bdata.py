@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skdnn._html import MAX_ROWS, card
 from skdnn._optional import import_optional
 from skdnn.formats._files import replaced
 from skdnn.formats._selection import keys_like, matching, nearest, select
@@ -281,6 +282,24 @@ class BData:
         keys = ", ".join(map(str, self.metadata.index[:6]))
         more = ", ..." if len(self.metadata) > 6 else ""
         return f"BData(shape={tuple(self.dataset.shape)}, keys=[{keys}{more}])"
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks; no samples are read."""
+        shown = self.metadata.iloc[:MAX_ROWS]
+        table = pd.DataFrame(
+            {
+                "key": shown.index,
+                "columns with 1": (shown == 1).sum(axis=1).to_numpy(),
+                "meaning": [self.descriptions.get(key, "") for key in shown.index],
+            }
+        )
+        n_samples, n_columns = self.dataset.shape
+        facts = {
+            "samples": n_samples,
+            "columns": n_columns,
+            "named labels": list(self.vmap) or None,
+        }
+        return card("BData", facts, table, more=len(self.metadata) - len(shown))
 
 
 def read_bdata(path: str | os.PathLike[str], *, lazy: bool = True) -> BData:

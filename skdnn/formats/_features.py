@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skdnn._html import card, product
 from skdnn.formats._files import refuse
 from skdnn.formats._mat import MatError, Version, mat_shape, read_mat, write_mat
 
@@ -133,6 +134,17 @@ class MatFeatures:
 
     def __repr__(self) -> str:
         return f"MatFeatures(shape={self.shape}, dtype={self.dtype})"
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks; no file is opened."""
+        facts = {
+            "files": len(self._paths),
+            "images": self.shape[0],
+            "units": self.shape[1],
+            "shape in a file": product(self.unit_shape),
+            "type": self.dtype,
+        }
+        return card("MatFeatures", facts)
 
 
 def read_feature_folder(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skdnn._html import card, product
 from skdnn._optional import import_optional
 from skdnn.formats._files import refuse, replaced
 
@@ -103,6 +104,17 @@ class NiftiBetas:
 
     def __repr__(self) -> str:
         return f"NiftiBetas(shape={self.shape}, dtype={self.dtype})"
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks; no file is opened."""
+        facts = {
+            "files": len(self._paths),
+            "images": self.shape[0],
+            "voxels": self.shape[1],
+            "grid": product(self.mask.shape),
+            "type": self.dtype,
+        }
+        return card("NiftiBetas", facts)
 
 
 def read_betas(

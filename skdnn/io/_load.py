@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skdnn._amounts import in_bytes
+from skdnn._html import card, product
 from skdnn.io import _text
 from skdnn.io._content import DamageError, Raw, UnknownLayerError, checked, parse_header, wanted
 from skdnn.io._formats import FORMATS, Format, by_extension, choose
@@ -94,6 +96,28 @@ class SavedFeatures:
             raise ValueError(f"layer={layer!r}, but there is one array without a name.")
         flat = array.reshape(len(array), int(np.prod(array.shape[1:], dtype=np.int64)))
         return pd.DataFrame(flat, index=self.labels, columns=self.feature_names)
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks; no numbers are read."""
+        several = isinstance(self.features, dict)
+        arrays = self.features if several else {"": self.features}
+        table = pd.DataFrame(
+            [
+                {
+                    "layer": name,
+                    "shape": product(array.shape),
+                    "type": array.dtype,
+                    "size": in_bytes(array.nbytes),
+                }
+                for name, array in arrays.items()
+            ]
+        )
+        facts = {
+            "labels": self.labels,
+            "targets": None if self.targets is None else product(self.targets.shape),
+            **{str(name): value for name, value in self.provenance.items()},
+        }
+        return card("SavedFeatures", facts, table if several else table.drop(columns="layer"))
 
 
 def load_features(

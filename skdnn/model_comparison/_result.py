@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skdnn._html import card
 from skdnn.model_comparison._references import read_references, subjects
 from skdnn.rsa import cka, compare_rdms, noise_ceiling
 
@@ -99,6 +100,24 @@ class ModelComparison:
             f"<ModelComparison of {len(self.index)} layers of {models} models on "
             f"{len(self.rdms)} conditions ({self.metric} RDMs, compared by {self.comparison})>"
         )
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks with what has been computed already."""
+        facts = {
+            "models": list(self.index.unique("model")),
+            "layers": len(self.index),
+            "conditions": len(self.rdms),
+            "RDMs": self.metric,
+            "compared by": self.comparison,
+            "references": list(self._references) or None,
+        }
+        if self.reference_scores is not None:
+            table, index = self.reference_scores, True
+        elif self._frame is not None:
+            table, index = self._frame.set_axis(_texts(self.index), axis=1), True
+        else:
+            table, index = self.index.to_frame(index=False), False
+        return card("ModelComparison", facts, table, index=index)
 
     def to_frame(self) -> pd.DataFrame:
         """Give the similarities of all layers of all models.

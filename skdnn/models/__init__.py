@@ -1,5 +1,6 @@
 """From a name to a network: architectures, weights and preprocessing."""
 
+from skdnn.models._checkpoint import find_checkpoint, needs_download, origin_of_weights
 from skdnn.models._cornet import cornet
 from skdnn.models._custom import Model
 from skdnn.models._fingerprint import preprocess_identity
@@ -12,8 +13,11 @@ __all__ = [
     "Preprocessing",
     "cornet",
     "digest_of",
+    "find_checkpoint",
     "fixed_seed",
     "list_models",
+    "needs_download",
+    "origin_of_weights",
     "preprocess_identity",
     "resolve_model",
 ]

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from skdnn._amounts import in_bytes
 from skdnn.store._index import LayerRows, check_rows
+from skdnn.store._overview import features_card
 from skdnn.store._shard import CorruptShardError, Shard
 
 _BLOCK_BYTES = 64 * 2**20
@@ -153,3 +155,12 @@ class StoredFeatures:
 
     def __repr__(self) -> str:
         return f"StoredFeatures(shape={self.shape}, layers={len(self._layers)})"
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks; no features are read."""
+        facts = {
+            "images": self.shape[0],
+            "features": self.shape[1],
+            "in memory": in_bytes(self.nbytes),
+        }
+        return features_card(self._layers, np.diff(self._ends), facts)

@@ -19,6 +19,7 @@ from skdnn.store._index import (
     remove_shard,
 )
 from skdnn.store._json import read_json
+from skdnn.store._overview import store_card
 from skdnn.store._shard import CorruptShardError, Shard
 from skdnn.store._write import (
     clean,
@@ -318,6 +319,13 @@ class ActivationStore:
         mode = ", mode='r'" if self.mode == "r" else ""
         dtype = "" if self.dtype == "float32" else f", dtype={self.dtype!r}"
         return f"ActivationStore({str(self.root)!r}{dtype}{mode})"
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks; no activations are read, and no shard but its size."""
+        facts = {
+            "new activations": self.dtype if self.mode == "a" else "none: opened to read only"
+        }
+        return store_card(self.root, self.depot.folders(), facts)
 
 
 def _is_named(name: Any, wanted: str | None) -> bool:

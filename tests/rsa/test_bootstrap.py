@@ -427,3 +427,16 @@ def test_real_data(kriegeskorte92):
     assert frame["model"].tolist() == ["monkey"]
     assert frame["p"][0] < 0.01
     assert frame["low"][0] > 0
+
+
+def test_a_model_that_equals_the_data_is_surely_related():
+    """Its score has no error: no division or difference of infinities is warned of."""
+    (data,) = rdms(1, 8, 3, False)
+    other = rdms(1, 8, 4, False)[0]
+    result = bootstrap_rsa(
+        {"itself": data, "other": other}, data, "pearson", n_boot=50, random_state=0
+    )
+    table = result.to_frame().set_index("model")
+    assert table.loc["itself", "score"] == pytest.approx(1)
+    assert table.loc["itself", "p"] < 0.05
+    assert table.loc["itself", "p"] < table.loc["other", "p"]

@@ -11,6 +11,7 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from skdnn._html import card
 from skdnn.encoding.hierarchy._score import (
     best_levels,
     check_filter,
@@ -45,6 +46,16 @@ class HierarchyBootstrap:
     high: float
     standard_error: float
     samples: Array
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        facts = {
+            "score": self.score,
+            "interval": f"{self.low:.4g} to {self.high:.4g}",
+            "standard error": self.standard_error,
+            "samples": len(self.samples),
+        }
+        return card("HierarchyBootstrap", facts)
 
 
 def bootstrap_hierarchy_score(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from joblib import effective_n_jobs
 
+from skdnn._amounts import in_bytes, in_time
 from skdnn.encoding.hierarchy._jobs import JobMaker
 from skdnn.encoding.hierarchy._work import Job, ResultFolder
 
@@ -71,8 +73,9 @@ def announce_work(
     tqdm.write(
         f"Brain hierarchy score: {len(study.layers)} layers, {len(study.subjects)} subjects, "
         f"{len(study.rois)} areas; {len(left)} of {n_all} jobs to do{where}; about "
-        f"{_duration(total / workers)} in {workers} worker{'s' if workers > 1 else ''} of this "
-        f"process, and up to {_size(largest)} of memory in each, beside the data."
+        f"{in_time(total / workers)} in {workers} worker{'s' if workers > 1 else ''} of this "
+        f"process, and up to {in_bytes(largest)} of memory in each, beside the data.",
+        file=sys.stderr,
     )
 
 
@@ -80,13 +83,3 @@ def _rate(seconds: Mapping[str, tuple[float, float]], direction: str) -> float:
     """Seconds for a multiplication, in this direction or, if it was not measured, in another."""
     found = seconds.get(direction) or next(iter(seconds.values()), (0.0, 1.0))
     return found[0] / found[1]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def _size(n_bytes: float) -> str:
-    return f"{n_bytes / 1e6:.0f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:.1f} GB"

@@ -12,6 +12,7 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from skdnn._html import card
 from skdnn.encoding.hierarchy._p_values import ROUNDING, check_test, hierarchy_p_values
 
 Array = NDArray[np.float64]
@@ -39,6 +40,17 @@ class HierarchyDetails:
     n_units: Counts
     best: list[Counts]
     draws: Array | None
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks: kept units by what predicts them best."""
+        n_levels, n_others = self.table.shape
+        columns = [f"best {other + 1}" for other in range(n_others)]
+        frame = pd.DataFrame(self.table, columns=columns)
+        frame.insert(0, "level", range(1, n_levels + 1))
+        frame.insert(1, "units", self.n_units)
+        frame.insert(2, "kept", self.table.sum(axis=1))
+        drawn = None if self.draws is None else len(self.draws)
+        return card("HierarchyDetails", {"random selections of levels": drawn}, frame)
 
 
 def brain_hierarchy_score(

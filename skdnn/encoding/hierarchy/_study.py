@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._blocks import Array
-from skdnn._sklearn import Interval, StrOptions, fit_context
+from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
 from skdnn.encoding.decoding._select_k_best import SelectKBestRidge
 from skdnn.encoding.hierarchy._bootstrap import bootstrap_hierarchy_score
 from skdnn.encoding.hierarchy._inputs import (
@@ -44,7 +44,7 @@ Accuracies = dict[tuple[str, str, str], Array]
 _DIRECTIONS = ("decoding", "encoding")
 
 
-class BrainHierarchyScore(BaseEstimator):
+class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
     r"""Is the order of a network's layers that of the brain's areas? From data to a score.
 
     The study of Nonaka et al. (2021). Decoding: each unit is predicted from the voxels of each

@@ -10,7 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
+from skdnn._amounts import in_bytes
 from skdnn._blocks import is_lazy
+from skdnn._html import card
 
 
 class LayerFeatures:
@@ -124,6 +126,22 @@ class LayerFeatures:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name}: {array.shape[1]}" for name, array in self._arrays.items())
         return f"LayerFeatures({len(self)} images; {sizes})"
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks; nothing is read from disk."""
+        table = pd.DataFrame(
+            [
+                {
+                    "layer": name,
+                    "units": array.shape[1],
+                    "type": array.dtype,
+                    "size": in_bytes(len(self) * array.shape[1] * array.dtype.itemsize),
+                    "place": "memory" if type(array) is np.ndarray else "disk",
+                }
+                for name, array in self._arrays.items()
+            ]
+        )
+        return card("LayerFeatures", {"images": len(self), "features": self.shape[1]}, table)
 
 
 class LazyRows:

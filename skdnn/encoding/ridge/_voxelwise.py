@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn._sklearn import Interval, StrOptions, fit_context
+from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
 from skdnn.encoding.ridge._checks import (
     check_alphas,
     checked_features,
@@ -31,7 +31,7 @@ from skdnn.encoding.ridge._targets import Targets, check_targets, read_targets
 Array = NDArray[np.float64]
 
 
-class VoxelwiseRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, BaseEstimator):
     r"""Ridge regression with the penalty of each voxel chosen by cross-validation.
 
     What scikit-learn's :class:`~sklearn.linear_model.RidgeCV` does for a few targets, for tens of

@@ -51,8 +51,7 @@ def normalize_scores(
         to it).
     kind : {"r", "r2"}, default="r"
         What the scores are: correlations, or R² or explained variance.
-    ceiling_kind : {"reliability", "explainable_variance", "ncsnr", "max_r"}, \
-            default="reliability"
+    ceiling_kind : str, default="reliability"
         What the ceiling is:
 
         - ``"reliability"`` :math:`\rho` of the data that were scored: of the average of repeats,

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from skdnn._html import card
 from skdnn.rsa.comparison._measures import MIN_PAIRS, ranks
 from skdnn.rsa.comparison._stack import RDMStack, rdm_name, read_rdms
 
@@ -75,6 +76,14 @@ class RegressionRSA:
         rows["unique"] = self.unique.to_numpy().ravel()
         rows["r2"] = self.r2.to_numpy().repeat(len(models))
         return rows
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        facts = {
+            "RDMs": len(self.coefficients),
+            "models": [rdm_name(model) for model in self.coefficients.columns],
+        }
+        return card("RegressionRSA", facts, self.to_frame())
 
 
 def regression_rsa(

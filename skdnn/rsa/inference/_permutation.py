@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
+from skdnn._html import card
 from skdnn._multiple import adjusted, check_adjust
 from skdnn.rsa.comparison._measures import PairSpace, is_flat, prepare, similarities
 from skdnn.rsa.comparison._stack import pair_positions, rdm_name
@@ -107,6 +108,17 @@ class PermutationResult:
             f"alternative {self.alternative!r}"
         )
         return f"{head}\n{self.to_frame().to_string(index=False, float_format='{:.4g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        kind = "all" if self.exact else "random"
+        facts = {
+            "compared by": self.comparison,
+            "permutations": f"{self.n_permutations:,} ({kind})",
+            "alternative": self.alternative,
+            "p_adjusted": "by Holm's method",
+        }
+        return card("PermutationResult", facts, self.to_frame())
 
 
 def name_of(name: Any) -> Any:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from skdnn._html import card
 from skdnn._multiple import adjusted, check_adjust
 from skdnn.rsa.comparison._ceiling import NoiseCeiling
 from skdnn.rsa.inference._permutation import name_of
@@ -189,10 +190,27 @@ class BootstrapResult:
         )
         if self.ceiling is not None:
             head += f", noise ceiling {self.ceiling.lower:.3f} to {self.ceiling.upper:.3f}"
+        return f"{head}\n{self._summary().to_string(index=False, float_format='{:.4g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        both = "conditions and subjects"
+        facts = {
+            "compared by": self.comparison,
+            "samples": f"{self.n_boot:,} of {both if self.resample == 'both' else self.resample}",
+            "noise ceiling": self.ceiling
+            and f"{self.ceiling.lower:.3f} to {self.ceiling.upper:.3f}",
+            "low, high": "95% confidence",
+            "p adjusted": "by Holm's method",
+        }
+        return card("BootstrapResult", facts, self._summary())
+
+    def _summary(self) -> pd.DataFrame:
+        """The table without what is undefined here, and without a warning that it is."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            table = self.to_frame().drop(columns=["p", "p_ceiling"]).dropna(axis=1, how="all")
-        return f"{head}\n{table.to_string(index=False, float_format='{:.4g}'.format)}"
+            table = self.to_frame().drop(columns=["p", "p_ceiling"])
+        return table.dropna(axis=1, how="all")
 
     def _labels(self) -> list:
         return [name_of(name) for name in self.names]

@@ -36,7 +36,9 @@ class Unrelated(NamedTuple):
             null, observed = -null, -observed
         elif alternative == "two-sided":
             null, observed = np.abs(null), np.abs(observed)
-        count = (null >= observed - 1e-10 * np.abs(observed)).sum(axis=0)
+        # A model that equals the data has no error, and a score of infinity by it.
+        rounding = np.where(np.isinf(observed), 0.0, 1e-10 * np.abs(observed))
+        count = (null >= observed - rounding).sum(axis=0)
         return np.where(np.isnan(observed), np.nan, (1 + count) / (1 + len(null)))
 
 

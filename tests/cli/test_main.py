@@ -2,41 +2,76 @@
 
 from __future__ import annotations
 
-import os
+import argparse
+import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import skdnn
-from skdnn.cli import main
+from skdnn.cli import main, parser
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+COMMANDS = [
+    *("demo", "models", "layers", "extract", "rdm", "compare", "search", "encode", "hierarchy"),
+    *("classify", "cache", "describe", "version"),
+]
 
 
-def run_skdnn(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m skdnn`` in a process of its own."""
-    root = str(Path(skdnn.__file__).parents[1])  # also where skdnn runs from its checkout
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return subprocess.run(
-        [sys.executable, "-m", "skdnn", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
-
-
-def test_help_lists_the_commands() -> None:
+def test_help_lists_the_commands(run_skdnn: Run) -> None:
     done = run_skdnn("--help")
     assert done.returncode == 0
-    assert "demo" in done.stdout
-    assert "version" in done.stdout
+    listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ")]
+    assert [word for word in listed if word in COMMANDS] == COMMANDS
 
 
-def test_version() -> None:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_text(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: skdnn {name}")
+    assert name == "version" or f"  skdnn {name}" in text.partition("examples:")[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_of_help_texts_are_valid_usage(name: str) -> None:
+    text = commands()[name].format_help()
+    for line in text.partition("examples:")[2].splitlines():
+        words = shlex.split(line.partition(" > ")[0].partition(" | ")[0])
+        if words:
+            assert parser().parse_args(words[1:]).command == name
+
+
+def test_every_option_is_explained() -> None:
+    for name, command in commands().items():
+        for action in command._actions:
+            assert action.help, f"{name} {action.dest}"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_commands_and_options(shell: str, run_skdnn: Run) -> None:
+    done = run_skdnn("--print-completion", shell)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in COMMANDS)
+    assert "--average-folders" in done.stdout
+    if shutil.which(shell):
+        checked = subprocess.run([shell, "-n"], input=done.stdout, text=True, check=False)
+        assert checked.returncode == 0
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    (chosen,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(chosen.choices)
+
+
+def test_version(run_skdnn: Run) -> None:
     done = run_skdnn("version")
     assert (done.returncode, done.stdout) == (0, f"skdnn {skdnn.__version__}\n")
 
@@ -56,7 +91,7 @@ def test_wrong_usage_exits_with_2(
 
 def test_help_and_version_load_nothing_heavy() -> None:
     code = (
-        "import sys; from skdnn.cli import main; main(['version']); "
+        "import sys; from skdnn.cli import main, parser; main(['version']); "
         "print([m for m in ('torch', 'matplotlib', 'PIL', 'skdnn.demo') if m in sys.modules])"
     )
     root = Path(skdnn.__file__).parents[1]
@@ -90,7 +125,7 @@ def test_an_interrupt_gives_130(
 
 
 @pytest.mark.slow
-def test_demo_writes_where_it_says(tmp_path: Path) -> None:
+def test_demo_writes_where_it_says(tmp_path: Path, run_skdnn: Run) -> None:
     done = run_skdnn("demo", "--quick", "--out", "results/first", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "results" / "first"

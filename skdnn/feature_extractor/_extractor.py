@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._labels import check_labels, row_labels
 from skdnn._sklearn import Interval, StrOptions, fit_context, wants_dataframe
 from skdnn.conditions import as_conditions
-from skdnn.extraction import (
-    Plan,
-    Source,
-    Work,
-    layer_frame,
-    layers_for,
-    make_plan,
-)
-from skdnn.images import ImageInputs
+from skdnn.feature_extractor._outlook import Outlook
 from skdnn.layers import POOLINGS
-from skdnn.models import fixed_seed
 from skdnn.store import ActivationStore, StoredFeatures
 
 
-class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
+class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
     """Turn images into the activations of one layer of a deep network, or of several.
 
     Parameters
@@ -429,64 +419,6 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         ]
         return np.asarray(names, dtype=object)
 
-    def layer_table(self) -> pd.DataFrame:
-        """List the layers of this extractor's network, as :func:`~skdnn.list_layers`.
-
-        Returns
-        -------
-        layers : DataFrame
-            Columns ``layer``, ``type``, ``output_shape``, ``n_units``, ``n_params``,
-            ``n_calls``, ``depth``.
-        """
-        self._validate_params()
-        return layer_frame(layers_for(self._source(), store=self._store()))
-
-    def _source(self) -> Source:
-        return Source(
-            self.model,
-            self.backend,
-            self.weights,
-            self.preprocess,
-            fixed_seed(self.random_state),
-            self.device,
-            self.precision,
-            self.compile,
-            self.version,
-        )
-
-    def _store(self) -> ActivationStore | None:
-        if self.cache is None or isinstance(self.cache, ActivationStore):
-            return self.cache
-        return ActivationStore(self.cache)
-
-    def _prepare(
-        self, inputs: ImageInputs, wanted: Any
-    ) -> tuple[Source, ActivationStore | None, Plan, Plan]:
-        """The network, the store, the layers wanted, and these with those to be kept as well."""
-        source, store = self._source(), self._store()
-        layers = layers_for(source, inputs, store)
-        plan = make_plan(wanted, layers, self.pooling, source.spec)
-        if self.prefetch is None:
-            return source, store, plan, plan
-        if store is None:
-            raise ValueError(
-                f"prefetch={self.prefetch!r} needs a cache to keep these layers in: give "
-                "cache='a/folder', or prefetch=None."
-            )
-        more = make_plan(self.prefetch, layers, self.pooling, source.spec)
-        return source, store, plan, plan.joined(more)
-
-    def _work(self, source: Source, plan: Plan, full_plan: Plan) -> Work:
-        return Work(
-            source,
-            self._store(),
-            plan,
-            full_plan,
-            batch_size=self.batch_size,
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
-
     @property
     def _n_features_out(self) -> int:
         return sum(math.prod(shape) for shape in self.feature_shapes_.values())
@@ -500,54 +432,3 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def precompute_many(
-    extractors: Sequence[DNNFeatureExtractor],
-    X: Any,
-    store: ActivationStore | None = None,
-    *,
-    n_jobs: int | None = None,
-    verbose: int = 0,
-) -> None:
-    """Fill caches for several extractors: one pass per network for all layers and poolings.
-
-    Parameters
-    ----------
-    extractors : sequence of DNNFeatureExtractor
-        They need not be fitted.
-    X : sequence of n_images
-        As for `DNNFeatureExtractor.fit`.
-    store : ActivationStore, default=None
-        For extractors without a cache of their own.
-    n_jobs : int, default=None
-        For extractors that say nothing of it.
-    verbose : int, default=0
-        1 shows a progress bar.
-
-    Raises
-    ------
-    ValueError
-        If an extractor is ill-defined, before any image goes through a network.
-    """
-    passes: dict[Any, tuple[DNNFeatureExtractor, Source, ActivationStore, Plan]] = {}
-    inputs = None
-    for extractor in extractors:
-        extractor._validate_params()
-        if inputs is None:
-            inputs = as_conditions(X, extractor.aggregate).inputs
-        if extractor.cache is None and store is not None:
-            extractor = clone(extractor).set_params(cache=store)
-        source, cache, _, plan = extractor._prepare(inputs, extractor.layer)
-        if cache is None:
-            raise ValueError("precompute_many() needs a store for extractors with cache=None.")
-        network = (source.spec.fingerprint(source.version), source.preparation)
-        key = (*network, source.precision, source.device, cache.root, cache.dtype)
-        known = passes.get(key)
-        joined = plan if known is None else known[3].joined(plan)
-        passes[key] = (extractor, source, cache, joined)
-    for extractor, source, cache, plan in passes.values():
-        assert inputs is not None  # there is an extractor
-        jobs = n_jobs if extractor.n_jobs is None else extractor.n_jobs
-        shown = max(verbose, extractor.verbose)
-        Work(source, cache, plan, plan, extractor.batch_size, jobs, shown).store_images(inputs)

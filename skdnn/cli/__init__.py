@@ -1,0 +1,118 @@
+"""The ``skdnn`` command: a thin layer over public functions, a file for each command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import shtab
+
+from skdnn.cli import (
+    _cache,
+    _classify,
+    _compare,
+    _demo,
+    _describe,
+    _encode,
+    _extract,
+    _hierarchy,
+    _layers,
+    _models,
+    _rdm,
+    _search,
+    _version,
+)
+
+__all__ = ["main", "parser"]
+
+# In the order in which a study uses them, which is that of the help text.
+_COMMANDS = (
+    _demo,
+    _models,
+    _layers,
+    _extract,
+    _rdm,
+    _compare,
+    _search,
+    _encode,
+    _hierarchy,
+    _classify,
+    _cache,
+    _describe,
+    _version,
+)
+_EPILOG = """\
+exit codes:
+  0  done
+  1  failed; the reason is on stderr, and what had been computed is kept
+  2  wrong usage
+  130  interrupted; the same command again goes on where it stopped
+
+Shell completion, e.g. for bash: skdnn --print-completion bash >> ~/.bash_completion
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the ``skdnn`` command.
+
+    Parameters
+    ----------
+    argv : sequence of str, default=None
+        Arguments; None takes those of the process.
+
+    Returns
+    -------
+    code : int
+        0 when done, 1 when the command failed (the reason is on stderr). Wrong usage exits
+        with 2, an interrupt returns 130.
+
+    Examples
+    --------
+    >>> from skdnn.cli import main
+    >>> main(["version"])  # doctest: +ELLIPSIS
+    skdnn ...
+    0
+    """
+    chosen = parser()
+    arguments = chosen.parse_args(argv)
+    # The command writes files and opens no window; a machine without a display must do.
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except argparse.ArgumentError as error:  # usage that only the command itself can judge
+        arguments.parser.error(str(error))
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"skdnn {arguments.command}: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser; each command's function is its ``run``.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+        Of all commands.
+    """
+    made = argparse.ArgumentParser(
+        prog="skdnn",
+        description="Deep network activations for scikit-learn: RSA, encoding models and layer "
+        "searches for neuroscience.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    shtab.add_argument_to(made, "--print-completion", help="print a script for your shell")
+    commands = made.add_subparsers(dest="command", required=True, metavar="command")
+    for module in _COMMANDS:
+        module.add(commands)
+    return made

@@ -1,0 +1,153 @@
+"""What all commands share: how one is declared, and options that several have."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import shtab
+
+Run = Callable[[argparse.Namespace], None]
+
+
+def command(
+    commands: Any, name: str, run: Run, *, help: str, description: str, examples: Sequence[str]
+) -> argparse.ArgumentParser:
+    """Declare a command; its examples stand at the end of its help text."""
+    lines = "\n".join(f"  {line}" for line in examples)
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help,
+        description=textwrap.fill(description, 90),
+        epilog=f"examples:\n{lines}" if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.set_defaults(run=run, parser=made)
+    return made
+
+
+def add_images(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """--images: folders and files."""
+    option = parser.add_argument(
+        "--images",
+        nargs="+",
+        required=required,
+        metavar="PATH",
+        help="a folder of images (folders inside included), or image files; rows come in natural "
+        "order (img2 before img10)",
+    )
+    option.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+def add_network(
+    parser: argparse.ArgumentParser, *, several: bool = False, required: bool = True
+) -> None:
+    """Options of networks: --model, --weights, --seed, --backend, --device."""
+    group = parser.add_argument_group("network")
+    if several:
+        group.add_argument("--model", nargs="+", metavar="NAME", help="networks by name")
+    else:
+        group.add_argument(
+            "--model", required=required, metavar="NAME", help="a network by its name"
+        )
+    option = group.add_argument(
+        "--weights",
+        default="default",
+        metavar="WEIGHTS",
+        help="'default' (the best published ones, downloaded once), 'none' (random), a published "
+        "version, or a file (default: default)",
+    )
+    option.complete = shtab.FILE  # type: ignore[attr-defined]
+    group.add_argument("--seed", type=int, default=0, help="of random weights (default: 0)")
+    group.add_argument(
+        "--backend",
+        choices=("auto", "torch", "tensorflow"),
+        default="auto",
+        help="where the name is looked for (default: auto)",
+    )
+    group.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
+    )
+
+
+def add_extraction(parser: argparse.ArgumentParser) -> None:
+    """Options of extraction: --pooling, --batch-size, --precision, --cache."""
+    group = parser.add_argument_group("extraction")
+    group.add_argument(
+        "--pooling",
+        choices=("flatten", "mean", "max", "cls", "cls+mean"),
+        default="flatten",
+        help="what becomes of space or tokens: every unit, one value per channel, the class "
+        "token (default: flatten)",
+    )
+    group.add_argument(
+        "--batch-size", type=int, default=32, help="images at once, at most (default: 32)"
+    )
+    group.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="arithmetic of the network (default: float32)",
+    )
+    option = group.add_argument(
+        "--cache",
+        metavar="FOLDER",
+        help="a folder that keeps activations for later commands; each image goes through each "
+        "network once",
+    )
+    option.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+
+
+def add_layers(parser: argparse.ArgumentParser) -> None:
+    """--layer: names, patterns, or all."""
+    parser.add_argument(
+        "--layer",
+        nargs="+",
+        metavar="NAME",
+        help="layers by name, 'penultimate', 'output', patterns such as 'features.*', or 'all'; "
+        "without it, at a terminal, skdnn shows the layers and asks",
+    )
+
+
+def add_json(parser: argparse._ActionsContainer) -> None:
+    """--json: a table for programs."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """--quiet: no progress."""
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """--overwrite: replace what is there."""
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files that are there already"
+    )
+
+
+def extractor_from(arguments: argparse.Namespace, **changes: Any) -> Any:
+    """The extractor that the options of `add_network` and `add_extraction` describe."""
+    from skdnn import DNNFeatureExtractor
+
+    options = {
+        name: getattr(arguments, name)
+        for name in ("model", "backend", "device", "pooling", "batch_size", "precision", "cache")
+        if hasattr(arguments, name)
+    }
+    return DNNFeatureExtractor(
+        **{
+            **options,
+            "weights": weights_from(arguments),
+            "random_state": arguments.seed,
+            "verbose": int(not getattr(arguments, "quiet", False)),
+            **changes,
+        }
+    )
+
+
+def weights_from(arguments: argparse.Namespace) -> str | None:
+    """Random weights are None in Python, and 'none' in a shell."""
+    return None if arguments.weights.lower() == "none" else arguments.weights

@@ -1,0 +1,311 @@
+"""``skdnn compare``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shtab
+
+from skdnn.cli._command import (
+    add_extraction,
+    add_images,
+    add_json,
+    add_network,
+    add_overwrite,
+    add_quiet,
+    command,
+    weights_from,
+)
+from skdnn.cli._compare_files import RDMFile, common, labelled_alike, read_file
+from skdnn.cli._output import note, show_table, write_table
+from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, save_picture
+from skdnn.cli._targets import add_comparison, add_metric, check_measures
+
+_CKA = "cka"
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    compare = command(
+        commands,
+        "compare",
+        _run,
+        help="similarity of RDMs to each other, to brains or to behaviour",
+        description="Compare RDMs, from files of RDMs or of features, or of networks that are "
+        "shown images now. Without --reference every RDM is compared with every other. With "
+        "references (RDMs of brains or behaviour; a file may hold several subjects) each is "
+        "scored against them, with noise ceilings where there are several subjects, and with "
+        "intervals and tests where --bootstrap or --permutations ask for them. Conditions are "
+        "matched by name, never by position, where both files have names.",
+        examples=(
+            "skdnn compare alexnet.h5 resnet50.h5 --reference it.csv --bootstrap 1000 "
+            "--out table.csv bars.png",
+            "skdnn compare a.csv b.csv c.csv --out similarities.png",
+            "skdnn compare --model alexnet resnet18 --layer penultimate --images ./images "
+            "--reference it.csv",
+        ),
+    )
+    option = compare.add_argument(
+        "files", nargs="*", metavar="FILE", help="RDMs, or features that RDMs are made of"
+    )
+    option.complete = shtab.FILE  # type: ignore[attr-defined]
+    reference = compare.add_argument(
+        "--reference", nargs="+", default=[], metavar="FILE", help="RDMs to compare with"
+    )
+    reference.complete = shtab.FILE  # type: ignore[attr-defined]
+    add_metric(compare)
+    add_comparison(compare)
+    tests = compare.add_argument_group("intervals and tests, with --reference")
+    tests.add_argument(
+        "--bootstrap",
+        type=int,
+        metavar="N",
+        help="95%% intervals and tests from N bootstrap samples, of images and of subjects where "
+        "there are several",
+    )
+    tests.add_argument(
+        "--permutations",
+        type=int,
+        metavar="N",
+        help="Mantel's test with N permutations of the images",
+    )
+    add_out(compare, "also write the table (.csv, .tsv, .json) or a picture (.png, .pdf, ...)")
+    add_images(compare, required=False)
+    compare.add_argument(
+        "--layer",
+        nargs="+",
+        default=["penultimate"],
+        metavar="NAME",
+        help="of networks: one for all of them, or one for each; of one network, any number "
+        "(default: penultimate)",
+    )
+    add_network(compare, several=True)
+    add_extraction(compare)
+    add_overwrite(compare)
+    add_quiet(compare)
+    add_json(compare)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    _check_usage(arguments)
+    outs = places(arguments, (*TABLES, *PICTURES))
+    known = None if arguments.comparison == _CKA else arguments.comparison
+    check_measures(arguments, comparison=known)
+    if arguments.model:
+        models, references, alike = _networks(arguments)
+    else:
+        found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
+        _check_number(found, arguments)
+        names, references = common(found, arguments.reference, arguments.metric)
+        models, alike = names, None
+    if references:
+        table, results = _scored(models, references, arguments)
+    else:
+        alike = _similarities(models, arguments.comparison) if alike is None else alike
+        table, results = alike.rename_axis("rdm").reset_index(), {}
+    show_table(table if arguments.json else _rounded(table), as_json=arguments.json)
+    for out in outs:
+        if not is_picture(out):
+            write_table(table, out)
+        elif references:
+            save_picture(_bars(table, results, references, arguments), out)
+        else:
+            save_picture(_heatmap(alike, arguments), out)
+
+
+def _check_usage(arguments: argparse.Namespace) -> None:
+    """What argparse can't know: which options go together."""
+    wrong = None
+    if bool(arguments.files) == bool(arguments.model):
+        wrong = "give files of RDMs or features, or networks with --model and --images"
+    elif arguments.model and not arguments.images:
+        wrong = "--model needs --images"
+    elif arguments.files and arguments.images:
+        wrong = "--images goes with --model: files have their RDMs already"
+    elif (arguments.bootstrap or arguments.permutations) and not arguments.reference:
+        wrong = "--bootstrap and --permutations need --reference"
+    elif arguments.comparison == _CKA and (arguments.files or arguments.reference):
+        wrong = "--comparison cka compares features, so it goes with --model, not with RDMs"
+    elif len(arguments.reference) > 1 and any(map(is_picture, map(Path, arguments.out or []))):
+        wrong = "a picture shows one --reference"
+    n_models = len(arguments.model or [])
+    if n_models > 1 and len(arguments.layer) not in (1, n_models):
+        wrong = f"--layer: one for all, or one for each of the {n_models} networks"
+    if wrong:
+        raise argparse.ArgumentError(None, wrong)
+
+
+def _check_number(found: Sequence[RDMFile], arguments: argparse.Namespace) -> None:
+    if len(found) < 2 and not arguments.reference:
+        raise argparse.ArgumentError(
+            None, "one RDM alone has nothing to be compared with: give another, or --reference"
+        )
+
+
+def _networks(
+    arguments: argparse.Namespace,
+) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame], pd.DataFrame]:
+    """RDMs of networks and of references, and the networks' similarities."""
+    from skdnn import compare_models
+    from skdnn.cli._images import image_names, image_paths
+    from skdnn.cli._unfinished import unfinished
+
+    paths = image_paths(arguments.images)
+    references = labelled_alike(arguments.reference, paths, arguments.metric)
+    layers: Any = dict(zip(arguments.model, arguments.layer, strict=False))
+    if len(arguments.model) == 1:
+        layers = {arguments.model[0]: arguments.layer}
+    elif len(arguments.layer) == 1:
+        layers = arguments.layer[0]
+    out = arguments.out[0] if arguments.out else None
+    with unfinished(out, arguments.cache) as folder:
+        result = compare_models(
+            arguments.model,
+            layers,
+            paths,
+            metric=arguments.metric,
+            comparison=arguments.comparison,
+            backend=arguments.backend,
+            weights=weights_from(arguments),
+            device=arguments.device,
+            batch_size=arguments.batch_size,
+            cache=folder,
+            random_state=arguments.seed,
+            verbose=int(not arguments.quiet),
+        )
+    names = ["/".join(map(str, key)) for key in result.index]
+    labels = image_names(paths)
+    models = {
+        name: result.rdms[key].set_axis(labels, axis=0).set_axis(labels, axis=1)
+        for name, key in zip(names, result.index, strict=True)
+    }
+    references = {name: _relabelled(rdm, labels) for name, rdm in references.items()}
+    alike = result.to_frame().set_axis(names, axis=0).set_axis(names, axis=1)
+    return models, references, alike
+
+
+def _relabelled(rdm: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """The same rows under other names."""
+    if not isinstance(rdm.columns, pd.MultiIndex):
+        return rdm.set_axis(labels, axis=0).set_axis(labels, axis=1)
+    keys = [key if isinstance(key, tuple) else (key,) for key in rdm.columns.droplevel(-1)]
+    tuples = [(*key, labels[n % len(labels)]) for n, key in enumerate(keys)]
+    columns = pd.MultiIndex.from_tuples(tuples, names=rdm.columns.names)
+    return rdm.set_axis(labels, axis=0).set_axis(columns, axis=1)
+
+
+def _similarities(models: Mapping[str, pd.DataFrame], comparison: str) -> pd.DataFrame:
+    from skdnn.rsa import compare_rdms
+
+    found = pd.DataFrame(compare_rdms(dict(models), dict(models), comparison))
+    return found.set_axis(list(models), axis=0).set_axis(list(models), axis=1)
+
+
+def _scored(
+    models: dict[str, pd.DataFrame],
+    references: dict[str, pd.DataFrame],
+    arguments: argparse.Namespace,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A row for each model and reference, and results of bootstraps by reference."""
+    tables, results = [], {}
+    for name, reference in references.items():
+        note(f"comparing with {name}", arguments)
+        table = _scores(models, reference, arguments.comparison)
+        if arguments.bootstrap:
+            results[name] = _bootstrap(models, reference, arguments)
+            table = table.drop(columns="score").merge(results[name].to_frame(), on="model")
+        if arguments.permutations:
+            table = table.merge(_permuted(models, reference, arguments), on="model")
+        table.insert(0, "reference", name)
+        tables.append(table)
+    found = pd.concat(tables, ignore_index=True)
+    found = found.drop(columns=[c for c in found if c != "score" and found[c].isna().all()])
+    ceilings = [name for name in ("ceiling_lower", "ceiling_upper") if name in found]
+    return found[[*(name for name in found if name not in ceilings), *ceilings]], results
+
+
+def _scores(
+    models: dict[str, pd.DataFrame], reference: pd.DataFrame, comparison: str
+) -> pd.DataFrame:
+    """Mean similarity to the subjects, and their noise ceiling."""
+    from skdnn.rsa import compare_rdms, noise_ceiling
+
+    each = np.asarray(compare_rdms(models, reference, comparison), dtype=np.float64)
+    each = each.reshape(len(models), -1)
+    table = pd.DataFrame({"model": list(models), "score": each.mean(axis=1)})
+    if each.shape[1] > 1:
+        lower, upper = noise_ceiling(reference, comparison)
+        table = table.assign(ceiling_lower=lower, ceiling_upper=upper)
+    return table
+
+
+def _bootstrap(
+    models: dict[str, pd.DataFrame], reference: pd.DataFrame, arguments: argparse.Namespace
+) -> Any:
+    from skdnn.rsa import bootstrap_rsa
+
+    return bootstrap_rsa(
+        models,
+        reference,
+        arguments.comparison,
+        n_boot=arguments.bootstrap,
+        random_state=arguments.seed,
+    )
+
+
+def _permuted(
+    models: dict[str, pd.DataFrame], reference: pd.DataFrame, arguments: argparse.Namespace
+) -> pd.DataFrame:
+    from skdnn.rsa import permutation_test
+
+    result = permutation_test(
+        models,
+        reference,
+        arguments.comparison,
+        n_permutations=arguments.permutations,
+        random_state=arguments.seed,
+    )
+    found = result.to_frame().drop(columns="score")
+    return found.rename(columns={"p": "p_mantel", "p_adjusted": "p_mantel_adjusted"})
+
+
+def _bars(
+    table: pd.DataFrame,
+    results: dict[str, Any],
+    references: dict[str, pd.DataFrame],
+    arguments: argparse.Namespace,
+) -> Any:
+    from skdnn import ModelComparisonDisplay
+
+    ((name, _),) = references.items()
+    options: dict[str, Any] = {
+        "title": name,
+        "ylabel": f"similarity of RDMs ({arguments.comparison})",
+    }
+    if name in results:
+        return ModelComparisonDisplay.from_result(results[name], **options)
+    ceiling = None
+    if "ceiling_lower" in table:
+        ceiling = (table["ceiling_lower"][0], table["ceiling_upper"][0])
+    columns = [c for c in ("model", "score") if c in table]
+    frame = table[columns]
+    if "p_mantel" in table:
+        frame = frame.assign(p=table["p_mantel"], p_adjusted=table["p_mantel_adjusted"])
+    return ModelComparisonDisplay.from_frame(frame, ceiling=ceiling, **options)
+
+
+def _heatmap(alike: Any, arguments: argparse.Namespace) -> Any:
+    from skdnn import SimilarityDisplay
+
+    what = "CKA" if arguments.comparison == _CKA else f"similarity ({arguments.comparison})"
+    return SimilarityDisplay.from_frame(alike, label=what)
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Four digits are enough for eyes; files and JSON have all of them."""
+    return table.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)

@@ -1,0 +1,274 @@
+"""``skdnn encode``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shtab
+
+from skdnn.cli._command import add_json, add_overwrite, add_quiet, command
+from skdnn.cli._features import Features, open_features
+from skdnn.cli._output import listed, note, show_facts, write_table
+from skdnn.cli._places import TABLES, add_out, places
+from skdnn.cli._targets import matched, read_responses
+
+_INNER = 5
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    encode = command(
+        commands,
+        "encode",
+        _run,
+        help="predict voxels from features: which layer, how well, how surely",
+        description="Voxelwise encoding: for each voxel, ridge regression chooses a layer and a "
+        "penalty inside the training images and predicts the images that were held out. "
+        "p-values come from permutations of the held-out images; those of several folds are "
+        "combined as twice their mean, and adjusted for the number of voxels (false discovery "
+        "rate).",
+        examples=(
+            "skdnn encode features.h5 --responses voxels.csv --out voxels_table.csv",
+            "skdnn encode features.h5 --responses subj1.h5 --layer features.2 features.10 "
+            "--test-images test.txt --json",
+            "skdnn encode features.h5 --responses voxels.csv --groups images.csv category",
+        ),
+    )
+    features = encode.add_argument("features", metavar="FEATURES", help="a file of features")
+    responses = encode.add_argument(
+        "--responses",
+        required=True,
+        metavar="FILE",
+        help="responses to the images: .csv with their names in the first column and a voxel in "
+        "each other one, or a file of arrays (.npy, .mat, .h5, .parquet), one for each area",
+    )
+    for option in (features, responses):
+        option.complete = shtab.FILE  # type: ignore[attr-defined]
+    encode.add_argument(
+        "--layer",
+        nargs="+",
+        metavar="NAME",
+        help="layers of the file to choose from (default: all in it)",
+    )
+    encode.add_argument(
+        "--select",
+        choices=("layer", "best_overall", "stack"),
+        default="layer",
+        help="a layer for each voxel, one for all, or a mixture of all (default: layer)",
+    )
+    encode.add_argument("--cv", type=int, default=5, metavar="K", help="folds (default: 5)")
+    encode.add_argument(
+        "--groups",
+        nargs=2,
+        metavar=("FILE", "COLUMN"),
+        help="a .csv with names of images in its first column, and the column that says what "
+        "stays together in a fold",
+    )
+    test = encode.add_argument(
+        "--test-images",
+        metavar="FILE",
+        help="a text file with the name of a test image in each line: trains on all others, "
+        "instead of folds",
+    )
+    test.complete = shtab.FILE  # type: ignore[attr-defined]
+    encode.add_argument(
+        "--permutations", type=int, default=1000, metavar="N", help="for p-values (default: 1000)"
+    )
+    encode.add_argument(
+        "--fdr",
+        type=float,
+        default=0.05,
+        metavar="Q",
+        help="false discovery rate at which a voxel counts as predicted (default: 0.05)",
+    )
+    encode.add_argument("--seed", type=int, default=0, help="of folds and permutations")
+    add_out(encode, "a row for each voxel and fold (.csv, .tsv, .json)")
+    add_overwrite(encode)
+    add_quiet(encode)
+    add_json(encode)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from skdnn import LayerwiseEncoder
+    from skdnn.encoding import LayerFeatures, nested_encoding
+
+    _check_usage(arguments)
+    outs = places(arguments, TABLES)
+    features = open_features(arguments.features, arguments.layer)
+    names = features.names or [f"row {row}" for row in range(1, features.n_rows + 1)]
+    responses = _responses(features, names, arguments)
+    cv = _folds(names, arguments)
+    groups = _groups(names, arguments) if arguments.groups else None
+    areas, voxels = _voxels(responses)
+    note(
+        f"{features.n_rows} images, {len(voxels)} voxels, {len(features.layers)} layer(s)",
+        arguments,
+    )
+    table = nested_encoding(
+        LayerwiseEncoder(
+            select=arguments.select,
+            cv=_inner_folds(groups, arguments),
+            random_state=arguments.seed,
+        ),
+        LayerFeatures(features.layers),
+        responses.to_numpy(),
+        cv,
+        groups=groups,
+        model=Path(arguments.features).stem,
+        roi=areas,
+        voxels=voxels,
+        n_permutations=arguments.permutations,
+        random_state=arguments.seed,
+    )
+    _report(by_voxel(table), list(features.layers), arguments)
+    for out in outs:
+        write_table(table, out)
+
+
+def by_voxel(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each voxel: mean r over folds, the layer of most folds, an adjusted p-value."""
+    from scipy.stats import false_discovery_control
+
+    groups = table.groupby(["roi", "voxel"], sort=False)
+    n_folds = table["fold"].nunique()
+    made = groups["r"].mean().to_frame()
+    made["layer"] = groups["layer"].agg(_most)
+    p = groups["p"].mean()
+    made["p"] = p if n_folds == 1 else np.minimum(2 * p, 1)
+    made["p_fdr"] = np.nan
+    known = made["p"].notna()
+    if known.any():
+        made.loc[known, "p_fdr"] = false_discovery_control(made.loc[known, "p"])
+    return made.reset_index()
+
+
+def _most(chosen: pd.Series) -> Any:
+    """The most frequent value; None where there is none."""
+    return chosen.mode().get(0)
+
+
+def _check_usage(arguments: argparse.Namespace) -> None:
+    wrong = None
+    if arguments.cv < 2:
+        wrong = f"--cv {arguments.cv}: two folds or more are needed"
+    elif arguments.permutations < 0:
+        wrong = f"--permutations {arguments.permutations}: give 0 (no p-values) or more"
+    elif not 0 < arguments.fdr < 1:
+        wrong = f"--fdr {arguments.fdr}: give a number between 0 and 1"
+    elif arguments.groups and arguments.test_images:
+        wrong = "--groups parts folds, and --test-images is instead of folds"
+    if wrong:
+        raise argparse.ArgumentError(None, wrong)
+
+
+def _responses(
+    features: Features, names: Sequence[str], arguments: argparse.Namespace
+) -> pd.DataFrame:
+    """Responses in the order of the features' rows."""
+    if features.names is None:
+        from skdnn.cli._targets import read_table
+
+        held, _ = read_table(arguments.responses)
+        if held is not None:
+            raise ValueError(
+                f"{features.path} has no names of images, but {arguments.responses} has: save the "
+                "features with labels."
+            )
+    return read_responses(arguments.responses, names, "--responses")
+
+
+def _voxels(responses: pd.DataFrame) -> tuple[Any, Any]:
+    """Area and name of each voxel."""
+    if not isinstance(responses.columns, pd.MultiIndex):
+        return "", responses.columns.to_numpy()
+    levels = responses.columns
+    return levels.get_level_values(0).to_numpy(), levels.get_level_values(-1).to_numpy()
+
+
+def _folds(names: Sequence[str], arguments: argparse.Namespace) -> Any:
+    """A number of folds, or the one split that was asked for."""
+    if not arguments.test_images:
+        return arguments.cv
+    test = matched(names, len(names), read_names(arguments.test_images), arguments.features)
+    train = np.setdiff1d(np.arange(len(names)), test)
+    if len(test) < 3 or len(train) < 10:
+        raise ValueError(
+            f"--test-images {arguments.test_images}: {len(test)} test and {len(train)} training "
+            "images are too few (3 and 10 at least)."
+        )
+    return [(train, np.sort(test))]
+
+
+def read_names(path: str) -> list[str]:
+    """Lines of a text file, each a name, once."""
+    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names:
+        raise ValueError(f"{path} holds no names.")
+    if twice:
+        raise ValueError(f"{path}: named twice: {listed(twice)}.")
+    return names
+
+
+def _groups(names: Sequence[str], arguments: argparse.Namespace) -> np.ndarray:
+    path, column = arguments.groups
+    table = pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig")
+    if column not in table.columns[1:]:
+        raise ValueError(
+            f"--groups: {path} has no column {column!r} behind the names, but "
+            f"{listed(table.columns[1:])}."
+        )
+    order = matched(table.iloc[:, 0].astype(str).tolist(), len(table), names, f"--groups {path}")
+    groups = table[column].iloc[order]
+    if groups.isna().any():
+        raise ValueError(f"--groups: {path} has no {column} for some images.")
+    return groups.to_numpy(dtype=str)
+
+
+def _inner_folds(groups: np.ndarray | None, arguments: argparse.Namespace) -> int:
+    """Folds that choose layers and penalties: five, or as many as the training groups allow."""
+    if groups is None:
+        return _INNER
+    n_groups = len(np.unique(groups))
+    n_train = n_groups - -(-n_groups // arguments.cv)
+    if n_groups < arguments.cv or n_train < 2:
+        raise ValueError(
+            f"--groups: {n_groups} groups are too few for --cv {arguments.cv}: each fold needs a "
+            "group, and two or more must be left to train on."
+        )
+    return min(_INNER, n_train)
+
+
+def _report(voxels: pd.DataFrame, layers: Sequence[str], arguments: argparse.Namespace) -> None:
+    """How many voxels, how well, how many surely, and which layers."""
+    tested = arguments.permutations > 0
+    rows = []
+    areas = [("all", voxels), *voxels.groupby("roi", sort=False)]
+    for name, part in areas if len(areas) > 2 else areas[:1]:
+        sure = part["p_fdr"] < arguments.fdr
+        counted = part[sure] if tested else part
+        row = {
+            "area": name,
+            "voxels": len(part),
+            "median_r": float(part["r"].median()),
+            "significant": int(sure.sum()) if tested else None,
+        }
+        rows.append(row | {layer: int((counted["layer"] == layer).sum()) for layer in layers})
+    table = pd.DataFrame(rows)
+    which = f"significant voxels (FDR {arguments.fdr:g})" if tested else "voxels"
+    text = table.to_string(index=False, float_format="{:.3f}".format)
+    text += f"\nlayers: numbers of {which} that are predicted best from each"
+    facts = {
+        "areas": [{**row, "median_r": None if np.isnan(row["median_r"]) else row["median_r"]}
+                  for row in rows],
+        "layers": list(layers),
+        "fdr": arguments.fdr,
+        "permutations": arguments.permutations,
+    }  # fmt: skip
+    show_facts(facts, text, as_json=arguments.json)

@@ -1,0 +1,196 @@
+"""``skdnn extract``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shtab
+
+from skdnn.cli._ask import choose_layers
+from skdnn.cli._command import (
+    add_extraction,
+    add_images,
+    add_json,
+    add_layers,
+    add_network,
+    add_overwrite,
+    add_quiet,
+    command,
+    extractor_from,
+)
+from skdnn.cli._images import Images, read_images
+from skdnn.cli._output import note, show_facts
+from skdnn.cli._places import check_free
+from skdnn.cli._unfinished import unfinished, unfinished_folder
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    extract = command(
+        commands,
+        "extract",
+        _run,
+        help="save the activations of layers for images",
+        description="Send images through a network once and save what layers compute, a row per "
+        "image, with the names of the images and where the numbers come from. An interrupted "
+        "run goes on where it stopped when the same command is given again: until the file is "
+        "whole, activations lie in OUT.unfinished, or in --cache.",
+        examples=(
+            "skdnn extract --model alexnet --layer features.10 --images ./images "
+            "--out features.h5",
+            "skdnn extract --model resnet50 --layer 'layer*' --images ./images --out r.mat",
+            "skdnn extract --model alexnet --weights none --seed 1 --layer all --images ./images "
+            "--out random.h5 --dry-run",
+        ),
+    )
+    add_images(extract)
+    add_layers(extract)
+    out = extract.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="features.h5, .mat, .npy, .npz, .csv, .txt or .parquet",
+    )
+    out.complete = shtab.FILE  # type: ignore[attr-defined]
+    extract.add_argument(
+        "--keep-shape",
+        action="store_true",
+        help="save (images, channels, height, width) rather than a row of units per image",
+    )
+    extract.add_argument(
+        "--average-folders",
+        action="store_true",
+        help="a row per folder of images (its mean) rather than per image, as for the concepts "
+        "of THINGS",
+    )
+    extract.add_argument("--parts", type=int, metavar="K", help="split the rows into K files")
+    extract.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say how many images and units there are and what they take in disk, memory and "
+        "time; write nothing",
+    )
+    add_overwrite(extract)
+    add_quiet(extract)
+    add_json(extract)
+    add_network(extract)
+    add_extraction(extract)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    images = read_images(arguments.images, average_folders=arguments.average_folders)
+    plain = extractor_from(arguments, cache=None)
+    layers = choose_layers(arguments, plain)
+    facts = plain.describe(layers=layers).facts
+    shapes = {layer["name"]: tuple(layer["shape"]) for layer in facts["layers"]}
+    if arguments.dry_run:
+        estimate = _estimate(images, layers, arguments)
+        show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
+        return
+    out = Path(arguments.out)
+    _check_place(out, arguments)
+    _rehearse(out, shapes, arguments)
+    _extract(images, shapes, out, arguments)
+
+
+def _estimate(images: Images, layers: list[str], arguments: argparse.Namespace) -> Any:
+    """What it will take. Nothing is downloaded: a network with random weights is as fast."""
+    cache = arguments.cache or unfinished_folder(arguments.out)
+    found = extractor_from(arguments, cache=cache).estimate(images.rows, layers, measure=False)
+    if not found.n_to_forward:
+        return found
+    twin = extractor_from(arguments, weights=None, cache=None).estimate(images.rows, layers)
+    share = found.n_to_forward / twin.n_to_forward
+    return replace(found, seconds=None if twin.seconds is None else twin.seconds * share)
+
+
+def _extract(
+    images: Images, shapes: dict[str, tuple[int, ...]], out: Path, arguments: argparse.Namespace
+) -> None:
+    from skdnn import save_features
+
+    layers = list(shapes)
+    with unfinished(out, arguments.cache) as folder:
+        extractor = extractor_from(arguments, cache=folder)
+        extractor.precompute(images.rows, layers, verbose=extractor.verbose)
+        extractor.set_params(verbose=0)
+        features = _features(extractor, images, shapes, keep_shape=arguments.keep_shape)
+        paths = save_features(
+            next(iter(features.values())) if len(features) == 1 else features,
+            out,
+            labels=images.names,
+            targets=images.classes,
+            provenance=extractor.describe(images.rows, layers).facts,
+            n_parts=arguments.parts,
+            overwrite=arguments.overwrite,
+        )
+    written = {
+        "files": [str(path) for path in paths],
+        "rows": len(images.names),
+        "layers": {name: list(shape) for name, shape in shapes.items()},
+    }
+    n_units = sum(math.prod(shape) for shape in shapes.values())
+    text = (
+        f"{len(images.names)} rows, {len(layers)} layer(s), {n_units} units: "
+        f"{', '.join(written['files'])}"  # type: ignore[arg-type]
+    )
+    show_facts(written, text, as_json=arguments.json)
+
+
+def _features(
+    extractor: Any, images: Images, shapes: dict[str, tuple[int, ...]], *, keep_shape: bool
+) -> dict[str, Any]:
+    """What is to be saved: on disk where rows are images, so that memory does not grow."""
+    if images.are_folders:
+        return dict(extractor.extract(images.rows, list(shapes), flatten=not keep_shape))
+    stored = {
+        name: extractor.set_params(layer=name).fit(images.rows).stored(images.rows)
+        for name in shapes
+    }
+    if not keep_shape:
+        return stored
+    return {name: _InShape(array, shapes[name]) for name, array in stored.items()}
+
+
+class _InShape:
+    """Rows of stored features in the network's own shape, read when they are asked for."""
+
+    def __init__(self, stored: Any, shape: tuple[int, ...]) -> None:
+        self.stored, self.dtype = stored, stored.dtype
+        self.shape = (len(stored), *shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        block = np.asarray(self.stored[rows])
+        return block.reshape(-1, *self.shape[1:])
+
+
+def _check_place(out: Path, arguments: argparse.Namespace) -> None:
+    """Refuse to replace files before the work, not after it."""
+    check_free([out, *out.parent.glob(f"{out.stem}.part-*{out.suffix}")], arguments)
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _rehearse(
+    out: Path, shapes: dict[str, tuple[int, ...]], arguments: argparse.Namespace
+) -> None:
+    """Save two tiny rows elsewhere: what the format can't hold is found before the work."""
+    from skdnn import save_features
+
+    tiny = {
+        name: np.zeros((2, *(1 for _ in shape)) if arguments.keep_shape else (2, 1), np.float32)
+        for name, shape in shapes.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        save_features(
+            next(iter(tiny.values())) if len(tiny) == 1 else tiny, Path(folder) / out.name
+        )
+    note(f"{arguments.model}: {', '.join(shapes)}", arguments)

@@ -1,0 +1,235 @@
+"""A whole brain hierarchy study from files of features and responses."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skdnn.cli._encode import read_names
+from skdnn.cli._features import Features, open_features
+from skdnn.cli._output import listed, note, show_facts, write_table
+from skdnn.cli._places import is_picture, save_figure
+from skdnn.cli._targets import matched
+
+
+@dataclass
+class Trials:
+    """One subject: responses of each area, and the row of features that each trial showed."""
+
+    areas: dict[str, np.ndarray]
+    shown: np.ndarray
+
+
+def run(arguments: argparse.Namespace) -> Callable[[Sequence[Path]], None]:
+    """Train, test and score; what is returned prints and writes."""
+    features = open_features(arguments.features, arguments.layer)
+    if features.names is None:
+        raise ValueError(f"--features {features.path} has no names of images: save with labels.")
+    names = read_names(arguments.test_images)
+    test = np.sort(matched(features.names, features.n_rows, names, f"--features {features.path}"))
+    subjects = _subjects(features, arguments)
+    _check_shown(subjects, test, features)
+    train = np.setdiff1d(_all_shown(subjects), test)
+    if arguments.dry_run:
+        return lambda outs: _show_plan(features, subjects, train, test, arguments)
+    study = _fitted(features, subjects, train, test, arguments)
+    return lambda outs: _finish(study, outs, arguments)
+
+
+def _subjects(features: Features, arguments: argparse.Namespace) -> dict[str, Trials]:
+    """All files of responses."""
+    found: dict[str, Trials] = {}
+    for path in arguments.responses:
+        name = Path(path).stem
+        if name in found:
+            raise ValueError(f"--responses: two files are named {name}: each is a subject.")
+        note(f"reading {path}", arguments)
+        found[name] = _read(path, features, arguments)
+    return found
+
+
+def _read(path: str, features: Features, arguments: argparse.Namespace) -> Trials:
+    names, areas = _bdata(path, arguments) or _arrays(path, arguments)
+    stimuli = list(dict.fromkeys(names))
+    rows = matched(features.names, features.n_rows, stimuli, f"--features {features.path}")
+    row_of = dict(zip(stimuli, rows, strict=True))
+    for area, values in areas.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"--responses {path}: {area} holds NaN or infinity.")
+    return Trials(areas, np.array([row_of[name] for name in names]))
+
+
+def _bdata(path: str, arguments: argparse.Namespace) -> tuple[list[str], dict[str, Any]] | None:
+    """Names of trials and responses, where the file is one of BdPy's."""
+    from skdnn.formats import read_bdata
+
+    if Path(path).suffix.lower() not in (".h5", ".hdf5"):
+        return None
+    try:
+        brain = read_bdata(path)
+    except FileNotFoundError:
+        raise
+    except ValueError:  # another kind of HDF5 file
+        return None
+    names = [str(name) for name in brain.get_labels(arguments.stimulus_key)]
+    keys = set(map(str, brain.metadata.index))
+    areas = {}
+    for area in arguments.areas:
+        key = area if area in keys else f"ROI_{area}"
+        if key not in keys:
+            held = sorted(key for key in keys if key.startswith("ROI_"))
+            raise ValueError(f"--areas: {path} has no {area}, but {listed(held)}.")
+        areas[area] = brain.select(f'"{key}" = 1')
+    return names, areas
+
+
+def _arrays(path: str, arguments: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
+    """The same of a file of features, an array for each area."""
+    found = open_features(path)
+    if found.names is None:
+        raise ValueError(
+            f"--responses {path} has no names of images for its trials: save it with labels."
+        )
+    unknown = [area for area in arguments.areas if area not in found.layers]
+    if unknown:
+        raise ValueError(f"--areas: {path} has no {listed(unknown)}, but {listed(found.layers)}.")
+    areas = {area: np.asarray(found.layers[area], np.float64) for area in arguments.areas}
+    return found.names, areas
+
+
+def _all_shown(subjects: dict[str, Trials]) -> np.ndarray:
+    return np.unique(np.concatenate([each.shown for each in subjects.values()]))
+
+
+def _check_shown(subjects: dict[str, Trials], test: np.ndarray, features: Features) -> None:
+    """Every subject has to have seen all test images."""
+    assert features.names is not None
+    for subject, each in subjects.items():
+        missing = np.setdiff1d(test, each.shown)
+        if missing.size:
+            names = [features.names[row] for row in missing]
+            raise ValueError(f"--responses: {subject} has no trial of {listed(names)}.")
+
+
+def _fitted(
+    features: Features,
+    subjects: dict[str, Trials],
+    train: np.ndarray,
+    test: np.ndarray,
+    arguments: argparse.Namespace,
+) -> Any:
+    from skdnn import BrainHierarchyScore
+
+    assert features.names is not None
+    sides: list[Any] = []
+    for rows in (train, test):
+        y, stimuli = {}, {}
+        for subject, each in subjects.items():
+            kept = np.isin(each.shown, rows)
+            y[subject] = {area: values[kept] for area, values in each.areas.items()}
+            stimuli[subject] = np.searchsorted(rows, each.shown[kept])
+        sides.append((y, stimuli))
+    X, X_test = (
+        {name: np.asarray(array[rows]) for name, array in features.layers.items()}
+        for rows in (train, test)
+    )
+    study = BrainHierarchyScore(
+        layers=list(features.layers),
+        direction=arguments.direction,
+        alpha=arguments.alpha,
+        test=arguments.test,
+        n_units=arguments.units,
+        n_voxels=arguments.voxels,
+        n_layers=arguments.random_layers,
+        n_boot=arguments.bootstrap or None,
+        random_state=arguments.seed,
+        n_jobs=arguments.jobs,
+        folder=arguments.results,
+        verbose=int(not arguments.quiet),
+    )
+    (y, stimuli), (y_test, test_stimuli) = sides
+    return study.fit(
+        X, y, X_test=X_test, y_test=y_test, stimuli=stimuli, test_stimuli=test_stimuli
+    )
+
+
+def _show_plan(
+    features: Features,
+    subjects: dict[str, Trials],
+    train: np.ndarray,
+    test: np.ndarray,
+    arguments: argparse.Namespace,
+) -> None:
+    """How much work it is; the study itself measures how long its first jobs take."""
+    directions = 2 if arguments.direction == "both" else 1
+    n_jobs = directions * len(features.layers) * len(subjects) * len(arguments.areas)
+    facts = {
+        "layers": {name: int(array.shape[1]) for name, array in features.layers.items()},
+        "training_images": len(train),
+        "test_images": len(test),
+        "subjects": {
+            subject: {
+                "trials": len(each.shown),
+                "voxels": {area: int(values.shape[1]) for area, values in each.areas.items()},
+            }
+            for subject, each in subjects.items()
+        },
+        "jobs": n_jobs,
+    }
+    lines = [f"{len(train)} training images, {len(test)} test images"]
+    lines += [f"layer {name}: {array.shape[1]} units" for name, array in features.layers.items()]
+    for subject, each in subjects.items():
+        voxels = ", ".join(f"{area} {values.shape[1]}" for area, values in each.areas.items())
+        lines.append(f"subject {subject}: {len(each.shown)} trials; voxels: {voxels}")
+    lines.append(f"{n_jobs} jobs; the study times its first ones and then says how long it takes")
+    show_facts(facts, "\n".join(lines), as_json=arguments.json)
+
+
+def _finish(study: Any, outs: Sequence[Path], arguments: argparse.Namespace) -> None:
+    directions = [
+        name for name in ("decoding", "encoding") if arguments.direction in ("both", name)
+    ]
+    low, high = study.interval_ if arguments.bootstrap else (None, None)
+    facts = {
+        "score": _number(study.score_),
+        "low": _number(low),
+        "high": _number(high),
+        **{name: _number(getattr(study, f"{name}_score_")) for name in directions},
+        "n_test_images": study.n_test_images_,
+        "best": study.top_table_.to_dict(orient="records"),
+    }
+    interval = "" if low is None else f" (95% interval {low:.3f} to {high:.3f})"
+    lines = [f"brain hierarchy score {study.score_:.3f}{interval}"]
+    lines += [f"{name} {getattr(study, f'{name}_score_'):.3f}" for name in directions]
+    for name in directions:
+        part = study.top_table_[study.top_table_["direction"] == name]
+        shares = part.pivot_table("proportion", "level", "best", sort=False)
+        best = "best area" if name == "decoding" else "best layer"
+        lines += [f"\n{name}: share of each level whose {best} is", shares.round(3).to_string()]
+    show_facts(facts, "\n".join(lines), as_json=arguments.json)
+    for out in outs:
+        if is_picture(out):
+            save_figure(_drawn(study, directions), out)
+        else:
+            write_table(study.table_, out)
+
+
+def _drawn(study: Any, directions: Sequence[str]) -> Any:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        1, len(directions), figsize=(6.5 * len(directions), 4), squeeze=False, layout="constrained"
+    )
+    for ax, direction in zip(axes[0], directions, strict=True):
+        study.plot(direction, ax=ax)
+    return figure
+
+
+def _number(value: Any) -> float | None:
+    """As JSON has it."""
+    return None if value is None or np.isnan(value) else float(value)

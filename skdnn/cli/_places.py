@@ -1,0 +1,88 @@
+"""Files that a command is to write: looked at before the work, written whole after it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import shtab
+
+from skdnn.cli._output import listed
+
+TABLES = (".csv", ".tsv", ".json")
+PICTURES = (".png", ".pdf", ".svg", ".jpg")
+RDM_FILES = (".csv", ".tsv", ".npy", ".npz", ".mat", ".h5")
+
+
+def add_out(parser: argparse.ArgumentParser, help: str, *, required: bool = False) -> None:
+    """--out: one file or several; each ending says what is written."""
+    option = parser.add_argument("--out", nargs="+", required=required, metavar="FILE", help=help)
+    option.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+def places(arguments: argparse.Namespace, endings: Sequence[str]) -> list[Path]:
+    """The files of --out, if all of them can be written.
+
+    Raises
+    ------
+    ValueError
+        For an ending that is none of those.
+    FileExistsError
+        If one is there and may not be replaced.
+    OSError
+        If its folder can't be written to.
+    """
+    found = [Path(name) for name in arguments.out or []]
+    wrong = [str(path) for path in found if path.suffix.lower() not in endings]
+    if wrong:
+        raise ValueError(f"--out {listed(wrong)}: the name must end in {', '.join(endings)}.")
+    twice = {str(path) for path in found if found.count(path) > 1}
+    if twice:
+        raise ValueError(f"--out: given twice: {listed(twice)}.")
+    check_free(found, arguments)
+    return found
+
+
+def check_free(paths: Sequence[Path], arguments: argparse.Namespace) -> None:
+    """Refuse to replace files unasked, or to begin where nothing can be written."""
+    for path in paths:
+        if path.is_dir():
+            raise IsADirectoryError(f"--out {path} is a folder: give the name of a file.")
+        if path.exists() and not arguments.overwrite:
+            raise FileExistsError(f"{path} exists: give --overwrite, or another name.")
+        folder = next(place for place in path.absolute().parents if place.exists())
+        if not folder.is_dir():
+            raise NotADirectoryError(f"--out {path}: {folder} is no folder.")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(f"--out {path}: the folder {folder} can't be written to.")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file's ending asks for a picture."""
+    return path.suffix.lower() in PICTURES
+
+
+def save_picture(display: Any, path: Path) -> None:
+    """Write what was drawn, and forget it."""
+    import matplotlib.pyplot as plt
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    display.save(path)
+    plt.close(display.figure_)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure, whole or not at all, and forget it."""
+    import matplotlib.pyplot as plt
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        figure.savefig(temporary, dpi=200)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        plt.close(figure)

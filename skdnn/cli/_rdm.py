@@ -1,0 +1,206 @@
+"""``skdnn rdm``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shtab
+
+from skdnn.cli._command import add_json, add_overwrite, add_quiet, command
+from skdnn.cli._features import Features, open_features
+from skdnn.cli._output import listed, note, show_facts
+from skdnn.cli._places import (
+    PICTURES,
+    RDM_FILES,
+    add_out,
+    check_free,
+    is_picture,
+    places,
+    save_picture,
+)
+from skdnn.cli._targets import add_metric, check_measures, matched
+
+# Formats that hold one RDM and no name of its layer.
+_SINGLE = (".csv", ".tsv", ".npy")
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    rdm = command(
+        commands,
+        "rdm",
+        _run,
+        help="dissimilarities between the images of a file of features",
+        description="Compute the representational dissimilarity matrix (RDM) of each layer in a "
+        "file of features, as 'skdnn extract' writes it, or of any table with an image in each "
+        "row. Pictures show all layers side by side. Of several layers, .csv, .tsv and .npy "
+        "become a file each, with the layer in its name; .h5, .mat and .npz hold all.",
+        examples=(
+            "skdnn rdm features.h5 --out rdm.png",
+            "skdnn rdm features.h5 --layer features.10 --metric euclidean --out rdm.csv rdm.pdf",
+            "skdnn rdm features.h5 --out rdm.png --rank --order cluster --images ./images",
+        ),
+    )
+    option = rdm.add_argument("features", metavar="FEATURES", help="a file of features")
+    option.complete = shtab.FILE  # type: ignore[attr-defined]
+    add_out(
+        rdm,
+        "where to write: pictures (.png, .pdf, .svg, .jpg), labelled tables (.csv, .tsv), arrays "
+        "(.npy, .npz, .mat, .h5)",
+        required=True,
+    )
+    rdm.add_argument(
+        "--layer", nargs="+", metavar="NAME", help="layers of the file (default: all in it)"
+    )
+    add_metric(rdm)
+    rdm.add_argument(
+        "--center", action="store_true", help="subtract the mean of each unit over images first"
+    )
+    rdm.add_argument(
+        "--normalize", action="store_true", help="scale each image's pattern to length 1 first"
+    )
+    picture = rdm.add_argument_group("picture")
+    picture.add_argument("--rank", action="store_true", help="draw ranks of dissimilarities")
+    picture.add_argument(
+        "--order",
+        choices=("given", "cluster"),
+        default="given",
+        help="order of the images: the file's, or that of a hierarchical clustering of the first "
+        "layer (default: given)",
+    )
+    picture.add_argument(
+        "--groups",
+        action="store_true",
+        help="keep images of a class together and name the classes, where the features were "
+        "saved with them",
+    )
+    images = picture.add_argument(
+        "--images",
+        nargs="+",
+        metavar="PATH",
+        help="the images (a folder or files, found by name), drawn small along both axes",
+    )
+    images.complete = shtab.FILE  # type: ignore[attr-defined]
+    add_overwrite(rdm)
+    add_quiet(rdm)
+    add_json(rdm)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    outs = places(arguments, (*PICTURES, *RDM_FILES))
+    check_measures(arguments)
+    features = open_features(arguments.features, arguments.layer)
+    files = {out: _files(out, list(features.layers)) for out in outs}
+    check_free([path for made in files.values() for path in made.values()], arguments)
+    options = _picture_options(features, arguments) if any(map(is_picture, outs)) else {}
+    rdms = {}
+    for name, array in features.layers.items():
+        note(f"{name}: {array.shape[0]} images, {array.shape[1]} units", arguments)
+        rdms[name] = _rdm(array, features, arguments)
+    for out in outs:
+        _write(rdms, out, files[out], features.names, options, arguments)
+    paths = [str(path) for out in outs for path in dict.fromkeys(files[out].values())]
+    facts = {
+        "files": paths,
+        "layers": list(rdms),
+        "n_conditions": features.n_rows,
+        "metric": arguments.metric,
+    }
+    text = (
+        f"{features.n_rows} x {features.n_rows} dissimilarities ({arguments.metric}) of "
+        f"{len(rdms)} layer(s): {', '.join(paths)}"
+    )
+    show_facts(facts, text, as_json=arguments.json)
+
+
+def _files(out: Path, layers: list[str]) -> dict[str, Path]:
+    """The file of each layer."""
+    if len(layers) == 1 or out.suffix.lower() not in _SINGLE:
+        return dict.fromkeys(layers, out)
+    made = {name: out.with_name(f"{out.stem}.{_safe(name)}{out.suffix}") for name in layers}
+    if len(set(made.values())) < len(made):
+        raise ValueError(f"--out {out}: layers would share a file: {listed(layers)}. Use .h5.")
+    return made
+
+
+def _safe(layer: str) -> str:
+    """A layer's name as part of a file's."""
+    return "".join(letter if letter.isalnum() or letter in "._-@" else "_" for letter in layer)
+
+
+def _rdm(array: Any, features: Features, arguments: argparse.Namespace) -> pd.DataFrame:
+    from sklearn.preprocessing import Normalizer, StandardScaler
+
+    from skdnn.rsa import compute_rdm
+
+    if arguments.center:
+        array = StandardScaler(with_std=False).fit_transform(np.asarray(array))
+    if arguments.normalize:
+        array = Normalizer().fit_transform(np.asarray(array))
+    try:
+        values = compute_rdm(array, arguments.metric)
+    except ValueError as error:
+        raise ValueError(f"{features.path}: {error}") from error
+    return pd.DataFrame(values, index=features.names, columns=features.names)
+
+
+def _picture_options(features: Features, arguments: argparse.Namespace) -> dict[str, Any]:
+    """How to draw, checked before the work."""
+    options: dict[str, Any] = {"rank_transform": arguments.rank}
+    if arguments.order == "cluster":
+        options["order"] = "cluster"
+    if arguments.groups:
+        classes = features.targets
+        if classes is None or np.ndim(classes) != 1:
+            raise ValueError(f"--groups: {features.path} was saved without classes of images.")
+        options["groups"] = [str(name) for name in classes]
+    if arguments.images:
+        options["images"] = _images(features, arguments.images)
+    return options
+
+
+def _images(features: Features, given: list[str]) -> list[str]:
+    """An image for each row, by name."""
+    from skdnn.cli._images import image_paths
+
+    paths = image_paths(given)
+    if features.names is None:
+        matched(None, features.n_rows, paths, features.path)
+        return paths
+    order = matched(paths, len(paths), features.names, f"--images {' '.join(given)}")
+    return [paths[row] for row in order]
+
+
+def _write(
+    rdms: dict[str, pd.DataFrame],
+    out: Path,
+    files: dict[str, Path],
+    labels: list[str] | None,
+    options: dict[str, Any],
+    arguments: argparse.Namespace,
+) -> None:
+    from skdnn.io import save_rdm
+
+    if is_picture(out):
+        save_picture(_drawn(rdms, options, arguments), out)
+    elif out.suffix.lower() in _SINGLE or len(rdms) == 1:
+        for name, rdm in rdms.items():
+            save_rdm(rdm, files[name], overwrite=arguments.overwrite)
+    else:
+        arrays = {name: rdm.to_numpy() for name, rdm in rdms.items()}
+        save_rdm(arrays, out, labels=labels, overwrite=arguments.overwrite)
+
+
+def _drawn(
+    rdms: dict[str, pd.DataFrame], options: dict[str, Any], arguments: argparse.Namespace
+) -> Any:
+    from skdnn import RDMDisplay
+
+    if len(rdms) > 1:
+        return RDMDisplay.from_rdms(rdms, **options)
+    ((name, rdm),) = rdms.items()
+    return RDMDisplay.from_rdm(rdm, title=f"{name} ({arguments.metric})", **options)

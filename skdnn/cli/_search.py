@@ -1,0 +1,348 @@
+"""``skdnn search``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shtab
+
+from skdnn.cli._command import (
+    add_extraction,
+    add_images,
+    add_json,
+    add_layers,
+    add_network,
+    add_overwrite,
+    add_quiet,
+    command,
+    extractor_from,
+)
+from skdnn.cli._images import image_paths
+from skdnn.cli._output import note, show_facts, write_table
+from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, save_picture
+from skdnn.cli._targets import (
+    add_comparison,
+    add_metric,
+    check_measures,
+    read_rdm,
+    read_responses,
+)
+from skdnn.cli._unfinished import unfinished
+
+_COMPONENTS = 50
+_PARAM = "dnn__layer"
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    search = command(
+        commands,
+        "search",
+        _run,
+        help="which layer is most like a brain region, on images held out",
+        description="Cross-validated search over the layers of a network. Features are centred "
+        "and reduced to their main components, learnt on the training images of each fold; then "
+        "rsa compares the RDM of the held-out images with that of the brain, and encoding "
+        "predicts the responses to them by ridge regression (mean R2 over voxels). Each image "
+        "goes through the network once. An interrupted run goes on where it stopped when the "
+        "same command is given again: until it is done, activations lie in OUT.unfinished, or "
+        "in --cache. --seed also decides the folds.",
+        examples=(
+            "skdnn search --model alexnet --layer features.2 features.5 classifier.5 "
+            "--images ./images --rdm it.csv --out profile.csv profile.png",
+            "skdnn search --model resnet50 --layer 'layer*' --images ./images "
+            "--responses voxels.csv --method encoding --cache activations/ --nested",
+        ),
+    )
+    add_images(search)
+    target = search.add_mutually_exclusive_group(required=True)
+    rdm = target.add_argument(
+        "--rdm",
+        metavar="FILE",
+        help="an RDM of the images, or one per subject: .csv with their names in the first row "
+        "and column, .npy, .mat, .h5",
+    )
+    responses = target.add_argument(
+        "--responses",
+        metavar="FILE",
+        help="responses to the images: .csv with their names in the first column and a voxel in "
+        "each other one, or a file of features",
+    )
+    for option in (rdm, responses):
+        option.complete = shtab.FILE  # type: ignore[attr-defined]
+    add_layers(search)
+    search.add_argument(
+        "--method",
+        choices=("rsa", "encoding"),
+        default="rsa",
+        help="compare RDMs, or predict responses (default: rsa)",
+    )
+    add_metric(search)
+    add_comparison(search)
+    search.add_argument(
+        "--components",
+        type=int,
+        metavar="N",
+        help="principal components of the features; 0 keeps all units (default: 50, or as many "
+        "as the training images allow)",
+    )
+    search.add_argument("--cv", type=int, default=5, metavar="K", help="folds (default: 5)")
+    search.add_argument(
+        "--repeats", type=int, default=10, metavar="N", help="other folds, N times (default: 10)"
+    )
+    search.add_argument(
+        "--nested",
+        action="store_true",
+        help="also score the whole search on images that had no part in the choice of the layer",
+    )
+    add_out(search, "the layer profile as a table (.csv, .tsv, .json) or picture (.png, .pdf, ..)")
+    search.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything and say what the pass through the network takes; compute nothing",
+    )
+    search.add_argument("--jobs", type=int, metavar="N", help="processes (default: 1)")
+    add_network(search)
+    add_extraction(search)
+    add_overwrite(search)
+    add_quiet(search)
+    add_json(search)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    _check_usage(arguments)
+    outs = places(arguments, (*TABLES, *PICTURES))
+    check_measures(arguments, comparison=arguments.comparison)
+    paths = image_paths(arguments.images)
+    y = _target(arguments, paths)
+    _check_folds(len(paths), arguments)
+    _rehearse(y, arguments)
+    from skdnn.cli._ask import choose_layers
+
+    layers = choose_layers(arguments, extractor_from(arguments, cache=None))
+    if arguments.dry_run:
+        _estimate(paths, layers, arguments)
+        return
+    with _activations(outs, arguments) as folder:
+        extractor = extractor_from(arguments, cache=folder)
+        extractor.precompute(paths, layers, verbose=extractor.verbose)
+        extractor.set_params(verbose=0)
+        found = search_over(extractor, layers, arguments).fit(paths, y)
+        _check_scores(found, arguments)
+        nested = _nested(extractor, layers, paths, y, arguments) if arguments.nested else None
+    _report(found, nested, arguments)
+    for out in outs:
+        if is_picture(out):
+            save_picture(_drawn(found, arguments), out)
+        else:
+            write_table(found.layer_profile_, out)
+
+
+def search_over(extractor: Any, layers: Sequence[str], arguments: argparse.Namespace) -> Any:
+    """The search that the options describe, not fitted."""
+    from sklearn.model_selection import RepeatedKFold
+    from sklearn.pipeline import Pipeline
+
+    from skdnn import LayerSearchCV
+
+    n_images = arguments.n_images
+    inner = n_images - n_images // arguments.cv if arguments.nested else n_images
+    return LayerSearchCV(
+        Pipeline([("dnn", extractor), *_steps(arguments, inner)]),
+        {_PARAM: list(layers)},
+        cv=RepeatedKFold(
+            n_splits=arguments.cv, n_repeats=arguments.repeats, random_state=arguments.seed
+        ),
+        n_jobs=arguments.jobs,
+    )
+
+
+def _steps(arguments: argparse.Namespace, n_images: int) -> list[tuple[str, Any]]:
+    """What follows the network."""
+    from sklearn.preprocessing import StandardScaler
+
+    from skdnn import RDM, GramPCA, RSAScorer, VoxelwiseRidgeCV
+
+    steps: list[tuple[str, Any]] = [("center", StandardScaler(with_std=False))]
+    n_components = arguments.components
+    if n_components is None:
+        n_components = min(_COMPONENTS, n_images - -(-n_images // arguments.cv) - 1)
+    if n_components:
+        steps.append(("pca", GramPCA(n_components)))
+    if arguments.method == "encoding":
+        return [*steps, ("ridge", VoxelwiseRidgeCV(cv=None))]
+    target = "rdm" if arguments.rdm else "patterns"
+    scorer = RSAScorer(arguments.comparison, target=target, metric=arguments.metric)
+    return [*steps, ("rdm", RDM(arguments.metric)), ("rsa", scorer)]
+
+
+def _check_usage(arguments: argparse.Namespace) -> None:
+    wrong = None
+    if arguments.method == "encoding" and arguments.rdm:
+        wrong = "--method encoding predicts --responses; an RDM can't be predicted"
+    elif arguments.cv < 2 or arguments.repeats < 1:
+        wrong = "--cv needs two folds or more, and --repeats one or more"
+    elif arguments.components is not None and arguments.components < 0:
+        wrong = f"--components {arguments.components}: give 0 or more"
+    if wrong:
+        raise argparse.ArgumentError(None, wrong)
+
+
+def _target(arguments: argparse.Namespace, paths: Sequence[str]) -> Any:
+    """Rows in the order of the images, labelled by their paths."""
+    if arguments.rdm:
+        return read_rdm(arguments.rdm, paths, "--rdm")
+    responses = read_responses(arguments.responses, paths, "--responses")
+    return responses.to_numpy() if arguments.method == "encoding" else responses
+
+
+def _check_folds(n_images: int, arguments: argparse.Namespace) -> None:
+    """Enough images for each fold, and components for the smallest training set."""
+    arguments.n_images = n_images
+    smallest = n_images
+    if arguments.nested:
+        smallest -= -(-n_images // arguments.cv)
+    fewest = 3 if arguments.method == "rsa" else 2
+    if smallest // arguments.cv < fewest:
+        raise ValueError(
+            f"--cv {arguments.cv} leaves {smallest // arguments.cv} of {smallest} images in a "
+            f"fold, but {fewest} or more are needed: use fewer folds."
+        )
+    n_train = smallest - -(-smallest // arguments.cv)
+    if arguments.components is not None and arguments.components > n_train:
+        raise ValueError(
+            f"--components {arguments.components}: the training images of a fold are {n_train}."
+        )
+    if arguments.components is None and n_train - 1 < _COMPONENTS:
+        note(f"components: {n_train - 1}, since a fold has {n_train} training images", arguments)
+
+
+def _rehearse(y: Any, arguments: argparse.Namespace) -> None:
+    """One fold with made-up features: what can't be scored is found before the long work."""
+    from sklearn.model_selection import KFold, cross_val_score
+    from sklearn.pipeline import Pipeline
+
+    n = arguments.n_images
+    random = np.random.default_rng(0).normal(size=(n, max(64, (arguments.components or 0) + 1)))
+    names = y.index if isinstance(y, pd.DataFrame) else None
+    splits = list(KFold(arguments.cv, shuffle=True, random_state=arguments.seed).split(random))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the search itself will say so
+        cross_val_score(
+            Pipeline(_steps(arguments, n)),
+            pd.DataFrame(random, index=names),
+            y,
+            cv=splits[:1],
+            error_score="raise",
+        )
+
+
+def _estimate(paths: list[str], layers: list[str], arguments: argparse.Namespace) -> None:
+    estimate = extractor_from(arguments).estimate(paths, layers)
+    n_fits = len(layers) * arguments.cv * arguments.repeats
+    facts = {**estimate.to_dict(), "n_layers": len(layers), "n_fits": n_fits}
+    text = f"{estimate}\n{len(layers)} layer(s), {n_fits} fits in the search"
+    show_facts(facts, text, as_json=arguments.json)
+
+
+@contextlib.contextmanager
+def _activations(outs: Sequence[Path], arguments: argparse.Namespace) -> Iterator[str]:
+    """The folder of activations, kept until the work is done."""
+    out = outs[0] if outs else None
+    with unfinished(out, arguments.cache) as folder:
+        if folder is not None:
+            yield folder
+            return
+        note("without --out or --cache, activations are not kept: an interrupted search begins "
+             "anew", arguments)  # fmt: skip
+        with tempfile.TemporaryDirectory() as temporary:
+            yield temporary
+
+
+def _nested(
+    extractor: Any, layers: Sequence[str], paths: list[str], y: Any, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Scores of the whole search on images that it did not see."""
+    from sklearn.model_selection import KFold, cross_validate
+
+    note(f"nested: {arguments.cv} searches", arguments)
+    outer = KFold(arguments.cv, shuffle=True, random_state=arguments.seed)
+    found = cross_validate(
+        search_over(extractor, layers, arguments),
+        paths,
+        y,
+        cv=outer,
+        return_estimator=True,
+        error_score="raise",
+    )
+    scores = np.asarray(found["test_score"], dtype=np.float64)
+    return {
+        "mean": float(scores.mean()),
+        "std": float(scores.std()),
+        "scores": scores.tolist(),
+        "layers": [each.best_params_[_PARAM] for each in found["estimator"]],
+    }
+
+
+def _check_scores(found: Any, arguments: argparse.Namespace) -> None:
+    """A search without scores has no best layer."""
+    unknown = found.layer_profile_["mean"].isna()
+    if unknown.all():
+        raise ValueError(
+            "no layer has a score in all folds: RDMs or responses are constant in some. Use fewer "
+            "folds (--cv), or more --components."
+        )
+    if unknown.any():
+        layers = ", ".join(map(str, found.layer_profile_["layer"][unknown]))
+        note(f"no score in some folds, so left out of the choice: {layers}", arguments)
+
+
+def _score_name(arguments: argparse.Namespace) -> str:
+    return "R2" if arguments.method == "encoding" else f"{arguments.comparison} of RDMs"
+
+
+def _report(found: Any, nested: dict[str, Any] | None, arguments: argparse.Namespace) -> None:
+    profile = found.layer_profile_
+    profile = profile.astype(object).where(profile.notna(), None)
+    number = int(np.nanargmax(found.layer_profile_["mean"]))
+    best, score = str(profile["layer"][number]), float(profile["mean"][number])
+    splits = arguments.cv * arguments.repeats
+    facts: dict[str, Any] = {
+        "best_layer": best,
+        "score": score,
+        "measure": _score_name(arguments),
+        "n_images": arguments.n_images,
+        "n_folds": splits,
+        "profile": profile.to_dict(orient="records"),
+    }
+    shown = found.layer_profile_
+    table = shown[[name for name in shown if not str(name).startswith("split")]]
+    text = table.to_string(index=False, float_format="{:.4f}".format)
+    text += (
+        f"\nbest layer: {best} ({_score_name(arguments)} {score:.3f}, mean of {splits} folds)\n"
+        f"It is the best of {len(profile)}, chosen on the folds that it is scored on, so its "
+        "score is somewhat too high."
+    )
+    if nested is None:
+        text += " --nested gives one that is not."
+    else:
+        facts["nested"] = nested
+        text += (
+            f"\nnested: {nested['mean']:.3f} ± {nested['std']:.3f} on images that had no part in "
+            f"the choice (layers chosen: {', '.join(map(str, nested['layers']))})"
+        )
+    show_facts(facts, text, as_json=arguments.json)
+
+
+def _drawn(found: Any, arguments: argparse.Namespace) -> Any:
+    from skdnn import LayerScoresDisplay
+
+    return LayerScoresDisplay.from_search(found, ylabel=f"score ({_score_name(arguments)})")

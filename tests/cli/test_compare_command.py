@@ -1,0 +1,172 @@
+"""``skdnn compare``: equal to compare_rdms and its tests, conditions matched by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from skdnn import DNNFeatureExtractor, save_features
+from skdnn.io import save_rdm
+from skdnn.rsa import bootstrap_rsa, compare_rdms, compute_rdm, noise_ceiling, permutation_test
+
+NAMES = [f"img{n}.png" for n in range(1, 13)]
+STEMS = [f"img{n}" for n in range(1, 13)]
+chance = np.random.default_rng(0)
+PATTERNS = {name: chance.normal(size=(12, 8)) for name in ("a", "b", "it")}
+RDMS = {name: compute_rdm(pd.DataFrame(values, index=NAMES)) for name, values in PATTERNS.items()}
+NETWORK = ["--model", "alexnet", "--weights", "none", "--device", "cpu"]
+UPPER = np.triu_indices(12, 1)
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files of RDMs and features; the brain's in another order, with stems as names."""
+    save_rdm(RDMS["a"], tmp_path / "a.csv")
+    save_features(PATTERNS["b"], tmp_path / "b.h5", labels=NAMES)
+    order = chance.permutation(12)
+    it = pd.DataFrame(RDMS["it"].to_numpy(), index=STEMS, columns=STEMS)
+    save_rdm(it.iloc[order, order], tmp_path / "it.csv")
+    subjects = {f"s{k}": compute_rdm(PATTERNS["it"] + chance.normal(size=(12, 8))) for k in "123"}
+    save_rdm(subjects, tmp_path / "subjects.h5", labels=STEMS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def by_hand(name: str, other: str = "it") -> float:
+    a, b = RDMS[name].to_numpy()[UPPER], RDMS[other].to_numpy()[UPPER]
+    return float(spearmanr(a, b).statistic)
+
+
+def test_files_against_a_brain(study: Path, run_skdnn: Any) -> None:
+    done = run_skdnn(
+        *("compare", "a.csv", "b.h5", "--reference", "it.csv", "--json"),
+        *("--out", "table.csv", "bars.png"),
+        cwd=study,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["model"] for row in rows] == ["a", "b"]
+    for row in rows:
+        assert row["reference"] == "it"
+        assert row["score"] == pytest.approx(by_hand(row["model"]), abs=1e-9)  # of text
+    table = pd.read_csv(study / "table.csv")
+    np.testing.assert_allclose(table["score"], [by_hand("a"), by_hand("b")], atol=1e-12)
+    assert (study / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_with_each(study: Path, say: Any) -> None:
+    said = say("compare", "a.csv", "b.h5", "it.csv", "--comparison", "pearson", "--out", "m.csv")
+    assert said.code == 0, said.err
+    found = pd.read_csv("m.csv", index_col="rdm")
+    assert found.index.tolist() == found.columns.tolist() == ["a", "b", "it"]
+    np.testing.assert_allclose(found, compare_rdms(RDMS, RDMS, "pearson"), atol=1e-12)
+    assert say("compare", "a.csv", "b.h5", "--out", "m.svg").code == 0
+    assert "<svg" in Path("m.svg").read_text()
+
+
+def test_subjects_bring_ceilings_intervals_and_tests(study: Path, say: Any) -> None:
+    said = say(
+        *("compare", "a.csv", "b.h5", "--reference", "subjects.h5", "--bootstrap", 40),
+        *("--permutations", 60, "--seed", 3, "--json", "--out", "bars.pdf", "--quiet"),
+    )
+    assert said.code == 0, said.err
+    found = pd.DataFrame(json.loads(said.out)).set_index("model")
+    models = {name: RDMS[name].set_axis(STEMS).set_axis(STEMS, axis=1) for name in "ab"}
+    from skdnn.io import load_rdm
+
+    subjects = load_rdm("subjects.h5")
+    expected = bootstrap_rsa(models, subjects, "spearman", n_boot=40, random_state=3).to_frame()
+    for column in expected.columns[1:]:
+        np.testing.assert_allclose(found[column], expected[column], atol=1e-9)
+    mantel = permutation_test(models, subjects, "spearman", n_permutations=60, random_state=3)
+    np.testing.assert_allclose(found["p_mantel"], mantel.p_values)
+    lower, upper = noise_ceiling(subjects, "spearman")
+    np.testing.assert_allclose(found["ceiling_lower"], lower, atol=1e-9)
+    np.testing.assert_allclose(found["ceiling_upper"], upper, atol=1e-9)
+    assert Path("bars.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_networks(study: Path, say: Any, pictures: Path) -> None:
+    said = say(
+        *("compare", "--model", "alexnet", "squeezenet1_1", "--weights", "none", "--seed", 5),
+        *("--layer", "features.5", "features.3", "--images", pictures, "--device", "cpu"),
+        *("--reference", "it.csv", "--json", "--out", "table.csv"),
+    )
+    assert said.code == 0, said.err
+    found = pd.DataFrame(json.loads(said.out))
+    assert found["model"].tolist() == ["alexnet/features.5", "squeezenet1_1/features.3"]
+    paths = [str(pictures / name) for name in NAMES]
+    for row, (model, layer) in enumerate(
+        [("alexnet", "features.5"), ("squeezenet1_1", "features.3")]
+    ):
+        extractor = DNNFeatureExtractor(model, layer, weights=None, random_state=5, device="cpu")
+        rdm = np.asarray(compute_rdm(extractor.fit_transform(paths)))
+        expected = spearmanr(rdm[UPPER], RDMS["it"].to_numpy()[UPPER]).statistic
+        assert pd.read_csv("table.csv")["score"][row] == pytest.approx(expected, abs=1e-12)
+    assert not Path("table.csv.unfinished").exists()
+    said = say(
+        *("compare", "--model", "alexnet", "--weights", "none", "--images", pictures),
+        *("--layer", "features.2", "features.5", "--comparison", "cka", "--quiet"),
+    )
+    assert said.code == 0, said.err
+    assert "alexnet/features.2" in said.out
+
+
+def test_unlabelled_files_are_noted(study: Path, say: Any) -> None:
+    save_rdm(RDMS["it"].to_numpy(), "bare.npy")
+    said = say("compare", "a.csv", "--reference", "bare.npy", "--quiet", "--json")
+    assert said.code == 0, said.err
+    assert said.err.count("\n") == 1
+    assert "bare.npy has no names" in said.err
+    assert json.loads(said.out)[0]["score"] == pytest.approx(by_hand("a"), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "culprit"),
+    [
+        (["a.csv"], 2, "--reference"),
+        ([], 2, "--model"),
+        (["a.csv", "--model", "alexnet"], 2, "--model"),
+        (["--model", "alexnet"], 2, "--images"),
+        (["a.csv", "b.h5", "--bootstrap", "9"], 2, "--reference"),
+        (["a.csv", "b.h5", "--comparison", "cka"], 2, "cka"),
+        (["a.csv", "nothing.csv"], 1, "nothing.csv"),
+        (["a.csv", "b.h5", "--comparison", "spearmann"], 1, "spearmann"),
+        (["a.csv", "other.csv"], 1, "img12.png"),
+        (["a.csv", "a.csv"], 1, "given twice"),
+        (["a.csv", "alike.csv"], 1, "1 - similarity"),
+        (["a.csv", "b.h5", "--out", "a.csv"], 1, "--overwrite"),
+        (["a.csv", "b.h5", "--out", "m.xls"], 1, "m.xls"),
+        ([*NETWORK, "--layer", "no.such.layer", "--out", "m.csv"], 1, "no.such.layer"),
+    ],
+)
+def test_errors(
+    study: Path, say: Any, pictures: Path, arguments: list[str], code: int, culprit: str
+) -> None:
+    save_rdm(RDMS["a"].iloc[:11, :11], "other.csv")
+    (1 - RDMS["a"]).to_csv("alike.csv")
+    before = sorted(study.iterdir())
+    images = ["--images", pictures] if "--weights" in arguments else []
+    said = say("compare", *arguments, *images)
+    assert said.code == code
+    assert culprit in said.err
+    assert said.out == ""
+    assert sorted(study.iterdir()) == before
+
+
+def test_errors_of_a_process(study: Path, run_skdnn: Any) -> None:
+    done = run_skdnn("compare", "a.csv", "--reference", "no.csv", cwd=study)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no.csv" in done.stderr
+
+
+def test_help(say: Any) -> None:
+    said = say("compare", "--help")
+    assert said.code == 0
+    assert "examples:\n  skdnn compare " in said.out
