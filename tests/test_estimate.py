@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from skdnn import ActivationStore, DNNFeatureExtractor
+from skdnn._amounts import in_bytes, in_time
 from skdnn.extraction import ExtractionEstimate
 from skdnn.extraction._estimate import count_params
-from skdnn.extraction._measure import in_bytes, in_time
 from skdnn.extraction._plan import layers_of
 from skdnn.models import Model, resolve_model
 

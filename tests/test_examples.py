@@ -32,6 +32,7 @@ def quick(
     import matplotlib.pyplot as plt
 
     matplotlib.use("agg")
+    plt.close("all")  # what other tests have left
     home = tmp_path / "kriegeskorte92"
     home.mkdir()
     for path in published_files.glob("*.mat"):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import shtab
+
+from skdnn.cli._unfinished import unfinished_folder
 
 Run = Callable[[argparse.Namespace], None]
 
@@ -146,6 +149,19 @@ def extractor_from(arguments: argparse.Namespace, **changes: Any) -> Any:
             **changes,
         }
     )
+
+
+def estimate_from(arguments: argparse.Namespace, rows: Any, layers: Any, out: Any = None) -> Any:
+    """What an extraction will take. Nothing is downloaded: random weights are as fast."""
+    cache = arguments.cache
+    if cache is None and out is not None:
+        cache = unfinished_folder(out)
+    found = extractor_from(arguments, cache=cache).estimate(rows, layers, measure=False)
+    if not found.n_to_forward:
+        return found
+    twin = extractor_from(arguments, weights=None, cache=None).estimate(rows, layers)
+    share = found.n_to_forward / twin.n_to_forward
+    return replace(found, seconds=None if twin.seconds is None else twin.seconds * share)
 
 
 def weights_from(arguments: argparse.Namespace) -> str | None:

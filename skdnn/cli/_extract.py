@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,13 @@ from skdnn.cli._command import (
     add_overwrite,
     add_quiet,
     command,
+    estimate_from,
     extractor_from,
 )
 from skdnn.cli._images import Images, read_images
 from skdnn.cli._output import note, show_facts
 from skdnn.cli._places import check_free
-from skdnn.cli._unfinished import unfinished, unfinished_folder
+from skdnn.cli._unfinished import unfinished
 
 
 def add(commands: Any) -> None:
@@ -90,24 +90,13 @@ def _run(arguments: argparse.Namespace) -> None:
     facts = plain.describe(layers=layers).facts
     shapes = {layer["name"]: tuple(layer["shape"]) for layer in facts["layers"]}
     if arguments.dry_run:
-        estimate = _estimate(images, layers, arguments)
+        estimate = estimate_from(arguments, images.rows, layers, arguments.out)
         show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
         return
     out = Path(arguments.out)
     _check_place(out, arguments)
     _rehearse(out, shapes, arguments)
     _extract(images, shapes, out, arguments)
-
-
-def _estimate(images: Images, layers: list[str], arguments: argparse.Namespace) -> Any:
-    """What it will take. Nothing is downloaded: a network with random weights is as fast."""
-    cache = arguments.cache or unfinished_folder(arguments.out)
-    found = extractor_from(arguments, cache=cache).estimate(images.rows, layers, measure=False)
-    if not found.n_to_forward:
-        return found
-    twin = extractor_from(arguments, weights=None, cache=None).estimate(images.rows, layers)
-    share = found.n_to_forward / twin.n_to_forward
-    return replace(found, seconds=None if twin.seconds is None else twin.seconds * share)
 
 
 def _extract(

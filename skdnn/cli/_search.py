@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import shtab
 
+from skdnn.cli._ask import choose_layers
 from skdnn.cli._command import (
     add_extraction,
     add_images,
@@ -23,6 +24,7 @@ from skdnn.cli._command import (
     add_overwrite,
     add_quiet,
     command,
+    estimate_from,
     extractor_from,
 )
 from skdnn.cli._images import image_paths
@@ -125,8 +127,6 @@ def _run(arguments: argparse.Namespace) -> None:
     y = _target(arguments, paths)
     _check_folds(len(paths), arguments)
     _rehearse(y, arguments)
-    from skdnn.cli._ask import choose_layers
-
     layers = choose_layers(arguments, extractor_from(arguments, cache=None))
     if arguments.dry_run:
         _estimate(paths, layers, arguments)
@@ -246,7 +246,8 @@ def _rehearse(y: Any, arguments: argparse.Namespace) -> None:
 
 
 def _estimate(paths: list[str], layers: list[str], arguments: argparse.Namespace) -> None:
-    estimate = extractor_from(arguments).estimate(paths, layers)
+    out = arguments.out[0] if arguments.out else None
+    estimate = estimate_from(arguments, paths, layers, out)
     n_fits = len(layers) * arguments.cv * arguments.repeats
     facts = {**estimate.to_dict(), "n_layers": len(layers), "n_fits": n_fits}
     text = f"{estimate}\n{len(layers)} layer(s), {n_fits} fits in the search"
