@@ -69,7 +69,14 @@ def add(commands: Any) -> None:
         help="a row per folder of images (its mean) rather than per image, as for the concepts "
         "of THINGS",
     )
-    extract.add_argument("--parts", type=int, metavar="K", help="split the rows into K files")
+    extract.add_argument(
+        "--parts",
+        nargs="?",
+        type=int,
+        const=10,
+        metavar="K",
+        help="split the rows into K files (10 if K is left out); what loads them joins them again",
+    )
     extract.add_argument(
         "--dry-run",
         action="store_true",

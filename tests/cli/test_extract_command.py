@@ -87,6 +87,13 @@ def test_several_layers_in_their_shapes_in_parts(pictures: Path, say: Any, tmp_p
     assert "@" in described.out  # BibTeX
 
 
+def test_ten_parts_unless_told_otherwise(pictures: Path, say: Any, tmp_path: Path) -> None:
+    given = ("extract", *NETWORK, "--layer", "classifier.6", "--images", pictures)
+    assert say(*given, "--out", tmp_path / "f.npy", "--parts", "--quiet").code == 0
+    assert len(list(tmp_path.glob("f.part-*-of-10.npy"))) == 10
+    assert load_features(tmp_path / "f.npy").features.shape == (12, 1000)
+
+
 def test_a_row_per_folder(pictures: Path, say: Any, tmp_path: Path) -> None:
     for number, path in enumerate(paths_of(pictures)):
         place = tmp_path / "concepts" / ("dog", "cat", "aardvark")[number % 3]
