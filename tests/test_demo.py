@@ -36,6 +36,7 @@ def beats(better: pd.Series, worse: pd.Series) -> bool:
     return bool(difference.mean() > 2 * difference.std(ddof=1) > 0)
 
 
+@pytest.mark.slow
 def test_training_beats_no_training(result: Bunch) -> None:
     trained, untrained = result.category_folds["trained"], result.category_folds["untrained"]
     best_untrained = untrained.loc[untrained.mean(axis=1).idxmax()]

@@ -205,6 +205,7 @@ def test_each_distinct_image_is_forwarded_once(network, image_paths):
     assert sum(images) == len(image_paths) == 9
 
 
+@pytest.mark.slow
 def test_n_jobs_gives_the_same_rows(image_paths):
     extractor = DNNFeatureExtractor("alexnet", "classifier.1", weights=None)
     expected = extractor.fit_transform(image_paths)

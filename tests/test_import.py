@@ -95,6 +95,7 @@ needs_tensorflow = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_tensorflow_before_torch() -> None:
     warned = run(WARNINGS + TENSORFLOW + EXTRACTION + TENSORFLOW + REPORT)
@@ -102,11 +103,13 @@ def test_tensorflow_before_torch() -> None:
     assert int(warned) == (importlib.util.find_spec("triton") is not None)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_torch_before_tensorflow() -> None:
     assert int(run(WARNINGS + EXTRACTION + TENSORFLOW + EXTRACTION + REPORT)) == 0
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_tensorflow_before_an_image_tells_the_size() -> None:
     """Without a crop, an image is resized before the network is looked at."""

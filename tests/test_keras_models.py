@@ -216,6 +216,7 @@ def _digest(network: Any) -> str:
     return hashlib.sha256(b"".join(w.tobytes() for w in network.get_weights())).hexdigest()
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_same_in_every_process() -> None:
     code = (
         "import random, hashlib; random.seed(5)\n"
@@ -516,6 +517,7 @@ def test_code_that_cannot_be_fingerprinted_needs_a_version() -> None:
     assert identity(network, "1") != identity(network, "2")
 
 
+@pytest.mark.slow
 def test_fingerprints_in_another_process_and_after_a_pass() -> None:
     code = (
         "import numpy as np, types\nfrom skdnn.models import _keras as s\n"

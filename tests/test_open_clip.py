@@ -289,6 +289,7 @@ def test_published_weights_put_there_by_hand(no_hub: Path) -> None:
         assert_array_equal(tower(batch), network.encode_image(batch))
 
 
+@pytest.mark.slow
 def test_without_open_clip_the_error_says_what_to_install() -> None:
     code = """
 import sys

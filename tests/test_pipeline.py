@@ -185,6 +185,7 @@ def test_pooled_layers_equal_rsa_by_hand(pooling, paths, model, brain):
     assert_allclose(scores, by_hand(pooled, brain, metric="cityblock"), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_scorer_as_last_step_and_as_scoring_agree_over_a_whole_grid(paths, model, brain):
     grid = [
         {"dnn__layer": ["conv2"], "dnn__pooling": ["flatten", "mean"], "pca__n_components": [2]},

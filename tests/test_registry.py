@@ -78,6 +78,7 @@ def test_segmentation_gives_its_dictionary() -> None:
         ("open_clip", "open_clip/RN50", "clip"),
     ],
 )
+@pytest.mark.slow
 def test_without_a_package_the_error_says_what_to_install(
     hidden: str, model: str, extra: str
 ) -> None:

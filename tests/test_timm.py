@@ -464,6 +464,7 @@ def test_without_network_the_error_says_what_to_put_where(no_hub: Path) -> None:
     assert "weights=None" in message
 
 
+@pytest.mark.slow
 def test_without_timm_the_error_says_what_to_install() -> None:
     code = """
 import sys

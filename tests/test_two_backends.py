@@ -129,6 +129,7 @@ def test_a_small_network() -> None:
     check_equal(by_channel, flat[1][0], "flattened: channels first in torch, last in Keras")
 
 
+@pytest.mark.slow
 def test_vgg16() -> None:
     torch.manual_seed(0)
     one = torchvision.models.vgg16(weights=None).eval()
@@ -188,19 +189,17 @@ print("both ran")
 """
 
 
-_SLOW = pytest.mark.slow
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "order"),
     [
         ("", "keras_way(); torch_way()"),
         ("import torch", "torch_way(); keras_way()"),
         ("import tensorflow", "torch_way(); keras_way()"),
-        pytest.param("", "torch_way(); keras_way()", marks=_SLOW),
-        pytest.param("import torchvision", "keras_way(); torch_way()", marks=_SLOW),
-        pytest.param("import tensorflow", "keras_way(); torch_way()", marks=_SLOW),
-        pytest.param("import keras", "keras_way(); torch_way()", marks=_SLOW),
+        ("", "torch_way(); keras_way()"),
+        ("import torchvision", "keras_way(); torch_way()"),
+        ("import tensorflow", "keras_way(); torch_way()"),
+        ("import keras", "keras_way(); torch_way()"),
     ],
 )
 def test_both_in_one_process(first: str, order: str) -> None:

@@ -308,6 +308,7 @@ def start(server: Server, sha256: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("sha256", [SHA256, ""])
+@pytest.mark.slow
 def test_two_processes_at_once(server, home, sha256):
     server.pause = 0.3
     both = [start(server, sha256) for _ in range(2)]

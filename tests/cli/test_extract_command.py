@@ -31,6 +31,7 @@ def paths_of(folder: Path) -> list[str]:
     return [str(folder / f"img{n}.png") for n in range(1, 13)]
 
 
+@pytest.mark.slow
 def test_one_layer_as_rows(pictures: Path, run_skdnn: Run, tmp_path: Path) -> None:
     done = run_skdnn(
         "extract", *NETWORK, "--layer", "features.5", "--images", pictures, "--out", "f.h5",
@@ -167,6 +168,7 @@ def test_faults_are_found_before_the_work(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.slow
 def test_a_damaged_image_is_named_and_the_rest_is_kept(
     pictures: Path, run_skdnn: Run, tmp_path: Path
 ) -> None:
@@ -227,6 +229,28 @@ def test_an_interrupted_run_goes_on(
     np.testing.assert_array_equal(load_features(out).features, expected)
 
 
+def test_two_commands_do_not_write_one_file(
+    pictures: Path, say: Any, run_skdnn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is refused, and disturbs nothing."""
+    given = ("extract", *NETWORK, "--layer", "classifier.6", "--images", pictures)
+    out = tmp_path / "f.npz"
+    real, others = skdnn.save_features, []
+
+    def meanwhile(features: Any, path: Any, **options: Any) -> Any:
+        if "provenance" in options:  # the real one, not the rehearsal
+            others.append(run_skdnn(*given, "--out", out))
+        return real(features, path, **options)
+
+    monkeypatch.setattr(skdnn, "save_features", meanwhile)
+    assert say(*given, "--out", out).code == 0
+    (other,) = others
+    assert other.returncode == 1
+    assert "another command is writing" in other.stderr
+    assert load_features(out).features.shape == (12, 1000)
+    assert [path.name for path in tmp_path.iterdir()] == ["f.npz"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kills with SIGKILL")
 def test_a_killed_run_goes_on(
@@ -267,6 +291,7 @@ def test_a_killed_run_goes_on(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+@pytest.mark.slow
 def test_at_a_terminal_it_shows_the_layers_and_asks(
     pictures: Path, tmp_path: Path, skdnn_environment: dict[str, str]
 ) -> None:

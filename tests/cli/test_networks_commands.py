@@ -21,6 +21,7 @@ NETWORK = ("--model", "squeezenet1_1", "--weights", "none", "--seed", 3, "--devi
 # --- models and layers ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_models_are_those_of_the_library(run_skdnn: Run, say: Any) -> None:
     done = run_skdnn("models", "--source", "torchvision")
     assert done.returncode == 0, done.stderr
@@ -36,6 +37,7 @@ def test_a_pattern_without_a_match_is_an_error(say: Any) -> None:
     assert said.out == ""
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_failure(run_skdnn: Run, skdnn_environment: dict[str, str]) -> None:
     import sys
 
@@ -53,6 +55,7 @@ def test_a_closed_pipe_is_no_failure(run_skdnn: Run, skdnn_environment: dict[str
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_layers_as_a_table_and_as_json(run_skdnn: Run, say: Any) -> None:
     done = run_skdnn("layers", "alexnet")
     assert done.returncode == 0, done.stderr
@@ -64,6 +67,7 @@ def test_layers_as_a_table_and_as_json(run_skdnn: Run, say: Any) -> None:
     assert [tuple(row["output_shape"]) for row in found] == expected["output_shape"].tolist()
 
 
+@pytest.mark.slow
 def test_an_unknown_network_names_the_nearest(run_skdnn: Run) -> None:
     done = run_skdnn("layers", "alxnet")
     assert done.returncode == 1
@@ -76,6 +80,7 @@ def test_an_unknown_network_names_the_nearest(run_skdnn: Run) -> None:
 # --- classify ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_classify_prints_what_top_k_gives(pictures: Path, run_skdnn: Run, tmp_path: Path) -> None:
     done = run_skdnn("classify", *NETWORK, "--images", pictures, "--top", 2, "--json")
     assert done.returncode == 0, done.stderr
@@ -124,6 +129,7 @@ def test_classify_refuses(
 # --- describe ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_describe_a_network(run_skdnn: Run, say: Any) -> None:
     given = ("describe", *NETWORK, "--layer", "features.3")
     done = run_skdnn(*given)

@@ -64,6 +64,7 @@ def by_hand(steps: list[Any]) -> LayerSearchCV:
 RSA = [("rdm", RDM("correlation")), ("rsa", RSAScorer("spearman", target="rdm"))]
 
 
+@pytest.mark.slow
 def test_a_search_from_a_shell(study: Path, run_skdnn: Any, pictures: Path) -> None:
     done = run_skdnn(
         *("search", *NETWORK, "--layer", *LAYERS, "--images", pictures, "--rdm", "it.csv"),
@@ -86,6 +87,7 @@ def test_a_search_from_a_shell(study: Path, run_skdnn: Any, pictures: Path) -> N
     }
 
 
+@pytest.mark.slow
 def test_encoding_and_nested(study: Path, say: Any, pictures: Path) -> None:
     said = say(
         *("search", *NETWORK, "--layer", *LAYERS, "--images", pictures, *FOLDS, "--nested"),

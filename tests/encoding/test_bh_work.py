@@ -68,6 +68,7 @@ def contents(folder: Path) -> tuple[int, int]:
     return len(results), len(names) - len(results)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tmp_path: Path) -> None:
     """What was complete is not computed again, and all is equal to the bit."""
     assert start(tmp_path, "whole", folder="elsewhere").wait() == 0

@@ -62,6 +62,7 @@ def nested(encoder: Any) -> Callable[[LayerFeatures, np.ndarray], float]:
 
 
 @pytest.mark.parametrize("select", ["layer", "best_overall", "stack"])
+@pytest.mark.slow
 def test_layers_are_chosen_without_a_leak(select: str) -> None:
     found = held_out(nested(LayerwiseEncoder(ALPHAS, cv=3, select=select)))
     assert abs(found) < LIMIT
@@ -110,6 +111,7 @@ def repeated(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 @pytest.mark.parametrize("with_groups", [True, False])
+@pytest.mark.slow
 def test_repeats_of_an_image_leak_without_groups(with_groups: bool) -> None:
     rng = np.random.default_rng(0)
     scores = []

@@ -90,6 +90,7 @@ def test_poolings_and_models_of_a_grid(paths, model, witness, met, patterns):
     assert_same_results(search, GridSearchCV(encoding(model), grid, cv=FOLDS).fit(paths, patterns))
 
 
+@pytest.mark.slow
 def test_two_processes(paths, model, patterns):
     grid = LAYERS | {"ridge__alpha": [0.1, 1.0]}
     search = LayerSearchCV(encoding(model), grid, cv=FOLDS, n_jobs=2).fit(paths, patterns)

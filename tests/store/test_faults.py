@@ -23,7 +23,10 @@ from skdnn import ActivationStore, digests
 from skdnn.extraction import _stored
 from skdnn.store import Depot
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes"),
+]
 
 HOURS = 3600.0
 

@@ -240,6 +240,7 @@ print(digest_of(preprocess_identity(transforms.Compose([transforms.CenterCrop(9)
 """
 
 
+@pytest.mark.slow
 def test_fingerprints_are_the_same_in_every_process(run_script, checkpoint):
     seen = {run_script(FINGERPRINTS, checkpoint, PYTHONHASHSEED=seed) for seed in ("1", "77")}
     (told,) = seen
@@ -264,6 +265,7 @@ print(cache.stats)
 """
 
 
+@pytest.mark.slow
 def test_a_warm_store_never_builds_the_network(run_script, store, paths):
     shown = []
     for layer in ("penultimate", "stage2.*", ["conv1", "output"]):
