@@ -45,6 +45,7 @@ def test_training_beats_no_training(result: Bunch) -> None:
     assert result.accuracy["untrained"] < 0.3
 
 
+@pytest.mark.slow
 def test_depth_matters_and_in_opposite_directions(result: Bunch) -> None:
     category, pixels = result.category_folds["trained"], result.pixel_folds["trained"]
     assert LAYERS.index(result.best_layer) >= 3
@@ -54,6 +55,7 @@ def test_depth_matters_and_in_opposite_directions(result: Bunch) -> None:
                  result.category_folds["untrained"].loc["fc6"])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_scores_are_means_and_spreads_over_folds(result: Bunch) -> None:
     assert list(result.scores.index) == [(n, x) for n in ("trained", "untrained") for x in LAYERS]
     folds = result.category_folds["untrained"].loc["relu3"].to_numpy()
@@ -63,6 +65,7 @@ def test_scores_are_means_and_spreads_over_folds(result: Bunch) -> None:
     assert (result.scores["category_std"] > 0).all()
 
 
+@pytest.mark.slow
 def test_no_score_is_above_what_can_be_reached(result: Bunch) -> None:
     for folds in result.category_folds.values():
         assert folds.to_numpy().mean(axis=1).max() < result.ceiling
@@ -78,6 +81,7 @@ def test_highest_spearman_is_that_of_an_embedding_that_separates_all() -> None:
     assert reached < 0.8  # it is not 1
 
 
+@pytest.mark.slow
 def test_pictures_and_files(result: Bunch, folder: Path) -> None:
     assert [path.name for path in result.files] == ["skdnn_demo_rdms.png", "skdnn_demo_layers.png"]
     for path in result.files:

@@ -85,6 +85,7 @@ def test_own_network(quick: list[int]) -> None:
     assert found["search"].best_params_["rdm__metric"] == "euclidean"
 
 
+@pytest.mark.slow
 def test_layer_ensemble(quick: list[int]) -> None:
     found = run_example("plot_layer_ensemble.py")
     assert len(quick) == 1

@@ -146,6 +146,7 @@ def test_nested_search_scored_by_rsa_from_outside(paths, witness, met, patterns)
     assert set(met.values()) == {1}
 
 
+@pytest.mark.slow
 def test_nested_in_two_processes(paths, model, patterns, own_temporary_folder):
     search = LayerSearchCV(encoding(model), LAYERS, cv=3)
     found = cross_validate(search, paths, patterns, cv=FOLDS, n_jobs=2)
