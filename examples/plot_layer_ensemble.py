@@ -215,6 +215,7 @@ for ax, frame in zip(axes, (scores, differences), strict=True):
         ax.scatter(frame[name], place + spread, color=colour, s=10, alpha=0.6)
         ax.plot([frame[name].mean()] * 2, [place - 0.38, place + 0.38], color=colour, linewidth=3)
     ax.spines[["top", "right"]].set_visible(False)
+    ax.locator_params(axis="x", nbins=5)
 axes[0].axvline(yardstick.mean(), color="0.3", linestyle="--")
 axes[0].text(yardstick.mean() - 0.005, 0, "monkey IT", ha="right", va="center", color="0.3")
 axes[0].set(

@@ -48,7 +48,7 @@ exit codes:
   0  done
   1  failed; the reason is on stderr, and what had been computed is kept
   2  wrong usage
-  130  interrupted; the same command again goes on where it stopped
+  130  interrupted; extract, search and compare go on where they stopped when given again
 
 Shell completion, e.g. for bash: skdnn --print-completion bash >> ~/.bash_completion
 """
