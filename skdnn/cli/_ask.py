@@ -9,25 +9,20 @@ from typing import Any
 _ANSWERS = "numbers or names, apart by spaces; patterns such as features.*; all"
 
 
-def choose_layers(
-    arguments: argparse.Namespace, extractor: Any, *, several: bool = True
-) -> list[str]:
-    """Names of layers, patterns resolved, in the order in which they were asked for.
+def choose_layers(arguments: argparse.Namespace, extractor: Any) -> dict[str, tuple[int, ...]]:
+    """Names of layers, patterns resolved, in the order asked for; and the shape of each.
 
     Raises
     ------
     argparse.ArgumentError
-        If no layer is given and there is no terminal to ask at, or several are where one counts.
+        If no layer is given and there is no terminal to ask at.
     ValueError
         For unknown names, with the nearest ones.
     """
     given = arguments.layer or _ask(extractor)
     wanted = ["*"] if given == ["all"] else given
     facts = extractor.describe(layers=wanted).facts
-    names = [layer["name"] for layer in facts["layers"]]
-    if len(names) > 1 and not several:
-        raise argparse.ArgumentError(None, f"--layer: one layer is wanted, got {len(names)}.")
-    return names
+    return {layer["name"]: tuple(layer["shape"]) for layer in facts["layers"]}
 
 
 def _ask(extractor: Any) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import shtab
 
 from skdnn.cli._command import (
+    add_cache,
     add_images,
     add_json,
     add_network,
@@ -48,9 +49,7 @@ def add(commands: Any) -> None:
     )
     names.complete = shtab.FILE  # type: ignore[attr-defined]
     add_out(classify, "write .csv, .tsv or .json instead of printing")
-    classify.add_argument(
-        "--cache", metavar="FOLDER", help="a folder that keeps the network's outputs"
-    ).complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+    add_cache(classify, "a folder that keeps the network's outputs")
     add_overwrite(classify)
     add_quiet(classify)
     add_json(classify)

@@ -94,12 +94,16 @@ def add_extraction(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="arithmetic of the network (default: float32)",
     )
-    option = group.add_argument(
-        "--cache",
-        metavar="FOLDER",
-        help="a folder that keeps activations for later commands; each image goes through each "
+    add_cache(
+        group,
+        "a folder that keeps activations for later commands; each image goes through each "
         "network once",
     )
+
+
+def add_cache(parser: argparse._ActionsContainer, help: str) -> None:
+    """--cache: a folder of activations."""
+    option = parser.add_argument("--cache", metavar="FOLDER", help=help)
     option.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
 
 

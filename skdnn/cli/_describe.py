@@ -72,6 +72,6 @@ def _of_file(arguments: argparse.Namespace) -> Any:
 
 def _of_network(arguments: argparse.Namespace) -> Any:
     extractor = extractor_from(arguments)
-    layers = choose_layers(arguments, extractor)
+    layers = list(choose_layers(arguments, extractor))
     images = read_images(arguments.images).rows if arguments.images else None
     return extractor.describe(images, layers)

@@ -92,12 +92,9 @@ def add(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     images = read_images(arguments.images, average_folders=arguments.average_folders)
-    plain = extractor_from(arguments, cache=None)
-    layers = choose_layers(arguments, plain)
-    facts = plain.describe(layers=layers).facts
-    shapes = {layer["name"]: tuple(layer["shape"]) for layer in facts["layers"]}
+    shapes = choose_layers(arguments, extractor_from(arguments, cache=None))
     if arguments.dry_run:
-        estimate = estimate_from(arguments, images.rows, layers, arguments.out)
+        estimate = estimate_from(arguments, images.rows, list(shapes), arguments.out)
         show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
         return
     out = Path(arguments.out)

@@ -29,7 +29,7 @@ def read_images(given: Sequence[str], *, average_folders: bool = False) -> Image
         If there is no such file or folder.
     """
     paths = image_paths(given)
-    classes = _classes(given)
+    classes = _classes(given, paths)
     if not average_folders:
         return Images(paths, image_names(paths), classes, are_folders=False)
     if classes is None:
@@ -75,13 +75,10 @@ def image_names(paths: Sequence[str]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _classes(given: Sequence[str]) -> list[str] | None:
+def _classes(given: Sequence[str], paths: Sequence[str]) -> list[str] | None:
     """The class of each image, where one folder is given whose images all lie in subfolders."""
-    from skdnn import load_image_folder
-
     if len(given) != 1 or not Path(given[0]).is_dir():
         return None
     root = Path(given[0]).expanduser()
-    paths = load_image_folder(root, class_folders=False).paths
     parts = [Path(path).relative_to(root).parts for path in paths]
     return [part[0] for part in parts] if all(len(part) > 1 for part in parts) else None

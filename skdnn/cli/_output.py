@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,10 +40,18 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         text = table.to_json(orient="records", indent=1, force_ascii=False)
     else:
         text = table.to_csv(index=False, sep="," if kind == ".csv" else "\t")
+    write_file(path, text.encode("utf-8"))
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """A file that is there whole or not at all; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def listed(values: Iterable[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import shtab
 
-from skdnn.cli._output import listed
+from skdnn.cli._output import listed, write_file
 
 TABLES = (".csv", ".tsv", ".json")
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
@@ -78,11 +79,7 @@ def save_figure(figure: Any, path: Path) -> None:
     """Write a figure, whole or not at all, and forget it."""
     import matplotlib.pyplot as plt
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
-    try:
-        figure.savefig(temporary, dpi=200)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        plt.close(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=200)
+    plt.close(figure)
+    write_file(path, buffer.getvalue())

@@ -127,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> None:
     y = _target(arguments, paths)
     _check_folds(len(paths), arguments)
     _rehearse(y, arguments)
-    layers = choose_layers(arguments, extractor_from(arguments, cache=None))
+    layers = list(choose_layers(arguments, extractor_from(arguments, cache=None)))
     if arguments.dry_run:
         _estimate(paths, layers, arguments)
         return

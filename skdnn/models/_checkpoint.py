@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from skdnn._config import weights_home
 from skdnn.models import _keras, _keras_weights, _timm, _weights_file
 from skdnn.models._download import base_name, own_name
 from skdnn.models._fingerprint import file_digest
+from skdnn.models._hub import found_on_disk
 from skdnn.models._open_clip import _HUB_FILES
 from skdnn.models._spec import ModelSpec
 
@@ -103,7 +103,7 @@ def _published(known: Sequence[str]) -> Checkpoint:
     if address is None:
         repo, name = known[-2:]
         names = list(dict.fromkeys([name, *_timm._HUB_FILES, *_HUB_FILES]))
-        file = _on_hub(repo, names)
+        file = found_on_disk(repo, names)
         return Checkpoint(f"https://huggingface.co/{repo}", file_digest(file) if file else None)
     in_name = _IN_NAME.search(base_name(address))
     begins = known[-1] if known[-1] != address else (in_name[1] if in_name else None)
@@ -124,19 +124,6 @@ def _downloaded(address: str, begins: str | None) -> Path | None:
         places.append(Path(torch.hub.get_dir()) / "checkpoints" / base_name(address))
     found = (place for place in places if place.is_file())
     return next((place for place in found if file_digest(place).startswith(begins)), None)
-
-
-def _on_hub(repo: str, names: Sequence[str]) -> Path | None:
-    """A file in the hub's own cache, or in the folder of weights."""
-    hub = sys.modules.get("huggingface_hub") or importlib.import_module("huggingface_hub")
-    for name in names:
-        cached = hub.try_to_load_from_cache(repo, name)
-        own = weights_home() / f"{repo}--{name}".replace("/", "--")
-        if isinstance(cached, str):
-            return Path(cached)
-        if own.is_file():
-            return own
-    return None
 
 
 def _tagged(spec: ModelSpec) -> Path | None:

@@ -32,17 +32,13 @@ def hub_file(repo: str, names: Sequence[str]) -> Path:
         If it can't be had, saying what to put where by hand.
     """
     hub = import_optional("huggingface_hub", "to find weights on the Hugging Face hub")
-    own = {name: f"{repo}--{name}".replace("/", "--") for name in names}
-    for name in names:
-        cached = hub.try_to_load_from_cache(repo, name)
-        if isinstance(cached, str):
-            return Path(cached)
-        if (weights_home() / own[name]).is_file():
-            return weights_home() / own[name]
+    there = found_on_disk(repo, names)
+    if there is not None:
+        return there
     first: OSError | None = None
     for name in names:
         try:
-            return fetch(hub.hf_hub_url(repo, name), name=own[name])
+            return fetch(hub.hf_hub_url(repo, name), name=_own_name(repo, name))
         except OSError as error:
             first = first or error
             cause = error.__cause__
@@ -61,3 +57,21 @@ def url_file(url: str, sha256: str | None = None) -> Path:
         If it can't be had, saying what to put where by hand.
     """
     return fetch(url, name=own_name(url, _SUFFIXES, ".pth"), sha256=sha256)
+
+
+def found_on_disk(repo: str, names: Sequence[str]) -> Path | None:
+    """The first of these files in the hub's own cache or in the folder of weights."""
+    hub = import_optional("huggingface_hub", "to find weights on the Hugging Face hub")
+    for name in names:
+        cached = hub.try_to_load_from_cache(repo, name)
+        if isinstance(cached, str):
+            return Path(cached)
+        own = weights_home() / _own_name(repo, name)
+        if own.is_file():
+            return own
+    return None
+
+
+def _own_name(repo: str, name: str) -> str:
+    """What a file of a repository is called in the folder of weights."""
+    return f"{repo}--{name}".replace("/", "--")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from skdnn._files import write_whole
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -64,7 +66,7 @@ class Display:
             raise FileNotFoundError(f"The folder {str(path.parent)!r} does not exist.")
         buffer = io.BytesIO()
         self.figure_.savefig(buffer, format=kind, dpi=dpi)
-        _write_whole(path, buffer.getvalue())
+        write_whole(path, buffer.getvalue())
         return self
 
     def _open(self, ax: Axes | None, size: tuple[float, float]) -> Axes:
@@ -91,16 +93,6 @@ def settle(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     for _ in range(3 if engine is not None else 0):
         engine.execute(figure)  # type: ignore[union-attr]
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a name of its own first: half a picture never has the wanted name."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def shortened(names: Sequence[Any]) -> list[str]:
