@@ -43,13 +43,13 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_labels",
                 "_version",
             },
-            {"images", "digests", "conditions", "layers", "formats", "methods"},
+            {"images", "digests", "conditions", "layers", "methods"},
             {"models"},
             {"backends"},
             {"store"},
             {"extraction", "feature_extractor", "classifier", "text"},
             {"rsa", "encoding", "decomposition"},
-            {"datasets", "io", "model_comparison", "plotting", "search"},
+            {"datasets", "formats", "io", "model_comparison", "plotting", "search"},
             {"__init__"},  # the package's public names
             {"demo", "cli", "__main__"},
         ),
@@ -62,12 +62,13 @@ ARROWS = {
     ("conditions", "images"),
     ("feature_extractor", "extraction"),
     ("classifier", "extraction"),
+    ("formats", "io"),
     ("model_comparison", "plotting"),
     ("cli", "demo"),
     ("__main__", "cli"),
 }
 # Rooms that stand on less than all floors below them: they work on any arrays.
-STANDS_ON = dict.fromkeys(("rsa", "encoding", "decomposition", "formats", "methods"), GROUND)
+STANDS_ON = dict.fromkeys(("rsa", "encoding", "decomposition", "methods"), GROUND)
 # Where the top floor may take names from; the version is a public name too.
 PUBLIC = {
     "skdnn": set(skdnn.__all__),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from skdnn.io import _hdf5, _mat, _npy, _parquet, _text, _torch
+from skdnn.io import _hdf5, _npy, _parquet, _saved_mat, _text, _torch
 from skdnn.io._content import Content, Raw
 
 Read = Callable[[Path, "list[str] | None", bool], Raw]
@@ -31,9 +31,9 @@ FORMATS = {
         Format("npy", (".npy",), _npy.read_npy, _npy.write_npy, beside=True, maps=True),
         Format("npz", (".npz",), _npy.read_npz, _npy.write_npz),
         Format("hdf5", (".h5", ".hdf5"), _hdf5.read_hdf5, _hdf5.write_hdf5, maps=True),
-        Format("mat", (".mat",), _mat.read, _mat.write_auto),
-        Format("mat-v5", (".mat",), _mat.read, _mat.write_v5),
-        Format("mat-v7.3", (".mat",), _mat.read, _mat.write_v73),
+        Format("mat", (".mat",), _saved_mat.read, _saved_mat.write_auto),
+        Format("mat-v5", (".mat",), _saved_mat.read, _saved_mat.write_v5),
+        Format("mat-v7.3", (".mat",), _saved_mat.read, _saved_mat.write_v73),
         Format("txt", (".txt",), _text.read_txt, _text.write_txt, beside=True),
         Format("csv", (".csv",), _text.read_csv, _text.write_csv, beside=True),
         Format("parquet", (".parquet",), _parquet.read, _parquet.write),

@@ -12,8 +12,8 @@ import pytest
 
 from skdnn.io import load_features, save_features
 from skdnn.io._content import Content, Source
-from skdnn.io._mat import fields
 from skdnn.io._parquet import as_frame, from_frame
+from skdnn.io._saved_mat import fields
 
 LABELS = ["cat.png", "Käse.png", "dog.png", "猫.png"]
 
@@ -88,7 +88,7 @@ def test_h5py_alone_reads_mat_of_version_73(deep, layers, tmp_path: Path) -> Non
 
 def test_large_mat_files_are_of_version_73(deep, tmp_path: Path, monkeypatch) -> None:
     save_features(deep, tmp_path / "small.mat")
-    monkeypatch.setattr("skdnn.io._mat.V5_BYTES", deep.nbytes)
+    monkeypatch.setattr("skdnn.io._saved_mat.V5_BYTES", deep.nbytes)
     save_features(deep, tmp_path / "large.mat")
     assert (tmp_path / "small.mat").read_bytes().startswith(b"MATLAB 5.0")
     assert (tmp_path / "large.mat").read_bytes().startswith(b"MATLAB 7.3")
@@ -97,7 +97,7 @@ def test_large_mat_files_are_of_version_73(deep, tmp_path: Path, monkeypatch) ->
         save_features(deep, tmp_path / "b.mat", "mat-v5")
     assert not (tmp_path / "b.mat").exists()
     half = deep[:2].astype(np.float16)  # 120 bytes, 240 as single
-    monkeypatch.setattr("skdnn.io._mat.V5_BYTES", 200)
+    monkeypatch.setattr("skdnn.io._saved_mat.V5_BYTES", 200)
     with pytest.raises(ValueError, match=r"The features take 240 bytes"):
         save_features(half, tmp_path / "b.mat", "mat-v5")
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from skdnn._html import card, product
 from skdnn._optional import import_optional
-from skdnn.formats._files import refuse, replaced
+from skdnn.io._files import refuse, replaced
 
 
 class NiftiBetas:

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skdnn.formats._features import find_layer
-from skdnn.formats._files import refuse
-from skdnn.formats._mat import MatError, read_mat
-from skdnn.formats._selection import nearest
+from skdnn.io._feature_folders import find_layer
+from skdnn.io._files import refuse
+from skdnn.io._mat import MatError, read_mat
+from skdnn.io._selection import nearest
 
 VARIABLE = "accuracy"
 # layer -> subject -> ROI -> accuracies of units or voxels

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdnn._html import card, product
-from skdnn.formats._files import refuse
-from skdnn.formats._mat import MatError, Version, mat_shape, read_mat, write_mat
+from skdnn.io._files import refuse
+from skdnn.io._mat import MatError, Version, mat_shape, read_mat, write_mat
 
 VARIABLE = "feat"
 _IMAGES = frozenset((".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".eps"))

@@ -12,8 +12,8 @@ import pandas as pd
 
 from skdnn._html import MAX_ROWS, card
 from skdnn._optional import import_optional
-from skdnn.formats._files import replaced
-from skdnn.formats._selection import keys_like, matching, nearest, select
+from skdnn.io._files import replaced
+from skdnn.io._selection import keys_like, matching, nearest, select
 
 _READ_BYTES = 2**26
 

@@ -323,7 +323,7 @@ def ranking() -> dict[str, Any]:
     import matplotlib
 
     matplotlib.use("agg")
-    script = Path(__file__).parents[1] / "examples" / "brain_hierarchy_ranking.py"
+    script = Path(__file__).parents[2] / "examples" / "brain_hierarchy_ranking.py"
     return runpy.run_path(str(script))
 
 

@@ -212,7 +212,7 @@ def test_file_of_other_makers(tmp_path):
 )
 @pytest.mark.parametrize("read_bytes", [1, 70, 2**26])
 def test_lazy_slices_are_those_of_an_array(tmp_path, brain, monkeypatch, key, read_bytes):
-    monkeypatch.setattr("skdnn.formats._bdata._READ_BYTES", read_bytes)
+    monkeypatch.setattr("skdnn.io._bdata._READ_BYTES", read_bytes)
     write_bdata(tmp_path / "sub.h5", brain)
     lazy = read_bdata(tmp_path / "sub.h5").dataset
     np.testing.assert_array_equal(lazy[key], DATA[key])

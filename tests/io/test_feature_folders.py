@@ -63,7 +63,7 @@ def test_slices_are_those_of_an_array(folder, key):
 
 
 def test_only_rows_that_are_asked_for_are_read(folder, monkeypatch):
-    from skdnn.formats import _features
+    from skdnn.io import _feature_folders as _features
 
     features = read_feature_folder(folder, "conv1", NAMES)
     read: list[str] = []

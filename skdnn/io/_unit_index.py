@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdnn.formats._mat import MatError, Version, read_mat, write_mat
+from skdnn.io._mat import MatError, Version, read_mat, write_mat
 
 _VARIABLE = "index"
 

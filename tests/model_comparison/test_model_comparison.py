@@ -400,7 +400,7 @@ def test_pictures(models, image_paths):
     plt.close("all")
 
 
-FIGURE_TWO = str(Path(__file__).parents[1] / "examples" / "figure_two.py")
+FIGURE_TWO = str(Path(__file__).parents[2] / "examples" / "figure_two.py")
 
 
 def test_figure_two_draws_trained_beside_random(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from skdnn.formats import read_mat, write_mat
-from skdnn.formats._mat import MatError, is_hdf5, mat_shape
+from skdnn.io._mat import MatError, is_hdf5, mat_shape
 
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -145,7 +145,7 @@ def test_texts_are_no_numbers(tmp_path):
 def test_interrupted_writing_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.mat"
     write_mat(path, {"a": [1.0]})
-    monkeypatch.setattr("skdnn.formats._mat._put", lambda *args: 1 / 0)
+    monkeypatch.setattr("skdnn.io._mat._put", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_mat(path, {"a": [2.0]})
     assert read_mat(path, "a") == [[1.0]]

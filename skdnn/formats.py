@@ -1,0 +1,27 @@
+"""Files of other laboratories: MATLAB features, BdPy's brain data, accuracies, NIfTI."""
+
+from skdnn.io._accuracies import as_hierarchy, read_accuracies, read_settings
+from skdnn.io._bdata import BData, read_bdata, write_bdata
+from skdnn.io._feature_folders import MatFeatures, read_feature_folder, write_feature_folder
+from skdnn.io._mat import read_mat, write_mat
+from skdnn.io._nifti import NiftiBetas, read_betas, write_map
+from skdnn.io._unit_index import read_unit_index, write_unit_index
+
+__all__ = [
+    "BData",
+    "MatFeatures",
+    "NiftiBetas",
+    "as_hierarchy",
+    "read_accuracies",
+    "read_bdata",
+    "read_betas",
+    "read_feature_folder",
+    "read_mat",
+    "read_settings",
+    "read_unit_index",
+    "write_bdata",
+    "write_feature_folder",
+    "write_map",
+    "write_mat",
+    "write_unit_index",
+]
