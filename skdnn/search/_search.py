@@ -13,7 +13,14 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.utils.metaestimators import available_if
 
-from skdnn.search._lend import Loan, TemporaryStore, extractors_in, give_back, lend
+from skdnn.search._lend import (
+    Loan,
+    TemporaryStore,
+    extractors_in,
+    give_back,
+    know_weights,
+    lend,
+)
 from skdnn.search._memory import FitMemory
 from skdnn.search._prepare import Splits, find_needs, least_conditions, shuffled
 from skdnn.search._profile import layer_profile
@@ -390,6 +397,7 @@ class LayerSearchCV(GridSearchCV):
             return
         self._checked_cv_orig = Splits(self._checked_cv_orig, X, y, split_params)
         self._checked_cv_orig.check(*least_conditions(self.estimator, self.scoring))
+        self.estimator, self.param_grid = know_weights(self.estimator, self.param_grid)
         needs = find_needs(self.estimator, self.param_grid, X)
         needs.warn_of_unknown()
         store = self._open_store() if needs.borrow else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import re
@@ -11,48 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from skdnn.models._fingerprint import (
-    _Description,
-    _library,
-    _needs_version,
-    _qualified,
-    _Unknown,
-)
-from skdnn.models._spec import digest_of
+from skdnn.identity._installed import library
+from skdnn.identity._values import Description, Unseen, weights_digest
 
 _TENSOR = re.compile(r"^keras_tensor(_\d+)*$")
 
 
-def keras_identity(network: Any, version: str | None) -> Any:
-    """What a user's keras.Model computes: weights, configuration, classes and their code.
-
-    Raises
-    ------
-    ValueError
-        If some of it is code that cannot be fingerprinted and there is no `version`.
-    """
+def keras_identity(network: Any, version: str | None, weights: str | None = None) -> Any:
+    """As `network_identity`: weights, configuration, classes and their code."""
     describe = _KerasDescription(version, network)
-    try:
-        layers = [describe.layer(layer) for layer in describe.layers]
-    except (_Unknown, RecursionError) as error:
-        if version is None:
-            raise _needs_version(f"model of class {type(network).__name__}", str(error)) from None
-        layers = [[_qualified(type(network))]]
-    known = {"layers": digest_of(layers), "weights": _weights_digest(network)}
-    return known if version is None else {**known, "version": version}
+
+    def parts() -> Any:
+        return [describe.layer(layer) for layer in describe.layers]
+
+    told = describe.whole(parts, f"model of class {type(network).__name__}", network)
+    return [*told, weights or weights_digest(network)]
 
 
-def _weights_digest(network: Any) -> str:
-    """SHA-256 of all weights, in Keras's order."""
-    whole = hashlib.sha256()
-    for variable in network.weights:  # not the states of random generators
-        values = np.ascontiguousarray(variable.numpy())
-        whole.update(json.dumps([str(values.dtype), list(values.shape)]).encode())
-        whole.update(values.tobytes())
-    return whole.hexdigest()
-
-
-class _KerasDescription(_Description):
+class _KerasDescription(Description):
     """The same for layers: by configuration where Keras wrote the class, else by code."""
 
     def __init__(self, version: str | None, network: Any) -> None:
@@ -68,35 +43,23 @@ class _KerasDescription(_Description):
 
     def layer(self, layer: Any) -> Any:
         """Class, configuration, and what neither tells: functions, a class's own attributes."""
-        cls = type(layer)
-        held = {
-            name: part
-            for name, part in vars(layer).items()
+        cls, own = type(layer), not library(type(layer).__module__)
+        held = [
+            (name, part)
+            for name, part in sorted(vars(layer).items())
             if name not in self._bookkeeping and name != "call"  # ours, while it is watched
-        }
-        if not _library(cls.__module__):
-            own = [[name, self.of(held[name])] for name in sorted(held)]
-            return [self.of(cls), own, self._dtype(layer), self._graph(layer)]
-        functions = [
-            [name, self.of(part)]
-            for name, part in sorted(held.items())
-            if isinstance(part, types.FunctionType)
+            if own or isinstance(part, types.FunctionType)
         ]
-        return [self.of(cls), self._config(layer), functions]
-
-    def _graph(self, layer: Any) -> Any:
-        """How the layers of a Functional of the user's own class hang together."""
+        # Of a Functional of one's own class, the configuration is how its layers hang together.
         is_graph = isinstance(layer, self._keras.Sequential) or hasattr(layer, "operations")
-        return self._config(layer) if is_graph else None
-
-    def _dtype(self, layer: Any) -> str:
-        return str(layer.dtype_policy.name)
+        config = self._config(layer) if is_graph or not own else layer.dtype_policy.name
+        return [self.of(cls), config, self.named(held)]
 
     def _config(self, layer: Any) -> Any:
         try:
             config = layer.get_config()
         except NotImplementedError as error:
-            raise _Unknown(f"{type(layer).__name__} has no get_config") from error
+            raise Unseen(f"{type(layer).__name__} has no get_config") from error
         return json.dumps(self._unnumbered(config), sort_keys=True, default=self.of)
 
     def _unnumbered(self, config: Any) -> Any:
@@ -115,16 +78,14 @@ class _KerasDescription(_Description):
     def _of(self, value: Any) -> Any:
         if isinstance(value, self._keras.Layer):
             if id(value) not in self._places:
-                raise _Unknown(f"{type(value).__name__} is no tracked layer of the network")
+                raise Unseen(f"{type(value).__name__} is no tracked layer of the network")
             return ["layer", self._places[id(value)]]
-        if isinstance(value, self._keras.Variable):  # its values are among the weights
-            return ["variable", list(value.shape), str(value.dtype)]
-        if isinstance(value, self._keras.KerasTensor):  # the graph is in the configuration
-            return ["symbol", list(value.shape), str(value.dtype)]
+        if isinstance(value, self._keras.Variable | self._keras.KerasTensor):
+            return [list(value.shape), str(value.dtype)]  # among the weights; in the graph
         if isinstance(value, self._tensorflow.Tensor | self._tensorflow.Variable):
             return super()._of(np.asarray(value))
         if isinstance(value, self._tensorflow.DType | self._tensorflow.TensorShape):
             return ["tensorflow", str(value)]
-        if hasattr(type(value), "get_config") and _library(type(value).__module__):
+        if hasattr(type(value), "get_config") and library(type(value).__module__):
             return [self.of(type(value)), self._config(value)]  # initializers and their like
         return super()._of(value)
