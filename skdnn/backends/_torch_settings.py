@@ -25,17 +25,9 @@ _DEFAULTS = {
     "backends.cuda.matmul.allow_fp16_reduced_precision_reduction": "True",
     "backends.cuda.matmul.allow_bf16_reduced_precision_reduction": "True",
     "backends.cudnn.allow_tf32": "True",
-    **{
-        f"backends.{part}fp32_precision": "none"
-        for part in (
-            "",
-            "cuda.matmul.",
-            "mkldnn.",
-            "mkldnn.conv.",
-            "mkldnn.matmul.",
-            "mkldnn.rnn.",
-        )
-    },
+    "backends.fp32_precision": "none",
+    "backends.cuda.matmul.fp32_precision": "none",
+    **{f"backends.mkldnn.{part}.fp32_precision": "none" for part in ("conv", "matmul", "rnn")},
 }
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 
@@ -70,13 +62,14 @@ def _changed() -> Iterator[Any]:
     describe = Description(None)
 
     def code() -> Any:
+        members = [describe.members(owner) for owner in (torch, functional, torch.Tensor)]
         return [
             *describe.named(("global hook", hook) for held in hooks for hook in held.values()),
-            *(describe.changes(owner) for owner in (torch, functional, torch.Tensor)),
+            *(found for part in members for found in part if not isinstance(found[1], str)),
         ]
 
     told = describe.whole(code, "what was put into torch at run time", torch)
-    if any(told[0]):
+    if told[0]:
         yield told
 
 

@@ -8,8 +8,6 @@ import re
 import types
 from typing import Any
 
-import numpy as np
-
 from skdnn.identity._installed import library
 from skdnn.identity._values import Description, Unseen, weights_digest
 
@@ -19,11 +17,11 @@ _TENSOR = re.compile(r"^keras_tensor(_\d+)*$")
 def keras_identity(network: Any, version: str | None, weights: str | None = None) -> Any:
     """As `network_identity`: weights, configuration, classes and their code."""
     describe = _KerasDescription(version, network)
-
-    def parts() -> Any:
-        return [describe.layer(layer) for layer in describe.layers]
-
-    told = describe.whole(parts, f"model of class {type(network).__name__}", network)
+    told = describe.whole(
+        lambda: [describe.layer(layer) for layer in describe.layers],
+        f"model of class {type(network).__name__}",
+        network,
+    )
     return [*told, weights or weights_digest(network)]
 
 
@@ -33,7 +31,6 @@ class _KerasDescription(Description):
     def __init__(self, version: str | None, network: Any) -> None:
         super().__init__(version)
         self._keras = importlib.import_module("keras")
-        self._tensorflow = importlib.import_module("tensorflow")
         self.layers = list(network._flatten_layers(include_self=True, recursive=True))
         self._places = {id(layer): place for place, layer in enumerate(self.layers)}
         inputs = self._keras.layers.InputLayer
@@ -82,10 +79,6 @@ class _KerasDescription(Description):
             return ["layer", self._places[id(value)]]
         if isinstance(value, self._keras.Variable | self._keras.KerasTensor):
             return [list(value.shape), str(value.dtype)]  # among the weights; in the graph
-        if isinstance(value, self._tensorflow.Tensor | self._tensorflow.Variable):
-            return super()._of(np.asarray(value))
-        if isinstance(value, self._tensorflow.DType | self._tensorflow.TensorShape):
-            return ["tensorflow", str(value)]
         if hasattr(type(value), "get_config") and library(type(value).__module__):
             return [self.of(type(value)), self._config(value)]  # initializers and their like
         return super()._of(value)

@@ -49,10 +49,7 @@ def _versions(*packages: str) -> dict[str, str]:
 def complete(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
     """What was given, with date and versions of libraries where it does not name them.
 
-    Raises
-    ------
-    TypeError
-        If something in it cannot be written as JSON.
+    Raises TypeError if something in it cannot be written as JSON.
     """
     if provenance is not None and not isinstance(provenance, Mapping):
         raise TypeError(
@@ -102,9 +99,7 @@ def gather_facts(
     spec, checkpoint = source.spec, source.spec.checkpoint()
     seed = source.seed if spec.origin == "random" else None
     loose = seed is not None and not seeded
-    digests = None if conditions is None else digest_images(conditions.inputs).tolist()
-    whole = None if digests is None else hashlib.sha256(b"".join(digests)).hexdigest()
-    several = conditions is not None and conditions.ends is not None
+    digests = [] if conditions is None else digest_images(conditions.inputs).tolist()
     return {
         "model": spec.name,
         "backend": spec.backend,
@@ -119,9 +114,9 @@ def gather_facts(
         "preprocess": spec.steps(),
         "precision": source.precision,
         "compile": source.compile,
-        "n_images": None if digests is None else len(digests),
-        "n_conditions": len(conditions) if several else None,
-        "images_digest": whole,
+        "n_images": len(conditions.inputs) if conditions else None,
+        "n_conditions": len(conditions) if conditions and conditions.ends is not None else None,
+        "images_digest": hashlib.sha256(b"".join(digests)).hexdigest() if conditions else None,
         "versions": _versions(*_EXTRACTED, *_OF_BACKEND[spec.backend], *spec.packages),
         "date": _now(),
     }

@@ -5,14 +5,13 @@ from __future__ import annotations
 import builtins
 import copyreg
 import dis
-import enum
 import functools
 import importlib
 import json
 import os
 import pickle
+import re
 import sys
-import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -23,25 +22,12 @@ import xxhash
 from skdnn.identity._installed import MAIN, library, sources
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
-_BUILT_IN = (
-    *(types.BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType),
-    *(types.MethodDescriptorType, types.ClassMethodDescriptorType),
-    *(types.GetSetDescriptorType, types.MemberDescriptorType),
-)
-_LOCKS = (type(threading.Lock()), type(threading.RLock()))
 # What Python and torch write into a class for themselves.
-_UNSAID = {
-    *("__dict__", "__weakref__", "__doc__", "__module__", "__slotnames__", "__orig_bases__"),
-    *(
-        "__abstractmethods__",
-        "_abc_impl",
-        "__parameters__",
-        "__annotations__",
-        "__annotate_func__",
-    ),
-    *("__annotations_cache__", "__firstlineno__", "__static_attributes__", "_backward_cls"),
-    *("__dataclass_fields__", "__dataclass_params__", "_autograd_function_id"),
-}
+_UNSAID = re.compile(
+    "_abc_impl|_backward_cls|_autograd_function_id|__(dict|weakref|doc|module|slotnames|orig_bases|"
+    "abstractmethods|parameters|annotations|annotate_func|annotations_cache|firstlineno|"
+    "static_attributes|dataclass_fields|dataclass_params)__"
+)
 # State of a torch module that says nothing of what it computes.
 _BOOKKEEPING = ("_parameters", "_buffers", "_modules", "training", "_is_full_backward_hook")
 # By identity, whatever code calls them: what they give cannot be followed.
@@ -58,31 +44,25 @@ _OUT_OF_SIGHT = {
 class Unseen(Exception):
     """Something whose behaviour cannot be told from the outside; says where it was found."""
 
-    def __init__(self, reason: str, path: tuple[Any, ...] = ()) -> None:
+    def __init__(self, reason: str, *path: Any) -> None:
         super().__init__(f"{'.'.join(map(str, path))}: {reason}" if path else reason)
         self.reason, self.path = reason, path
 
 
 def code_identity(value: Any, version: str | None, what: str) -> Any:
-    """Plain values that stand for a function or object, and for all the code that it reaches.
-
-    Raises
-    ------
-    ValueError
-        If some of it cannot be told and there is no `version`.
-    """
+    """What a function or object computes; ValueError if it can't be told without a `version`."""
     describe = Description(version)
     return describe.whole(lambda: describe.of(value), what, value)
 
 
 def network_identity(network: Any, forward: Any, version: str | None, weights: str | None) -> Any:
     """The same of one's own torch network, called by `forward`; `weights` where it is known."""
-    describe = Description(version)
-
-    def parts() -> Any:
-        return [describe.network(network), describe.named([("forward", forward)])]
-
-    told = describe.whole(parts, f"model of class {type(network).__name__}", network)
+    describe, functional = Description(version), sys.modules["torch.nn.functional"]
+    told = describe.whole(
+        lambda: [describe.network(network), describe.of([forward]), describe.members(functional)],
+        f"model of class {type(network).__name__}",
+        network,
+    )
     return [*told, weights or weights_digest(network)]
 
 
@@ -102,8 +82,7 @@ class Description:
     def __init__(self, version: str | None, modules: set[str] | None = None) -> None:
         self._version = version
         self._modules: set[str] = set() if modules is None else modules
-        self._seen: dict[int, int] = {}
-        self._alive: list[Any] = []  # ids stay valid as long as their objects live
+        self._seen: dict[int, tuple[int, Any]] = {}  # with the object, so that ids stay valid
 
     def whole(self, parts: Callable[[], Any], what: str, value: Any) -> list[Any]:
         """What `parts` gives, with the source of all modules met on the way."""
@@ -127,7 +106,7 @@ class Description:
             try:
                 found.append([str(name), self.of(part)])
             except Unseen as error:
-                raise Unseen(error.reason, (name, *error.path)) from None
+                raise Unseen(error.reason, name, *error.path) from None
         return found
 
     def of(self, value: Any) -> Any:
@@ -135,8 +114,9 @@ class Description:
             return [type(value).__name__, repr(value)]
         if type(value) is tuple:  # whether equal ones are one and the same is chance
             return ["tuple", [self.of(part) for part in value]]
-        if self._met(value):
-            return ["seen", self._seen[id(value)]]
+        if id(value) in self._seen:
+            return ["seen", self._seen[id(value)][0]]
+        self._seen[id(value)] = (len(self._seen), value)
         try:
             if id(value) in _OUT_OF_SIGHT:
                 raise Unseen(_OUT_OF_SIGHT[id(value)])
@@ -146,28 +126,10 @@ class Description:
                 raise
             return ["version", self._version, qualified(value)]
 
-    def _met(self, value: Any) -> bool:
-        known = id(value) in self._seen
-        if not known:
-            self._seen[id(value)] = len(self._seen)
-            self._alive.append(value)
-        return known
-
     def _of(self, value: Any) -> Any:
         kind = type(value)
         if isinstance(value, type):
             return self._class(value)
-        if isinstance(value, enum.Enum):
-            return ["enum", self.of(kind), value.name, self.of(value.value)]
-        if kind is list:
-            return ["list", [self.of(part) for part in value]]
-        if kind in (set, frozenset):  # in no order: each part for itself
-            parts = [Description(self._version, self._modules).of(part) for part in value]
-            return ["set", sorted(map(json.dumps, parts))]
-        if kind in (dict, types.MappingProxyType):
-            return ["dict", [[self.of(key), self.named([(key, value[key])])] for key in value]]
-        if kind is np.ndarray or isinstance(value, np.generic):
-            return self._array(np.asarray(value))
         if isinstance(value, types.ModuleType):
             return self._module(value)
         if isinstance(value, types.FunctionType):
@@ -178,30 +140,31 @@ class Description:
             return [kind.__name__, self.of(value.__wrapped__)]
         if kind is property:
             return ["property", self.of([value.fget, value.fset, value.fdel])]
-        if isinstance(value, _BUILT_IN):
-            owner = getattr(value, "__self__", None)
-            known = owner is None or isinstance(owner, types.ModuleType)
-            return ["builtin", qualified(value), None if known else self.of(owner)]
-        if kind in _LOCKS:
-            return ["lock"]
+        if kind is list:
+            return ["list", [self.of(part) for part in value]]
+        if kind in (set, frozenset):  # in no order: each part for itself
+            parts = [Description(self._version, self._modules).of(part) for part in value]
+            return ["set", sorted(map(json.dumps, parts))]
+        if kind in (dict, types.MappingProxyType):
+            return ["dict", [[self.of(key), self.named([(key, value[key])])] for key in value]]
+        if kind is np.ndarray or isinstance(value, np.generic):
+            array = np.asarray(value)
+            digest = xxhash.xxh3_128_hexdigest(bytes_of(array))
+            held = self.of(array.ravel().tolist()) if array.dtype.hasobject else digest
+            return ["array", str(array.dtype.descr), list(array.shape), held]
         if is_torch(value, "Tensor"):
             return ["tensor", *self._tensor(value), xxhash.xxh3_128_hexdigest(bytes_of(value))]
         if is_torch(value, "nn.Module"):  # one that torch does not know as a part of the whole
             modes = [module.training for module in value.modules()]
             return ["network", self.network(value), weights_digest(value), modes]
-        if kind.__module__ == "torch":  # dtypes, devices, memory formats
-            return ["torch", str(value)]
+        if kind.__module__ == "torch" or qualified(kind) in ("_thread.lock", "_thread.RLock"):
+            return ["torch", "" if "_thread" in kind.__module__ else str(value)]  # dtypes, devices
         own = not library(kind.__module__)
-        if own and any(map(_is_custom, kind.__mro__)):
+        says = (getattr(kind, f"__{name}__") for name in ("reduce", "reduce_ex", "getstate"))
+        if own and not all(library(getattr(how, "__module__", None) or "sys") for how in says):
             raise Unseen(f"a {qualified(kind)} says itself what is pickled of it")
         held = self.named(state_of(value)) if own else None
         return ["object", self.of(kind), self._reduced(value), held]
-
-    def _array(self, array: np.ndarray) -> Any:
-        if array.dtype.hasobject:
-            return ["array", list(array.shape), self.of(array.ravel().tolist())]
-        digest = xxhash.xxh3_128_hexdigest(np.ascontiguousarray(array).tobytes())
-        return ["array", str(array.dtype.descr), list(array.shape), digest]
 
     def _reduced(self, value: Any) -> Any:
         """What an object would be pickled as: what it holds by being a list, float, ... too."""
@@ -209,20 +172,20 @@ class Description:
         try:
             parts = reduce(value) if reduce is not None else value.__reduce_ex__(4)
             if not isinstance(parts, str):
-                lists = (list(part) if isinstance(part, Iterator) else part for part in parts)
+                lists = [list(part) if isinstance(part, Iterator) else part for part in parts]
                 return [self.of(part) for part in lists]
-            found = _at(sys.modules[pickle.whichmodule(value, parts)], parts) is value
-        except (TypeError, AttributeError, pickle.PicklingError, NotImplementedError):
-            found = False
-        if not found:
-            raise Unseen(f"it is a {qualified(type(value))}, whose state can't be seen")
-        return parts
+            home = pickle.whichmodule(value, parts)  # type: ignore[attr-defined]
+            if _at(sys.modules[home], parts) is value:
+                return parts
+        except (TypeError, AttributeError, NotImplementedError, pickle.PicklingError):
+            pass
+        raise Unseen(f"it is a {qualified(type(value))}, whose state can't be seen")
 
     def network(self, network: Any) -> Any:
         """All modules of a torch network: class, attributes, hooks; not the weights."""
         modules = list(network.named_modules(remove_duplicate=False))
         for _, module in modules:
-            self._met(module)
+            self._seen.setdefault(id(module), (len(self._seen), module))
         return [
             [path, self.of(type(module)), self.named(self._attributes(module))]
             for path, module in modules
@@ -231,7 +194,8 @@ class Description:
     def _attributes(self, module: Any) -> Iterator[tuple[str, Any]]:
         for name, part in state_of(module):
             if name.endswith(("_hooks", "_hooks_with_kwargs")) and isinstance(part, Mapping):
-                part = [hook for hook in part.values() if not _is_ours(hook)]
+                hooks = (hook for hook in part.values() if not isinstance(hook, bool))
+                part = [hook for hook in hooks if not f"{hook.__module__}.".startswith("skdnn.")]
             empty = part is None or (isinstance(part, Mapping | list | tuple | set) and not part)
             if name not in _BOOKKEEPING and not (name.startswith("_") and empty):
                 yield name, part
@@ -245,31 +209,26 @@ class Description:
         own = held or not library(kind.__module__)
         return [*told, self.of(kind), self.named(held)] if own else told
 
-    # --- code ---
-
     def _class(self, cls: type) -> Any:
         installed = library(cls.__module__)
         if installed:
             homes = [(base, library(base.__module__)) for base in cls.__mro__]
-            changed = [self.changes(base) if home else self.of(base) for base, home in homes]
-            return ["class", qualified(cls), installed, changed]
+            held = [self.members(base) if home else self.of(base) for base, home in homes]
+            return ["class", qualified(cls), installed, held]
         self._modules.add(cls.__module__)
         kind, bases = self.of(type(cls)), [self.of(base) for base in cls.__bases__]
-        members = [(n, member) for n, member in sorted(vars(cls).items()) if n not in _UNSAID]
+        members = [(n, m) for n, m in sorted(vars(cls).items()) if not _UNSAID.fullmatch(n)]
         return ["class", qualified(cls), kind, bases, self.named(members)]
 
-    def changes(self, owner: Any) -> list[Any]:
-        """What was put into an installed class or module at run time."""
+    def members(self, owner: Any) -> list[Any]:
+        """Functions of an installed class or module: by name, or one's own put in their place."""
         found: list[Any] = []
         for name, member in sorted(vars(owner).items()):
             inner = getattr(member, "__func__", getattr(member, "fget", member))
-            if isinstance(inner, types.FunctionType) and not library(_home(inner)):
-                found += self.named([(name, inner)])
-            elif isinstance(inner, types.FunctionType | types.BuiltinFunctionType):
-                called = inner.__qualname__ if isinstance(owner, type) else inner.__name__
-                usual = f"{owner.__qualname__}.{name}" if isinstance(owner, type) else name
-                if name[:1] != "_" and called.replace("_", "") != usual.replace("_", ""):
-                    found.append([name, qualified(inner)])
+            if isinstance(inner, types.FunctionType):
+                found += (
+                    [[name, qualified(inner)]] if _home(inner)[1] else self.named([(name, inner)])
+                )
             elif isinstance(owner, type) and type(member) in _SCALARS and name[:2] != "__":
                 found.append([name, repr(member)])
         return found
@@ -288,12 +247,11 @@ class Description:
         return ["module", name, self.named(parts)]
 
     def _function(self, function: types.FunctionType) -> Any:
-        home, name = _home(function), function.__qualname__
-        installed, used = library(home), []
-        if installed and _at(sys.modules.get(home), name) is function:
-            return ["function", qualified(function), installed]
-        code: Any = installed  # of a decorator, say; what it was given is in its variables
-        if not installed:
+        name, (home, code) = function.__qualname__, _home(function)
+        if code and _at(sys.modules.get(home), name) is function:
+            return ["function", qualified(function), code]
+        used: list[Any] = []
+        if not code:  # else of a decorator, say: what it was given is in its variables
             if "<lambda>" in name:
                 raise Unseen("it is a lambda" if name == "<lambda>" else f"{name} is a lambda")
             self._modules.add(home)
@@ -309,18 +267,18 @@ class Description:
 
 def _used(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """Globals that a function reads; of modules, the attributes that it reads of them."""
-    for first, *more in sorted(set(_reads(function.__code__))):
-        value = function.__globals__.get(first, getattr(builtins, first, None))
-        if first in function.__globals__ or id(value) in _OUT_OF_SIGHT:
-            installed = library(value.__name__) if isinstance(value, types.ModuleType) else ""
-            path = first
-            while more and isinstance(value, types.ModuleType) and hasattr(value, more[0]):
-                path, value = f"{path}.{more[0]}", getattr(value, more.pop(0))
-            plain = (types.FunctionType, types.ModuleType, type, tuple, *_SCALARS)
-            told = isinstance(value, plain) or not library(type(value).__module__)
-            if installed and not told and id(value) not in _OUT_OF_SIGHT:
-                value = f"{qualified(value)} {installed}"
-            yield path, value
+    for path, *more in sorted(set(_reads(function.__code__))):
+        value = function.__globals__.get(path, getattr(builtins, path, None))
+        if path not in function.__globals__ and id(value) not in _OUT_OF_SIGHT:
+            continue
+        installed = library(value.__name__) if isinstance(value, types.ModuleType) else ""
+        while more and isinstance(value, types.ModuleType) and hasattr(value, more[0]):
+            path, value = f"{path}.{more[0]}", getattr(value, more.pop(0))
+        plain = (types.FunctionType, types.ModuleType, type, tuple, *_SCALARS)
+        told = isinstance(value, plain) or not library(type(value).__module__)
+        if installed and not told and id(value) not in _OUT_OF_SIGHT:
+            value = f"{qualified(value)} {installed}"
+        yield path, value
 
 
 def _reads(code: types.CodeType) -> Iterator[tuple[str, ...]]:
@@ -341,40 +299,34 @@ def _reads(code: types.CodeType) -> Iterator[tuple[str, ...]]:
             yield from _reads(part)
 
 
-def _code(code: types.CodeType) -> Any:
+def _code(code: Any) -> Any:
     """Instructions and constants; names of files and numbers of lines do not count."""
-
-    def constant(part: Any) -> Any:
-        if isinstance(part, frozenset | tuple):
-            parts = [json.dumps(constant(each)) for each in part]
-            return [type(part).__name__, sorted(parts) if isinstance(part, frozenset) else parts]
-        return _code(part) if isinstance(part, types.CodeType) else repr(part)
-
+    if isinstance(code, frozenset | tuple):
+        parts = [json.dumps(_code(part)) for part in code]
+        return [type(code).__name__, sorted(parts) if isinstance(code, frozenset) else parts]
+    if not isinstance(code, types.CodeType):
+        return repr(code)
     names = [*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars]
     counts = [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags]
     steps = xxhash.xxh3_128_hexdigest(code.co_code + b"\0" + code.co_exceptiontable)
-    return [steps, list(map(constant, code.co_consts)), names, counts]
+    return [steps, _code(code.co_consts), names, counts]
 
 
 def _at(home: Any, path: str) -> Any:
     return functools.reduce(lambda found, name: getattr(found, name, None), path.split("."), home)
 
 
-def _home(function: types.FunctionType) -> str:
-    """Where a function was written, whatever a decorator says of it."""
-    return str(function.__globals__.get("__name__", "?"))
+def _home(function: types.FunctionType) -> tuple[str, str]:
+    """Module that a function was written in, whatever a decorator says; version, if installed."""
+    home = str(function.__globals__.get("__name__", "?"))
+    return home, library(home)
 
 
 def state_of(value: Any) -> list[tuple[str, Any]]:
     """Attributes of an object, those in slots too, whatever it says when it is pickled."""
-    state = object.__getstate__(value)  # type: ignore[attr-defined]
+    state = object.__getstate__(value)
     parts = state if isinstance(state, tuple) else (state,)
     return sorted((str(name), held) for part in parts if part for name, held in part.items())
-
-
-def _is_ours(hook: Any) -> bool:
-    """Hooks of skdnn's, while it watches; torch marks hooks by numbers of this process."""
-    return isinstance(hook, bool) or str(getattr(hook, "__module__", "")).startswith("skdnn.")
 
 
 def is_torch(value: Any, kind: str) -> bool:
@@ -405,9 +357,3 @@ def weights_digest(network: Any, new: Any = xxhash.xxh3_128) -> str:
     for _, values in held:
         whole.update(bytes_of(values))
     return str(whole.hexdigest())
-
-
-def _is_custom(cls: type) -> bool:
-    names = {"__reduce__", "__reduce_ex__", "__getstate__"} & vars(cls).keys()
-    homes = (getattr(vars(cls)[name], "__module__", None) or "builtins" for name in names)
-    return not library(cls.__module__) and not all(map(library, homes))

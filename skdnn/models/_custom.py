@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import sys
 from collections.abc import Callable
@@ -76,6 +75,8 @@ class Model:
 
 class _KnownModel(Model):
     """A model in a search, whose weights are hashed once."""
+
+    given: Any
 
     def __init__(self, given: Any) -> None:
         model = given if isinstance(given, Model) else Model(given)

@@ -201,7 +201,7 @@ class ModelSpec:
     packages: tuple[str, ...] = ()
 
     def steps(self) -> dict[str, Any] | str:
-        """The preparation of images, for people: mean and deviation only where they are applied."""
+        """The preparation of images, for people: mean and deviation only where applied."""
         if not isinstance(self.preprocess, Preprocessing):
             return "a callable"
         steps = preprocess_identity(self.preprocess, None)

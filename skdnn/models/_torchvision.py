@@ -85,7 +85,7 @@ def _chosen(name: str, published: Any, enum: Any, weights: Any, seed: int) -> We
             enum.name,
             (enum.name,),
             lambda: [enum.name, enum.url],
-            lambda: fetch(enum.url, **_whereabouts(enum.url)),
+            lambda: _file_of(enum),
             lambda: known_of(enum.url, **_whereabouts(enum.url)),
         )
     if weights is None:
@@ -179,6 +179,11 @@ def _load(name: str, enum: Any, chosen: Weights, default: Any, seed: int) -> Any
     if path is not None:
         strict_load(network, load_state_dict(path), path, name)
     return network.eval()
+
+
+def _file_of(enum: Any) -> Path:
+    """Published weights, downloaded where need be."""
+    return fetch(enum.url, **_whereabouts(enum.url))
 
 
 def _whereabouts(url: str) -> dict[str, Any]:

@@ -429,7 +429,7 @@ def test_files_of_torchvision_load_as_torchvision_does(name, monkeypatch, tmp_pa
 def test_every_published_network_has_a_hash_in_its_address():
     for name in models.list_models(module=models):
         for enum in models.get_model_weights(name):
-            assert _torchvision._HASH.search(base_name(enum.url)), enum.url
+            assert _hub.IN_NAME.search(base_name(enum.url)), enum.url
 
 
 def test_published_weights_without_a_network(monkeypatch, home):
