@@ -23,9 +23,9 @@ from skdnn._version import __version__
 MAIN = ("__main__", "__mp_main__")
 
 
-def library(module: str) -> str:
+def library(module: Any) -> str:
     """``"python 3.12.1"``, ``"torch 2.9.0"``, ...; "" for a module that is not installed."""
-    top = module.partition(".")[0]
+    top = module.partition(".")[0] if isinstance(module, str) else "builtins"  # of Cython's types
     if top in (*MAIN, "skdnn"):
         return f"skdnn {__version__}" if top == "skdnn" else ""
     files = (getattr(sys.modules.get(name), "__file__", None) for name in (module, top))

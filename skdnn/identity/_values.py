@@ -146,7 +146,11 @@ class Description:
             parts = [Description(self._version, self._modules).of(part) for part in value]
             return ["set", sorted(map(json.dumps, parts))]
         if kind in (dict, types.MappingProxyType):
-            return ["dict", [[self.of(key), self.named([(key, value[key])])] for key in value]]
+            parts = self.named(value.items())
+            return [
+                "dict",
+                [[self.of(key), part[1]] for key, part in zip(value, parts, strict=True)],
+            ]
         if kind is np.ndarray or isinstance(value, np.generic):
             array = np.asarray(value)
             digest = xxhash.xxh3_128_hexdigest(bytes_of(array))

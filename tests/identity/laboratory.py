@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-import {ops} as ops
-from {ops} import act, TABLE, Config
+import OPS_MODULE as ops
+from OPS_MODULE import act, TABLE, Config
 
 class Base(nn.Module):
     def __init__(self):
@@ -53,10 +53,10 @@ class Net(Base):
 #: Of the module that the network's own module imports.
 OPS = """\
 import torch
-import {deep} as deep
+import DEEP_MODULE as deep
 
 SCALE = 1.0
-TABLE = {{"k": 1.0, "inner": [1.0, 2.0]}}
+TABLE = {"k": 1.0, "inner": [1.0, 2.0]}
 WEIGHT = torch.ones(1)
 
 def act(x):
@@ -88,9 +88,9 @@ class Laboratory:
         """Write all modules into a folder, which becomes the first that is looked into."""
         folder.mkdir(exist_ok=True, parents=True)
         for part, name in self.names.items():
-            text = self.sources[part].replace("{{", "{").replace("}}", "}")
+            text = self.sources[part]
             for other, called in self.names.items():
-                text = text.replace("{" + other + "}", called)
+                text = text.replace(f"{other.upper()}_MODULE", called)
             (folder / f"{name}.py").write_text(text, encoding="utf-8")
         sys.path.insert(0, str(folder))
 
