@@ -1,9 +1,7 @@
-"""Files that survive a power cut, and files told apart by their content."""
+"""Files that survive a power cut."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
 from pathlib import Path
 
@@ -35,16 +33,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read once as long as it does not change."""
-    stat = path.stat()
-    state = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    return _file_digest(str(path.resolve()), *state)
-
-
-@functools.lru_cache(maxsize=64)
-def _file_digest(path: str, *_state: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -25,7 +25,8 @@ MAIN = ("__main__", "__mp_main__")
 
 def library(module: Any) -> str:
     """``"python 3.12.1"``, ``"torch 2.9.0"``, ...; "" for a module that is not installed."""
-    top = module.partition(".")[0] if isinstance(module, str) else "builtins"  # of Cython's types
+    top = module.partition(".")[0] if isinstance(module, str) else "builtins"
+    top = "builtins" if top.startswith(("_cython_", "pybind11_", "nanobind")) else top  # no files
     if top in (*MAIN, "skdnn"):
         return f"skdnn {__version__}" if top == "skdnn" else ""
     files = (getattr(sys.modules.get(name), "__file__", None) for name in (module, top))
@@ -83,10 +84,7 @@ def _distributions(path: tuple[str, ...]) -> dict[str, list[tuple[Path, Any]]]:
 
 
 def sources(modules: Iterable[str]) -> list[tuple[str, str]]:
-    """Digests of the source of modules, and of all that they import, where not installed.
-
-    Comments and the layout of lines do not count.
-    """
+    """Digests of the code in modules, and in all that they import, where not installed."""
     waiting, found = list(modules), dict.fromkeys((*MAIN, ""), "")
     while waiting:
         name = waiting.pop()

@@ -9,7 +9,7 @@ import types
 from typing import Any
 
 from skdnn.identity._installed import library
-from skdnn.identity._values import Description, Unseen, weights_digest
+from skdnn.identity._values import Description, Unseen
 
 _TENSOR = re.compile(r"^keras_tensor(_\d+)*$")
 
@@ -17,12 +17,7 @@ _TENSOR = re.compile(r"^keras_tensor(_\d+)*$")
 def keras_identity(network: Any, version: str | None, weights: str | None = None) -> Any:
     """As `network_identity`: weights, configuration, classes and their code."""
     describe = _KerasDescription(version, network)
-    told = describe.whole(
-        lambda: [describe.layer(layer) for layer in describe.layers],
-        f"model of class {type(network).__name__}",
-        network,
-    )
-    return [*told, weights or weights_digest(network)]
+    return describe.model(lambda: list(map(describe.layer, describe.layers)), network, weights)
 
 
 class _KerasDescription(Description):

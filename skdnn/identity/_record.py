@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.metadata
 import platform
@@ -22,8 +21,10 @@ if TYPE_CHECKING:
     from skdnn.extraction import Plan, Source
 
 _SAVED = ("numpy", "torch", "torchvision", "tensorflow", "Pillow")
-_EXTRACTED = ("numpy", "Pillow", "scikit-learn")
-_OF_BACKEND = {"torch": ("torch", "torchvision"), "tensorflow": ("tensorflow", "keras")}
+_EXTRACTED = {
+    "torch": ("numpy", "Pillow", "scikit-learn", "torch", "torchvision"),
+    "tensorflow": ("numpy", "Pillow", "scikit-learn", "tensorflow", "keras"),
+}
 
 
 def platform_identity(*packages: str) -> dict[str, str]:
@@ -32,7 +33,6 @@ def platform_identity(*packages: str) -> dict[str, str]:
     return {"platform": f"{platform.system()}-{platform.machine()}", **versions}
 
 
-@functools.cache
 def _version(package: str) -> str | None:
     """Tensorflow comes from several distributions: what is loaded knows its own version."""
     try:
@@ -56,7 +56,8 @@ def complete(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
             f"provenance must be a dict, got {type(provenance).__name__}: e.g. "
             'provenance={"model": "alexnet", "layer": "features.10"}.'
         )
-    told = {"date": _now(), "versions": _versions(*_SAVED)}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    told = {"date": now, "versions": _versions(*_SAVED)}
     return told | _as_json(provenance or {}, "provenance")
 
 
@@ -69,17 +70,13 @@ def _as_json(value: Any, what: str) -> Any:
         return [_as_json(item, f"{what}[{n}]") for n, item in enumerate(items)]
     if isinstance(value, np.ndarray | np.generic):
         return _as_json(value.tolist(), what)
+    value = fspath(value) if isinstance(value, PathLike) else value
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
-    if isinstance(value, PathLike):
-        return str(fspath(value))
-    if isinstance(value, date):
-        return value.isoformat()
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    raise TypeError(
-        f"{what} is a {type(value).__name__}, which JSON cannot hold: give text or numbers."
-    )
+    if value is None or isinstance(value, str | bool | int | float | date):
+        return value.isoformat() if isinstance(value, date) else value
+    kind = type(value).__name__
+    raise TypeError(f"{what} is a {kind}, which JSON cannot hold: give text or numbers.")
 
 
 def gather_facts(
@@ -117,10 +114,6 @@ def gather_facts(
         "n_images": len(conditions.inputs) if conditions else None,
         "n_conditions": len(conditions) if conditions and conditions.ends is not None else None,
         "images_digest": hashlib.sha256(b"".join(digests)).hexdigest() if conditions else None,
-        "versions": _versions(*_EXTRACTED, *_OF_BACKEND[spec.backend], *spec.packages),
-        "date": _now(),
+        "versions": _versions(*_EXTRACTED[spec.backend], *spec.packages),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

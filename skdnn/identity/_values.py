@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from skdnn.digests import bytes_of, digest_weights
 from skdnn.identity._installed import MAIN, library, sources
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
@@ -32,12 +33,9 @@ _UNSAID = re.compile(
 _BOOKKEEPING = ("_parameters", "_buffers", "_modules", "training", "_is_full_backward_hook")
 # By identity, whatever code calls them: what they give cannot be followed.
 _OUT_OF_SIGHT = {
-    id(thing): f"it uses {name}"
-    for name, thing in {
-        **{"os.environ": os.environ, "os.getenv()": os.getenv, "sys.modules": sys.modules},
-        **{"importlib.import_module()": importlib.import_module, "eval()": eval, "exec()": exec},
-        **{"globals()": globals, "__import__()": __import__, "sys._getframe()": sys._getframe},
-    }.items()
+    **{id(os.environ): "os.environ", id(os.getenv): "os.getenv()", id(sys.modules): "sys.modules"},
+    **{id(each): f"{each.__name__}()" for each in (eval, exec, globals, __import__)},
+    **{id(each): f"{each.__name__}()" for each in (importlib.import_module, sys._getframe)},
 }
 
 
@@ -58,12 +56,11 @@ def code_identity(value: Any, version: str | None, what: str) -> Any:
 def network_identity(network: Any, forward: Any, version: str | None, weights: str | None) -> Any:
     """The same of one's own torch network, called by `forward`; `weights` where it is known."""
     describe, functional = Description(version), sys.modules["torch.nn.functional"]
-    told = describe.whole(
+    return describe.model(
         lambda: [describe.network(network), describe.of([forward]), describe.members(functional)],
-        f"model of class {type(network).__name__}",
         network,
+        weights,
     )
-    return [*told, weights or weights_digest(network)]
 
 
 def qualified(obj: Any) -> str:
@@ -99,6 +96,10 @@ class Description:
             found = qualified(value)
         return [found, sources(self._modules), self._version]
 
+    def model(self, parts: Callable[[], Any], network: Any, weights: str | None) -> list[Any]:
+        told = self.whole(parts, f"model of class {type(network).__name__}", network)
+        return [*told, weights or digest_weights(network)]
+
     def named(self, parts: Iterable[tuple[Any, Any]]) -> list[Any]:
         """Parts under their names, which errors tell."""
         found = []
@@ -119,7 +120,7 @@ class Description:
         self._seen[id(value)] = (len(self._seen), value)
         try:
             if id(value) in _OUT_OF_SIGHT:
-                raise Unseen(_OUT_OF_SIGHT[id(value)])
+                raise Unseen(f"it uses {_OUT_OF_SIGHT[id(value)]}")
             return self._of(value)
         except Unseen:
             if self._version is None:
@@ -146,11 +147,8 @@ class Description:
             parts = [Description(self._version, self._modules).of(part) for part in value]
             return ["set", sorted(map(json.dumps, parts))]
         if kind in (dict, types.MappingProxyType):
-            parts = self.named(value.items())
-            return [
-                "dict",
-                [[self.of(key), part[1]] for key, part in zip(value, parts, strict=True)],
-            ]
+            parts = [part for _, part in self.named(value.items())]
+            return ["dict", [self.of(key) for key in value], parts]
         if kind is np.ndarray or isinstance(value, np.generic):
             array = np.asarray(value)
             digest = xxhash.xxh3_128_hexdigest(bytes_of(array))
@@ -160,7 +158,7 @@ class Description:
             return ["tensor", *self._tensor(value), xxhash.xxh3_128_hexdigest(bytes_of(value))]
         if is_torch(value, "nn.Module"):  # one that torch does not know as a part of the whole
             modes = [module.training for module in value.modules()]
-            return ["network", self.network(value), weights_digest(value), modes]
+            return ["network", self.network(value), digest_weights(value), modes]
         if kind.__module__ == "torch" or qualified(kind) in ("_thread.lock", "_thread.RLock"):
             return ["torch", "" if "_thread" in kind.__module__ else str(value)]  # dtypes, devices
         own = not library(kind.__module__)
@@ -230,9 +228,7 @@ class Description:
         for name, member in sorted(vars(owner).items()):
             inner = getattr(member, "__func__", getattr(member, "fget", member))
             if isinstance(inner, types.FunctionType):
-                found += (
-                    [[name, qualified(inner)]] if _home(inner)[1] else self.named([(name, inner)])
-                )
+                found.append([name, qualified(inner) if _home(inner)[1] else self.of(inner)])
             elif isinstance(owner, type) and type(member) in _SCALARS and name[:2] != "__":
                 found.append([name, repr(member)])
         return found
@@ -336,28 +332,3 @@ def state_of(value: Any) -> list[tuple[str, Any]]:
 def is_torch(value: Any, kind: str) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, _at(torch, kind))
-
-
-def bytes_of(values: Any) -> Any:
-    """The bytes of a tensor or array, on the CPU, in their order."""
-    if isinstance(values, np.ndarray):
-        return np.ascontiguousarray(values).tobytes()
-    torch = sys.modules["torch"]
-    tensor = values.detach().to("cpu").resolve_conj().resolve_neg()
-    tensor = tensor.dequantize() if tensor.is_quantized else tensor
-    tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
-    flat = tensor.contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data if flat.numel() else b""
-
-
-def weights_digest(network: Any, new: Any = xxhash.xxh3_128) -> str:
-    """Digest of all parameters and buffers, every byte of them."""
-    if is_torch(network, "nn.Module"):
-        held = [*network.named_parameters(), *network.named_buffers()]
-    else:  # Keras's, without the states of random generators
-        held = [("", variable.numpy()) for variable in network.weights]
-    about = [[name, str(values.dtype), list(values.shape)] for name, values in held]
-    whole = new(json.dumps(about).encode())
-    for _, values in held:
-        whole.update(bytes_of(values))
-    return str(whole.hexdigest())

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from skdnn.identity._values import network_identity, weights_digest
+from skdnn.digests import digest_weights
+from skdnn.identity._values import network_identity
 from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing
 
 
@@ -80,7 +81,7 @@ class _KnownModel(Model):
 
     def __init__(self, given: Any) -> None:
         model = given if isinstance(given, Model) else Model(given)
-        vars(self).update(vars(model), given=given, _weights=weights_digest(model.network))
+        vars(self).update(vars(model), given=given, _weights=digest_weights(model.network))
 
 
 def with_known_weights(model: Any) -> Any:
@@ -126,7 +127,7 @@ def custom_spec(model: Model, preprocess: Any) -> ModelSpec:
             model.network, model.forward, version, model._weights
         ),
         origin="own",
-        checkpoint=lambda: Checkpoint(sha256=weights_digest(model.network, hashlib.sha256)),
+        checkpoint=lambda: Checkpoint(sha256=digest_weights(model.network, hashlib.sha256)),
     )
 
 

@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from skdnn._config import weights_home
-from skdnn._files import file_digest
 from skdnn._version import __version__
+from skdnn.digests import file_digest
 from skdnn.models._spec import Checkpoint
 
 _TIMEOUT = 30.0  # seconds without a byte

@@ -22,11 +22,10 @@ from typing import Any
 import numpy as np
 
 from skdnn._config import weights_home
-from skdnn._files import file_digest
 from skdnn._optional import import_optional
+from skdnn.digests import digest_weights, file_digest
 from skdnn.identity._keras import keras_identity
 from skdnn.identity._record import platform_identity
-from skdnn.identity._values import weights_digest
 from skdnn.layers import nearest
 from skdnn.models._keras_weights import PUBLISHED, choose_weights, get_file_for, load_file
 from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing
@@ -250,7 +249,7 @@ def keras_custom_spec(wrapped: Any, preprocess: Any) -> ModelSpec:
             wrapped.network, version, getattr(wrapped, "_weights", None)
         ),
         origin="own",
-        checkpoint=lambda: Checkpoint(sha256=weights_digest(wrapped.network, hashlib.sha256)),
+        checkpoint=lambda: Checkpoint(sha256=digest_weights(wrapped.network, hashlib.sha256)),
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._config import weights_home
-from skdnn._files import file_digest
 from skdnn._optional import import_optional
+from skdnn.digests import file_digest
 from skdnn.identity._record import platform_identity
 from skdnn.models._download import as_hash, fetch, known_of, own_name
 from skdnn.models._spec import Checkpoint

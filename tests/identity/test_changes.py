@@ -10,7 +10,6 @@ import pytest
 import torch
 from laboratory import extractor, identity, values
 from torch import nn
-from torch.nn.modules import module as torch_module
 
 #: What the network is, and what is done to it: Python in its own module, and in the test.
 CHANGES: dict[str, tuple[str, str]] = {

@@ -20,7 +20,7 @@ from torchvision import models
 
 import skdnn
 from skdnn._config import weights_home
-from skdnn.models import _download, _torchvision, resolve_model
+from skdnn.models import _download, _hub, _torchvision, resolve_model
 from skdnn.models._download import base_name, fetch, own_name
 from skdnn.models._weights_file import SUFFIXES
 
