@@ -398,9 +398,10 @@ def test_stopped_in_the_middle(store, paths, expected, error, monkeypatch):
         run(self, batch, rows)
 
     dnn = extractor(store, batch_size=3).fit(paths[:1])
-    with monkeypatch.context() as patched, pytest.raises(type(error)):
-        patched.setattr(_torch._Run, "__call__", stop)
+    monkeypatch.setattr(_torch._Run, "__call__", stop)
+    with pytest.raises(type(error)):
         dnn.precompute(paths, LAYERS, verbose=0)
+    monkeypatch.setattr(_torch._Run, "__call__", run)
     assert store.verify().empty
     assert store.contents().images.tolist() == [9, 9, 9]
     assert leftovers(store) == []
