@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from skdnn.models._spec import Checkpoint
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+_PACKED = 10  # times the size of a file: no weights are packed better
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -240,17 +242,42 @@ def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> d
     Raises
     ------
     ValueError
-        If the file is no checkpoint, is cut short, or holds anything but tensors and numbers.
+        If the file is no checkpoint, is cut short, or holds anything but tensors under names.
     """
-    import torch
-
-    state = (unwrap or unwrapped)(read_checkpoint(path))
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+    content = read_checkpoint(path)
+    try:
+        state = (unwrap or unwrapped)(content)
+    except _HoldsItself:
+        state, why = None, "it holds itself"
+    else:
+        why = _no_state_dict(state)
+    if why:
         raise ValueError(
-            f"weights={str(path)!r} holds no state dict (a dict of tensors). "
+            f"weights={str(path)!r} holds no state dict (a dict of tensors): {why}. "
             "Save it with torch.save(network.state_dict(), path)."
         )
     return without_prefixes(state)
+
+
+def _no_state_dict(state: Any) -> str:
+    """Why this is no dict of tensors that hold numbers; "" if it is one."""
+    import torch
+
+    if not isinstance(state, dict):
+        return f"it is a {type(state).__name__}"
+    if not state:
+        return "it is empty"
+    for key, values in state.items():
+        if not isinstance(key, str):
+            return f"its key {key!r} is a {type(key).__name__}, where names of weights belong"
+        if not torch.is_tensor(values):
+            return f"its entry {key!r} is a {type(values).__name__}"
+        if values.is_quantized or values.layout != torch.strided or values.is_meta:
+            kind = (
+                "quantised" if values.is_quantized else f"{values.layout}".removeprefix("torch.")
+            )
+            return f"its entry {key!r} is {'without values' if values.is_meta else kind}"
+    return ""
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -264,23 +291,45 @@ def read_checkpoint(path: Path) -> Any:
     import torch
 
     try:
+        _refuse_bomb(path)
         if path.suffix == ".safetensors":
             purpose = f"to read {path}"
             return import_optional("safetensors.torch", purpose).load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except Exception as error:  # each format has errors of its own
+        first = str(error).strip().partition("\n")[0]
+        empty = "it is empty" if path.is_file() and not path.stat().st_size else ""
         raise ValueError(
             f"weights={str(path)!r} can't be read as a checkpoint of tensors "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). "
+            f"({empty or f'{type(error).__name__}: {first}'}). "
             "Save it with torch.save(network.state_dict(), path)."
         ) from error
 
 
+def _refuse_bomb(path: Path) -> None:
+    """Of a zip archive, as torch writes it: numbers that are not there would fill the memory."""
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(entry.file_size for entry in archive.infolist())
+        if declared > _PACKED * path.stat().st_size + 2**20:
+            raise ValueError(f"it declares {declared} bytes and has {path.stat().st_size}")
+
+
+class _HoldsItself(Exception):
+    """Of a dict that is somewhere inside itself."""
+
+
 def unwrapped(content: Any) -> Any:
     """The state dict inside a training script's dict, however deep."""
+    seen = set()
     while isinstance(content, dict):
+        if id(content) in seen:
+            raise _HoldsItself
+        seen.add(id(content))
         inner = next((k for k in _WRAPPERS if isinstance(content.get(k), dict)), None)
         if inner is None:
             break
@@ -302,7 +351,7 @@ def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> N
     Raises
     ------
     ValueError
-        Naming what is missing, surplus, or of another shape.
+        Naming what is missing, surplus, of another shape or kind of number, or not finite.
     """
     own = network.state_dict()
     shapes = [
@@ -310,20 +359,45 @@ def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> N
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]
+    kinds = (
+        []
+        if shapes
+        else [
+            f"{key}: {why}"
+            for key in own
+            if key in state and (why := _no_fit(state[key], own[key]))
+        ]
+    )
     missing = [key for key in own if key not in state]
     surplus = [key for key in state if key not in own]
-    if not shapes:
+    if not (shapes or kinds):
         try:
             missing, surplus = network.load_state_dict(state, strict=False)
         except (RuntimeError, KeyError) as error:  # what a translation runs into
             shapes = [str(error).splitlines()[-1].strip()]
-    if missing or surplus or shapes:
-        found = [
-            f"{len(items)} {what} ({', '.join(items[:3])}{', ...' if len(items) > 3 else ''})"
-            for what, items in (("missing", missing), ("surplus", surplus), ("misshapen", shapes))
-            if items
-        ]
-        raise ValueError(
-            f"weights={str(path)!r} does not fit {name}: {'; '.join(found)}. "
-            "It was saved from another architecture."
-        )
+    faults = {"missing": missing, "surplus": surplus, "misshapen": shapes, "of no use": kinds}
+    found = [
+        f"{len(items)} {what} ({', '.join(items[:3])}{', ...' if len(items) > 3 else ''})"
+        for what, items in faults.items()
+        if items
+    ]
+    if found:
+        another = missing or surplus or shapes
+        hint = " It was saved from another architecture." if another else ""
+        raise ValueError(f"weights={str(path)!r} does not fit {name}: {'; '.join(found)}.{hint}")
+
+
+def _no_fit(values: Any, own: Any) -> str:
+    """Why numbers of a file cannot be those of a weight of the same shape; "" if they can."""
+    import torch
+
+    kind = str(values.dtype).removeprefix("torch.")
+    if not own.is_floating_point():
+        same = values.to(own.dtype).to(values.dtype) == values if not values.is_complex() else None
+        return "" if same is not None and bool(same.all()) else f"{kind} for {own.dtype}"
+    if not values.is_floating_point():
+        return f"{kind} numbers, where floats belong"
+    if values.dtype.itemsize < 2:
+        return f"{kind} numbers, without the scale that belongs to them"
+    lost = ~torch.isfinite(values.to(own.dtype)) & torch.isfinite(own)  # masks hold infinities
+    return f"NaN or infinite in {int(lost.sum())} of {lost.numel()} places" if lost.any() else ""
