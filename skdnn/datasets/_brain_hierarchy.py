@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any, Literal
 from sklearn.utils import Bunch
 
 from skdnn._config import data_home as _data_home
+from skdnn.datasets._archive import unpack
 
 Split = Literal["training", "test"]
 _FIGSHARE = "https://ndownloader.figshare.com/files/"
@@ -105,7 +104,7 @@ def fetch_brain_hierarchy(
         If files are missing and cannot be downloaded; the message says what to put where.
     ValueError
         If a choice is unknown or does not go with `what`, or a file is not what it was when it
-        was first fetched, or not of the right kind.
+        was first fetched, or not of the right kind, or an archive cannot be unpacked.
 
     See Also
     --------
@@ -221,7 +220,7 @@ class _Home:
         if not placed_by_hand:
             self._fetch(wanted)
         self._compare(archive)
-        _unpack(archive, folder)
+        unpack(archive, folder)
         if not placed_by_hand:
             archive.unlink()
         return folder
@@ -318,23 +317,6 @@ def _is_of_its_kind(path: Path, name: str) -> bool:
     if name.endswith(".h5"):
         return head == b"\x89HDF\r\n\x1a\n"
     return head.lstrip()[:1] == b"{"
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack beside the folder and rename, so that a half-unpacked one is never used."""
-    temporary = folder.with_name(f".{folder.name}-{os.getpid()}")
-    try:
-        with zipfile.ZipFile(archive) as file:
-            file.extractall(temporary)
-        if folder.is_dir():
-            folder.rmdir()  # empty, or it would have been used
-        os.replace(temporary, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(
-            f"{archive} is damaged ({error}): move it away to have it downloaded again."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _folder_called(root: Path, name: str) -> Path:
