@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
-import runpy
 import re
+import runpy
 import shutil
 import threading
 import zipfile
