@@ -11,6 +11,8 @@ from sklearn.utils import Bunch
 
 from skdnn.datasets import fetch_kriegeskorte92
 
+collect_ignore = ["helpers"]  # no tests in it
+
 # Unequal sizes (width, height), never square: a swapped axis must fail.
 IMAGE_FILES = {
     "img1.jpg": (56, 40),

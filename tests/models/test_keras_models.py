@@ -25,6 +25,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from helpers.late import keras, late_keras, needs
 from skdnn import backends
 from skdnn.backends import Capture, describe_layers, open_engine
 from skdnn.layers import resolve_layers
@@ -33,10 +34,9 @@ from skdnn.models import _keras as source
 from skdnn.models import _keras_weights as weights_of
 from skdnn.models._custom import is_keras_model
 
-if importlib.util.find_spec("tensorflow") is None:
-    pytest.skip("tensorflow is not installed", allow_module_level=True)
-keras = source.import_keras("for these tests")
-from keras.src.utils import file_utils  # noqa: E402
+pytestmark = needs("tensorflow")
+file_utils = late_keras("keras.src.utils.file_utils")
+networks = late_keras("helpers.keras_networks")
 
 SMALL = "MobileNet"
 SIZE = {"resize": (32, 40)}
@@ -452,20 +452,6 @@ def _scaled(x: Any) -> Any:
     return 2 * x
 
 
-class Times(keras.layers.Layer):
-    def __init__(self, factor: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-
-    def call(self, x):
-        return self.factor * x
-
-
-class TimesAndMore(Times):
-    def call(self, x):
-        return self.factor * x + 1
-
-
 def chain(*layers: Any, seed: int = 0) -> Any:
     network = keras.Sequential([keras.Input((8, 9, 3)), *layers], name="chain")
     rng = np.random.default_rng(seed)
@@ -489,9 +475,9 @@ def test_own_networks_are_told_apart() -> None:
             chain(conv(activation="relu")),
             chain(conv(activation=_scaled)),
             chain(conv(strides=2)),
-            chain(conv(), Times(2.0, name="t")),
-            chain(conv(), Times(3.0, name="t")),
-            chain(conv(), TimesAndMore(2.0, name="t")),
+            chain(conv(), networks.Times(2.0, name="t")),
+            chain(conv(), networks.Times(3.0, name="t")),
+            chain(conv(), networks.TimesAndMore(2.0, name="t")),
             chain(conv(), keras.layers.Dropout(0.5, name="d")),
         ]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision import models
 
 import skdnn
+from helpers.late import models
 from skdnn._config import weights_home
 from skdnn.models import _download, _torchvision, resolve_model
 from skdnn.models._download import base_name, fetch, own_name

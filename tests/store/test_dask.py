@@ -14,9 +14,11 @@ import pytest
 from numpy.testing import assert_allclose
 from PIL import Image
 
+from helpers.late import Late, needs
 from skdnn import ActivationStore, DNNFeatureExtractor
 
-distributed = pytest.importorskip("distributed")
+pytestmark = needs("distributed")
+distributed = Late("distributed")
 
 N_IMAGES = 96
 
