@@ -25,6 +25,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from helpers.every_network import one_of_each_kind
 from helpers.late import keras, late_keras, needs
 from skdnn import backends
 from skdnn.backends import Capture, describe_layers, open_engine
@@ -48,6 +49,11 @@ SIZES = {  # what Keras documents; all others take 224
     "InceptionResNetV2": 299, "InceptionV3": 299, "NASNetLarge": 331, "Xception": 299,
 }  # fmt: skip
 SMALLEST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}  # all others: 32
+SMALLEST_OF_EACH = [
+    "ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2",
+    "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "ResNet50",
+    "ResNet50V2", "VGG16", "VGG19", "Xception",
+]  # fmt: skip
 NO_CHANGE = ("convnext", "efficientnet", "efficientnet_v2", "mobilenet_v3")
 CAFFE = ("resnet", "resnet50", "vgg16", "vgg19")  # BGR without the mean
 
@@ -568,14 +574,18 @@ def check_against_a_sub_model(name: str) -> None:
     assert sum(w.size for w in network.get_weights()) == by_name["output"].n_params
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "ConvNeXtTiny"])
-def test_captures_equal_those_of_a_sub_model(name: str) -> None:
-    check_against_a_sub_model(name)
+def test_the_smallest_of_each_module_are_chosen() -> None:
+    networks = at_run_time()
+    assert {networks[name] for name in SMALLEST_OF_EACH} == set(networks.values())
+
+
+def test_captures_equal_those_of_a_sub_model() -> None:
+    check_against_a_sub_model("MobileNetV2")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", source.names())
-def test_captures_of_every_network(name: str) -> None:
+@pytest.mark.parametrize("name", one_of_each_kind(source.names(), SMALLEST_OF_EACH))
+def test_captures_of_every_kind(name: str) -> None:
     try:
         check_against_a_sub_model(name)
     finally:
