@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from numpy.testing import assert_array_equal
 from tiny_network import SMALL, extractor, network
 from torch import nn
+from torchvision import models, transforms
 
-from helpers.late import models, transforms
 from skdnn import ActivationStore, DNNFeatureExtractor
 from skdnn.models import Model
 
