@@ -12,11 +12,9 @@ import pickle
 import random
 import subprocess
 import sys
-import threading
 import types
 import urllib.error
 import zipfile
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from PIL import Image
 
 from helpers.every_network import one_of_each_kind
 from helpers.late import keras, late_keras, needs
+from helpers.web_server import serve
 from skdnn import backends
 from skdnn.backends import Capture, describe_layers, open_engine
 from skdnn.layers import resolve_layers
@@ -368,26 +367,14 @@ def test_code_in_a_keras_file_is_never_built(saved: dict[str, Path], tmp_path: P
 
 def test_weights_from_an_address(saved: dict[str, Path], tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path))
-    folder = str(saved["a.weights.h5"].parent)
-    handler = functools.partial(_Quiet, directory=folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     digest = hashlib.sha256(saved["a.weights.h5"].read_bytes()).hexdigest()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/a.weights.h5"
+    with serve(saved["a.weights.h5"].parent) as web:
+        url = f"{web.url}/a.weights.h5"
         chosen = spec(weights=f"{url}#sha256={digest}")
         assert weights_equal(chosen.load(), spec(seed=7).load())
         assert chosen.fingerprint() == spec(weights=saved["a.weights.h5"]).fingerprint()
         with pytest.raises(OSError, match=r"a\.weights\.h5"):
             spec(weights=f"{url}#sha256={64 * '0'}").load()
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args: Any) -> None:
-        """Say nothing."""
 
 
 # --- published weights ---------------------------------------------------------------------
