@@ -16,7 +16,7 @@ from skdnn._optional import import_optional
 _GATHER_BYTES, _PIECE = 2**24, 2**18
 # How many bytes one byte of a compressed file can hold at most; deflate's limit is 1032.
 _PACKED = {".gz": 1100.0, ".mgz": 1100.0, ".bz2": math.inf, ".zst": math.inf}
-_SIDES = re.compile(r"(?:^|[._-])(?:(lh|hemi-L)|(rh|hemi-R))(?=[._-])|\.(?:(L)|(R))\.")
+_SIDES = re.compile(r"(?i:(?:^|[._-])(?:(lh|hemi-L)|(rh|hemi-R))(?=[._-]))|\.(?:(L)|(R))\.")
 # Arrays in GIFTI files that are no data of all vertices.
 _NO_DATA = {1008: "points", 1009: "triangles", 2002: "a list of nodes", 2003: "colours"}
 _NO_DATA[2004] = "colours"
@@ -49,7 +49,7 @@ class MapFile:
             return np.memmap(self.path, self.dtype, "r", self.offset, shape, order)
         image = load_image(self.path)
         if self.kind == "gifti":
-            return _gifti_maps(image)
+            return gifti_maps(image)
         return np.asarray(image.dataobj).reshape(shape[::-1], order="F").T
 
     def fill(
@@ -79,10 +79,10 @@ class _Packed:
         self._file = openers.ImageOpener(os.fspath(maps.path))
         self._maps = maps
         self._bytes = np.empty(math.prod(maps.grid) * maps.dtype.itemsize, np.uint8)
-        self._next = -1
+        self._next: float = math.inf  # the map after the one in memory
 
     def __getitem__(self, number: int) -> np.ndarray:
-        if number < self._next - 1 or self._next < 0:
+        if number < self._next - 1:
             self._file.seek(self._maps.offset)
             self._next = 0
         while self._next <= number:
@@ -169,50 +169,39 @@ def _described(path: Path, image: Any) -> MapFile:
         math.prod(shape[3:]),
         proxy.dtype,
         affine=None if is_surface else image.affine,
-        hemisphere=_side(path) if is_surface else "",
+        hemisphere=side_of(path) if is_surface else "",
         **facts,
     )
 
 
-def gifti_arrays(image: Any) -> list[Any]:
-    """The arrays of a GIFTI image, if all are data of the same vertices.
+def gifti_maps(image: Any) -> list[np.ndarray]:
+    """One map for each array of a GIFTI image, or for each column of one.
 
     Raises
     ------
     ValueError
-        If they are something else.
+        If they are no data of the same vertices.
     """
-    arrays = list(image.darrays)
-    for array in arrays:
+    for array in image.darrays:
         if array.intent in _NO_DATA or array.data.ndim > 2:
             raise ValueError(f"holds {_NO_DATA.get(array.intent, 'more')}, not data of vertices")
-    lengths = {len(array.data) for array in arrays}
+    arrays = [np.asarray(array.data) for array in image.darrays]
+    lengths = sorted({len(array) for array in arrays})
     if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"has arrays of {sorted(lengths)} vertices" if arrays else "has no data")
-    return arrays
-
-
-def _gifti_maps(image: Any) -> list[np.ndarray]:
-    """One map for each array, or for each of its columns."""
-    arrays = (np.asarray(array.data) for array in gifti_arrays(image))
+        raise ValueError(f"has arrays of {lengths} vertices" if lengths else "has no data")
     return [each for array in arrays for each in array.reshape(len(array), -1).T]
 
 
 def _gifti_file(path: Path, image: Any) -> MapFile:
-    arrays, maps = gifti_arrays(image), _gifti_maps(image)
-    said = {
-        meta.get("AnatomicalStructurePrimary", "")
-        for meta in (image.meta, *(array.meta for array in arrays))
-    }
-    sides = {side for side in ("left", "right") if f"Cortex{side.title()}" in said}
-    names = [str(array.meta.get("Name", "")) for array in arrays]
+    maps = gifti_maps(image)
+    names = [str(array.meta.get("Name", "")) for array in image.darrays]
     return MapFile(
         path,
         maps[0].shape,
         len(maps),
         np.result_type(*(each.dtype for each in maps)),
         "gifti",
-        hemisphere=sides.pop() if len(sides) == 1 else _side(path),
+        hemisphere=side_of(image) or side_of(path),
         names=names if all(names) and len(names) == len(maps) else None,
     )
 
@@ -237,7 +226,12 @@ def _cifti_file(image: Any, shape: tuple[int, ...]) -> MapFile:
     )
 
 
-def _side(path: Path) -> str:
-    """The hemisphere, by the names that FreeSurfer, BIDS and the HCP give."""
-    found = _SIDES.search(path.name)
-    return "" if found is None else "left" if found.lastindex in (1, 3) else "right"
+def side_of(thing: Any) -> str:
+    """The hemisphere: of a GIFTI image, or by the names that FreeSurfer, BIDS and the HCP give."""
+    if isinstance(thing, Path):
+        found = _SIDES.search(thing.name)
+        return "" if found is None else "left" if found.lastindex in (1, 3) else "right"
+    metas = [thing.meta, *(array.meta for array in thing.darrays)]
+    said = {meta.get("AnatomicalStructurePrimary") for meta in metas}
+    sides = [side for side in ("left", "right") if f"Cortex{side.title()}" in said]
+    return sides[0] if len(sides) == 1 else ""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._maps import MapFile, gifti_arrays, load_image
+from skdnn.io._maps import MapFile, gifti_maps, load_image, side_of
 from skdnn.io._selection import nearest
 
 Label = int | str | Sequence[int | str]
@@ -20,106 +20,86 @@ _SHOWN = 5
 
 
 class Mask:
-    """Which points are kept; what the mask leaves open is decided by the first file that fits.
+    """Which points are kept; what the mask leaves open is decided by the first file that fits."""
 
-    Parameters
-    ----------
-    mask : image of nibabel, path-like, array or None
-    threshold, label : as in `read_betas`
-
-    Attributes
-    ----------
-    chosen : ndarray of bool or None
-        None until a file says how many points there are.
-    affine : ndarray of shape (4, 4) or None
-        Where volumes lie.
-    axis : nibabel.cifti2.BrainModelAxis or None
-        What grayordinates are.
-    labels, known : list
-        Those of `label` that the mask has, and all that it has.
-    """
-
-    def __init__(self, mask: Any, threshold: float | None, label: Label | None) -> None:
+    def __init__(self, mask: Any, threshold: float | None, labels: Sequence[Any] | None) -> None:
         self.chosen: np.ndarray | None = None
-        self.affine: np.ndarray | None = None
-        self.axis = self._vertices = None
-        self.labels: list[Any] = []
-        self.known: list[Any] = []
+        self.affine: np.ndarray | None = None  # where volumes lie
+        self.axis: Any = None  # what grayordinates are
+        self.vertices: Any = None  # of FreeSurfer's .label files, which don't say of how many
+        self.side = ""
+        self.names: Mapping[int, str] = {}
+        self.labels: list[Any] = []  # those that the mask has
         self._owner = "first file" if mask is None else "mask"
-        if isinstance(mask, str | os.PathLike):
-            try:
-                values, names = self._opened(Path(mask).expanduser())
-            except (OSError, ValueError) as error:
-                raise ValueError(f"mask: {os.fspath(mask)!r} {error}.") from error
-        else:
-            values, names = self._values(mask)
+        values = None if mask is None else self._values(mask)
         if values is None:
             return
         if values.ndim not in (1, 3) or values.dtype.kind not in "biuf":
             raise ValueError(
-                "mask must have three dimensions, or one of vertices, and hold numbers; got shape "
-                f"{values.shape} of {values.dtype}."
+                "must have three dimensions, or one of vertices, and hold numbers; got shape "
+                f"{values.shape} of {values.dtype}"
             )
-        if label is not None:
-            self.chosen = self._labelled(values, names, label)
-        else:
+        if labels is None:
             self.chosen = _ones(values) if threshold is None else np.asarray(values > threshold)
+            return
+        self.names = self.names or {n: str(n) for n in np.unique(values).tolist()}
+        self.chosen = np.zeros(values.shape, dtype=bool)
+        for label in labels:
+            named = [n for n, name in self.names.items() if name == label]
+            found = np.isin(values, named if isinstance(label, str) else [label])
+            self.labels += [label] if found.any() else []
+            self.chosen |= found
 
-    def _opened(self, path: Path) -> tuple[np.ndarray | None, dict[int, str]]:
-        """Values of a file, and names of them."""
-        if path.suffix not in (".label", ".annot"):
-            return self._values(load_image(path))
-        if not path.is_file():
-            raise FileNotFoundError("is not there")
-        surfaces = import_optional("nibabel.freesurfer", "to read FreeSurfer's files")
-        try:
-            if path.suffix == ".label":
-                self._vertices = surfaces.read_label(path)
-                self._vertices.max()  # of none is an error
-                return None, {}
-            values, _, names = surfaces.read_annot(path)
-        except Exception as error:  # a broken file makes nibabel raise anything
-            raise ValueError(f"is no {path.suffix} of FreeSurfer, or damaged ({error})") from error
-        return values, {number: name.decode() for number, name in enumerate(names)}
-
-    def _values(self, mask: Any) -> tuple[np.ndarray | None, dict[int, str]]:
-        """Values of an image or array, and names of them; where it lies is noted."""
-        if mask is None:
-            return None, {}
+    def _values(self, mask: Any) -> np.ndarray | None:
+        """What a mask holds at each point; what else it says is noted."""
+        if isinstance(mask, str | os.PathLike):
+            path = Path(mask).expanduser()
+            self.side = side_of(path)
+            if path.suffix in (".label", ".annot"):
+                return self._of_freesurfer(path)
+            mask = load_image(path)
         if hasattr(mask, "darrays"):
-            values = np.array([array.data for array in gifti_arrays(mask)])
-            return _only(values), mask.labeltable.get_labels_as_dict()
-        if hasattr(getattr(mask, "header", None), "get_axis"):
+            self.names = mask.labeltable.get_labels_as_dict()
+            self.side = side_of(mask) or self.side
+            return _only(gifti_maps(mask))
+        if hasattr(getattr(mask, "header", None), "get_axis"):  # CIFTI
             maps, self.axis = mask.header.get_axis(0), mask.header.get_axis(1)
-            names = {n: name for n, (name, _) in getattr(maps, "label", [{}])[0].items()}
-            return _only(np.asarray(mask.dataobj)), names
+            self.names = {n: name for n, (name, _) in getattr(maps, "label", [{}])[0].items()}
+            return _only(np.asarray(mask.dataobj))
         values = np.asarray(mask.dataobj if hasattr(mask, "dataobj") else mask)
         values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
         if values.shape[1:] == (1, 1):
-            return values.ravel(), {}
+            return values.ravel()
         self.affine = getattr(mask, "affine", None)
-        return values, {}
+        return values
 
-    def _labelled(self, values: np.ndarray, names: dict[int, str], label: Label) -> np.ndarray:
-        self.known = list(names.values()) or np.unique(values).tolist()
-        chosen = np.zeros(values.shape, dtype=bool)
-        for each in [label] if np.ndim(label) == 0 else label:  # type: ignore[union-attr]
-            numbers = [n for n, name in names.items() if name == each]
-            found = np.isin(values, numbers if isinstance(each, str) else [each])
-            self.labels += [each] if found.any() else []
-            chosen |= found
-        return chosen
+    def _of_freesurfer(self, path: Path) -> np.ndarray | None:
+        surfaces = import_optional("nibabel.freesurfer", "to read FreeSurfer's files")
+        try:
+            if path.suffix == ".label":
+                self.vertices = np.unique(surfaces.read_label(path))
+                self.vertices[-1]  # there must be one
+                return None
+            values, _, names = surfaces.read_annot(path)
+        except FileNotFoundError:
+            raise FileNotFoundError("is not there") from None
+        except Exception as error:  # a broken file makes nibabel raise anything
+            raise ValueError(f"is no {path.suffix} of FreeSurfer, or damaged ({error})") from error
+        self.names = {number: name.decode() for number, name in enumerate(names)}
+        return np.asarray(values)
 
     def misfit(self, maps: MapFile) -> str:
         """What keeps a file from being read through the mask; nothing where it fits."""
+        if self.side and maps.hemisphere and self.side != maps.hemisphere:
+            return f"is of the {maps.hemisphere} hemisphere, the mask of the {self.side}"
         if self.chosen is None and len(maps.grid) == 3:
             return "holds volumes, which need a mask"
-        if self.chosen is None and self._vertices is not None:
-            if self._vertices.max() >= maps.grid[0]:
-                return f"has {maps.grid[0]} vertices, the mask names {self._vertices.max()}"
-            self.chosen = np.isin(np.arange(maps.grid[0]), self._vertices)
-        elif self.chosen is None:
+        if self.chosen is None and self.vertices is None:
             self.chosen = np.ones(maps.grid, dtype=bool)
+        elif self.chosen is None:
+            if self.vertices[-1] >= maps.grid[0]:
+                return f"has {maps.grid[0]} vertices, the mask names {self.vertices[-1]}"
+            self.chosen = np.isin(np.arange(maps.grid[0]), self.vertices)
         if maps.grid != self.chosen.shape:
             return f"has shape {maps.grid}, the {self._owner} {self.chosen.shape}"
         if self.affine is None and self.axis is None:
@@ -141,6 +121,7 @@ def read_masks(
     ValueError
         If a mask cannot be used, or chooses nothing.
     """
+    labels: Any = [label] if label is not None and np.ndim(label) == 0 else label
     if threshold is not None and label is not None:
         raise ValueError("threshold and label cannot both say what is taken of a mask.")
     if mask is None and (threshold, label) != (None, None):
@@ -148,22 +129,26 @@ def read_masks(
     parts = [mask] if n_masks == 1 else [None] * n_masks if mask is None else mask
     if n_masks > 1 and not (isinstance(parts, list | tuple) and len(parts) == n_masks):
         raise ValueError("mask must be a pair, too, where paths are pairs of hemispheres.")
-    found = [Mask(part, threshold, label) for part in parts]
-    for each in () if label is None else [label] if np.ndim(label) == 0 else label:  # type: ignore[union-attr]
+    found = []
+    for part in parts:
+        try:
+            found.append(Mask(part, threshold, labels))
+        except (OSError, ValueError) as error:
+            name = f": {os.fspath(part)!r}" if isinstance(part, str | os.PathLike) else ""
+            raise ValueError(f"mask{name} {error}.") from error
+    for each in labels or ():
         if not any(each in one.labels for one in found):
-            known = [name for one in found for name in one.known]
-            raise ValueError(
-                f"label: the mask has no {each!r}. {nearest(str(each), list(map(str, known)))}"
-            )
+            known = [name for one in found for name in one.names.values()]
+            raise ValueError(f"label: the mask has no {each!r}. {nearest(str(each), known)}")
     if all(one.chosen is not None and not one.chosen.any() for one in found):
         limit = "is zero everywhere" if threshold is None else f"has nothing above {threshold}"
         raise ValueError(f"mask {limit}: it chooses no voxel.")
     return found
 
 
-def _only(maps: np.ndarray) -> np.ndarray:
+def _only(maps: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     if len(maps) != 1:
-        raise ValueError(f"mask has {len(maps)} maps, not one.")
+        raise ValueError(f"has {len(maps)} maps, not one")
     return np.asarray(maps[0])
 
 
@@ -174,8 +159,8 @@ def _ones(values: np.ndarray) -> np.ndarray:
     if odd.size:
         more = f", ... ({odd.size} in all)" if odd.size > _SHOWN else ""
         raise ValueError(
-            f"mask has values other than 0 and 1: {', '.join(f'{v:.4g}' for v in odd[:_SHOWN])}"
-            f"{more}. Resample a mask by nearest neighbour, not linearly; or say what is meant: "
-            "threshold= keeps what is larger, label= what is equal."
+            f"has values other than 0 and 1: {', '.join(f'{v:.4g}' for v in odd[:_SHOWN])}{more}. "
+            "Resample a mask by nearest neighbour, not linearly; or say what is meant: "
+            "threshold= keeps what is larger, label= what is equal"
         )
     return ones

@@ -48,9 +48,7 @@ def test_values_beside_0_and_1_are_told(betas, tmp_path, kind, values, told):
         "path": lambda: saved(values, tmp_path / "mask.nii"),
         "array": lambda: values,
     }[kind]()
-    with pytest.raises(
-        ValueError, match=rf"mask has values {told}|mask has values.*{told}"
-    ) as error:
+    with pytest.raises(ValueError, match=rf"mask(: .*mask.nii')? has values.* {told}") as error:
         read_betas(betas, mask)
     assert "by nearest neighbour" in str(error.value)
     assert "threshold=" in str(error.value)
