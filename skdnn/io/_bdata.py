@@ -101,8 +101,15 @@ class BData:
     ``(A = 1 & B = 1) | C = 1``, and ``A = 1 | B = 1 & C = 1`` means ``(A = 1 | B = 1) & C = 1``.
     Parentheses come first. A key alone means ``key = 1``; ``*`` and ``?`` in it stand for any
     characters, and any of the keys that match will do. Keys that contain signs of the language
-    stand in quotes. In files of the brain hierarchy score, ``image_index`` is the position of an
-    image among the sorted names, counted from 1.
+    stand in quotes.
+
+    ``ROI_V1 = 0`` selects columns whose metadata are 0, voxels outside of V1 as a rule, not those
+    with NaN, such as labels. BdPy asks whether the key is 1 first, and so takes these too; and it
+    takes keys that only begin with the name.
+
+    In files of the brain hierarchy score, ``image_index`` is the position of an image in
+    ``sorted(names)``, counted from 1. That is not natural order: give `read_feature_folder` the
+    sorted names as `images` before counting its rows, or match by `get_labels`.
 
     Examples
     --------
