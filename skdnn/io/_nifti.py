@@ -191,8 +191,9 @@ def read_betas(
     Notes
     -----
     A compressed file is unpacked once for rows in rising order, and from its start again for an
-    earlier row: go through it in order, or take all rows at once. Beside the result no more than
-    one map is in memory; of GIFTI, one file. What is NaN in a file stays NaN.
+    earlier row, or for each block where work goes by columns: take all at once where you can.
+    Beside the result about one map is in memory; of GIFTI, one file. What is NaN in a file stays
+    NaN.
 
     Examples
     --------
