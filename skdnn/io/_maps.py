@@ -52,19 +52,16 @@ class MapFile:
             return gifti_maps(image)
         return np.asarray(image.dataobj).reshape(shape[::-1], order="F").T
 
-    def fill(
-        self, source: Any, out: np.ndarray, rows: Any, columns: Any, numbers: Any, points: Any
-    ) -> None:
-        """Read ``points[j]`` of the map ``numbers[i]`` into ``out[rows[i], columns[j]]``."""
+    def fill(self, source: Any, out: np.ndarray, rows: Any, numbers: Any, points: Any) -> None:
+        """Read ``points[j]`` of the map ``numbers[i]`` into ``out[rows[i], j]``."""
         if self.kind == "columns":
             step = max(1, _GATHER_BYTES // (self.n_maps * self.dtype.itemsize))
             for start in range(0, len(points), step):
                 some = slice(start, start + step)
-                values = self._scaled(source.T[points[some]][:, numbers])
-                out[np.ix_(rows, columns[some])] = values.T
+                out[rows, some] = self._scaled(source.T[points[some]][:, numbers]).T
             return
         for i in np.argsort(numbers, kind="stable"):
-            out[rows[i], columns] = self._scaled(source[numbers[i]][points])
+            out[rows[i]] = self._scaled(source[numbers[i]].take(points))
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         tools = import_optional("nibabel.volumeutils", "to read NIfTI files")

@@ -104,17 +104,20 @@ class NiftiBetas(LazyArray):
         self.names = names if len(names) == len(self) else None
 
     def _fill(self, out: np.ndarray, rows: Positions, columns: Positions | slice) -> None:
-        points, file_of = self._voxels[columns], self._file_of[rows]
-        part_of = np.searchsorted(self._ends, points, side="right")
-        for number in np.unique(file_of):
-            places = np.flatnonzero(file_of == number)
-            for part, file in enumerate(self._files[number]):
-                here = np.flatnonzero(part_of == part)
-                start = self._ends[part] - math.prod(file.grid)
-                if here.size:
-                    numbers = self._map_of[rows[places]]
-                    request = (out, places, here, numbers, points[here] - start)
-                    self._read_file(part, file, *request)
+        voxels, file_of = self._voxels[columns], self._file_of[rows]
+        part_of = np.searchsorted(self._ends, voxels, side="right")
+        for part, end in enumerate(self._ends):
+            here = np.flatnonzero(part_of == part)
+            if not here.size:
+                continue
+            is_run = here[-1] - here[0] + 1 == here.size
+            found = out[:, here[0] : here[-1] + 1] if is_run else np.empty_like(out[:, here])
+            for number in np.unique(file_of):
+                file, places = self._files[number][part], np.flatnonzero(file_of == number)
+                points = voxels[here] - (end - math.prod(file.grid))
+                self._read_file(part, file, found, places, self._map_of[rows[places]], points)
+            if not is_run:
+                out[:, here] = found
 
     def _read_file(self, part: int, file: MapFile, *request: Any) -> None:
         """One file; it stays open, for rows that follow upon these."""
