@@ -55,16 +55,9 @@ class ExternalError(ValueError):
 
 
 def refuse_external(file: Any, path: str | os.PathLike[str]) -> None:
-    """Raise if an HDF5 file takes numbers from other files: links, storage, virtual data sets.
+    """Raise if an open HDF5 file takes numbers from other files: links, storage, virtual data.
 
     It is not called where the user has said ``external=True``. Nothing is read through a link.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for reading.
-    path : str or path-like
-        For the message.
 
     Raises
     ------

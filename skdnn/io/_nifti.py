@@ -6,6 +6,7 @@ import math
 import os
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -316,7 +317,7 @@ def _fitting(rows: Sequence[Sequence[OnePath]], masks: Sequence[Mask]) -> list[l
                 fault = f"has {file.n_maps} maps, the other hemisphere {found[-1][0].n_maps}"
             if fault:
                 faults[str(path)] = fault
-            found[-1].append(file)
+            found[-1].append(replace(file, affine=mask.affine, axis=mask.axis))  # one for all
     refuse("paths", faults, len(rows) * len(masks))
     return found
 
