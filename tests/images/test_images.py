@@ -234,7 +234,9 @@ def test_whole_files_pass_without_decoding(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("tail", [b"\0" * 5000, b"ftypmp42" + bytes(range(256)) * 40])
+@pytest.mark.parametrize(
+    "tail", [b"\0" * 5000, b"ftypmp42" + bytes(range(256)) * 40], ids=["zeros", "MP4"]
+)
 def test_bytes_behind_the_end_are_allowed(name, tail, tmp_path):
     path = write(tmp_path, name, FILES[name]() + tail)
     assert pillow_pixels(path) is not None
