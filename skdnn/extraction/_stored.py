@@ -331,8 +331,7 @@ class _Job:
             for names, rows in groups
             for start in range(0, len(rows), share)
         ]
-        backend = get_active_backend()[0]
-        lazy = getattr(backend, "supports_return_generator", False)
+        lazy = get_active_backend()[0].supports_return_generator  # else progress comes at the end
         done = Parallel(n_jobs=n_jobs, return_as="generator_unordered" if lazy else "list")(
             delayed(self.work_in_share)(
                 inputs[rows], digests[rows], names, threads_per_worker(n_jobs)
