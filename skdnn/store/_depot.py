@@ -168,9 +168,10 @@ class Depot:
         """Folders of all layers."""
         try:
             with os.scandir(self.root / "layers") as entries:
-                return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+                found = [Path(entry.path) for entry in entries if entry.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
+        return sorted(path for path in found if not path.name.startswith("."))
 
     def refuse_writing(self, what: str) -> None:
         """Raise if the store is open for reading only."""

@@ -32,7 +32,7 @@ def is_name(name: str) -> bool:
 
 def is_folder_name(name: str) -> bool:
     """Whether a folder may be one of a layer, by its name."""
-    return is_name(name) and re.fullmatch(r".+--[0-9a-f]{16}", name) is not None
+    return is_name(name) and re.fullmatch(r"[^.].*--[0-9a-f]{16}", name) is not None
 
 
 def _words(identity: Mapping[str, Any]) -> str:

@@ -1,10 +1,9 @@
-"""Bits that flip, files that are cut, deleted, exchanged or no files any more: nothing is silent."""
+"""Bits that flip, files that are cut, deleted, exchanged or made folders: nothing is silent."""
 
 from __future__ import annotations
 
 import os
 import pickle
-import random
 import shutil
 import warnings
 from collections.abc import Callable
@@ -13,34 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from tiny_network import LAYERS, extractor
+from tiny_network import LAYERS, extractor, files
 
 from skdnn import ActivationStore
-
-
-@pytest.fixture(scope="module")
-def original(paths: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that holds all images in three layers; not to be changed."""
-    root = tmp_path_factory.mktemp("original") / "store"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skdnn.extraction._sink.BLOCK_ROWS", 8)
-        extractor(root, batch_size=4).precompute(paths, LAYERS, verbose=0)
-    return root
-
-
-@pytest.fixture
-def root(original: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "store"))
 
 
 @pytest.fixture
 def filled(root: Path) -> ActivationStore:
     return ActivationStore(root)
-
-
-def files(root: Path, layer: str = "*", suffix: str = ".npy") -> list[Path]:
-    """Data or manifests, in the order of their names."""
-    return sorted((root / "layers").glob(f"*--{layer}--*/2*{suffix}"))
 
 
 def check_all(root: Path, paths: list[str], expected: dict[str, np.ndarray]) -> None:
