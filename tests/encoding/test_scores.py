@@ -18,16 +18,16 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-from skdnn.encoding import identification_accuracy
-from skdnn.encoding.scores import _identification as _scores_identification
-from skdnn.encoding.scores import _pair as _scores_pair
-from skdnn.encoding.scores._correlation import (
+from skdnn.encoding import (
     correlation_score,
     explained_variance_score,
+    identification_accuracy,
     pattern_correlation,
     profile_correlation,
     r2_score,
 )
+from skdnn.encoding.scores import _identification as _scores_identification
+from skdnn.encoding.scores import _pair as _scores_pair
 
 PER_TARGET = (correlation_score, r2_score, explained_variance_score)
 

@@ -11,10 +11,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn import metrics
 
-from skdnn.encoding import correlation_score, explained_variance_score, r2_score
-from skdnn.encoding.scores._significance import (
+from skdnn.encoding import (
     bootstrap_scores,
     correlation_p_values,
+    correlation_score,
+    explained_variance_score,
+    r2_score,
     score_p_values,
 )
 

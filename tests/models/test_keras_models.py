@@ -25,6 +25,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from helpers.every_network import one_of_each_kind
+from helpers.late import keras, late_keras, needs
 from skdnn import backends
 from skdnn.backends import Capture, describe_layers, open_engine
 from skdnn.layers import resolve_layers
@@ -33,10 +35,9 @@ from skdnn.models import _keras as source
 from skdnn.models import _keras_weights as weights_of
 from skdnn.models._custom import is_keras_model
 
-if importlib.util.find_spec("tensorflow") is None:
-    pytest.skip("tensorflow is not installed", allow_module_level=True)
-keras = source.import_keras("for these tests")
-from keras.src.utils import file_utils  # noqa: E402
+pytestmark = needs("tensorflow")
+file_utils = late_keras("keras.src.utils.file_utils")
+networks = late_keras("helpers.keras_networks")
 
 SMALL = "MobileNet"
 SIZE = {"resize": (32, 40)}
@@ -48,6 +49,11 @@ SIZES = {  # what Keras documents; all others take 224
     "InceptionResNetV2": 299, "InceptionV3": 299, "NASNetLarge": 331, "Xception": 299,
 }  # fmt: skip
 SMALLEST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}  # all others: 32
+SMALLEST_OF_EACH = [
+    "ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2",
+    "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "ResNet50",
+    "ResNet50V2", "VGG16", "VGG19", "Xception",
+]  # fmt: skip
 NO_CHANGE = ("convnext", "efficientnet", "efficientnet_v2", "mobilenet_v3")
 CAFFE = ("resnet", "resnet50", "vgg16", "vgg19")  # BGR without the mean
 
@@ -452,20 +458,6 @@ def _scaled(x: Any) -> Any:
     return 2 * x
 
 
-class Times(keras.layers.Layer):
-    def __init__(self, factor: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-
-    def call(self, x):
-        return self.factor * x
-
-
-class TimesAndMore(Times):
-    def call(self, x):
-        return self.factor * x + 1
-
-
 def chain(*layers: Any, seed: int = 0) -> Any:
     network = keras.Sequential([keras.Input((8, 9, 3)), *layers], name="chain")
     rng = np.random.default_rng(seed)
@@ -489,9 +481,9 @@ def test_own_networks_are_told_apart() -> None:
             chain(conv(activation="relu")),
             chain(conv(activation=_scaled)),
             chain(conv(strides=2)),
-            chain(conv(), Times(2.0, name="t")),
-            chain(conv(), Times(3.0, name="t")),
-            chain(conv(), TimesAndMore(2.0, name="t")),
+            chain(conv(), networks.Times(2.0, name="t")),
+            chain(conv(), networks.Times(3.0, name="t")),
+            chain(conv(), networks.TimesAndMore(2.0, name="t")),
             chain(conv(), keras.layers.Dropout(0.5, name="d")),
         ]
 
@@ -582,14 +574,18 @@ def check_against_a_sub_model(name: str) -> None:
     assert sum(w.size for w in network.get_weights()) == by_name["output"].n_params
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "ConvNeXtTiny"])
-def test_captures_equal_those_of_a_sub_model(name: str) -> None:
-    check_against_a_sub_model(name)
+def test_the_smallest_of_each_module_are_chosen() -> None:
+    networks = at_run_time()
+    assert {networks[name] for name in SMALLEST_OF_EACH} == set(networks.values())
+
+
+def test_captures_equal_those_of_a_sub_model() -> None:
+    check_against_a_sub_model("MobileNetV2")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", source.names())
-def test_captures_of_every_network(name: str) -> None:
+@pytest.mark.parametrize("name", one_of_each_kind(source.names(), SMALLEST_OF_EACH))
+def test_captures_of_every_kind(name: str) -> None:
     try:
         check_against_a_sub_model(name)
     finally:

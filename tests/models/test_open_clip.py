@@ -14,15 +14,15 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from helpers.late import needs, open_clip
 from skdnn.backends import open_engine
 from skdnn.backends._torch_layers import trace_layers
 from skdnn.backends._torch_transfer import make_batch
 from skdnn.extraction._plan import layers_of, make_plan, prepare
 from skdnn.images import read_image
+from skdnn.models import _open_clip
 
-open_clip = pytest.importorskip("open_clip")
-from skdnn.models import _open_clip  # noqa: E402 (after the check)
-
+pytestmark = needs("open_clip")
 SMALL = "ViT-S-32-alt"
 
 

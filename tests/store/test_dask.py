@@ -19,10 +19,12 @@ from numpy.testing import assert_allclose
 from PIL import Image
 from tiny_network import LAYERS, slow
 
+from helpers.late import Late, needs
 from skdnn import ActivationStore, DNNFeatureExtractor
 from skdnn.extraction import _stored
 
-distributed = pytest.importorskip("distributed")
+pytestmark = needs("distributed")
+distributed = Late("distributed")
 
 N_IMAGES = 96
 
