@@ -30,6 +30,8 @@ class ImageInputs:
         Number of images.
     has_paths : bool
         Whether all images are files.
+    has_name : list of bool
+        Whether each image is a file, which labels can name.
 
     Examples
     --------
@@ -58,7 +60,12 @@ class ImageInputs:
     @property
     def has_paths(self) -> bool:
         """Whether all images are files."""
-        return all(isinstance(item, str) for item in self.items)
+        return all(self.has_name)
+
+    @property
+    def has_name(self) -> list[bool]:
+        """Whether each image is a file, which labels can name."""
+        return [isinstance(item, str) for item in self.items]
 
 
 def as_image_inputs(X: Any) -> ImageInputs:
