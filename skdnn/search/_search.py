@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.utils.metaestimators import available_if
 
+from skdnn.images import images_of
 from skdnn.search._lend import Loan, TemporaryStore, extractors_in, give_back, lend
 from skdnn.search._memory import FitMemory
 from skdnn.search._prepare import Splits, find_needs, least_conditions, shuffled
@@ -219,6 +220,8 @@ class LayerSearchCV(GridSearchCV):
             pass. What `error_score` is made for comes later.
         """
         own = {"estimator": self.estimator, "param_grid": self.param_grid}
+        if extractors_in(list(own.values())):
+            X = images_of(X)  # of a dataset, folds are read image by image
         self.__dict__.pop("_layer_profile", None)
         self._loan: Loan | None = None
         try:
