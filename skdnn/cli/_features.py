@@ -45,6 +45,8 @@ def open_features(path: str, layers: Sequence[str] | None = None) -> Features:
             found = Features(path, names, {"": tables[""].to_numpy()})
         else:
             found = _load(path, place)
+        if not found.layers:
+            raise ValueError("it holds no array of numbers")
     if list(found.layers) == [""]:
         found = Features(path, found.names, {place.stem: found.layers[""]}, found.targets)
     if layers is None:

@@ -78,9 +78,8 @@ def test_rdms_are_put_in_order_on_both_sides(tmp_path: Path) -> None:
     table = pd.DataFrame(values + values.T, index=list("vwxyz"), columns=list("vwxyz"))
     table = table.mask(np.eye(5, dtype=bool), 0.0)
     save_rdm(pd.concat({"s1": table, "s2": table * 2}, axis=1), tmp_path / "it.h5")
-    found = read_rdm(
-        str(tmp_path / "it.h5"), ["a/z.png", "a/v.png", "a/x.png"], "--rdm", assume_order=False
-    )
+    images = ["a/z.png", "a/v.png", "a/x.png"]
+    found = read_rdm(str(tmp_path / "it.h5"), images, "--rdm", assume_order=False)
     assert found.index.tolist() == images
     order = ["z", "v", "x"]
     np.testing.assert_array_equal(found["s2"], 2 * table.loc[order, order])
