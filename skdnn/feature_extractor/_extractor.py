@@ -219,8 +219,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
             If published weights can't be downloaded.
         """
         conditions = as_conditions(X, self.aggregate)
-        if conditions.are_named:
-            check_labels(row_labels(y), conditions.names)
+        check_labels(row_labels(y), conditions.known_names)
         source, store, plan, full_plan = self._prepare(conditions.inputs, self.layer)
         if not self._work(source, plan, full_plan).is_stored(conditions.inputs):
             if store is not None:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.utils.metaestimators import available_if
 
+from skdnn.images import images_of
 from skdnn.search._grid_search import PreparedGridSearchCV
 from skdnn.search._lend import Loan, TemporaryStore, extractors_in, give_back, lend
 from skdnn.search._memory import FitMemory
@@ -221,6 +222,8 @@ class LayerSearchCV(PreparedGridSearchCV):
             If the installed scikit-learn lacks what the one pass and the shuffling hang on.
         """
         own = {"estimator": self.estimator, "param_grid": self.param_grid}
+        if extractors_in(list(own.values())):
+            X = images_of(X)  # of a dataset, folds are read image by image
         self.__dict__.pop("_layer_profile", None)
         self._loan: Loan | None = None
         try:
