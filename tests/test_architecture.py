@@ -46,6 +46,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_version",
             },
             {"images", "digests", "conditions", "layers", "methods"},
+            {"identity"},
             {"models"},
             {"backends"},
             {"store"},
@@ -97,7 +98,7 @@ LATE = {
 ENGINES = {
     **{
         f"skdnn.backends._torch{part}": {"torch", "torchvision"}
-        for part in ("", "_compile", "_layers", "_layout", "_transfer")
+        for part in ("", "_compile", "_layers", "_layout", "_settings", "_transfer")
     },
     **{f"skdnn.backends._tensorflow{part}": {"tensorflow", "keras"} for part in ("", "_layers")},
     "skdnn.models._cornet_networks": {"torch"},

@@ -15,7 +15,7 @@ from typing import Any
 from skdnn._optional import import_optional
 from skdnn.layers import nearest
 from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import hub_file, url_file
+from skdnn.models._hub import hub_file, known_of_hub, known_of_url, url_file
 from skdnn.models._spec import ModelSpec, Preprocessing
 from skdnn.models._weights_file import (
     Weights,
@@ -177,6 +177,9 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: split(_build(clip.architecture, meta=True))["images"],
         key=clip.key,
         identify=lambda version: clip.identify(),
+        origin=clip.weights.origin,
+        checkpoint=clip.weights.checkpoint,
+        packages=("open_clip_torch",),
     )
 
 
@@ -226,6 +229,7 @@ def _published(tag: str, card: dict[str, Any]) -> Weights:
         key=(tag, *where),
         identify=lambda: ["published", tag, *where],
         path=lambda: hub_file(repo, files) if repo else url_file(url),
+        checkpoint=lambda: known_of_hub(repo, files) if repo else known_of_url(url),
     )
 
 

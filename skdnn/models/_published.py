@@ -170,6 +170,9 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: _skeleton(entry),
         key=("published", name, *chosen.key),
         identify=lambda version: [PREFIX + name, *chosen.identify()],
+        origin=chosen.origin,
+        checkpoint=chosen.checkpoint,
+        packages=("timm",) if entry.package == "timm" else (),
     )
 
 

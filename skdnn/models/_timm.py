@@ -15,7 +15,7 @@ import numpy as np
 from skdnn._optional import import_optional
 from skdnn.layers import nearest
 from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import hub_file, url_file
+from skdnn.models._hub import hub_file, known_of_hub, known_of_url, url_file
 from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import (
     Weights,
@@ -92,6 +92,9 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: build_skeleton(lambda: _build(full_name)),
         key=("timm", full_name, *chosen.key),
         identify=lambda version: [PREFIX + full_name, *chosen.identify()],
+        origin=chosen.origin,
+        checkpoint=chosen.checkpoint,
+        packages=("timm",),
     )
 
 
@@ -147,6 +150,7 @@ def _published(full_name: str, card: Any) -> Weights:
         key=tuple(where),
         identify=lambda: ["published", *where],
         path=lambda: hub_file(repo, files) if repo else url_file(card.url),
+        checkpoint=lambda: known_of_hub(repo, files) if repo else known_of_url(card.url),
     )
 
 

@@ -15,7 +15,14 @@ from sklearn.utils.metaestimators import available_if
 
 from skdnn.images import images_of
 from skdnn.search._grid_search import PreparedGridSearchCV
-from skdnn.search._lend import Loan, TemporaryStore, extractors_in, give_back, lend
+from skdnn.search._lend import (
+    Loan,
+    TemporaryStore,
+    extractors_in,
+    give_back,
+    know_weights,
+    lend,
+)
 from skdnn.search._memory import FitMemory
 from skdnn.search._prepare import Splits, find_needs, least_conditions, shuffled
 from skdnn.search._profile import layer_profile
@@ -394,6 +401,7 @@ class LayerSearchCV(PreparedGridSearchCV):
             return
         self._checked_cv_orig = Splits(self._checked_cv_orig, X, y, split_params)
         self._checked_cv_orig.check(*least_conditions(self.estimator, self.scoring))
+        self.estimator, self.param_grid = know_weights(self.estimator, self.param_grid)
         needs = find_needs(self.estimator, self.param_grid, X)
         needs.warn_of_unknown()
         store = self._open_store() if needs.borrow else None
