@@ -49,6 +49,7 @@ def find_faults(depot: Depot, repair: bool) -> Iterator[Fault]:
     path, fault : Path, str
     """
     root = depot.root
+    depot.check_folder()
     if depot.fault:
         if repair:
             depot.write_marker()
@@ -198,7 +199,7 @@ def _layer_file(folder: Path, repair: bool) -> Iterator[Fault]:
     try:
         read_layer(folder)
     except FileNotFoundError:
-        fault = "is missing" if blocks else ""
+        fault = "it is missing" if blocks else ""
     except OSError as error:
         yield path, _unreadable(error)
         return

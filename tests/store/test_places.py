@@ -198,6 +198,15 @@ def test_a_store_without_its_marker_says_how_to_restore_it(root, paths, expected
         assert store.stats["images_forwarded"] == 0
 
 
+def test_a_marker_that_is_lost_while_a_store_is_open(root, paths, expected):
+    store = ActivationStore(root)
+    (root / "skdnn-store.json").unlink()
+    assert_array_equal(extractor(store).fit_transform(paths), expected["fc"])
+    assert len(store.verify(repair=True)) == 1
+    assert (root / "skdnn-store.json").exists()
+    assert store.verify().empty
+
+
 def test_the_marker_is_restored_from_a_shell(root, capsys):
     (root / "skdnn-store.json").unlink()
     assert main(["cache", "list", str(root)]) == 1
