@@ -1,23 +1,36 @@
-"""Digests of images: what a stored row is found by, so that an edited image is another image."""
+"""Digests of images, files and weights: who edits one of them has another one."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
+import json
 import os
 import struct
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xxhash
 
 from skdnn.images import HDF5Image, ImageInputs, ImageReadError, check_images, read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["DECODING", "DIGEST", "digest_images", "place_of", "read_unchanged"]
+__all__ = [
+    "DECODING",
+    "DIGEST",
+    "digest_images",
+    "digest_weights",
+    "file_digest",
+    "place_of",
+    "read_unchanged",
+]
 
 #: Version of our decoding: to be raised whenever `read_image` gives other pixels.
 DECODING = 1
@@ -170,3 +183,48 @@ def _identity(stat: os.stat_result) -> bytes:
     return struct.pack(
         "<QQqqq", stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
     )
+
+
+# --- files and weights ---------------------------------------------------------------------
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, read once as long as it does not change."""
+    stat = path.stat()
+    state = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return _file_digest(str(path.resolve()), *state)
+
+
+@functools.lru_cache(maxsize=64)
+def _file_digest(path: str, *_state: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_weights(network: Any, new: Any = xxhash.xxh3_128) -> str:
+    """Digest of all parameters and buffers of a network in memory, every byte of them.
+
+    `new` makes what digests: XXH3 reads faster than memory can, and `hashlib.sha256` is for
+    people.
+    """
+    if hasattr(network, "named_parameters"):
+        held = [*network.named_parameters(), *network.named_buffers()]
+    else:  # Keras's, without the states of random generators
+        held = [("", variable.numpy()) for variable in network.weights]
+    about = [[name, str(values.dtype), list(values.shape)] for name, values in held]
+    whole = new(json.dumps(about).encode())
+    for _, values in held:
+        whole.update(bytes_of(values))
+    return str(whole.hexdigest())
+
+
+def bytes_of(values: Any) -> Any:
+    """The bytes of a tensor or array, on the CPU, in their order."""
+    if isinstance(values, np.ndarray):
+        return np.ascontiguousarray(values).tobytes()
+    torch = sys.modules["torch"]
+    tensor = values.detach().to("cpu").resolve_conj().resolve_neg()
+    tensor = tensor.dequantize() if tensor.is_quantized else tensor
+    tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
+    flat = tensor.contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data if flat.numel() else b""

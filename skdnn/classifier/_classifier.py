@@ -429,7 +429,7 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
         inputs = conditions.inputs
         found = self._plan.empty(len(inputs))
         each = Conditions(inputs, inputs.names, inputs.has_name)
-        self._work(self._fitted_source, self._plan).fill(each, found)
+        self._work(self._fitted_source.again(), self._plan).fill(each, found)
         values = np.asarray(found[OUTPUT], dtype=np.float64)
         check_finite(values, inputs, self.model_name_)
         store = self._store()

@@ -107,8 +107,9 @@ def _upright_rgb(image: PILImage, name: str) -> PILImage:
 
 def _orientation(image: PILImage) -> int:
     """EXIF orientation; 1 (upright) where there is none, or where the EXIF data are broken."""
+    read_exif = image.getexif  # a Pillow without it is no broken file
     try:
-        return int(image.getexif().get(274, 1))
+        return int(read_exif().get(274, 1))
     except Exception:
         return 1  # a viewer shows such a picture all the same
 

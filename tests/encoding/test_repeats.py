@@ -17,14 +17,16 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 
-from skdnn.encoding import StimulusKFold, check_disjoint, stimulus_groups
-from skdnn.encoding.repeats import _averages as _repeats
-from skdnn.encoding.repeats._averages import (
+from skdnn.encoding import (
+    StimulusKFold,
     align_responses,
     average_repeats,
+    check_disjoint,
     repeat_weights,
+    stimulus_groups,
     trial_weights,
 )
+from skdnn.encoding.repeats import _averages as _repeats
 
 PATHS = ["img/cat.jpg", "img/dog.png", "other/owl.jpg"]
 
