@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,33 +12,43 @@ import numpy as np
 import pandas as pd
 
 from skdnn.io import _rdm_text
+from skdnn.io._content import Ask, DamageError, Raw
 from skdnn.io._formats import by_extension
-from skdnn.io._load import load_features
-from skdnn.io._rdm_check import RDMs, as_squares, check_labels, check_rdm
+from skdnn.io._load import read_files, tell
+from skdnn.io._members import names_of
+from skdnn.io._rdm_check import LEVELS, RDMs, as_squares, check_labels, check_rdm
 from skdnn.io._save import save_features
 from skdnn.io._text import is_ours
 
-_LEVELS = ("subject", "condition")
+_MEADOWS = "rdmutv_"  # behind it, the name of a participant
 _BINARY = (".npy", ".npz", ".mat", ".h5", ".hdf5")
 _WRITTEN = (*_rdm_text.EXTENSIONS, *_BINARY)
 
 
 def load_rdm(
-    path: str | os.PathLike[str], *, labels: Sequence[Any] | None = None, key: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    labels: Sequence[Any] | None = None,
+    key: str | None = None,
+    check: bool = False,
+    external: bool = False,
 ) -> pd.DataFrame:
     """Load an RDM, or those of several subjects, with the labels of its conditions.
 
     Parameters
     ----------
     path : str or path-like
-        A .csv, .tsv or .txt file, .npy, .npz, .mat (version 5 or 7.3), .h5 or .parquet; what is
-        in it see Notes.
+        A .csv, .tsv or .txt file, .npy, .npz, .mat (version 4, 5 or 7.3), .h5, .parquet or .nc;
+        what is in it see Notes.
     labels : sequence of str or int, default=None
         Names of the conditions, in the order of the file's rows, where the file has none. Where
         it has some, they must be the same.
     key : str or None, default=None
         Which variable, or which of the RDMs that were saved together; needed where several could
-        be meant.
+        be meant. In an array of structs, as MATLAB's RSA toolbox has it, ``"RDMs(2)"``,
+        ``"RDMs.RDM"`` (all of them) or the struct's ``name``.
+    check, external : bool, default=False
+        As for :func:`load_features`.
 
     Returns
     -------
@@ -70,8 +81,9 @@ def load_rdm(
     ordered otherwise than rows are put in order by name. Empty cells are unknown (NaN).
 
     An array file holds one RDM as ``(n, n)`` or ``n(n-1)/2`` values, or a stack ``(k, n, n)``,
-    ``(n, n, k)`` or ``(k, n(n-1)/2)``. Labels are there if :func:`save_rdm` or
-    :func:`save_features` wrote it.
+    ``(n, n, k)`` or ``(k, n(n-1)/2)``. Labels are those that :func:`save_rdm` or
+    :func:`save_features` wrote, or names that other programs keep beside the RDM: a list of text
+    of that length, rsatoolbox's pattern descriptors, an index of pandas, Meadows' ``stimuli``.
 
     Triangles may differ by 1e-6 of the largest value, and their mean is taken. NaN are kept, and
     on the diagonal replaced by zero.
@@ -91,8 +103,21 @@ def load_rdm(
     saw  0.9  0.8  0.0
     """
     place = Path(path)
-    text = place.suffix.lower() in _rdm_text.EXTENSIONS and place.is_file() and not is_ours(place)
-    found = _rdm_text.read(place, key) if text else _from_arrays(place, key)
+    if place.suffix.lower() in _rdm_text.EXTENSIONS and place.is_file() and not is_ours(place):
+        try:
+            found = _rdm_text.read(place)
+        except DamageError as error:
+            raise ValueError(f"{place}: {error}.") from error
+        if key is not None and found.names is None:
+            raise ValueError(f"{place} holds one RDM without a name: key={key!r} picks none.")
+        found = found.only(key, place)
+    elif by_extension(place) is None:
+        known = ", ".join((*_WRITTEN, ".parquet", ".nc"))
+        raise ValueError(f"{place} is no file of a format that holds RDMs: {known}.")
+    else:
+        raw = read_files(place, None, Ask(external=external, rdm=True), check=check)
+        tell(raw)
+        found = _from_arrays(place, key, raw)
     if labels is not None:
         found.labels = _agreed(found.labels, check_labels(labels, len(found.squares[0])), place)
     return _frame(found, place)
@@ -185,50 +210,106 @@ def save_rdm(
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _from_arrays(place: Path, key: str | None) -> RDMs:
-    """One of the arrays of a file, or all that `save_rdm` wrote into it together."""
-    if by_extension(place) is None:
-        known = ", ".join((*_WRITTEN, ".parquet"))
-        raise ValueError(f"{place} is no file of a format that holds RDMs: {known}.")
-    loaded = load_features(place)
-    about = loaded.provenance.get("rdm") or {}
-    arrays = loaded.features if isinstance(loaded.features, dict) else {"": loaded.features}
-    labels = about.get("conditions") or loaded.labels
+def _from_arrays(place: Path, key: str | None, raw: Raw) -> RDMs:
+    """One of the arrays of a file, or all that belong together."""
+    about = raw.provenance.get("rdm") or {}
+    labels = about.get("conditions") or raw.labels
     if about.get("names") is not None:
         names = [tuple(name) for name in about["names"]]
-        squares = list(loaded.features if "" in arrays else arrays.values())
+        single = list(raw.arrays) == [""]
+        squares = list(raw.arrays[""] if single else raw.arrays.values())
         return RDMs(squares, labels, names, about["levels"]).only(key, place)
-    array = arrays[_variable(arrays, key, place)]
-    squares, single = as_squares(array) or _no_rdm(array, place)
-    found = RDMs(squares, labels, None, about.get("levels", [None]))
-    if not single:
-        width = len(str(len(squares)))
-        found.names = [(f"rdm-{number:0{width}}",) for number in range(1, len(squares) + 1)]
-        found.levels = list(_LEVELS)
-    return found
+    chosen = _chosen(raw, key, place)
+    if len(chosen) == 1 and (frame := _labelled_frame(raw, chosen[0])) is not None:
+        return _of_frame(frame)
+    found = [_rdm_of(raw, one, labels, place) for one in chosen]
+    if len(found) == 1:
+        found[0].levels = about.get("levels", found[0].levels)
+        return found[0]
+    squares, first = [], found[0].labels
+    for one, rdm in zip(chosen, found, strict=True):
+        if len(rdm.squares) > 1 or len(rdm.squares[0]) != len(found[0].squares[0]):
+            raise ValueError(f"{place}: {one!r} is not an RDM like the others: say which by key=.")
+        if first is not None and sorted(rdm.labels or []) != sorted(first):
+            raise ValueError(f"{place}: {one!r} has other conditions: say which RDM by key=.")
+        order = slice(None) if first is None else [(rdm.labels or []).index(x) for x in first]
+        squares.append(rdm.squares[0][order][:, order])
+    titles = [_title(raw, one) for one in chosen]
+    if len(set(titles)) < len(titles):
+        titles = chosen
+    return RDMs(squares, first, [(title,) for title in titles], ["name", "condition"])
 
 
-def _variable(arrays: Mapping[str, Any], key: str | None, place: Path) -> str:
+def _rdm_of(raw: Raw, one: str, labels: list[Any] | None, place: Path) -> RDMs:
+    squares, single = as_squares(raw.arrays[one]) or _no_rdm(raw.arrays[one], place)
+    n = len(squares[0])
+    if labels is None and (names := names_of(raw, one, n, unique=True)) is not None:
+        labels = raw.texts[names]
+    fits = labels is not None and (raw.header is not None or len(labels) == n)
+    return RDMs.counted(squares, labels if fits else None, single=single)
+
+
+def _chosen(raw: Raw, key: str | None, place: Path) -> list[str]:
+    """Which arrays: the one that is asked for or fits, or those of one array of structs."""
+    fits = [one for one, array in raw.arrays.items() if as_squares(array) is not None]
+    fields = [one for one in fits if re.search(r"\.rdm$", one, re.IGNORECASE)]
+    fits = fields or fits  # beside .RDM, MATLAB's RSA toolbox keeps .color
     if key is not None:
-        if key not in arrays:
-            held = ", ".join(map(repr, filter(None, arrays))) or "one array without a name"
-            raise ValueError(f"{place} holds no key={key!r}, but {held}.")
-        return key
-    fits = [name for name, array in arrays.items() if as_squares(array) is not None]
-    if len(fits) > 1:
+        if key in raw.arrays:
+            return [key]
+        plain = key.replace("{", "(").replace("}", ")")
+        fits = [one for one in fits if plain in _calls(raw, one)]
+        if not fits:
+            titles = [name for one in fields if (name := _title(raw, one)) != one]
+            held = ", ".join(map(repr, filter(None, [*raw.arrays, *titles])))
+            raise ValueError(f"{place} holds no key={key!r}, but {held or 'one without a name'}.")
+    if not fits:
+        _no_rdm(next(iter(raw.arrays.values())), place)
+    if len({_group(one) for one in fits}) > 1:
         raise ValueError(
             f"{place} holds several arrays that could be RDMs: say which with key=, one of "
             f"{', '.join(map(repr, fits))}."
         )
-    if not fits:
-        _no_rdm(next(iter(arrays.values())), place)
-    return fits[0]
+    return fits
+
+
+def _calls(raw: Raw, one: str) -> set[str]:
+    """What an RDM in a struct can be called: RDMs.RDM, RDMs(2).RDM, RDMs(2), RDMs, its name."""
+    parents = {one, one.rpartition(".")[0] or one}
+    parents |= {re.sub(r"\(\d+\)", "", name) for name in parents}
+    if "(" not in one and "." in one:
+        parents |= {f"{one.rpartition('.')[0]}(1)"}
+    return parents | {_title(raw, one)}
+
+
+def _title(raw: Raw, one: str) -> str:
+    """The name field of a struct, the participant of Meadows, or the place."""
+    parent = one.rpartition(".")[0]
+    title = raw.texts.get(f"{parent}.name")
+    return title if isinstance(title, str) else one.removeprefix(_MEADOWS)
+
+
+def _group(one: str) -> str:
+    """What RDMs of one struct array, cell or participant file have in common."""
+    return _MEADOWS if one.startswith(_MEADOWS) else re.sub(r"\(\d+\)", "", one)
+
+
+def _labelled_frame(raw: Raw, one: str) -> pd.DataFrame | None:
+    """A table of pandas whose columns are named like its rows."""
+    frame = raw.frames.get(one)
+    if frame is None or isinstance(frame.index, pd.RangeIndex):
+        return None
+    return frame if set(frame.index) == set(frame.columns.get_level_values(-1)) else None
 
 
 def _no_rdm(array: Any, place: Path) -> Any:
+    shape = tuple(array.shape)
+    reason = "a square matrix is needed, or its n(n-1)/2 values above the diagonal"
+    if len(shape) > 3:
+        reason = f"it has {len(shape)} axes, and a stack of RDMs has three: choose a part of it"
     raise ValueError(
-        f"{place} holds no RDM of three or more conditions, but an array of shape "
-        f"{np.shape(array)}: a square matrix is needed, or its n(n-1)/2 values above the diagonal."
+        f"{place} holds no RDM of three or more conditions, but an array of shape {shape}: "
+        f"{reason}."
     )
 
 
@@ -276,7 +357,7 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
         squares = [part.squares[0] for part in parts]
         if len({len(square) for square in squares}) > 1:
             raise ValueError("The RDMs of the dict differ in their numbers of conditions.")
-        return RDMs(squares, own[0], [(name,) for name in rdm], list(_LEVELS))
+        return RDMs(squares, own[0], [(name,) for name in rdm], list(LEVELS))
     found = _of_frame(rdm) if isinstance(rdm, pd.DataFrame) else _of_array(rdm)
     n = len(found.squares[0])
     if labels is not None:
@@ -290,8 +371,7 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
 def _of_array(rdm: Any) -> RDMs:
     array = np.asarray(rdm, dtype=np.float64)
     squares, single = as_squares(array) or _no_rdm(array, Path("rdm"))
-    names = None if single else [(f"rdm-{number}",) for number in range(1, len(squares) + 1)]
-    return RDMs(squares, None, names, [None] if single else list(_LEVELS))
+    return RDMs.counted(squares, None, single=single)
 
 
 def _of_frame(frame: pd.DataFrame) -> RDMs:

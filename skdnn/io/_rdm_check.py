@@ -14,6 +14,7 @@ from scipy.spatial.distance import squareform
 # Two triangles may differ by what a float32 or a text file loses, relative to the largest value.
 _SYMMETRY = 1e-6
 _MIN_CONDITIONS = 3
+LEVELS = ("subject", "condition")
 
 
 @dataclass
@@ -24,6 +25,15 @@ class RDMs:
     labels: list[Any] | None  # of the conditions
     names: list[tuple[Any, ...]] | None  # one per RDM; None if there is just one
     levels: list[Any]  # what names and labels are called
+
+    @classmethod
+    def counted(cls, squares: list[np.ndarray], labels: Any, *, single: bool) -> RDMs:
+        """One RDM, or several that have numbers for names."""
+        if single:
+            return cls(squares, labels, None, [None])
+        width = len(str(len(squares)))
+        names = [(f"rdm-{number:0{width}}",) for number in range(1, len(squares) + 1)]
+        return cls(squares, labels, names, list(LEVELS))
 
     def by_name(self) -> dict[str, np.ndarray]:
         """Under one text each."""
@@ -47,30 +57,20 @@ class RDMs:
 def as_squares(array: Any) -> tuple[list[np.ndarray], bool] | None:
     """An array as square matrices, and whether it is one RDM; None if its shape fits no RDM."""
     values = np.asarray(array)
-    if values.dtype.kind not in "biuf":
+    if values.dtype.kind not in "biuf" or not is_rdm_shape(values.shape):
         return None
     values = values.astype(np.float64)
-    shape = values.shape
-    if values.ndim == 2 and shape[0] == shape[1] >= _MIN_CONDITIONS:
-        return [values], True
     if values.ndim == 3:
         return _slices(values)
-    if values.ndim == 2 and 1 in shape:
-        values = values.ravel()
-    if values.ndim not in (1, 2) or not values.size or not _is_count(values.shape[-1]):
-        return None
+    if values.ndim == 2 and values.shape[0] == values.shape[1]:
+        return [values], True
+    values = values.ravel() if 1 in values.shape else values
     squares = [squareform(pairs, checks=False) for pairs in np.atleast_2d(values)]
     return squares, values.ndim == 1
 
 
 def check_rdm(square: np.ndarray, what: str, labels: Sequence[Any] | None) -> np.ndarray:
-    """The same, symmetric to the bit and zero on its diagonal; `what` is its name in errors.
-
-    Raises
-    ------
-    ValueError
-        Naming the first place that is wrong.
-    """
+    """The same, symmetric to the bit and zero on its diagonal; `what` is its name in errors."""
     name = _names(labels)
     if np.isinf(square).any():
         i, j = np.argwhere(np.isinf(square))[0]
@@ -93,13 +93,7 @@ def check_rdm(square: np.ndarray, what: str, labels: Sequence[Any] | None) -> np
 
 
 def check_labels(labels: Sequence[Any], n: int) -> list[Any]:
-    """Labels as a list, one per condition, each its own.
-
-    Raises
-    ------
-    ValueError
-        Naming those that repeat.
-    """
+    """Labels as a list, one per condition, each its own."""
     found = list(labels)
     if len(found) != n:
         raise ValueError(f"labels has {len(found)} entries, but the RDM has {n} conditions.")
@@ -109,10 +103,19 @@ def check_labels(labels: Sequence[Any], n: int) -> list[Any]:
     return found
 
 
-def _is_count(n_pairs: int) -> bool:
-    """Whether that many pairs are those of three or more conditions."""
+def is_rdm_shape(shape: tuple[int, ...]) -> bool:
+    """Whether an array of this shape could be an RDM, or a stack of them."""
+    if len(shape) == 3:
+        return shape[1] == shape[2] >= _MIN_CONDITIONS or shape[0] == shape[1] >= _MIN_CONDITIONS
+    square = len(shape) == 2 and shape[0] == shape[1] >= _MIN_CONDITIONS
+    pairs = max(shape) if len(shape) == 2 and 1 in shape else shape[-1] if shape else 0
+    return square or (len(shape) in (1, 2) and 0 not in shape and n_conditions(pairs) > 0)
+
+
+def n_conditions(n_pairs: int) -> int:
+    """How many conditions, three or more, have that many pairs; 0 if none have."""
     n = (1 + math.isqrt(1 + 8 * n_pairs)) // 2
-    return n >= _MIN_CONDITIONS and n * (n - 1) // 2 == n_pairs
+    return n if n >= _MIN_CONDITIONS and n * (n - 1) // 2 == n_pairs else 0
 
 
 def _slices(values: np.ndarray) -> tuple[list[np.ndarray], bool] | None:

@@ -10,38 +10,23 @@ from typing import Any
 import numpy as np
 
 from skdnn._files import write_whole
+from skdnn.io._content import DamageError
 from skdnn.io._rdm_check import RDMs, as_squares
+from skdnn.io._tables import Cells, as_numbers, is_number, read_cells
 
 EXTENSIONS = (".csv", ".tsv", ".txt")
-_UNKNOWN = {"", "na", "n/a", "#n/a", "null", "none"}
 _MOST_LEVELS = 6
 
 
-def read(path: Path, key: str | None) -> RDMs:
-    """What a text file says.
-
-    Raises
-    ------
-    ValueError
-        Naming the place that is no number, or saying that there is no RDM.
-    """
-    rows, decimal = _cells(path)
-    n_levels = _header_rows(rows, path)
-    named = n_levels > 0
-    found = _labelled(rows, n_levels, decimal, path) if named else _plain(rows, decimal, path)
-    if key is not None and found.names is None:
-        raise ValueError(f"{path} holds one RDM without a name: key={key!r} picks none.")
-    return found.only(key, path)
+def read(path: Path) -> RDMs:
+    """What a text file says; a ValueError names the place that is no number, or tells why not."""
+    cells = read_cells(path)
+    n_levels = _header_rows(cells.rows)
+    return _labelled(cells, n_levels) if n_levels else _plain(cells)
 
 
 def write(rdms: RDMs, path: Path) -> None:
-    """A table with names in the first row and column, or without any names.
-
-    Raises
-    ------
-    ValueError
-        For several RDMs without names of conditions.
-    """
+    """A table with names in the first row and column, or without any names."""
     buffer = io.StringIO()
     comma = "," if path.suffix.lower() == ".csv" else "\t"
     returns = any("\r" in str(label) for label in rdms.labels or ())
@@ -61,167 +46,92 @@ def write(rdms: RDMs, path: Path) -> None:
             header = [str(name[level]) for name in names for _ in labels]
             out.writerow([_corner(what), *header])
         out.writerow([_corner(rdms.levels[-1]), *labels * len(names)])
-    values = np.hstack(rdms.squares).tolist()
-    for number, row in enumerate(values):
+    for number, row in enumerate(np.hstack(rdms.squares).tolist()):
         start = [] if rdms.labels is None else [str(rdms.labels[number])]
         out.writerow([*start, *row])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, buffer.getvalue().encode("utf-8"))
 
 
-def _cells(path: Path) -> tuple[list[list[str]], str]:
-    """Rows of cells, and the decimal mark."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8: save it as such.") from error
-    first = text.partition("\n")[0]
-    if path.suffix.lower() == ".csv":
-        comma = ";" if first.count(";") > first.count(",") else ","
-    else:
-        comma = "\t" if "\t" in first or path.suffix.lower() == ".tsv" else " "
-    if comma == " ":
-        rows = [line.split() for line in text.splitlines() if not line.startswith("#")]
-    else:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=comma))
-    rows = [row for row in rows if row]
-    if not rows:
-        raise ValueError(f"{path} is empty.")
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(rows[0]):
-            raise ValueError(
-                f"{path}: line {number} has {len(row)} cells, but the first has {len(rows[0])}."
-            )
-    return rows, "," if comma == ";" else "."
-
-
-def _header_rows(rows: list[list[str]], path: Path) -> int:
-    """How many rows of names stand above the numbers, of a table whose rows are named as well.
-
-    Raises
-    ------
-    ValueError
-        If numbers could be names, or dissimilarities around a diagonal that is left blank.
-    """
+def _header_rows(rows: list[list[str]]) -> int:
+    """How many rows of names stand above the numbers, of a table whose rows are named as well."""
     for n_levels in range(1, min(_MOST_LEVELS, len(rows) - 1)):
-        if _is_number(rows[n_levels - 1][0]):
+        if is_number(rows[n_levels - 1][0]):
             return 0
-        if n_levels > 1 and not any(rows[n_levels][1:]):
+        above = set(rows[n_levels - 1][1:])
+        if n_levels > 1 and not any(rows[n_levels][1:]) and rows[n_levels][0] not in above:
             del rows[n_levels]  # pandas writes the name of the index into a row of its own
         names = [row[0] for row in rows[n_levels:]]
-        if set(rows[n_levels - 1][1:]) == set(names):
+        if above == set(names):
             blank = not any(rows[k][k] for k in range(min(len(rows), len(rows[0]))))
-            if blank and all(map(_is_number, names)):
-                raise ValueError(
-                    f"{path}: its first row and column could be names or dissimilarities, since "
-                    "its diagonal is blank: fill the diagonal with zeros."
+            if blank and all(map(is_number, names)):
+                raise DamageError(
+                    "its first row and column could be names or dissimilarities, since its "
+                    "diagonal is blank: fill the diagonal with zeros"
                 )
             return n_levels
     return 0
 
 
-def _labelled(rows: list[list[str]], n_levels: int, decimal: str, path: Path) -> RDMs:
-    labels = [row[0] for row in rows[n_levels:]]
+def _labelled(cells: Cells, n_levels: int) -> RDMs:
+    head, body = cells.rows[:n_levels], cells.rows[n_levels:]
+    labels = [row[0] for row in body]
     if len(set(labels)) < len(labels):
         twice = sorted({label for label in labels if labels.count(label) > 1})
-        raise ValueError(f"{path}: labels of rows repeat: {', '.join(map(repr, twice[:5]))}.")
-    values = _numbers([row[1:] for row in rows[n_levels:]], decimal, path, n_levels + 1, 2)
-    levels = [row[0] or None for row in rows[:n_levels]]
-    keys = list(zip(*(row[1:] for row in rows[: n_levels - 1]), strict=True))
-    columns = rows[n_levels - 1][1:]
-    keys = keys or [()] * len(columns)
+        raise DamageError(f"labels of rows repeat: {', '.join(map(repr, twice[:5]))}")
+    values = as_numbers([row[1:] for row in body], cells.decimal, n_levels + 1, 2)
+    columns = head[-1][1:]
+    keys = list(zip(*(row[1:] for row in head[:-1]), strict=True)) or [()] * len(columns)
     squares = []
     for key in dict.fromkeys(keys):
         place = {columns[j]: j for j, other in enumerate(keys) if other == key}
-        n_columns = sum(other == key for other in keys)
+        n_columns = keys.count(key)
         if set(place) != set(labels) or n_columns != len(labels):
-            name = "/".join(key)
-            raise ValueError(
-                f"{path}{f', {name}' if name else ''}: its {n_columns} columns are not those of "
-                f"its {len(labels)} rows, once each."
+            raise DamageError(
+                f"{'/'.join(key)}: its {n_columns} columns are not those of its {len(labels)} "
+                "rows, once each"
             )
         squares.append(values[:, [place[label] for label in labels]])
     names = list(dict.fromkeys(keys)) if n_levels > 1 else None
-    return RDMs(squares, labels, names, levels)
+    return RDMs(squares, labels, names, [row[0] or None for row in head])
 
 
-def _plain(rows: list[list[str]], decimal: str, path: Path) -> RDMs:
+def _plain(cells: Cells) -> RDMs:
     """A table of numbers, with names in one place or none."""
-    top = len(rows) == len(rows[0]) + 1 or _one_line(rows)
+    rows = cells.rows
+    top = len(rows) == len(rows[0]) + 1 or len(rows) == 2 or len(rows[0]) == 1
     side = len(rows) + 1 == len(rows[0])
-    top = top and not all(map(_is_number, rows[0]))
-    side = side and not all(_is_number(row[0]) for row in rows)
+    top = top and not all(map(is_number, rows[0]))
+    side = side and (cells.named or not all(is_number(row[0]) for row in rows))
     labels = rows[0] if top else [row[0] for row in rows] if side else None
+    both = len(rows) == len(rows[0]) > 3 and not is_number(rows[0][0])
+    if both and not all(map(is_number, rows[0][1:])):
+        raise DamageError(_differing(rows))
     body = [row[side:] for row in rows[top:]]
-    if _names_differ(rows):
-        raise ValueError(_differing(rows, path))
-    values = _numbers(body, decimal, path, 1 + top, 1 + side)
-    found = as_squares(values)
+    found = as_squares(as_numbers(body, cells.decimal, 1 + top, 1 + side))
     if found is None:
-        raise ValueError(
-            f"{path} holds no RDM of three or more conditions, but a table of {values.shape[0]} "
-            f"rows and {values.shape[1]} columns of numbers: a square table is needed, or the "
-            "n(n-1)/2 values above its diagonal."
+        raise DamageError(
+            f"it holds no RDM of three or more conditions, but a table of {len(body)} rows and "
+            f"{len(body[0])} columns of numbers: a square table is needed, or the n(n-1)/2 values "
+            "above its diagonal"
         )
     squares, single = found
     if labels is not None and len(labels) != len(squares[0]):
         labels = None  # names of pairs
-    width = len(str(len(squares)))
-    names = None if single else [(f"rdm-{k:0{width}}",) for k in range(1, len(squares) + 1)]
-    return RDMs(squares, labels, names, [None] if single else ["subject", "condition"])
+    return RDMs.counted(squares, labels, single=single)
 
 
-def _one_line(rows: list[list[str]]) -> bool:
-    """Condensed under a header."""
-    return len(rows) == 2 or (len(rows[0]) == 1 and not _is_number(rows[0][0]))
-
-
-def _names_differ(rows: list[list[str]]) -> bool:
-    """Whether a square table is named at both sides, but not alike."""
-    named = len(rows) == len(rows[0]) > 3 and not _is_number(rows[0][0])
-    return named and not all(_is_number(cell) for cell in rows[0][1:])
-
-
-def _differing(rows: list[list[str]], path: Path) -> str:
+def _differing(rows: list[list[str]]) -> str:
     above, beside = rows[0][1:], [row[0] for row in rows[1:]]
     only_above = [name for name in above if name not in beside][:5]
     only_beside = [name for name in beside if name not in above][:5]
     return (
-        f"{path}: rows and columns are named differently: {', '.join(map(repr, only_beside))} "
-        f"only in the rows, {', '.join(map(repr, only_above))} only in the columns."
+        f"rows and columns are named differently: {', '.join(map(repr, only_beside))} only in the "
+        f"rows, {', '.join(map(repr, only_above))} only in the columns"
     )
-
-
-def _numbers(
-    body: list[list[str]], decimal: str, path: Path, first_row: int, first_column: int
-) -> np.ndarray:
-    """Cells as numbers; empty ones are unknown."""
-    made = np.empty((len(body), len(body[0]) if body else 0))
-    for i, row in enumerate(body):
-        cells = [cell.replace(",", ".") for cell in row] if decimal == "," else row
-        try:
-            made[i] = np.array(cells, dtype=np.float64)
-        except ValueError:
-            for j, cell in enumerate(cells):
-                try:
-                    made[i, j] = np.nan if cell.strip().lower() in _UNKNOWN else float(cell)
-                except ValueError:
-                    raise ValueError(
-                        f"{path}: line {i + first_row}, column {j + first_column} is "
-                        f"{cell!r}, which is no number."
-                    ) from None
-    return made
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.replace(",", "."))
-    except ValueError:
-        return False
-    return True
 
 
 def _corner(name: Any) -> str:
     """What stands above the labels of rows: no number, by which tables without names are known."""
     text = "" if name is None else str(name)
-    return "" if _is_number(text) else text
+    return "" if is_number(text) else text

@@ -91,7 +91,7 @@ def test_mapped_files_of_another_size(extension: str, tmp_path: Path) -> None:
 
 
 def test_a_later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skdnn.io._content.VERSION", 2)
+    monkeypatch.setattr("skdnn.io._content.VERSION", 3)
     save_features(ROWS, tmp_path / "a.h5")
     monkeypatch.undo()
     with pytest.raises(ValueError, match="by a later version of skdnn: update skdnn"):
