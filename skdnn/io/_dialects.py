@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickletools
 from collections.abc import Mapping
 from pathlib import Path
@@ -169,9 +170,9 @@ def read_netcdf(path: Path, ask: Ask) -> Raw:
         raise DamageError(f"it is netCDF, which needs xarray and h5netcdf ({reason})") from error
     with data:
         texts = {
-            name: found.values.astype(str).tolist()
+            name: found.to_numpy().astype(str).tolist()
             if found.dtype.kind in "OSU"
-            else found.values.tolist()
+            else found.to_numpy().tolist()
             for name, found in data.variables.items()
             if found.ndim == 1 and (found.dtype.kind in "OSU" or name == "stimulus_id")
         }
@@ -194,7 +195,7 @@ def _by_layer(found: Any, name: str, alone: bool) -> dict[str, Stored]:
     """One array, or one for each layer (or region) that a coordinate tells."""
     for coordinate in ("layer", "region"):
         if coordinate in found.coords and found[coordinate].ndim == 1:
-            of = found[coordinate].values.astype(str)
+            of = found[coordinate].to_numpy().astype(str)
             (dim,) = found[coordinate].dims
             parts = {x: found.isel({dim: np.flatnonzero(of == x)}) for x in dict.fromkeys(of)}
             return {str(x) if alone else f"{name}/{x}": _stored(v) for x, v in parts.items()}
@@ -202,4 +203,4 @@ def _by_layer(found: Any, name: str, alone: bool) -> dict[str, Stored]:
 
 
 def _stored(found: Any) -> Stored:
-    return Stored(found.shape, found.dtype, lambda: np.asarray(found.values))
+    return Stored(found.shape, found.dtype, lambda: np.asarray(found.to_numpy()))

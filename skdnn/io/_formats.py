@@ -39,7 +39,7 @@ FORMATS = {
         Format("csv", (".csv",), _text.read_csv, _text.write_csv, beside=True, text=True),
         Format("parquet", (".parquet",), _parquet.read, _parquet.write),
         Format("pt", (".pt", ".pth"), _torch.read, None),
-        Format("tsv", (".tsv",), _tables.read_table, None),
+        Format("tsv", (".tsv",), _tables.read, None),
         Format("netcdf", (".nc", ".nc4"), _dialects.read_netcdf, None),
     )
 }

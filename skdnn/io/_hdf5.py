@@ -24,7 +24,7 @@ from skdnn.io._content import (
     check_size,
 )
 from skdnn.io._dialects import of_hdf5
-from skdnn.io._members import Opaque, finished, gathered
+from skdnn.io._members import Opaque, Struct, finished, gathered
 
 _LISTS = ("cell", "struct", "canonical empty")
 _TYPES = {"double": "f8", "single": "f4", "logical": "bool"} | {
@@ -51,7 +51,7 @@ def read(path: Path, ask: Ask) -> Raw:
     with Opened(path, ask.external, mmap=ask.mmap) as file:
         raw = of_hdf5(file, path, ask)
         if raw is None:
-            raw = finished(gathered(file.tree(), "/"), path, ask, key, MARK in file.file.attrs)
+            raw = finished(gathered(file.tree()), path, ask, key, MARK in file.file.attrs)
         raw.mapped = ask.mmap
         return raw
 
@@ -131,7 +131,7 @@ class Opened:
                 raise _elsewhere(data.name, ", ".join(map(str, sorted(names))))
         imaginary = data.dtype.names == ("real", "imag")
         dtype = np.dtype(complex if imaginary else dtype or data.dtype)
-        shape = data.shape[::-1] if turned else data.shape
+        shape = (data.shape[::-1] or (1, 1)) if turned else data.shape
 
         def read() -> np.ndarray:
             if self._mmap:
@@ -139,7 +139,7 @@ class Opened:
             if not self._external:
                 check_size(shape, data.dtype.itemsize, os.path.getsize(self._path))
             values = np.asarray(data[()])
-            return (values.T if turned else values).astype(dtype, copy=False)
+            return (values.T.reshape(shape) if turned else values).astype(dtype, copy=False)
 
         return Stored(shape, dtype, read)
 
@@ -175,7 +175,7 @@ class Opened:
             return "" if text else [] if cells else np.empty([int(n) for n in value[()]])
         if "range" in kind:
             base, _, step = value[()].tolist()
-            return (base + step * np.arange(int(group.attrs["OCTAVE_RANGE_NELEM"])))[None]
+            return (base + step * np.arange(int(value.attrs["OCTAVE_RANGE_NELEM"])))[None]
         if "sparse" in kind:
             part = dict(self.items(value))
             shape = (int(part["nr"][()]), int(part["nc"][()]))
@@ -187,7 +187,7 @@ class Opened:
             if kind == "cell":
                 places = sorted(inner, key=lambda name: int(name[1:]))
                 return [self.value(inner[name]) for name in places]
-            fields = {name: self.value(item) for name, item in inner.items()}
+            fields = Struct({name: self.value(item) for name, item in inner.items()})
             return fields if kind == "scalar struct" else _records(fields)
         if "string" in kind:
             rows = np.atleast_2d(np.asarray(self.numbers(value, turned=True).read()))
@@ -203,7 +203,7 @@ class Opened:
             boolean = bool if kind == "logical" else None
             return self._sparse(part.get("data"), part.get("ir"), part["jc"], shape, boolean)
         if not hasattr(item, "dtype"):
-            fields = {name: self._field(child) for name, child in self.items(item)}
+            fields = Struct({name: self._field(child) for name, child in self.items(item)})
             arrays = [name for name, child in self.items(item) if _is_references(child)]
             return _records(fields) if arrays else fields
         if item.attrs.get("MATLAB_empty", 0):
@@ -245,9 +245,9 @@ class Opened:
         return Stored(shape, dtype, dense)
 
 
-def _records(fields: dict[str, list[Any]]) -> list[dict[str, Any]]:
+def _records(fields: Struct) -> list[Struct]:
     """An array of structs, which is stored field by field."""
-    return [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
+    return [Struct(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
 
 
 def _lines(rows: list[str]) -> str | list[str]:

@@ -117,7 +117,8 @@ class SavedFeatures:
         labels = None if self.labels is None else f"{len(self.labels)}, {self.labels[:2]}"
         about = {
             "features": ", ".join(shown) + (f" and {len(arrays) - 3} more" * (len(arrays) > 3)),
-            "labels": labels and labels.replace("]", ", ...]" * (len(self.labels or ()) > 2) or "]"),
+            "labels": labels
+            and labels.replace("]", ", ...]" * (len(self.labels or ()) > 2) or "]"),
             "targets": None if self.targets is None else self.targets.shape,
             "provenance": ", ".join(self.provenance) or None,
         }
@@ -398,5 +399,3 @@ def _move(raw: Raw, whole: dict[str, np.ndarray], first: Raw) -> None:
         if name not in whole:
             whole[name] = np.empty((header["rows"][2], *rows.shape[1:]), rows.dtype)
         whole[name][slice(*header["rows"][:2])] = rows
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from skdnn.io._content import (
 )
 from skdnn.io._files import replaced
 from skdnn.io._hdf5 import Opened, is_hdf5
-from skdnn.io._members import Opaque, finished, gathered
+from skdnn.io._members import Opaque, Struct, finished, gathered
 
 Version = Literal["7.3", "5"]
 VERSIONS = ("7.3", "5")
@@ -35,6 +36,7 @@ V5_BYTES = 2**31
 
 _USER_BLOCK = 512  # what MATLAB puts before the HDF5 part
 _CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}
+_NUMBERS = {matlab: numpy for numpy, matlab in _CLASSES.items()}
 _IDENTIFIER = 63
 _OCTAVE = (b"# Created by Octave", b"Octave-1-", b"\x1f\x8b")
 
@@ -113,9 +115,8 @@ def mat_shape(path: str | os.PathLike[str], name: str) -> tuple[tuple[int, ...],
             if name not in found:
                 raise MatError(_no_variable(name, list(found)))
             shape, kind = found[name]
-            types = {"double": "float64", "single": "float32", "logical": "bool"}
             if re.fullmatch(r"double|single|logical|u?int\d+", kind):
-                return tuple(shape), np.dtype(types.get(kind, kind))
+                return tuple(shape), np.dtype(_NUMBERS.get(kind, kind))
     except _PASSED_ON:
         raise
     except Exception as error:  # a broken file makes the libraries raise anything
@@ -336,21 +337,29 @@ def _read(value: Any, name: str) -> Any:
 
 
 def _of_v5(path: str | os.PathLike[str], name: str | None = None) -> dict[str, Any]:
-    """One or all variables, of version 4 or 5."""
-    shapes = {key: shape for key, shape, _ in _whosmat(path)}
-    for shape in shapes.values():
+    """One or all variables, of version 4 or 5, with the types that they have in MATLAB."""
+    about = {key: (shape, kind) for key, shape, kind in _whosmat(path)}
+    for shape, _ in about.values():
         check_size(shape, 8, os.path.getsize(path))
     loadmat = import_optional("scipy.io", "to read .mat files").loadmat
+    names = None if name is None else [name]
     try:
-        found = loadmat(path, variable_names=None if name is None else [name], mat_dtype=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            found = loadmat(path, variable_names=names, mat_dtype=True)
+    except np.exceptions.ComplexWarning:  # the imaginary parts would be lost
+        found = loadmat(path, variable_names=names)
+        for key in found.keys() & about.keys():
+            if (dtype := _NUMBERS.get(about[key][1])) and found[key].dtype.kind in "buif":
+                found[key] = found[key].astype(dtype)
     except (ValueError, TypeError):
-        for one in shapes if name is None else ():
+        for one in about if name is None else ():
             try:
                 loadmat(path, variable_names=[one])
             except Exception as error:  # of damage, any
                 raise MatError(f"unreadable at {one!r} ({_first_line(error)})") from error
         raise
-    return {key: _plain(value) for key, value in found.items() if key in shapes}
+    return {key: _plain(value) for key, value in found.items() if key in about}
 
 
 def _plain(value: Any) -> Any:
@@ -361,9 +370,8 @@ def _plain(value: Any) -> Any:
     if type(value).__name__ in ("MatlabOpaque", "MatlabFunction", "MatlabObject"):
         return Opaque("string" if b"string" in value.tobytes() else "an object")
     if value.dtype.names is not None:
-        structs = [
-            {key: _plain(item[key]) for key in value.dtype.names} for item in value.ravel("F")
-        ]
+        names = value.dtype.names
+        structs = [Struct((key, _plain(item[key])) for key in names) for item in value.ravel("F")]
         return structs[0] if value.size == 1 else structs
     if value.dtype == object:
         return [_plain(item) for item in value.ravel("F")]

@@ -33,12 +33,17 @@ class Opaque(str):
     """A kind of thing that cannot be read."""
 
 
-def gathered(tree: Mapping[str, Any], between: str = ".") -> Raw:
+class Struct(dict[str, Any]):
+    """Of MATLAB or Octave; other dicts are groups."""
+
+
+def gathered(tree: Mapping[str, Any]) -> Raw:
     """Nested members by their place: ``struct.field``, ``cells(2)``, ``group/data``."""
     raw = Raw({})
 
     def put(value: Any, place: str) -> None:
         if isinstance(value, Mapping):
+            between = "." if isinstance(value, Struct) else "/"
             for key, item in value.items():
                 put(item, f"{place}{between}{key}" if place else str(key))
         elif isinstance(value, Opaque):
@@ -55,7 +60,7 @@ def gathered(tree: Mapping[str, Any], between: str = ".") -> Raw:
 
     def put_list(items: list[Any], place: str) -> None:
         """A cell or an array of structs; a text in each struct is a list of names as well."""
-        if len(items) > 1 and all(map(_is_row, items)) and len({x.shape for x in items}) == 1:
+        if all(map(_is_row, items)) and len({x.shape for x in items}) == 1 < len(items):
             raw.arrays[place] = _rows(items)
             return
         for number, item in enumerate(items, start=1):
@@ -148,12 +153,12 @@ def _label(raw: Raw, *, chosen: bool) -> None:
         return
     first = raw.labels = next(iter(found.values()))
     other = [place for place, names in found.items() if names != first]
-    if chosen:
-        other += [place for place, array in arrays.items() if array.shape[0] != len(first)]
+    lost = [place for place in arrays if place not in found]
+    other += [place for place in lost if chosen or not _is_row(arrays[place])]
     if other:
         raise DamageError(
-            f"the rows of {next(iter(found))!r} and of {other[0]!r} have different names: load "
-            "them one by one with layers="
+            f"the rows of {next(iter(found))!r} and of {other[0]!r} are not the same: load them "
+            "one by one with layers="
         )
     raw.arrays = {place: array for place, array in arrays.items() if place in found}
     if len(raw.arrays) == 1:
@@ -183,6 +188,9 @@ def _tell_left_over(raw: Raw) -> None:
     sizes = {n for array in raw.arrays.values() for n in array.shape}
     sizes |= {n_conditions(n) for n in sizes}
     for name, texts in raw.texts.items():
+        structs = f"{name.rpartition('.')[0]}("  # these it names, not rows
+        if any(place.startswith(structs) for place in raw.arrays):
+            continue
         if is_text(texts) and is_naming(name) and len(texts) not in sizes:
             raw.notes.append(
                 f"{name!r} holds {len(texts)} names, which fit the rows of no array in the file, "
@@ -214,7 +222,7 @@ def _last(place: str) -> str:
 def _is_row(item: Any) -> bool:
     """Numbers along one axis."""
     shape = getattr(item, "shape", ())
-    return math.prod(shape) == max(shape, default=0) > 1
+    return len(shape) > 0 and math.prod(shape) == max(shape)
 
 
 def _rows(items: list[Any]) -> Stored:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,18 +13,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn.io import _rdm_text
+from skdnn._files import write_whole
 from skdnn.io._content import Ask, DamageError, Raw
 from skdnn.io._formats import by_extension
 from skdnn.io._load import read_files, tell
 from skdnn.io._members import names_of
-from skdnn.io._rdm_check import LEVELS, RDMs, as_squares, check_labels, check_rdm
+from skdnn.io._rdm_check import (
+    LEVELS,
+    RDMs,
+    as_squares,
+    check_labels,
+    check_rdm,
+    of_array,
+    of_frame,
+)
 from skdnn.io._save import save_features
+from skdnn.io._tables import is_number, read_table
 from skdnn.io._text import is_ours
 
 _MEADOWS = "rdmutv_"  # behind it, the name of a participant
+_TEXT = (".csv", ".tsv", ".txt")
 _BINARY = (".npy", ".npz", ".mat", ".h5", ".hdf5")
-_WRITTEN = (*_rdm_text.EXTENSIONS, *_BINARY)
+_WRITTEN = (*_TEXT, *_BINARY)
 
 
 def load_rdm(
@@ -103,21 +115,18 @@ def load_rdm(
     saw  0.9  0.8  0.0
     """
     place = Path(path)
-    if place.suffix.lower() in _rdm_text.EXTENSIONS and place.is_file() and not is_ours(place):
+    if place.suffix.lower() in _TEXT and place.is_file() and not is_ours(place):
         try:
-            found = _rdm_text.read(place)
+            found = _of_text(place).only(key, place)
         except DamageError as error:
             raise ValueError(f"{place}: {error}.") from error
-        if key is not None and found.names is None:
-            raise ValueError(f"{place} holds one RDM without a name: key={key!r} picks none.")
-        found = found.only(key, place)
     elif by_extension(place) is None:
         known = ", ".join((*_WRITTEN, ".parquet", ".nc"))
         raise ValueError(f"{place} is no file of a format that holds RDMs: {known}.")
     else:
         raw = read_files(place, None, Ask(external=external, rdm=True), check=check)
         tell(raw)
-        found = _from_arrays(place, key, raw)
+        found = _of_members(place, key, raw)
     if labels is not None:
         found.labels = _agreed(found.labels, check_labels(labels, len(found.squares[0])), place)
     return _frame(found, place)
@@ -191,8 +200,8 @@ def save_rdm(
             f"{place} exists: give overwrite=True to replace it, or another name."
         )
     made = _given(rdm, labels)
-    if kind in _rdm_text.EXTENSIONS:
-        _rdm_text.write(made, place)
+    if kind in _TEXT:
+        _write_text(made, place)
         return place
     features: Any = np.stack(made.squares) if kind == ".npy" else made.by_name()
     single = made.names is None
@@ -210,61 +219,90 @@ def save_rdm(
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _from_arrays(place: Path, key: str | None, raw: Raw) -> RDMs:
+def _of_text(place: Path) -> RDMs:
+    """A table with names on both sides, on one side or on none."""
+    table = read_table(place)
+    numbers = [str(n) for n in range(1, len(table.values) + 1)]
+    # R counts rows 1, 2, 3 and columns V1, V2, V3 of a matrix without names.
+    if table.names == numbers and table.head in ([[f"{x}{n}" for n in numbers]] for x in "VX"):
+        return of_array(table.values, None, place)
+    if table.names is not None and table.head:
+        levels = [corner or None for corner in table.corners]
+        columns: Any = pd.MultiIndex.from_arrays(table.head, names=levels)
+        columns = columns if len(levels) > 1 else pd.Index(table.head[0], name=levels[0])
+        frame = pd.DataFrame(table.values, pd.Index(table.names, name=levels[-1]), columns)
+        return of_frame(frame, place)
+    if as_squares(table.values) is None:
+        rows, columns = table.values.shape
+        raise DamageError(
+            f"it holds no RDM of three or more conditions, but a table of {rows} rows and "
+            f"{columns} columns of numbers: a square table is needed, or the n(n-1)/2 values "
+            "above its diagonal"
+        )
+    found = of_array(table.values, table.names or (table.head[-1] if table.head else None), place)
+    if len(found.labels or ()) != len(found.squares[0]):
+        found.labels = None  # names of pairs
+    return found
+
+
+def _of_members(place: Path, key: str | None, raw: Raw) -> RDMs:
     """One of the arrays of a file, or all that belong together."""
     about = raw.provenance.get("rdm") or {}
     labels = about.get("conditions") or raw.labels
     if about.get("names") is not None:
         names = [tuple(name) for name in about["names"]]
-        single = list(raw.arrays) == [""]
-        squares = list(raw.arrays[""] if single else raw.arrays.values())
+        squares = list(raw.arrays[""] if list(raw.arrays) == [""] else raw.arrays.values())
         return RDMs(squares, labels, names, about["levels"]).only(key, place)
     chosen = _chosen(raw, key, place)
-    if len(chosen) == 1 and (frame := _labelled_frame(raw, chosen[0])) is not None:
-        return _of_frame(frame)
-    found = [_rdm_of(raw, one, labels, place) for one in chosen]
+    found = [_of_member(raw, one, labels, place) for one in chosen]
     if len(found) == 1:
         found[0].levels = about.get("levels", found[0].levels)
         return found[0]
-    squares, first = [], found[0].labels
+    first, squares = found[0], []
     for one, rdm in zip(chosen, found, strict=True):
-        if len(rdm.squares) > 1 or len(rdm.squares[0]) != len(found[0].squares[0]):
-            raise ValueError(f"{place}: {one!r} is not an RDM like the others: say which by key=.")
-        if first is not None and sorted(rdm.labels or []) != sorted(first):
-            raise ValueError(f"{place}: {one!r} has other conditions: say which RDM by key=.")
-        order = slice(None) if first is None else [(rdm.labels or []).index(x) for x in first]
-        squares.append(rdm.squares[0][order][:, order])
+        order = rdm.labels if first.labels is None else first.labels
+        if len(rdm.squares) > 1 or rdm.squares[0].shape != first.squares[0].shape:
+            raise ValueError(f"{place}: {one!r} is no RDM like the others: say which with key=.")
+        if sorted(rdm.labels or ()) != sorted(order or ()):
+            raise ValueError(f"{place}: {one!r} has other conditions: say which RDM with key=.")
+        rows = [(rdm.labels or []).index(x) for x in order] if order else slice(None)
+        squares.append(rdm.squares[0][rows][:, rows])
     titles = [_title(raw, one) for one in chosen]
-    if len(set(titles)) < len(titles):
-        titles = chosen
-    return RDMs(squares, first, [(title,) for title in titles], ["name", "condition"])
+    titles = chosen if len(set(titles)) < len(titles) else titles
+    return RDMs(squares, first.labels, [(title,) for title in titles], ["name", "condition"])
 
 
-def _rdm_of(raw: Raw, one: str, labels: list[Any] | None, place: Path) -> RDMs:
-    squares, single = as_squares(raw.arrays[one]) or _no_rdm(raw.arrays[one], place)
-    n = len(squares[0])
+def _of_member(raw: Raw, one: str, labels: list[Any] | None, place: Path) -> RDMs:
+    frame = raw.frames.get(one)
+    if frame is not None and set(frame.index) == set(frame.columns.get_level_values(-1)):
+        return of_frame(frame, place)
+    found = of_array(raw.arrays[one], labels, place)
+    n = len(found.squares[0])
     if labels is None and (names := names_of(raw, one, n, unique=True)) is not None:
-        labels = raw.texts[names]
-    fits = labels is not None and (raw.header is not None or len(labels) == n)
-    return RDMs.counted(squares, labels if fits else None, single=single)
+        found.labels = raw.texts[names]
+    elif raw.header is None and labels is not None and len(labels) != n:
+        found.labels = None  # of features beside
+    return found
 
 
 def _chosen(raw: Raw, key: str | None, place: Path) -> list[str]:
     """Which arrays: the one that is asked for or fits, or those of one array of structs."""
     fits = [one for one, array in raw.arrays.items() if as_squares(array) is not None]
-    fields = [one for one in fits if re.search(r"\.rdm$", one, re.IGNORECASE)]
-    fits = fields or fits  # beside .RDM, MATLAB's RSA toolbox keeps .color
-    if key is not None:
-        if key in raw.arrays:
-            return [key]
+    # Beside .RDM, MATLAB's RSA toolbox keeps .color, as long as the pairs of three conditions.
+    fields = [one for one in fits if one.lower().endswith(".rdm")]
+    if key is not None and key not in raw.arrays:
         plain = key.replace("{", "(").replace("}", ")")
-        fits = [one for one in fits if plain in _calls(raw, one)]
+        fits = [one for one in fields or fits if plain in _calls(raw, one)]
         if not fits:
-            titles = [name for one in fields if (name := _title(raw, one)) != one]
-            held = ", ".join(map(repr, filter(None, [*raw.arrays, *titles])))
-            raise ValueError(f"{place} holds no key={key!r}, but {held or 'one without a name'}.")
+            held = ", ".join(
+                map(repr, filter(None, [*raw.arrays, *(_title(raw, one) for one in fields)]))
+            )
+            raise ValueError(
+                f"{place} holds no key={key!r}, but {held or 'one array without a name'}."
+            )
+    fits = [key] if key in raw.arrays else fields or fits if key is None else fits
     if not fits:
-        _no_rdm(next(iter(raw.arrays.values())), place)
+        return [next(iter(raw.arrays))]
     if len({_group(one) for one in fits}) > 1:
         raise ValueError(
             f"{place} holds several arrays that could be RDMs: say which with key=, one of "
@@ -275,42 +313,20 @@ def _chosen(raw: Raw, key: str | None, place: Path) -> list[str]:
 
 def _calls(raw: Raw, one: str) -> set[str]:
     """What an RDM in a struct can be called: RDMs.RDM, RDMs(2).RDM, RDMs(2), RDMs, its name."""
-    parents = {one, one.rpartition(".")[0] or one}
-    parents |= {re.sub(r"\(\d+\)", "", name) for name in parents}
-    if "(" not in one and "." in one:
-        parents |= {f"{one.rpartition('.')[0]}(1)"}
-    return parents | {_title(raw, one)}
+    parent = one.rpartition(".")[0] or one
+    first = {f"{parent}(1)"} if "(" not in one else set()
+    return {one, parent, _group(one), _group(parent), _title(raw, one)} | first
 
 
 def _title(raw: Raw, one: str) -> str:
     """The name field of a struct, the participant of Meadows, or the place."""
-    parent = one.rpartition(".")[0]
-    title = raw.texts.get(f"{parent}.name")
+    title = raw.texts.get(f"{one.rpartition('.')[0]}.name")
     return title if isinstance(title, str) else one.removeprefix(_MEADOWS)
 
 
 def _group(one: str) -> str:
-    """What RDMs of one struct array, cell or participant file have in common."""
+    """What RDMs of one struct array, one cell or one file of Meadows have in common."""
     return _MEADOWS if one.startswith(_MEADOWS) else re.sub(r"\(\d+\)", "", one)
-
-
-def _labelled_frame(raw: Raw, one: str) -> pd.DataFrame | None:
-    """A table of pandas whose columns are named like its rows."""
-    frame = raw.frames.get(one)
-    if frame is None or isinstance(frame.index, pd.RangeIndex):
-        return None
-    return frame if set(frame.index) == set(frame.columns.get_level_values(-1)) else None
-
-
-def _no_rdm(array: Any, place: Path) -> Any:
-    shape = tuple(array.shape)
-    reason = "a square matrix is needed, or its n(n-1)/2 values above the diagonal"
-    if len(shape) > 3:
-        reason = f"it has {len(shape)} axes, and a stack of RDMs has three: choose a part of it"
-    raise ValueError(
-        f"{place} holds no RDM of three or more conditions, but an array of shape {shape}: "
-        f"{reason}."
-    )
 
 
 def _agreed(own: list[Any] | None, given: list[Any], place: Path) -> list[Any]:
@@ -358,7 +374,10 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
         if len({len(square) for square in squares}) > 1:
             raise ValueError("The RDMs of the dict differ in their numbers of conditions.")
         return RDMs(squares, own[0], [(name,) for name in rdm], list(LEVELS))
-    found = _of_frame(rdm) if isinstance(rdm, pd.DataFrame) else _of_array(rdm)
+    if isinstance(rdm, pd.DataFrame):
+        found = of_frame(rdm, "rdm")
+    else:
+        found = of_array(np.asarray(rdm, dtype=np.float64), None, "rdm")
     n = len(found.squares[0])
     if labels is not None:
         found.labels = _agreed(found.labels, check_labels(labels, n), Path("rdm"))
@@ -368,30 +387,34 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
     return found
 
 
-def _of_array(rdm: Any) -> RDMs:
-    array = np.asarray(rdm, dtype=np.float64)
-    squares, single = as_squares(array) or _no_rdm(array, Path("rdm"))
-    return RDMs.counted(squares, None, single=single)
-
-
-def _of_frame(frame: pd.DataFrame) -> RDMs:
-    counted = isinstance(frame.index, pd.RangeIndex)
-    labels = None if counted else frame.index.tolist()
-    if not isinstance(frame.columns, pd.MultiIndex):
-        return RDMs([_square(frame)], labels, None, [frame.index.name])
-    keys = frame.columns.droplevel(-1)
-    frame = frame.set_axis(frame.columns.get_level_values(-1), axis=1)
-    squares = [_square(frame.loc[:, keys == key]) for key in keys.unique()]
-    names = [key if isinstance(key, tuple) else (key,) for key in keys.unique()]
-    return RDMs(squares, labels, names, [*keys.names, frame.columns.name])
-
-
-def _square(frame: pd.DataFrame) -> np.ndarray:
-    """Values with the columns in the order of the rows."""
-    same = sorted(map(repr, frame.index)) == sorted(map(repr, frame.columns))
-    if not same or not frame.index.is_unique:
+def _write_text(rdms: RDMs, path: Path) -> None:
+    """A table with names in the first row and column, or without any names."""
+    buffer = io.StringIO()
+    comma = "," if path.suffix.lower() == ".csv" else "\t"
+    returns = any("\r" in str(label) for label in rdms.labels or ())
+    quoting: Any = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    out = csv.writer(buffer, delimiter=comma, lineterminator="\n", quoting=quoting)
+    names = [()] if rdms.names is None else rdms.names
+    if rdms.labels is None and rdms.names is not None:
         raise ValueError(
-            f"rdm must have the same labels in its rows and columns, once each; it has shape "
-            f"{frame.shape}."
+            "A text file of several RDMs tells them apart by the labels of their conditions: give "
+            "labels=, or save as .h5, .mat or .npy."
         )
-    return frame.loc[:, frame.index].to_numpy(dtype=np.float64)
+    if rdms.labels is not None:
+        labels = [str(label) for label in rdms.labels]
+        if len(set(labels)) < len(labels):
+            raise ValueError("Labels of conditions are the same text: rename them.")
+        for level, what in enumerate(rdms.levels[:-1]):
+            header = [str(name[level]) for name in names for _ in labels]
+            out.writerow([_corner(what), *header])
+        out.writerow([_corner(rdms.levels[-1]), *labels * len(names)])
+    for number, row in enumerate(np.hstack(rdms.squares).tolist()):
+        start = [] if rdms.labels is None else [str(rdms.labels[number])]
+        out.writerow([*start, *row])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, buffer.getvalue().encode("utf-8"))
+
+
+def _corner(name: Any) -> str:
+    """What stands above the labels of rows: no number, by which tables without names are known."""
+    return "" if name is None or is_number(str(name)) else str(name)
