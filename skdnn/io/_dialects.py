@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import pickletools
+import io
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from skdnn.io._content import Ask, DamageError, Raw, Stored, wanted
 from skdnn.io._members import choose_names, finished, is_naming, read
 from skdnn.io._rdm_check import n_conditions
 
-# What a pickle needs in order to run code; lists, texts and numbers do without.
-_CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE", "BUILD", "NEWOBJ", "NEWOBJ_EX"}
-_CALLS |= {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID"}
+# What an array of texts needs to be unpickled; none of it runs anything.
+_SAFE = {
+    *(("numpy.core.multiarray", name) for name in ("_reconstruct", "scalar")),
+    *(("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")),
+}
 
 
 def of_hdf5(file: Any, path: Path, ask: Ask) -> Raw | None:
@@ -137,24 +139,30 @@ def _joined(name: Any) -> str:
 
 
 def _check_pickles(item: Any) -> None:
-    """PyTables unpickles attributes and objects, which may run code."""
+    """PyTables unpickles attributes and objects, which can run any code but for this."""
     texts = [np.ravel(value) for value in item.attrs.values()]
     if item.attrs.get("PSEUDOATOM") == b"object":
         texts.append(np.array([row.tobytes() for row in item[()]], dtype=object))
     for text in (x for array in texts for x in array.tolist() if isinstance(x, bytes)):
-        with contextlib.suppress(ValueError, EOFError):  # no pickle, from here on
-            for operation, *_ in pickletools.genops(text):
-                if operation.name in _CALLS:
-                    break
-            else:
-                continue
-            break
-    else:
-        return
-    raise DamageError(
-        f"{item.name!r} holds Python objects, which are not read: they may run code. Save only "
-        "columns of numbers, or as .parquet"
-    )
+        try:
+            _Plain(io.BytesIO(text)).load()
+        except DamageError as error:
+            raise DamageError(f"{item.name!r} {error}") from error
+        except Exception:  # no pickle
+            continue
+
+
+class _Plain(pickle.Unpickler):
+    """Lists, numbers, texts, and arrays of these."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Only what numpy needs for an array."""
+        if (module.replace("numpy._core", "numpy.core"), name) not in _SAFE:
+            raise DamageError(
+                f"holds Python objects ({module}.{name}), which are not read since they may run "
+                "code: save only columns of numbers, or as .parquet"
+            )
+        return super().find_class(module, name)
 
 
 # --- netCDF ----------------------------------------------------------------------------------

@@ -149,7 +149,8 @@ def _label(raw: Raw, *, chosen: bool) -> None:
     fits = {place: names_of(raw, place, array.shape[0]) for place, array in arrays.items()}
     found = {place: raw.texts[name] for place, name in fits.items() if name is not None}
     if not found:
-        _tell_left_over(raw)
+        if not chosen:
+            _tell_left_over(raw)
         return
     first = raw.labels = next(iter(found.values()))
     other = [place for place, names in found.items() if names != first]

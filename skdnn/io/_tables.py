@@ -22,6 +22,7 @@ _CORNER = re.compile(
     r"[_. ]?(id|name|file|path|number)?",
     re.IGNORECASE,
 )
+_LEVEL = re.compile(rf"(voxel|unit|channel|neuroid|neuron|feature|{_CORNER.pattern})", re.I)
 _MOST_LEVELS = 6
 
 
@@ -179,15 +180,18 @@ def _is_header(rows: list[list[str]], n: int) -> bool:
     row = rows[n]
     known = [cell for cell in row[1:] if not _unknown(cell)]
     if n > 0:
-        above = list(zip(*(row[1:] for row in rows[:n]), strict=True))
         if not known:
             return n > 1 and bool(row[0])  # the name of the index
-        return len(set(above)) < len(above) or not any(map(is_number, known))
+        levels = list(zip(*(row[1:] for row in rows[:n]), strict=True))
+        corner = row[0].strip()
+        told = not corner or _LEVEL.fullmatch(corner) or not any(rows[n + 1][1:])
+        return bool(told) and (len(set(levels)) < len(levels) or not any(map(is_number, known)))
     if not all(map(is_number, known)) or (len(row) == 1 and not is_number(row[0])):
         return True
     if is_number(row[0]) or not known:
         return False
     counted = any(row[1:] == [str(k + m) for m in range(len(row) - 1)] for k in (0, 1))
+    counted = counted and (len(row) > 3 or _CORNER.fullmatch(row[0]) is not None)
     return counted or (not row[0].strip() and bool(rows[1][0].strip()))
 
 
