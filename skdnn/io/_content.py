@@ -1,4 +1,4 @@
-"""What files hold: arrays that are read in blocks, and in ours a header that says what they are."""
+"""What files hold: arrays read in blocks, and in ours a header that says what they are."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from skdnn._amounts import in_bytes
 
-VERSION = 2  # 1 had no digest of the header
+VERSION = 2  # 1 had no digest of the header, and SHA-256 of arrays
 BLOCK_BYTES = 2**26
 KINDS = "float16, float32, float64, integers and booleans"
 HEADER = "skdnn"  # what the header is called in a file
@@ -22,6 +23,7 @@ MARK = "skdnn features"
 # No usual compression makes numbers more than this many times smaller; deflate ends at 1032.
 _PACKED = 1100
 _SMALL = 2**30
+_DIGESTS: dict[str, Any] = {"xxh3": xxhash.xxh3_128, "sha256": hashlib.sha256}
 _FIELDS: dict[str, Any] = {
     **{"save": str, "part": list, "rows": list, "single": bool, "arrays": list},
     **{"labels": list | None, "targets": dict | None, "feature_names": list | None},
@@ -99,7 +101,7 @@ class Source:
         """Rows one after another; the digest is there after the last."""
         row_bytes = max(1, self.n_bytes // max(1, self.stop - self.start))
         step = max(1, BLOCK_BYTES // row_bytes)
-        sha = hashlib.sha256()
+        digest = xxhash.xxh3_128()
         for first in range(self.start, self.stop, step):
             last = min(first + step, self.stop)
             block = np.ascontiguousarray(self.array[first:last], self.dtype)
@@ -108,9 +110,9 @@ class Source:
                     f"features of {self.name or 'the array'} say shape {self.array.shape}, but "
                     f"rows {first} to {last} have shape {block.shape}."
                 )
-            sha.update(_bytes(block))
+            digest.update(_bytes(block))
             yield block
-        self.digest = sha.hexdigest()
+        self.digest = digest.hexdigest()
 
     def whole(self) -> np.ndarray:
         """All rows in memory."""
@@ -120,7 +122,7 @@ class Source:
     def describe(self) -> dict[str, Any]:
         """For the header."""
         made = {"name": self.name, "shape": list(self.shape), "dtype": self.dtype.name}
-        return made | ({"sha256": self.digest} if self.digest else {})
+        return made | ({"xxh3": self.digest} if self.digest else {})
 
 
 @dataclass
@@ -278,9 +280,8 @@ def _restored(array: Any, entry: dict[str, Any], raw: Raw) -> np.ndarray:
     if array.size != math.prod(shape):
         raise DamageError(f"{what} has shape {array.shape}, not {shape}")
     array = np.ascontiguousarray(array, dtype).reshape(shape)
-    if raw.unchecked or "sha256" not in entry:
-        return array
-    if hashlib.sha256(_bytes(array)).hexdigest() != entry["sha256"]:
+    name = next((name for name in _DIGESTS if name in entry and not raw.unchecked), None)
+    if name and _DIGESTS[name](_bytes(array)).hexdigest() != entry[name]:
         raise DamageError(f"{what} is not what was saved (its digest differs)")
     return array
 

@@ -106,8 +106,7 @@ def _of_pandas(file: Any, path: Path, ask: Ask) -> Raw | None:
         raise DamageError(f"it holds tables of pandas (PyTables), and {error}") from error
     chosen = wanted(keys, ask.layers)
     with pd.HDFStore(path, "r") as store:
-        frames = {key: store.get(key) for key in chosen}
-    frames = {k: v.to_frame() if isinstance(v, pd.Series) else v for k, v in frames.items()}
+        frames = {key: pd.DataFrame(store.get(key)) for key in chosen}
     parts = {key: of_frame(frame) for key, frame in frames.items()}
     first = parts[chosen[0]]
     if any(part.labels != first.labels for part in parts.values()) and not ask.rdm:

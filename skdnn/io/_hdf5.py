@@ -207,9 +207,8 @@ class Opened:
             arrays = [name for name, child in self.items(item) if _is_references(child)]
             return _records(fields) if arrays else fields
         if item.attrs.get("MATLAB_empty", 0):
-            shape = [int(n) for n in item[()]]
-            numbers = np.dtype(_TYPES.get(kind, "float64"))
-            return "" if kind == "char" else [] if kind in _LISTS else np.empty(shape, numbers)
+            empty = np.empty([int(n) for n in item[()]], _TYPES.get(kind, "f8"))
+            return "" if kind == "char" else [] if kind in _LISTS else empty
         if kind == "cell" or _is_references(item):
             return [self.value(item.file[reference]) for reference in item[()].ravel()]
         if kind == "char":

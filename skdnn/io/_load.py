@@ -330,7 +330,7 @@ def _read(chosen: Format, file: Path, ask: Ask, *, split: bool, check: bool) -> 
         raw.notes = [f"{file.name}: {note}" for note in raw.notes]
         if split and raw.header is None:
             raise DamageError("it is named like a part, but says nothing about the others")
-        raw.unchecked = header is not None  # the digest of the file was compared
+        raw.unchecked |= header is not None  # the digest of the file was compared
         return checked(raw)
     except _PASSED_ON:
         raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import xxhash
 
 from skdnn._optional import import_optional
 from skdnn.io._content import (
@@ -34,6 +35,8 @@ VERSIONS = ("7.3", "5")
 # What version 5 can hold in one variable.
 V5_BYTES = 2**31
 
+_TEXT = 116  # how long the text is at the start of all versions
+_OURS = re.compile(rf"{MARK} ([0-9a-f]{{32}})".encode())
 _USER_BLOCK = 512  # what MATLAB puts before the HDF5 part
 _CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}
 _NUMBERS = {matlab: numpy for numpy, matlab in _CLASSES.items()}
@@ -164,7 +167,7 @@ def write_mat(
         raise ValueError(f"version must be '7.3' or '5', got {version!r}.")
     made = {name: _as_matlab(name, value) for name, value in variables.items()}
     with replaced(Path(path), ".mat") as temporary:
-        _write(temporary, made, version, "skdnn")
+        _write(temporary, made, version)
 
 
 # --- saved features --------------------------------------------------------------------------
@@ -182,26 +185,32 @@ def write_v5(path: Path, content: Content) -> None:
             f"The features take {n_bytes(content)} bytes, and a .mat file of version 5 ends at "
             f'{V5_BYTES}: use format="mat" or "mat-v7.3", or split them with max_bytes=.'
         )
-    _write(path, _variables(content), "5", MARK)
+    _write(path, _variables(content), "5", seal=True)
 
 
 def write_v73(path: Path, content: Content) -> None:
     """The same as HDF5 with MATLAB's attributes."""
-    _write(path, _variables(content), "7.3", MARK)
+    _write(path, _variables(content), "7.3", seal=True)
 
 
 def read(path: Path, ask: Ask) -> Raw:
     """Ours, or all variables of numbers of anyone's."""
     with open(path, "rb") as start:
-        mark = MARK.encode() in start.read(116)
-    if not is_hdf5(path):
+        said = _OURS.search(start.read(_TEXT))
+    # Before scipy sees it: what is damaged can end the process in there.
+    if said and said[1].decode() != _digest(path):
+        raise DamageError("it is not what was saved (its digest differs)")
+    if is_hdf5(path):
+        with Opened(path, ask.external, turned=True) as file:
+            raw = finished(gathered(file.tree()), path, ask, _key, said is not None)
+    else:
         try:
             found = _of_v5(path)
         except MatError as error:
             raise DamageError(f"it is {error}") from error
-        return finished(gathered(found), path, ask, _key, mark)
-    with Opened(path, ask.external, turned=True) as file:
-        return finished(gathered(file.tree()), path, ask, _key, mark)
+        raw = finished(gathered(found), path, ask, _key, said is not None)
+    raw.unchecked = said is not None
+    return raw
 
 
 def n_bytes(content: Content) -> int:
@@ -259,24 +268,37 @@ def _as_matlab(name: str, value: Any) -> Any:
     return np.atleast_2d(array)
 
 
-def _write(path: Path, variables: Mapping[str, Any], version: str, program: str) -> None:
-    """All variables, under a first line that names the program."""
-    made = datetime.now(UTC).strftime("%a %b %d %H:%M:%S %Y")
-    start = f"MATLAB 5.0 MAT-file, Platform: {program}, Created on: {made}".encode().ljust(116)
+def _write(path: Path, variables: Mapping[str, Any], version: str, *, seal: bool = False) -> None:
+    """All variables, behind a text that names the program and, sealed, holds a digest."""
     if version == "7.3":
         h5py = import_optional("h5py", "for MATLAB files of version 7.3")
         with h5py.File(path, "w", userblock_size=_USER_BLOCK) as file:
             for name, value in variables.items():
                 _put(file, name, value)
-        start = start.replace(b"5.0", b"7.3").rstrip() + b" HDF5 schema 1.00 ."
-        start = start.ljust(116) + bytes(8) + struct.pack("<H", 0x0200) + b"IM"
-        start = start.ljust(_USER_BLOCK, b"\0")
     else:
         cells = {k: v if not is_text(v) else _cells(v) for k, v in variables.items()}
         savemat = import_optional("scipy.io", "to write .mat files").savemat
         savemat(path, cells, long_field_names=True)
     with open(path, "r+b") as file:
-        file.write(start)
+        if version == "7.3":
+            file.write(bytes(_TEXT + 8) + struct.pack("<H", 0x0200) + b"IM")
+            file.flush()
+            file.seek(0)
+        made = datetime.now(UTC).strftime("%a %b %d %H:%M:%S %Y")
+        about = f"{MARK} {_digest(path)}" if seal else f"Platform: skdnn, Created on: {made}"
+        end = " HDF5 schema 1.00 ." if version == "7.3" else ""
+        text = f"MATLAB {version.replace('5', '5.0')} MAT-file, {about}{end}"
+        file.write(text.encode().ljust(_TEXT))
+
+
+def _digest(path: Path) -> str:
+    """Of all that stands behind the text."""
+    digest = xxhash.xxh3_128()
+    with open(path, "rb") as file:
+        file.seek(_TEXT)
+        while block := file.read(2**24):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _cells(texts: list[str]) -> np.ndarray:

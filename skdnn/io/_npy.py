@@ -34,8 +34,8 @@ def read_npy(path: Path, ask: Ask) -> Raw:
     """One array; what is beside it is read elsewhere."""
     with open(path, "rb") as file:
         stored = _header(file, os.path.getsize(path))
-    mode = "r" if ask.mmap and math.prod(stored.shape) else None
-    stored.read = lambda: np.load(path, mmap_mode=mode, allow_pickle=False)  # type: ignore[call-overload]
+    mapped = ask.mmap and 0 not in stored.shape
+    stored.read = lambda: np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     raw = finished(Raw({"": stored}), path, ask)
     raw.mapped = ask.mmap
     return raw

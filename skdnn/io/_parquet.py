@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def from_frame(
     ends = list(accumulate(widths, initial=0))
     if frame.shape[1] != ends[-1]:
         raise DamageError(f"it should have {ends[-1]} columns, but has {frame.shape[1]}")
-    places = dict(zip(entries, zip(ends[:-1], ends[1:], strict=True), strict=True))
+    places = dict(zip(entries, pairwise(ends), strict=True))
     return {
         name: frame.iloc[:, slice(*places[name])].to_numpy().astype(entries[name]["dtype"])
         for name in wanted(list(entries), layers)

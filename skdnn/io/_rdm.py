@@ -233,7 +233,7 @@ def _of_text(place: Path) -> RDMs:
         frame = pd.DataFrame(table.values, pd.Index(table.names, name=levels[-1]), columns)
         return of_frame(frame, place)
     if as_squares(table.values) is None:
-        rows, columns = table.values.shape
+        rows, columns = np.shape(table.values)
         raise DamageError(
             f"it holds no RDM of three or more conditions, but a table of {rows} rows and "
             f"{columns} columns of numbers: a square table is needed, or the n(n-1)/2 values "

@@ -389,7 +389,9 @@ def test_version_4(tmp_path: Path) -> None:
     content = (tmp_path / "a.mat").read_bytes()
     for length in (10, 30, len(content) - 1):
         (tmp_path / "a.mat").write_bytes(content[:length])
-        with pytest.raises(ValueError, match=r"a.mat: it (cannot be read|is no .mat file|is unreadable at)"):
+        with pytest.raises(
+            ValueError, match=r"a.mat: it (cannot be read|is no .mat file|is unreadable at)"
+        ):
             load_features(tmp_path / "a.mat")
 
 
@@ -733,7 +735,7 @@ def test_other_files_are_opened_only_if_allowed(tmp_path: Path, how: str, ending
     np.testing.assert_array_equal(array_of(path, external=True), VALUES)
     if ending == "h5":
         for external in (False, True):
-            with pytest.raises(ValueError, match="another file|stored in pieces"):
+            with pytest.raises(ValueError, match=r"another file|stored in pieces"):
                 load_features(path, mmap=True, external=external)
     elif how != "group":
         with pytest.raises(ValueError, match=what):

@@ -193,10 +193,8 @@ def test_references_in_another_order(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "r.txt").write_text(head(NAMES, " ") + cells(NAMES, SQUARE, " "))
     (tmp_path / "r.csv").write_text(head(NAMES, ";", '""') + cells(NAMES, SQUARE, ";", ","))
     for reference in ("two.csv", "r.txt", "r.csv"):
-        code = main(
-            ["compare", str(tmp_path / "model.csv"), "--reference", str(tmp_path / reference)]
-            + ["--json"]
-        )
+        given = ["--reference", str(tmp_path / reference), "--json"]
+        code = main(["compare", str(tmp_path / "model.csv"), *given])
         shown = capsys.readouterr()
         assert code == 0, shown.err
         assert "1.0" in shown.out
