@@ -40,39 +40,36 @@ class Struct(dict[str, Any]):
 def gathered(tree: Mapping[str, Any]) -> Raw:
     """Nested members by their place: ``struct.field``, ``cells(2)``, ``group/data``."""
     raw = Raw({})
-
-    def put(value: Any, place: str) -> None:
-        if isinstance(value, Mapping):
-            between = "." if isinstance(value, Struct) else "/"
-            for key, item in value.items():
-                put(item, f"{place}{between}{key}" if place else str(key))
-        elif isinstance(value, Opaque):
-            if value == "string" and is_naming(place):
-                raise DamageError(
-                    f"{place!r} is a string array, which only MATLAB reads: save cellstr({place})"
-                )
-        elif isinstance(value, str) or is_text(value):
-            raw.texts[place] = value
-        elif isinstance(value, list):
-            put_list(value, place)
-        elif value.shape and not ("(" in place and math.prod(value.shape) <= 1):
-            raw.arrays[place] = value
-
-    def put_list(items: list[Any], place: str) -> None:
-        """A cell or an array of structs; a text in each struct is a list of names as well."""
-        if all(map(_is_row, items)) and len({x.shape for x in items}) == 1 < len(items):
-            raw.arrays[place] = _rows(items)
-            return
-        for number, item in enumerate(items, start=1):
-            put(item, f"{place}({number})")
-        if items and all(isinstance(item, Mapping) for item in items):
-            for name in items[0]:
-                texts = [item.get(name) for item in items]
-                if all(isinstance(text, str) for text in texts):
-                    raw.texts[f"{place}.{name}"] = texts
-
-    put(tree, "")
+    _put(raw, tree, "")
     return raw
+
+
+def _put(raw: Raw, value: Any, place: str) -> None:
+    if isinstance(value, Mapping):
+        between = "." if isinstance(value, Struct) else "/"
+        for key, item in value.items():
+            _put(raw, item, f"{place}{between}{key}" if place else str(key))
+    elif isinstance(value, Opaque):
+        if value == "string" and is_naming(place):
+            raise DamageError(
+                f"{place!r} is a string array, which only MATLAB reads: save cellstr({place})"
+            )
+    elif isinstance(value, str) or is_text(value):
+        raw.texts[place] = value
+    elif not isinstance(value, list):
+        if value.shape and not ("(" in place and math.prod(value.shape) <= 1):
+            raw.arrays[place] = value
+    elif all(map(_is_row, value)) and len({x.shape for x in value}) == 1 < len(value):
+        raw.arrays[place] = _rows(value)  # a cell with a row for each image
+    else:
+        for number, item in enumerate(value, start=1):
+            _put(raw, item, f"{place}({number})")
+        # A text in each of many structs, such as a file name, is a list of names as well.
+        structs = bool(value) and all(isinstance(item, Struct) for item in value)
+        for name in value[0] if structs else ():
+            texts = [item.get(name) for item in value]
+            if all(isinstance(text, str) for text in texts):
+                raw.texts[f"{place}.{name}"] = texts
 
 
 def read(array: Any) -> np.ndarray:
