@@ -121,6 +121,22 @@ def describe_layers(spec: ModelSpec, input_shape: tuple[int, ...]) -> list[Layer
         return layers
 
 
+def settings_of(spec: ModelSpec) -> list[Any]:
+    """What of a framework's settings changes the values of every pass; empty if nothing does.
+
+    Raises
+    ------
+    ValueError
+        If hooks or modes that see every network cannot be fingerprinted.
+    """
+    if spec.backend != "torch":  # the policies of Keras's layers are the layers' own
+        return []
+    _torch_room()
+    from skdnn.backends._torch_settings import torch_settings
+
+    return torch_settings()
+
+
 @contextmanager
 def limit_threads(n_threads: int) -> Iterator[None]:
     """Let the frameworks use so many threads for a while: processes share the cores out.
@@ -151,4 +167,12 @@ def _environment(name: str, value: str) -> Iterator[None]:
         os.environ.pop(name, None)
 
 
-__all__ = ["Capture", "Engine", "ForwardPass", "describe_layers", "limit_threads", "open_engine"]
+__all__ = [
+    "Capture",
+    "Engine",
+    "ForwardPass",
+    "describe_layers",
+    "limit_threads",
+    "open_engine",
+    "settings_of",
+]

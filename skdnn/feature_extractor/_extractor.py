@@ -219,8 +219,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
             If published weights can't be downloaded.
         """
         conditions = as_conditions(X, self.aggregate)
-        if conditions.are_named:
-            check_labels(row_labels(y), conditions.names)
+        check_labels(row_labels(y), conditions.known_names)
         source, store, plan, full_plan = self._prepare(conditions.inputs, self.layer)
         if not self._work(source, plan, full_plan).is_stored(conditions.inputs):
             if store is not None:
@@ -257,7 +256,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         conditions = as_conditions(X, self.aggregate)
         features = np.empty((len(conditions), self._n_features_out), dtype=np.float32)
-        work = self._work(self._fitted_source, self._plan, self._full_plan)
+        work = self._work(self._fitted_source.again(), self._plan, self._full_plan)
         work.fill(conditions, self._plan.columns(features))
         if wants_dataframe(self):
             return pd.DataFrame(
@@ -395,7 +394,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
             raise ValueError("cache=None: stored() needs the features on disk; give a folder.")
         if conditions.ends is not None:
             raise ValueError("X has elements that stand for several images: stored() needs one.")
-        work = self._work(self._fitted_source, self._plan, self._full_plan)
+        work = self._work(self._fitted_source.again(), self._plan, self._full_plan)
         return work.stored(conditions.inputs)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

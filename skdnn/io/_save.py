@@ -16,10 +16,10 @@ import pandas as pd
 from scipy.sparse import issparse
 
 from skdnn._files import sync_folder
+from skdnn.identity._record import complete
 from skdnn.io._content import Content, Source, check_dtype
 from skdnn.io._formats import FORMATS, Format, choose
 from skdnn.io._parts import count_parts, find_parts, part_path, sidecar, split_rows, whole_path
-from skdnn.io._provenance import complete
 
 
 def save_features(

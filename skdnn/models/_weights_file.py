@@ -11,8 +11,10 @@ from typing import Any
 
 from skdnn._config import weights_home
 from skdnn._optional import import_optional
-from skdnn.models._download import as_hash, fetch, own_name
-from skdnn.models._fingerprint import file_digest, platform_identity
+from skdnn.digests import file_digest
+from skdnn.identity._record import platform_identity
+from skdnn.models._download import as_hash, fetch, known_of, own_name
+from skdnn.models._spec import Checkpoint
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -34,12 +36,17 @@ class Weights:
         Gives what stored activations are found by, as plain values.
     path : callable or None
         Gives the file, downloaded where need be; None for random weights.
+    checkpoint : callable
+        Gives what is known of the file; nothing is downloaded.
+    origin : {"random", "address", "file", "published"}
     """
 
     described: str
     key: tuple[Any, ...]
     identify: Callable[[], list[Any]]
     path: Callable[[], Path] | None = None
+    checkpoint: Callable[[], Checkpoint] = Checkpoint
+    origin: str = "published"
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,11 @@ class Published:
             return ["sha256", file_digest(self.path())]
         return ["published", self.url, self.sha256]
 
+    def checkpoint(self) -> Checkpoint:
+        """What is known of the file."""
+        known = known_of(self.url, name=self.file, sha256=self.sha256)
+        return known if self.sha256 is not None else Checkpoint(sha256=known.sha256)
+
 
 def choose_weights(
     weights: Any, name: str, *, seed: int, published: Published, package: str
@@ -114,7 +126,9 @@ def choose_weights(
     if own is not None:
         return own
     if weights in ("default", published.tag):
-        return Weights(published.tag, published.key, published.identify, published.path)
+        return Weights(
+            published.tag, published.key, published.identify, published.path, published.checkpoint
+        )
     raise ValueError(
         f"weights={weights!r} is neither published for {name!r} nor a file "
         f"({', '.join(SUFFIXES)}). Published: {published.tag!r}; None gives random weights."
@@ -127,6 +141,7 @@ def random_weights(seed: int, *packages: str) -> Weights:
         f"random (seed {seed})",
         (None, seed),
         lambda: ["random", seed, platform_identity("torch", *packages)],
+        origin="random",
     )
 
 
@@ -147,22 +162,38 @@ def own_weights(weights: Any) -> Weights | None:
         )
     text = os.fspath(weights)
     if _ADDRESS.match(text):
-        return _at_address(text)
+        url = text.partition("#sha256=")[0]
+        return at_address(text, own_name(url, SUFFIXES, ".pth"))
     is_path = isinstance(weights, os.PathLike) or text.endswith(SUFFIXES)
     if not is_path and os.sep not in text and not Path(text).exists():
         return None
-    return _in_file(Path(text).expanduser())
+    return in_file(Path(text).expanduser())
 
 
-def _in_file(path: Path) -> Weights:
+def in_file(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Weights:
+    """Weights in a file of one's own.
+
+    Raises
+    ------
+    ValueError
+        If it does not exist, is no regular file (a pipe or device could be read without end), or
+        is of no known kind.
+    """
     if not path.is_file():
-        raise ValueError(f"weights={str(path)!r}: there is no such file.")
-    if path.suffix not in SUFFIXES:
+        what = "it is no regular file" if path.exists() else "there is no such file"
+        raise ValueError(f"weights={str(path)!r}: {what}.")
+    if not path.name.endswith(suffixes):
         raise ValueError(
-            f"weights={str(path)!r}: the name must end in one of {', '.join(SUFFIXES)}."
+            f"weights={str(path)!r}: the name must end in one of {', '.join(suffixes)}."
         )
-    key = (str(path.resolve()), *_state(path))
-    return Weights(str(path), key, lambda: ["sha256", file_digest(path)], lambda: path)
+    return Weights(
+        str(path),
+        (str(path.resolve()), *_state(path)),
+        lambda: ["sha256", file_digest(path)],
+        lambda: path,
+        lambda: Checkpoint(sha256=file_digest(path)),
+        "file",
+    )
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -170,7 +201,14 @@ def _state(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _at_address(address: str) -> Weights:
+def at_address(address: str, name: str) -> Weights:
+    """Weights at ``URL#sha256=HASH``; `name` is what the file is called here.
+
+    Raises
+    ------
+    ValueError
+        If there is no hash.
+    """
     url, _, sha256 = address.partition("#sha256=")
     try:
         expected = as_hash(sha256)
@@ -184,7 +222,9 @@ def _at_address(address: str) -> Weights:
         address,
         (url, expected),
         lambda: ["sha256", expected] if whole else ["published", url, expected],
-        lambda: fetch(url, name=own_name(url, SUFFIXES, ".pth"), sha256=expected),
+        lambda: fetch(url, name=name, sha256=expected),
+        lambda: Checkpoint(url, expected) if whole else known_of(url, name=name, sha256=expected),
+        "address",
     )
 
 

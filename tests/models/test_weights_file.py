@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torchvision import models
 
+from helpers.late import models
 from skdnn.models import _cornet, _published, resolve_model
 from skdnn.models._weights_file import load_state_dict, strict_load, unwrapped, without_prefixes
 
