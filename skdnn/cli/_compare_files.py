@@ -141,6 +141,8 @@ def _holds_rdms(path: str) -> bool:
 
 def _is_square_text(place: Path) -> bool:
     """Whether a table is one of conditions by conditions, or one line of pairs."""
+    from skdnn.io import load_rdm
+
     comma = "," if place.suffix.lower() == ".csv" else None
     lines = [line for line in place.read_text("utf-8-sig").splitlines() if line.strip()]
     widths = {len(line.split(comma) if comma else line.split("\t")) for line in lines[:2]}
@@ -148,14 +150,11 @@ def _is_square_text(place: Path) -> bool:
     n = len(lines)
     if n == 1 or width == 1 or abs(n - width) <= 1:
         return True
-    # Several RDMs side by side, under rows of names.
-    return any((width - 1) % (n - k) == 0 and _names_again(lines, k, comma) for k in range(2, 5))
-
-
-def _names_again(lines: list[str], n_levels: int, comma: str | None) -> bool:
-    first = {line.split(comma or "\t")[0] for line in lines[n_levels:]}
-    above = lines[n_levels - 1].split(comma or "\t")[1:]
-    return len(lines) > n_levels + 1 and first <= set(above)
+    try:  # several RDMs side by side, under rows of names
+        rdm = load_rdm(place)
+    except ValueError:
+        return False
+    return isinstance(rdm.columns, pd.MultiIndex) and not isinstance(rdm.index, pd.RangeIndex)
 
 
 def _fits(values: np.ndarray) -> bool:
