@@ -158,9 +158,9 @@ def fill_store(
         if identify(source.again(known_weights=False), plan) != identities:
             raise ValueError(
                 f"cache: {source.spec.name} changes its own weights, attributes or the values "
-                "that its code reads when it runs, so that nobody can tell whether a stored "
-                "activation is still right. Make it leave them alone (for attributes and values, "
-                "version='1' will do), or use cache=None."
+                "that its code reads when it runs, or a global hook of torch's does, so that "
+                "nobody can tell whether a stored activation is still right. Make it leave them "
+                "alone, or use cache=None."
             )
     return digests
 
@@ -365,7 +365,11 @@ class _Job:
         network, preparation, settings = self.known
         if here.spec.owned and here.identity[0] != network:
             raise self.source.changed()
-        if [*here.identity[:2], settings_of(here.spec)] != [network, preparation, settings]:
+        if [*here.identity[:2], settings_of(here.spec, here.version)] != [
+            network,
+            preparation,
+            settings,
+        ]:
             raise ValueError(
                 f"cache: in a worker process {self.source.spec.name} is not what it is where it "
                 "was called: settings of torch, global hooks, or values and functions of modules "
