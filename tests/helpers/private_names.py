@@ -87,6 +87,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
     "rules that many public functions share, tested once": (
         "skdnn._amounts",
         "skdnn._html",
+        "skdnn._labels",
         "skdnn._optional",
         "skdnn.cli._targets",
         "skdnn.cli._unfinished",
