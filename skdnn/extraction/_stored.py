@@ -37,7 +37,7 @@ _CAPTURE = 1
 _CHECKED_ROWS = 1024  # at once, which bounds memory
 # Of what a store writes beside the values.
 _MANIFEST_ROW_BYTES = 90  # digest and sum of a row, beside its image's name
-_SHARD_BYTES = 1500  # header of the array, and what its manifest says of all rows
+_SHARD_BYTES = 1200  # header of the array, and what its manifest says of all rows
 _LAYER_BYTES = 700
 ATTEMPTS = 3  # at images whose worker or shard was lost, without any being stored
 
