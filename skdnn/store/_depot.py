@@ -15,7 +15,7 @@ from skdnn._files import TEMPORARY, sync_folder
 from skdnn.store._index import LayerRows, StoreIndex
 from skdnn.store._json import is_sealed, read_bytes, read_json, write_json
 from skdnn.store._layer import folder_name, is_folder_name
-from skdnn.store._plain import remove
+from skdnn.store._plain import ASIDE, remove
 from skdnn.store._shard import FORMAT, FORMATS
 from skdnn.store._write import BlockWriter, explained
 
@@ -174,7 +174,7 @@ class Depot:
                 found = [Path(entry.path) for entry in entries if entry.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(path for path in found if not path.name.startswith("."))
+        return sorted(path for path in found if not path.name.startswith(ASIDE))
 
     def refuse_writing(self, what: str) -> None:
         """Raise if the store is open for reading only."""

@@ -19,7 +19,7 @@ from skdnn.store._layer import (
     read_layer,
     remove_shard,
 )
-from skdnn.store._plain import remove, set_aside
+from skdnn.store._plain import ASIDE, remove, set_aside
 from skdnn.store._shard import (
     CorruptShardError,
     Shard,
@@ -81,7 +81,7 @@ def _other_folders(root: Path) -> Iterator[Path]:
     """Folders where shards may have got to and don't belong."""
     for name, inner, _ in os.walk(root):
         folder = Path(name)
-        inner[:] = [name for name in inner if not name.startswith(".")]
+        inner[:] = [name for name in inner if not name.startswith(ASIDE)]
         known = folder in (root, root / "layers", root / "networks")
         if known or (is_folder_name(folder.name) and folder.parent != root / "layers"):
             yield folder
