@@ -15,7 +15,6 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._content",
         "skdnn.io._lazy",
         "skdnn.io._maps",
-        "skdnn.io._saved_mat",
         "skdnn.rsa.dissimilarity._patterns",
         "skdnn.rsa.inference._bootstrap",
     ),
