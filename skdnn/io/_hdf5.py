@@ -131,7 +131,8 @@ class Opened:
         def read() -> np.ndarray:
             if self._mmap:
                 return self._mapped(data)
-            check_size(shape, data.dtype.itemsize, np.inf if self._external else self._size)
+            if not self._external:
+                check_size(shape, data.dtype.itemsize, self._size)
             values = np.asarray(data[()])
             return (values.T if turned else values).astype(dtype, copy=False)
 
@@ -165,8 +166,8 @@ class Opened:
         members = dict(self.items(group))
         kind, value = members["type"][()].decode(), members["value"]
         if "OCTAVE_EMPTY_MATRIX" in group.attrs:
-            lists = [] if kind in _LISTS else np.empty([int(n) for n in value[()]])
-            return "" if "string" in kind else lists
+            empty = np.empty([int(n) for n in value[()]])
+            return "" if "string" in kind else [] if kind in _LISTS else empty
         if "range" in kind:
             base, _, step = value[()].tolist()
             return (base + step * np.arange(int(value.attrs["OCTAVE_RANGE_NELEM"])))[None]
