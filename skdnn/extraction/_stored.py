@@ -365,11 +365,8 @@ class _Job:
         network, preparation, settings = self.known
         if here.spec.owned and here.identity[0] != network:
             raise self.source.changed()
-        if [*here.identity[:2], settings_of(here.spec, here.version)] != [
-            network,
-            preparation,
-            settings,
-        ]:
+        now = (*here.identity[:2], settings_of(here.spec, here.version))
+        if now != (network, preparation, settings):
             raise ValueError(
                 f"cache: in a worker process {self.source.spec.name} is not what it is where it "
                 "was called: settings of torch, global hooks, or values and functions of modules "
