@@ -33,6 +33,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.datasets._kriegeskorte92",
         "skdnn._config",
         "skdnn.identity._installed",
+        "skdnn.identity._values",
         "skdnn.models._hub",
     ),
     "one engine by itself, without the extractor around it": (
