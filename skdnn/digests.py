@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xxhash
 
-from skdnn.images import ImageInputs, ImageReadError, check_images, read_image
+from skdnn.images import HDF5Image, ImageInputs, ImageReadError, check_images, read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -28,6 +28,7 @@ __all__ = [
     "digest_images",
     "digest_weights",
     "file_digest",
+    "place_of",
     "read_unchanged",
 ]
 
@@ -36,6 +37,7 @@ DECODING = 1
 #: Type of an array of digests: SHA-256 in hexadecimal digits.
 DIGEST = np.dtype("S64")
 
+_CHANGED = "the file changed while it was being used; run again"
 _CHUNK = 2**20
 _AHEAD = 1024
 # A file changed this short a time ago might change again without a new time stamp.
@@ -68,19 +70,21 @@ def digest_images(inputs: ImageInputs, n_threads: int = 8) -> np.ndarray:
     Within a process, the digest of a file is remembered under its device, inode, size and times
     of modification and change, so that each file is read once.
     """
-    known: dict[str, bytes] = {}  # by path, for this call
+    known: dict[Any, bytes] = {}  # by path, for this call
     digests = np.empty(len(inputs), DIGEST)
     unknown: dict[Any, list[int]] = {}
     try:
         for row, item in enumerate(inputs.items):
-            if not _is_path(item):
+            place = place_of(item)
+            if place is None:
                 unknown[row] = [row]
-            elif item not in known and (found := _remembered.get(_identity(os.stat(item)))):
-                known[item] = found
-            if _is_path(item) and item in known:
-                digests[row] = known[item]
-            elif _is_path(item):
-                unknown.setdefault(item, []).append(row)
+                continue
+            if place not in known and (found := _remembered.get(_identity_of(item))):
+                known[place] = found
+            if place in known:
+                digests[row] = known[place]
+            else:
+                unknown.setdefault(place, []).append(row)
         with ThreadPoolExecutor(max(1, min(n_threads, len(unknown)))) as pool:
             places = iter(unknown.values())
             while some := list(itertools.islice(places, _AHEAD)):  # what waits takes memory
@@ -93,12 +97,17 @@ def digest_images(inputs: ImageInputs, n_threads: int = 8) -> np.ndarray:
     return digests
 
 
+def place_of(item: Any) -> Any:
+    """What is equal for the same image on disk, given twice; None for one in memory."""
+    return item.place if isinstance(item, HDF5Image) else item if isinstance(item, str) else None
+
+
 def read_unchanged(item: Any, name: str, digest: bytes) -> PILImage:
     """Decode the very bytes that have this digest.
 
     Parameters
     ----------
-    item : str, PIL.Image.Image or uint8 ndarray
+    item : str, PIL.Image.Image, uint8 ndarray or HDF5Image
         As in `ImageInputs`.
     name : str
         For messages.
@@ -115,7 +124,12 @@ def read_unchanged(item: Any, name: str, digest: bytes) -> PILImage:
     ImageReadError
         If it cannot be decoded, or has changed meanwhile.
     """
-    if not _is_path(item):
+    if isinstance(item, HDF5Image):
+        image = read_image(item, name)
+        if _of_pixels(image) != digest:
+            raise ImageReadError(name, _CHANGED)
+        return image
+    if not isinstance(item, str):
         return read_image(item, name)
     try:
         with open(item, "rb") as file:
@@ -123,20 +137,23 @@ def read_unchanged(item: Any, name: str, digest: bytes) -> PILImage:
     except OSError as error:
         raise ImageReadError(name, f"it cannot be opened ({error})") from error
     if hashlib.sha256(content).hexdigest().encode() != digest:
-        raise ImageReadError(name, "the file changed while it was being used; run again")
+        raise ImageReadError(name, _CHANGED)
     return read_image(item, name, content=content)
 
 
-def _is_path(item: Any) -> bool:
-    return isinstance(item, str)
+def _of_pixels(image: PILImage) -> bytes:
+    pixels = hashlib.sha256(f"RGB {image.size}".encode())
+    pixels.update(image.tobytes())
+    return pixels.hexdigest().encode()
 
 
 def _digest(item: Any) -> bytes:
-    if not _is_path(item):
-        image = read_image(item)
-        pixels = hashlib.sha256(f"RGB {image.size}".encode())
-        pixels.update(image.tobytes())
-        return pixels.hexdigest().encode()
+    if not isinstance(item, str):
+        before = _identity_of(item)
+        digest = _of_pixels(read_image(item))
+        if before and _identity_of(item) == before and _is_settled(os.stat(item.stack.path)):
+            _remembered[before] = digest
+        return digest
     with open(item, "rb", buffering=0) as file:
         key = _identity(os.fstat(file.fileno()))
         content = hashlib.sha256()
@@ -144,10 +161,22 @@ def _digest(item: Any) -> bytes:
             content.update(chunk)
         after = os.fstat(file.fileno())
     digest = content.hexdigest().encode()
-    settled = time.time_ns() - max(after.st_mtime_ns, after.st_ctime_ns) > _SETTLED_NS
-    if settled and _identity(after) == key:
+    if _is_settled(after) and _identity(after) == key:
         _remembered[key] = digest
     return digest
+
+
+def _is_settled(stat: os.stat_result) -> bool:
+    return time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS
+
+
+def _identity_of(item: Any) -> bytes:
+    """What changes when the content of an image does; empty where nothing on disk tells."""
+    if isinstance(item, str):
+        return _identity(os.stat(item))
+    if isinstance(item, HDF5Image) and item.stack.is_constant:
+        return _identity(os.stat(item.stack.path)) + item.name.encode()
+    return b""
 
 
 def _identity(stat: os.stat_result) -> bytes:

@@ -5,11 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # before numpy and torch, and for processes of tests too
+    for variable in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{variable}_NUM_THREADS", "1")
+
+import joblib
 import numpy as np
 import pytest
 from sklearn.utils import Bunch
 
 from skdnn.datasets import fetch_kriegeskorte92
+
+collect_ignore = ["helpers"]  # no tests in it
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of ``-n auto``: each holds torch and often tensorflow, about 3 GB."""
+    return min(joblib.cpu_count(), 4)
+
 
 # Unequal sizes (width, height), never square: a swapped axis must fail.
 IMAGE_FILES = {

@@ -17,11 +17,12 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
+from helpers.late import needs, open_clip
 from skdnn import RDM, DNNFeatureExtractor
 from skdnn.models import Model, _open_clip
 from skdnn.text import CLIPTextEncoder
 
-open_clip = pytest.importorskip("open_clip")
+pytestmark = needs("open_clip")
 NAME = "open_clip/ViT-S-32-alt"
 TEXTS = ["a photo of a dog", "Häuser im Nebel", "", "a dog", "three red apples, cut!", "a dog"]
 

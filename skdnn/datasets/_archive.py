@@ -11,6 +11,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from skdnn._amounts import in_bytes
+
 _METHODS = {
     zipfile.ZIP_STORED,
     zipfile.ZIP_DEFLATED,
@@ -75,7 +77,7 @@ def _check(file: zipfile.ZipFile, archive: Path, folder: Path) -> None:
     """Look at the list of what an archive holds."""
     entries = file.infolist()
     if all(entry.is_dir() for entry in entries):
-        raise _Refused("holds no files")
+        raise _Refused("is an empty archive")
     seen: set[str] = set()
     for entry in entries:
         name = entry.orig_filename
@@ -93,7 +95,8 @@ def _check(file: zipfile.ZipFile, archive: Path, folder: Path) -> None:
     if needed > free:
         raise OSError(
             errno.ENOSPC,
-            f"{archive} takes {needed} bytes when it is unpacked into {folder}, {free} are free",
+            f"{archive} takes {in_bytes(needed)} when it is unpacked into {folder}, and "
+            f"{in_bytes(free)} are free",
         )
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, CancelledError
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,10 @@ from skdnn.store import ActivationStore
 _CAPTURE = 1
 _CHECKED_ROWS = 1024  # at once, which bounds memory
 # Of what a store writes beside the values.
-_MANIFEST_ROW_BYTES = 90  # digest and sum of a row, beside its image's name
-_SHARD_BYTES = 900  # header of the array, and what its manifest says of all rows
-_LAYER_BYTES = 700
-ATTEMPTS = 3  # at images whose worker or shard was lost
+_MANIFEST_ROW_BYTES = 96  # digest and sum of a row, beside its image's name
+_SHARD_BYTES = 1150  # header of the array, and what its manifest says of all rows
+_LAYER_BYTES = 650
+ATTEMPTS = 3  # at images whose worker or shard was lost, without any being stored
 
 
 def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
@@ -125,11 +125,13 @@ def fill_store(
     digests = digest_images(inputs)
     identities = identify(source, plan)
     wanted = list(plan.shapes) if wanted is None else wanted
-    for attempt in range(ATTEMPTS):
+    attempt = 0
+    while attempt < ATTEMPTS:
         absent = absent_rows(store, identities, digests)
         if attempt == 0:
             lacking = sum(int(absent[name].sum()) for name in wanted)
             store.depot.count(len(digests) * len(wanted) - lacking, lacking)
+        attempt += 1
         groups = group_rows(absent, wanted, digests)
         if not groups:
             return digests
@@ -140,8 +142,11 @@ def fill_store(
         try:
             with progress(sum(len(rows) for _, rows in groups), verbose) as advance:
                 failed = job.run(inputs, digests, groups, n_jobs, advance)
-        except BrokenExecutor as error:
-            if attempt == ATTEMPTS - 1:
+        except _losses() as error:
+            left = absent_rows(store, identities, digests)
+            if any(left[name].sum() < absent[name].sum() for name in absent):
+                attempt = 1
+            elif attempt == ATTEMPTS:
                 raise
             warnings.warn(
                 f"A worker process was lost ({error}); what it had not stored is done again.",
@@ -158,6 +163,12 @@ def fill_store(
                 "alone, or use cache=None."
             )
     return digests
+
+
+def _losses() -> tuple[type[Exception], ...]:
+    """What is raised where a worker process was lost; Dask has two words for it."""
+    dask = sys.modules.get("distributed")
+    return (BrokenExecutor, CancelledError, *([dask.KilledWorker] if dask else []))
 
 
 def read_store(
@@ -318,11 +329,12 @@ class _Job:
             for names, rows in groups
             for start in range(0, len(rows), share)
         ]
-        backend = get_active_backend()[0]
-        lazy = getattr(backend, "supports_return_generator", False)
+        lazy = get_active_backend()[0].supports_return_generator  # else progress comes at the end
         done = Parallel(n_jobs=n_jobs, return_as="generator_unordered" if lazy else "list")(
+            # In a tuple: what stands alone and is large is kept by one Dask worker only, and is
+            # lost with it, and so are all blocks that need it.
             delayed(self.work_in_share)(
-                inputs[rows], digests[rows], names, threads_per_worker(n_jobs)
+                (inputs[rows], digests[rows]), names, threads_per_worker(n_jobs)
             )
             for names, rows in shares
         )
@@ -332,9 +344,10 @@ class _Job:
         return failed
 
     def work_in_share(
-        self, inputs: ImageInputs, digests: np.ndarray, names: Sequence[str], n_threads: int
+        self, share: tuple[ImageInputs, np.ndarray], names: Sequence[str], n_threads: int
     ) -> tuple[int, list[str]]:
         """One share in a worker: what has been stored meanwhile is left out."""
+        inputs, digests = share
         absent = absent_rows(self.store, {n: self.identities[n] for n in names}, digests)
         failed: list[str] = []
         with limit_threads(n_threads):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import numbers
 import os
 import uuid
@@ -343,4 +342,4 @@ def _description(data: Path, content: Content) -> str:
     with open(data, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     about = {"bytes": data.stat().st_size, "sha256": digest}
-    return json.dumps({**content.header(inline=True), "file": about}, indent=1)
+    return content.header(inline=True, file=about)

@@ -12,6 +12,7 @@ import random
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -85,6 +86,12 @@ def _homes() -> dict[str, str]:
                 and "preprocess_input"
                 in (name for _, name in _imported(folder / module / "__init__.py"))
             }
+    warnings.warn(
+        f"keras.applications is not where this version of skdnn looks for it (in {root}): Keras's "
+        "networks cannot be named. Install another version of Keras, or a newer skdnn.",
+        UserWarning,
+        stacklevel=2,
+    )
     return {}
 
 

@@ -130,7 +130,7 @@ def load_file(network: Any, path: Path, name: str) -> None:
         with warnings.catch_warnings():  # what Keras would leave out is looked for below
             warnings.simplefilter("ignore")
             network.load_weights(str(path))
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except Exception as error:  # h5py, zipfile and Keras have errors of their own
         first = str(error).strip().splitlines()
@@ -189,7 +189,7 @@ def _contents(path: Path, network: Any) -> list[tuple[tuple[int, ...], str]]:
                 if held.dtype.kind != "f" and (held.dtype.kind, held.shape) not in others:
                     raise ValueError(f"{where!r} holds {held.dtype} numbers")
                 if held.dtype.kind == "f" and not np.isfinite(held[()]).all():
-                    raise ValueError(f"{where!r} holds numbers that are NaN or infinite")
+                    raise ValueError(f"{where!r} holds NaN or infinity")
                 found.append(_content(held[()]))
 
         elsewhere = file.visititems_links(  # which swallows what is raised inside

@@ -32,6 +32,8 @@ ALIASES = {"clip-ViT": "ViT-B-32-quickgelu", "clip-RN": "RN50-quickgelu"}
 _PREFERRED = (
     "openai", "webli", "datacomp_xl", "datacomp1b", "datacompdr", "dfn", "laion2b", "metaclip",
 )  # fmt: skip
+# What keeps open_clip from loading a text tower's own weights, by its version.
+_PRETRAINED_TOWER = ("pretrained_text", "pretrained_hf")
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
 _PURPOSE = "to build CLIP networks"
@@ -284,7 +286,12 @@ def _build(architecture: str, meta: bool = False) -> Any:
 
     create = _open_clip().create_model
     known = inspect.signature(create).parameters
-    options = {name: False for name in ("pretrained_text", "pretrained_hf") if name in known}
+    options = {name: False for name in _PRETRAINED_TOWER if name in known}
+    if not options:
+        raise RuntimeError(
+            f"open_clip {_open_clip().__version__} takes none of {', '.join(_PRETRAINED_TOWER)}: "
+            "it would download weights for the tower of texts. Install another version."
+        )
     with torch.random.fork_rng(devices=[]), _quiet():
         if meta:
             try:

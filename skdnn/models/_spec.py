@@ -229,6 +229,30 @@ class ModelSpec:
         return digest_of([self.backend, self.identify(version)])
 
 
+def build_skeleton(build: Callable[[], Any]) -> Any:
+    """An architecture without memory for its weights, where it can be built so.
+
+    Builders that compute with tensors cannot: timm's vision transformers before 1.0.21, and
+    torchvision's RegNets. Their skeletons are whole networks: the same layers, at more cost.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the network.
+
+    Returns
+    -------
+    network : torch.nn.Module
+    """
+    torch = import_optional("torch", "to build networks")
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return build()
+        except RuntimeError:  # NotImplementedError is one
+            return build()
+
+
 def origin_of_weights(spec: ModelSpec, weights: Any) -> str:
     """``"own"`` (network), ``"random"``, ``"address"``, ``"file"`` or ``"published"``.
 

@@ -11,7 +11,7 @@ from skdnn._optional import import_optional
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._download import base_name, fetch, known_of, own_name
 from skdnn.models._hub import IN_NAME
-from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import (
     SUFFIXES,
     Weights,
@@ -151,19 +151,13 @@ def _twin_options(name: str, default: Any) -> dict[str, Any]:
 
 
 def _skeleton(name: str, default: Any) -> Any:
-    """The architecture without memory for its weights, where it can be built so."""
-    import torch
-
     models = _models()
     options = _twin_options(name, default)
     if "init_weights" in options:
         options["init_weights"] = False
-    try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return models.get_model(name, weights=None, **options).eval()
-    except NotImplementedError:  # some builders compute widths with tensors (regnet)
-        return models.get_model(name, weights=None, **options).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return build_skeleton(lambda: models.get_model(name, weights=None, **options).eval())
 
 
 def _load(name: str, enum: Any, chosen: Weights, default: Any, seed: int) -> Any:

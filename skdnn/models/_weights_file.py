@@ -166,7 +166,7 @@ def own_weights(weights: Any) -> Weights | None:
     if _ADDRESS.match(text):
         url = text.partition("#sha256=")[0]
         return at_address(text, own_name(url, SUFFIXES, ".pth"))
-    is_path = isinstance(weights, os.PathLike) or text.endswith(SUFFIXES)
+    is_path = isinstance(weights, os.PathLike) or text.lower().endswith(SUFFIXES)
     if not is_path and os.sep not in text and not Path(text).exists():
         return None
     return in_file(Path(text).expanduser())
@@ -184,7 +184,7 @@ def in_file(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Weights:
     if not path.is_file():
         what = "it is no regular file" if path.exists() else "there is no such file"
         raise ValueError(f"weights={str(path)!r}: {what}.")
-    if not path.name.endswith(suffixes):
+    if not path.name.lower().endswith(suffixes):
         raise ValueError(
             f"weights={str(path)!r}: the name must end in one of {', '.join(suffixes)}."
         )
@@ -246,38 +246,31 @@ def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> d
     """
     content = read_checkpoint(path)
     try:
-        state = (unwrap or unwrapped)(content)
-    except _HoldsItself:
-        state, why = None, "it holds itself"
-    else:
-        why = _no_state_dict(state)
+        why = _no_state_dict(state := (unwrap or unwrapped)(content))
+    except RecursionError:
+        why = "holds itself"
     if why:
         raise ValueError(
-            f"weights={str(path)!r} holds no state dict (a dict of tensors): {why}. "
-            "Save it with torch.save(network.state_dict(), path)."
+            f"weights={str(path)!r} {why}. Save it with torch.save(network.state_dict(), path)."
         )
     return without_prefixes(state)
 
 
 def _no_state_dict(state: Any) -> str:
-    """Why this is no dict of tensors that hold numbers; "" if it is one."""
+    """Why this is no dict of tensors under names; "" if it is one."""
     import torch
 
+    none = "holds no state dict (a dict of tensors)"
     if not isinstance(state, dict):
-        return f"it is a {type(state).__name__}"
+        return f"{none}: it is a {type(state).__name__}"
     if not state:
-        return "it is empty"
-    for key, values in state.items():
-        if not isinstance(key, str):
-            return f"its key {key!r} is a {type(key).__name__}, where names of weights belong"
-        if not torch.is_tensor(values):
-            return f"its entry {key!r} is a {type(values).__name__}"
-        if values.is_quantized or values.layout != torch.strided or values.is_meta:
-            kind = (
-                "quantised" if values.is_quantized else f"{values.layout}".removeprefix("torch.")
-            )
-            return f"its entry {key!r} is {'without values' if values.is_meta else kind}"
-    return ""
+        return f"{none}: it is empty"
+    strange = [key for key in state if not isinstance(key, str)]
+    if strange:
+        called = f"{', '.join(map(repr, strange[:3]))}{', ...' if len(strange) > 3 else ''}"
+        return f"calls its tensors {called}: these are no names of a network's weights"
+    others = {key: type(v).__name__ for key, v in state.items() if not torch.is_tensor(v)}
+    return "".join(f"{none}: its entry {key!r} is a {others[key]}" for key in list(others)[:1])
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -292,7 +285,7 @@ def read_checkpoint(path: Path) -> Any:
 
     try:
         _refuse_bomb(path)
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             purpose = f"to read {path}"
             return import_optional("safetensors.torch", purpose).load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -319,17 +312,19 @@ def _refuse_bomb(path: Path) -> None:
             raise ValueError(f"it declares {declared} bytes and has {path.stat().st_size}")
 
 
-class _HoldsItself(Exception):
-    """Of a dict that is somewhere inside itself."""
-
-
 def unwrapped(content: Any) -> Any:
-    """The state dict inside a training script's dict, however deep."""
-    seen = set()
+    """The state dict inside a training script's dict, however deep.
+
+    Raises
+    ------
+    RecursionError
+        If a dict holds itself.
+    """
+    met: set[int] = set()
     while isinstance(content, dict):
-        if id(content) in seen:
-            raise _HoldsItself
-        seen.add(id(content))
+        if id(content) in met:
+            raise RecursionError
+        met.add(id(content))
         inner = next((k for k in _WRAPPERS if isinstance(content.get(k), dict)), None)
         if inner is None:
             break
@@ -345,13 +340,52 @@ def without_prefixes(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
+def _strange_numbers(tensor: Any, own: Any) -> str:
+    """What keeps numbers of a file from standing for a network's own; "" if nothing does."""
+    import torch
+
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta:
+        return "without values"
+    if tensor.layout is not torch.strided:
+        return "sparse"
+    if kind.startswith(("q", "float8", "float4")):
+        return f"{kind}, without the scale that belongs to it"
+    if not (own.is_floating_point() or own.is_complex()):  # counts and places are whole
+        same = not tensor.is_complex() and tensor.to(own.dtype).to(tensor.dtype) == tensor
+        return "" if torch.is_tensor(same) and bool(same.all()) else kind
+    if not (tensor.is_floating_point() or own.is_complex()):
+        return kind
+    if (torch.isnan(tensor) & ~torch.isnan(own)).any():
+        return "NaN among them"
+    lost = torch.isfinite(own) & ~torch.isfinite(tensor.to(own.dtype))  # masks hold infinities
+    if (lost & torch.isinf(tensor)).any():
+        return "infinity among them"
+    return f"{kind}, too large for {own.dtype}" if lost.any() else ""
+
+
+def _check_numbers(network: Any, state: dict[str, Any], path: Path) -> None:
+    """Refuse numbers that would be converted in silence, or make every feature NaN."""
+    found = {
+        key: strange
+        for key, own in network.state_dict().items()
+        if key in state and (strange := _strange_numbers(state[key], own))
+    }
+    if found:
+        shown = ", ".join(f"{key} ({strange})" for key, strange in list(found.items())[:3])
+        raise ValueError(
+            f"weights={str(path)!r} holds numbers that are no weights of this network: {shown}"
+            f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
+        )
+
+
 def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> None:
     """Load a state dict that must fit exactly; modules may still translate names of old.
 
     Raises
     ------
     ValueError
-        Naming what is missing, surplus, of another shape or kind of number, or not finite.
+        Naming what is missing, surplus, of another shape, or no number that a weight can be.
     """
     own = network.state_dict()
     shapes = [
@@ -359,45 +393,21 @@ def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> N
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]
-    kinds = (
-        []
-        if shapes
-        else [
-            f"{key}: {why}"
-            for key in own
-            if key in state and (why := _no_fit(state[key], own[key]))
-        ]
-    )
     missing = [key for key in own if key not in state]
     surplus = [key for key in state if key not in own]
-    if not (shapes or kinds):
+    if not shapes:
+        _check_numbers(network, state, path)
         try:
             missing, surplus = network.load_state_dict(state, strict=False)
         except (RuntimeError, KeyError) as error:  # what a translation runs into
             shapes = [str(error).splitlines()[-1].strip()]
-    faults = {"missing": missing, "surplus": surplus, "misshapen": shapes, "of no use": kinds}
-    found = [
-        f"{len(items)} {what} ({', '.join(items[:3])}{', ...' if len(items) > 3 else ''})"
-        for what, items in faults.items()
-        if items
-    ]
-    if found:
-        another = missing or surplus or shapes
-        hint = " It was saved from another architecture." if another else ""
-        raise ValueError(f"weights={str(path)!r} does not fit {name}: {'; '.join(found)}.{hint}")
-
-
-def _no_fit(values: Any, own: Any) -> str:
-    """Why numbers of a file cannot be those of a weight of the same shape; "" if they can."""
-    import torch
-
-    kind = str(values.dtype).removeprefix("torch.")
-    if not own.is_floating_point():
-        same = values.to(own.dtype).to(values.dtype) == values if not values.is_complex() else None
-        return "" if same is not None and bool(same.all()) else f"{kind} for {own.dtype}"
-    if not values.is_floating_point():
-        return f"{kind} numbers, where floats belong"
-    if values.dtype.itemsize < 2:
-        return f"{kind} numbers, without the scale that belongs to them"
-    lost = ~torch.isfinite(values.to(own.dtype)) & torch.isfinite(own)  # masks hold infinities
-    return f"NaN or infinite in {int(lost.sum())} of {lost.numel()} places" if lost.any() else ""
+    if missing or surplus or shapes:
+        found = [
+            f"{len(items)} {what} ({', '.join(items[:3])}{', ...' if len(items) > 3 else ''})"
+            for what, items in (("missing", missing), ("surplus", surplus), ("misshapen", shapes))
+            if items
+        ]
+        raise ValueError(
+            f"weights={str(path)!r} does not fit {name}: {'; '.join(found)}. "
+            "It was saved from another architecture."
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._files import TEMPORARY, sync_folder
-from skdnn.models import digest_of
 from skdnn.store._index import LayerRows, StoreIndex
-from skdnn.store._json import read_json, write_json
-from skdnn.store._write import FORMAT, BlockWriter, explained
+from skdnn.store._json import is_sealed, read_bytes, read_json, write_json
+from skdnn.store._layer import folder_name, is_folder_name
+from skdnn.store._plain import ASIDE, remove
+from skdnn.store._shard import FORMAT, FORMATS
+from skdnn.store._write import BlockWriter, explained
 
-_MARKER = "skdnn-store.json"
+MARKER = "skdnn-store.json"
 
 
 class Depot:
@@ -31,6 +33,12 @@ class Depot:
         Of new rows.
     mode : {"a", "r"}
 
+    Attributes
+    ----------
+    fault : str
+        What is wrong with the file that marks the folder as a store, "" if nothing is. Such a
+        store can only be verified.
+
     Raises
     ------
     ValueError
@@ -39,10 +47,13 @@ class Depot:
 
     def __init__(self, root: Path, dtype: str, mode: str) -> None:
         self.root, self.dtype, self.mode = root, dtype, mode
-        self._check_folder()
+        self.fault = ""
+        self._format = FORMAT
+        self.check_folder()
         self.index = StoreIndex.of(root, writable=mode == "a")
 
-    def _check_folder(self) -> None:
+    def check_folder(self) -> None:
+        """Look at what marks the folder as a store."""
         if not self.root.exists():
             if self.mode == "r":
                 raise ValueError(f"root={str(self.root)!r}: there is no such store to read.")
@@ -50,24 +61,49 @@ class Depot:
         if not self.root.is_dir():
             raise ValueError(f"root={str(self.root)!r} is a file: give a folder.")
         names = [name for name in os.listdir(self.root) if not name.startswith(".")]
-        if names and _MARKER not in names:
+        self.fault = self._read_marker() if MARKER in names else "is missing" if names else ""
+        if self.fault and not any(is_folder_name(folder.name) for folder in self.folders()):
             raise ValueError(
-                f"root={str(self.root)!r} is no activation store, and it is not empty (it holds "
-                f"{sorted(names)[0]!r}): give a folder of its own."
+                f"root={str(self.root)!r} is no activation store (its file {MARKER} {self.fault}, "
+                f"and it holds no layers), and it is not empty (it holds {sorted(names)[0]!r}): "
+                "give a folder of its own."
             )
-        if _MARKER in names:
-            try:
-                form = json.loads((self.root / _MARKER).read_bytes())["format"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"root={str(self.root)!r}: its file {_MARKER} is damaged; if this is a store, "
-                    f'replace what the file holds by {{"format": {FORMAT}}}.'
-                ) from error
-            if form != FORMAT:
-                raise ValueError(
-                    f"root={str(self.root)!r} is a store of format {form}, and this version of "
-                    f"skdnn reads format {FORMAT}: update skdnn, or give another folder."
-                )
+
+    def _read_marker(self) -> str:
+        """Learn the format; gives what is wrong with the file."""
+        path, fault = self.root / MARKER, ""
+        try:
+            form = read_json(path).get("format")
+            if not isinstance(form, int):
+                raise ValueError("it tells no format")
+        except (OSError, ValueError) as error:
+            fault, form = f"is damaged ({error})", _unsealed_format(path)
+        self._format = form
+        if self._format not in FORMATS:
+            raise ValueError(
+                f"root={str(self.root)!r} is a store of format {self._format}, and this version "
+                f"of skdnn reads format {FORMAT}: update skdnn, or give another folder."
+            )
+        return fault
+
+    def write_marker(self) -> None:
+        """Mark the folder as a store."""
+        path = self.root / MARKER
+        if not path.is_file():
+            remove(path)
+        about = "Activations stored by skdnn; see ActivationStore in its documentation."
+        write_json(path, {"format": FORMAT, "about": about})
+        sync_folder(self.root)
+        self.fault, self._format = "", FORMAT
+
+    def refuse_fault(self) -> None:
+        """Raise if the folder is not marked as a store as it should be."""
+        if self.fault:
+            raise ValueError(
+                f"The activation store {self.root} can't be used: its file {MARKER} "
+                f"{self.fault}. ActivationStore({str(self.root)!r}).verify(repair=True) writes it "
+                f"anew, or, in a shell: skdnn cache verify {shlex.quote(str(self.root))} --repair"
+            )
 
     def layer(self, identity: Mapping[str, Any]) -> LayerRows:
         """The rows of one layer.
@@ -78,12 +114,8 @@ class Depot:
             ``key`` stands for all that the values depend on; ``model``, ``layer`` and
             ``pooling`` name the folder, and the rest is kept for people to read.
         """
-        return self.index.layer(self._folder_name(identity))
-
-    def _folder_name(self, identity: Mapping[str, Any]) -> str:
-        words = [str(identity[name]) for name in ("model", "layer", "pooling")]
-        slug = "--".join(re.sub(r"[^A-Za-z0-9._@]+", "-", word)[-60:] for word in words)
-        return f"{slug}--{digest_of([identity['key'], self.dtype])[:16]}"
+        self.refuse_fault()
+        return self.index.layer(folder_name(identity, self.dtype))
 
     def count(self, hits: int, misses: int) -> None:
         """Count rows that were and were not there, for `stats`."""
@@ -93,24 +125,25 @@ class Depot:
         """Keep what is known of a network, if possible: a warm store need not build it then."""
         with suppress(OSError):
             self.prepare_writing()
-            write_json(self.root / "networks" / f"{key}.json", table)
+            write_json(self.root / "networks" / f"{key}.json", {"key": key, **table})
 
     def recall_network(self, key: str) -> Any | None:
         """What `remember_network` kept, or None."""
+        self.refuse_fault()
         try:
-            return read_json(self.root / "networks" / f"{key}.json")
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return None  # or damaged: it is written anew
+            return read_network(self.root / "networks" / f"{key}.json")
+        except (OSError, ValueError):
+            return None  # not there or damaged: it is written anew
 
     def prepare_writing(self) -> None:
         """Make the folder, or say at once that it can't be written to."""
         self.refuse_writing("writing new activations")
+        self.refuse_fault()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            if not (self.root / _MARKER).exists():  # first: by it alone a store is known
-                about = "Activations stored by skdnn; see ActivationStore in its documentation."
-                write_json(self.root / _MARKER, {"format": FORMAT, "about": about})
-                sync_folder(self.root)
+            # First: by it alone a store is known, and by its format refused by older versions.
+            if self._format != FORMAT or not (self.root / MARKER).exists():
+                self.write_marker()
             for name in ("layers", "networks"):
                 (self.root / name).mkdir(exist_ok=True)
             probe = self.root / f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}"
@@ -138,9 +171,10 @@ class Depot:
         """Folders of all layers."""
         try:
             with os.scandir(self.root / "layers") as entries:
-                return sorted(Path(entry.path) for entry in entries if entry.is_dir())
-        except FileNotFoundError:
+                found = [Path(entry.path) for entry in entries if entry.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        return sorted(path for path in found if not path.name.startswith(ASIDE))
 
     def refuse_writing(self, what: str) -> None:
         """Raise if the store is open for reading only."""
@@ -149,3 +183,30 @@ class Depot:
                 f"The activation store {self.root} was opened with mode='r' and only reads; "
                 f"{what} needs mode='a'."
             )
+
+
+def read_network(path: Path) -> dict[str, Any]:
+    """What is known of a network.
+
+    Raises
+    ------
+    ValueError
+        If the file is not as it was written, or of another network.
+    OSError
+        If it is not there, or can't be read.
+    """
+    content = read_json(path)
+    in_format_1 = "key" not in content and "layers" in content
+    if not in_format_1 and content.get("key") != path.stem:
+        raise ValueError("it does not describe this network")
+    return content
+
+
+def _unsealed_format(path: Path) -> int:
+    """Of a damaged file, ours; of one without a checksum that we know, what it says."""
+    with suppress(OSError, ValueError):
+        content = json.loads(read_bytes(path))
+        if isinstance(content, dict) and not is_sealed(content):
+            form = content.get("format")
+            return form if isinstance(form, int) else FORMAT
+    return FORMAT

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skdnn._amounts import in_bytes
-from skdnn.store._index import LayerRows, check_rows
+from skdnn.store._index import LayerRows
 from skdnn.store._overview import features_card
 from skdnn.store._shard import CorruptShardError, Shard
 
@@ -125,25 +125,24 @@ class StoredFeatures:
             self._refuse(shard_of < 0, layer)
             for number in np.unique(shard_of):
                 shard = lookup.shards[number]
-                if shard.path not in self._checked:
-                    self._check(shard, layer)
                 places = np.flatnonzero(shard_of == number)
                 columns = slice(low - first, high - first)
                 try:
+                    self._check(shard)
                     part = shard.read_columns(columns, row_of[places])
-                except FileNotFoundError:  # pruned meanwhile
+                except (FileNotFoundError, CorruptShardError) as error:  # or pruned meanwhile
+                    layer.discard(shard.path.stem, error)
                     self._refuse(np.ones(len(places), dtype=bool), layer)
                 out[places, low - start : high - start] = part
         return out
 
-    def _check(self, shard: Shard, layer: LayerRows) -> None:
+    def _check(self, shard: Shard) -> None:
         """Columns carry no checksums of their own: look at whole rows once."""
-        try:
-            check_rows(shard)
-        except (CorruptShardError, FileNotFoundError) as error:
-            faulty = isinstance(error, CorruptShardError)
-            layer.discard(shard.path.stem, str(error) if faulty else "")
-            self._refuse(np.ones(len(shard.digests), dtype=bool), layer)
+        if shard.path in self._checked:
+            return
+        fault, sound = shard.check()
+        if not sound.all():
+            raise CorruptShardError(f"{shard.path}: {fault}")
         self._checked.add(shard.path)
 
     def _refuse(self, absent: np.ndarray, layer: LayerRows) -> None:

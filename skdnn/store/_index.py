@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
-from skdnn.store._shard import CorruptShardError, Shard, row_sums
+from skdnn.store._layer import block_names
+from skdnn.store._shard import CorruptShardError, Shard, StrayShardError
+from skdnn.store._write import retire
 
 _INLINE_BYTES = 4 * 2**20
-LAYER_FILE = "layer.json"
 
 
 class Lookup:
@@ -76,6 +76,7 @@ class LayerRows:
     def refresh(self) -> None:
         """Notice what other processes have written or removed."""
         names = block_names(self.folder)
+        strays = []
         with self._lock:
             gone = self._shards.keys() - names
             new = names - self._shards.keys() - self._ignored
@@ -86,10 +87,25 @@ class LayerRows:
                     self._shards[block] = Shard.open(self.folder / f"{block}.json")
                 except FileNotFoundError:
                     continue
+                except StrayShardError as error:
+                    self._ignored.add(block)
+                    strays.append(str(error))
                 except CorruptShardError as error:
-                    self.discard(block, str(error))
+                    self.discard(block, error)
             if gone or new:
                 self._lookup = None
+        if strays:
+            warnings.warn(
+                f"{len(strays)} shard(s) of the activation store are not used: {strays[0]}. "
+                "ActivationStore.verify(repair=True) moves what lies in a wrong place.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def reset(self) -> None:
+        """Look at everything anew, after a repair."""
+        with self._lock:
+            self._shards, self._ignored, self._lookup = {}, set(), None
 
     def has_news(self) -> bool:
         """Whether other processes have written something since the last look."""
@@ -144,13 +160,11 @@ class LayerRows:
         bounds = np.flatnonzero(np.diff(shard_of[order])) + 1
         parts = [part for part in np.split(order, bounds) if len(part)]
 
-        def read_part(places: np.ndarray) -> CorruptShardError | None:
+        def read_part(places: np.ndarray) -> Exception | None:
             shard = lookup.shards[shard_of[places[0]]]
             try:
                 shard.read(row_of[places], out, places)
-            except FileNotFoundError:  # another process has removed it
-                return CorruptShardError("")
-            except CorruptShardError as error:
+            except (FileNotFoundError, CorruptShardError) as error:
                 return error
             return None
 
@@ -162,22 +176,22 @@ class LayerRows:
         for places, fault in zip(parts, faults, strict=True):
             if fault is not None:
                 absent[places] = True
-                self.discard(lookup.shards[shard_of[places[0]]].path.stem, str(fault))
+                self.discard(lookup.shards[shard_of[places[0]]].path.stem, fault)
         return absent
 
-    def discard(self, block: str, reason: str) -> None:
-        """Drop a shard that can't be used; its rows are missing from now on."""
+    def discard(self, block: str, fault: Exception) -> None:
+        """Drop a shard that can't be used as it is; what it has of sound rows is kept."""
         with self._lock:
-            self._shards.pop(block, None)
+            shard = self._shards.pop(block, None)
             self._lookup = None
             self._ignored.add(block)
             if self._writable:
-                with suppress(OSError):  # a folder that can only be read
-                    remove_shard(self.folder, block)
-        if reason:
+                with suppress(OSError):  # a folder that can only be read, a full disk
+                    retire(self.folder, block, shard)
+        if isinstance(fault, CorruptShardError):  # and not removed by another process
             warnings.warn(
-                f"A shard of the activation store is damaged: {reason}. Its rows are not used "
-                "and are computed anew.",
+                f"A shard of the activation store is damaged: {fault}. Rows that are not as they "
+                "were written are not used and are computed anew.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -223,42 +237,3 @@ class StoreIndex:
         with self._lock:
             self.hits += hits
             self.misses += misses
-
-
-def block_names(folder: Path) -> set[str]:
-    """Names of the complete shards in a layer's folder."""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return set()
-    return {
-        name[:-5]
-        for name in names
-        if name.endswith(".json") and not name.startswith(".") and name != LAYER_FILE
-    }
-
-
-def remove_shard(folder: Path, block: str) -> None:
-    """Remove the manifest first: without it the rows don't count."""
-    (folder / f"{block}.json").unlink(missing_ok=True)
-    (folder / f"{block}.npy").unlink(missing_ok=True)
-
-
-def check_rows(shard: Shard) -> None:
-    """Read a whole shard in bounded pieces and check every row.
-
-    Raises
-    ------
-    CorruptShardError
-        If a row is not what was written.
-    """
-    n_rows = max(1, _INLINE_BYTES // max(shard.row_bytes, 1))
-    try:
-        mapped: Any = np.load(shard.path, mmap_mode="r")
-        mapped = mapped.reshape(len(shard.digests), shard.n_units)
-    except (ValueError, EOFError) as error:
-        raise CorruptShardError(f"{shard.path} can't be read ({error})") from error
-    for start in range(0, len(shard.digests), n_rows):
-        rows = np.ascontiguousarray(mapped[start : start + n_rows])
-        if not np.array_equal(row_sums(rows), shard.sums[start : start + n_rows]):
-            raise CorruptShardError(f"{shard.path}: a row's checksum is wrong")

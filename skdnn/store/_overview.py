@@ -11,9 +11,9 @@ import pandas as pd
 
 from skdnn._amounts import in_bytes
 from skdnn._html import MAX_ROWS, card
-from skdnn.store._index import LAYER_FILE, LayerRows, block_names
-from skdnn.store._json import read_json
-from skdnn.store._shard import CorruptShardError, Shard
+from skdnn.store._index import LayerRows
+from skdnn.store._layer import block_names
+from skdnn.store._shard import CorruptShardError, Shard, describe_layer
 
 
 def store_card(root: Path, folders: Sequence[Path], facts: Mapping[str, Any]) -> str:
@@ -44,10 +44,7 @@ def features_card(
 
 def _identity(folder: Path) -> dict[str, Any]:
     """Who the rows of a folder belong to, or at least its name."""
-    try:
-        found = read_json(folder / LAYER_FILE)
-    except (OSError, ValueError):
-        found = {"layer": folder.name}
+    found = describe_layer(folder)
     return {name: found.get(name) for name in ("model", "weights", "layer", "pooling")}
 
 
@@ -61,7 +58,7 @@ def _shard_sizes(folder: Path) -> dict[str, int]:
                 for entry in entries
                 if entry.name.endswith(".npy") and entry.name[:-4] in names
             }
-    except FileNotFoundError:  # removed meanwhile
+    except OSError:  # removed meanwhile
         return {}
 
 

@@ -13,17 +13,12 @@ import numpy as np
 import pandas as pd
 
 from skdnn.store._depot import Depot
-from skdnn.store._index import (
-    LAYER_FILE,
-    block_names,
-    remove_shard,
-)
 from skdnn.store._json import read_json
+from skdnn.store._layer import block_names, remove_shard
 from skdnn.store._overview import store_card
-from skdnn.store._shard import CorruptShardError, Shard
-from skdnn.store._write import (
-    clean,
-)
+from skdnn.store._shard import CorruptShardError, Shard, describe_layer
+from skdnn.store._verify import find_faults
+from skdnn.store._write import clean
 
 _COLUMNS = ["model", "weights", "layer", "pooling", "images", "bytes", "date"]
 _MORE_COLUMNS = ["precision", "preprocess", "dtype", "folder"]
@@ -73,8 +68,11 @@ class ActivationStore:
     -----
     A shard is written under a temporary name, synced and renamed; its manifest, without which it
     does not count, comes last. There are no locks. Of files that a killed writer has left, those
-    an hour old are removed when the next one starts. Each row is checked whenever it is read (a
-    64-bit sum) and each shard by :meth:`verify` (CRC-32).
+    an hour old are removed when the next one starts. Each row is checked by its XXH3 hash
+    (64 bits) whenever it is read, and each file that says what rows are by another (128 bits).
+    A shard with a damaged row is named by a warning; the row is computed anew, and the others
+    are kept. A store that an older version wrote is read as it is; once this version has added
+    to it, older ones refuse it.
 
     scikit-learn's ``clone`` keeps a store as it is, and pickles hold only its folder.
 
@@ -148,8 +146,8 @@ class ActivationStore:
             for name in names:
                 try:
                     total += os.stat(os.path.join(folder, name)).st_size
-                except FileNotFoundError:
-                    continue  # renamed meanwhile by a writer
+                except OSError:
+                    continue  # renamed meanwhile by a writer, or a link to nothing
         return total
 
     def contents(self) -> pd.DataFrame:
@@ -187,35 +185,40 @@ class ActivationStore:
         Parameters
         ----------
         repair : bool, default=False
-            Whether to remove faulty shards, so that their rows are computed anew when they are
-            asked for. Reading finds faulty rows by itself, too.
+            Whether to mend what is faulty. Of a damaged shard the rows that are as they were
+            written are kept, and the others are computed anew when they are asked for. Shards and
+            folders of layers in a wrong place are moved to the right one. The file that marks
+            the folder as a store, and those that describe a layer or a network, are written
+            anew. Shards of older versions get the checksums of this one.
 
         Returns
         -------
         faults : DataFrame
-            Columns ``model``, ``layer``, ``file`` and ``fault``; empty if all is well.
+            What was found: columns ``model``, ``layer``, ``file`` and ``fault``; empty if all is
+            well.
+
+        Raises
+        ------
+        PermissionError
+            If the store is to be repaired, and open for reading only.
+
+        Notes
+        -----
+        Reading finds faulty rows by itself, too. A file that the system cannot read (a faulty
+        disk, missing rights) is named and stays. What stands in the place of a file and is a
+        folder that is not empty is kept under a name that begins with ``.aside-``.
         """
+        if repair:
+            self.depot.refuse_writing("repairing")
         faults = []
-        for folder, identity in self._identified():
-            for block in sorted(block_names(folder)):
-                path = folder / f"{block}.npy"
-                try:
-                    fault = Shard.open(folder / f"{block}.json").fault()
-                except FileNotFoundError:
-                    continue
-                except CorruptShardError as error:
-                    path, fault = folder / f"{block}.json", str(error)
-                if fault:
-                    faults.append(
-                        {
-                            "model": identity.get("model"),
-                            "layer": identity.get("layer"),
-                            "file": str(path.relative_to(self.root)),
-                            "fault": fault,
-                        }
-                    )
-                    if repair:
-                        self._remove(folder, block)
+        for path, fault in find_faults(self.depot, repair):
+            inside = path.parent.parent == self.root / "layers"
+            who = describe_layer(path.parent) if inside else {}
+            about = {name: who.get(name) for name in ("model", "layer")}
+            faults.append({**about, "file": str(path.relative_to(self.root)), "fault": fault})
+        if repair:
+            for folder in self.depot.folders():
+                self.depot.index.layer(folder.name).reset()
         return pd.DataFrame(faults, columns=["model", "layer", "file", "fault"])
 
     def prune(
@@ -270,7 +273,8 @@ class ActivationStore:
         ]
         if not dry_run:
             for shard, _ in chosen:
-                self._remove(shard.path.parent, shard.path.stem)
+                remove_shard(shard.path.parent, shard.path.stem)
+                self.depot.index.layer(shard.path.parent.name).refresh()
             for folder in (self.root, self.root / "networks", *self.depot.folders()):
                 if folder.is_dir():
                     clean(folder)
@@ -292,19 +296,12 @@ class ActivationStore:
         ]
         return sorted(chosen, key=lambda pair: (pair[0].manifest["written"], pair[0].path))
 
-    def _remove(self, folder: Path, block: str) -> None:
-        self.depot.refuse_writing("removing a shard")
-        remove_shard(folder, block)
-        self.depot.index.layer(folder.name).refresh()
-
     # --- folders -----------------------------------------------------------------------------
 
     def _identified(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        self.depot.refuse_fault()
         for folder in self.depot.folders():
-            try:
-                yield folder, read_json(folder / LAYER_FILE)
-            except (FileNotFoundError, ValueError):
-                yield folder, {"layer": folder.name}
+            yield folder, describe_layer(folder)
 
     def __sklearn_clone__(self) -> ActivationStore:
         return self

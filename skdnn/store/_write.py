@@ -6,22 +6,25 @@ import errno
 import math
 import os
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from skdnn._files import TEMPORARY, sync_folder
-from skdnn.store._index import LAYER_FILE, LayerRows
-from skdnn.store._json import write_json
-from skdnn.store._shard import row_sums
+from skdnn.store._json import read_json, write_json
+from skdnn.store._layer import LAYER_FILE, about_layer, read_layer, remove_shard
+from skdnn.store._plain import remove
+from skdnn.store._shard import FORMAT, CorruptShardError, Shard, npy_header, row_sums
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from skdnn.store._index import LayerRows
+
 _STALE_SECONDS = 3600.0  # a writer touches its file with every batch
+_RESCUED_BYTES = 2**22  # of rows at a time
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -64,10 +67,9 @@ class ShardWriter:
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.n_rows = 0
         self._sums: list[np.ndarray] = []
-        self._crc = 0
         self._temporary = folder / f"{TEMPORARY}{block}.npy"
         self._file: BinaryIO = open(self._temporary, "wb")  # noqa: SIM115
-        self._data_start = self._write_header()
+        self._write_header()
 
     @property
     def n_bytes(self) -> int:
@@ -94,11 +96,10 @@ class ShardWriter:
                 )
         content = np.ascontiguousarray(content)
         self._file.write(content.data)
-        self._crc = zlib.crc32(content.data, self._crc)
         self._sums.append(row_sums(content))
         self.n_rows += len(content)
 
-    def finish(self, manifest: dict[str, Any]) -> None:
+    def finish(self, digests: np.ndarray, names: Sequence[str], about: Mapping[str, Any]) -> None:
         """Sync the rows and name them, then write the manifest, without which they don't count."""
         self._write_header()
         self._file.flush()
@@ -108,13 +109,15 @@ class ShardWriter:
         sums = np.concatenate(self._sums)
         content = {
             "format": FORMAT,
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            **about,
             "block": self.block,
+            "folder": self.folder.name,
             "rows": self.n_rows,
             "shape": list(self.shape),
             "dtype": self.dtype.name,
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "crc32": f"{self._crc:08x}",
-            **manifest,
+            "names": list(names),
+            "images": [digest.decode() for digest in digests],
             "row_sums": [f"{int(value):016x}" for value in sums],
         }
         write_json(self.folder / f"{self.block}.json", content)
@@ -129,18 +132,9 @@ class ShardWriter:
             if not (self.folder / f"{self.block}.json").exists():
                 (self.folder / f"{self.block}.npy").unlink(missing_ok=True)
 
-    def _write_header(self) -> int:
-        """Write numpy's header; numpy leaves room in it for the number of rows to grow."""
+    def _write_header(self) -> None:
         self._file.seek(0)
-        np.lib.format.write_array_header_1_0(
-            self._file,
-            {
-                "descr": np.lib.format.dtype_to_descr(self.dtype),
-                "fortran_order": False,
-                "shape": (self.n_rows, *self.shape),
-            },
-        )
-        return self._file.tell()
+        self._file.write(npy_header(self.dtype, (self.n_rows, *self.shape)))
 
 
 class BlockWriter:
@@ -155,7 +149,7 @@ class BlockWriter:
         self._root = root
         self._layers = layers
         self.started = time.monotonic()
-        self.block = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(5).hex()}"
+        self.block = new_block()
         self._writers: list[ShardWriter] = []
         try:
             for rows, identity, shape in layers:
@@ -190,16 +184,7 @@ class BlockWriter:
         forward = {"images": len(digests), "batches": n_batches}
         try:
             for writer, (rows, identity, _) in zip(self._writers, self._layers, strict=True):
-                told = {name: identity[name] for name in ("model", "weights", "layer", "pooling")}
-                writer.finish(
-                    {
-                        **told,
-                        **about,
-                        "forward": forward,
-                        "names": list(names),
-                        "images": [digest.decode() for digest in digests],
-                    }
-                )
+                writer.finish(digests, names, {**identity, **about, "forward": forward})
                 rows.add(self.block)
         except OSError as error:
             self.abandon()
@@ -211,16 +196,93 @@ class BlockWriter:
             writer.abandon()
 
 
+def new_block() -> str:
+    """A name that no other block has; they sort by time."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(5).hex()}"
+
+
+def rescue(shard: Shard, manifest_path: Path, folder: Path) -> bool:
+    """Copy the rows that are as they were written to a new shard.
+
+    Parameters
+    ----------
+    shard : Shard
+    manifest_path : Path
+        Its manifest; the rows may be elsewhere.
+    folder : Path
+        Of the layer that they belong to.
+
+    Returns
+    -------
+    found : bool
+        Whether there are such rows.
+
+    Raises
+    ------
+    CorruptShardError
+        If rows change meanwhile.
+    OSError
+        If the file can't be read, or the disk is full.
+    """
+    rows = np.flatnonzero(shard.check()[1])
+    if not len(rows):
+        return False
+    manifest = read_json(manifest_path)
+    writer = ShardWriter(folder, new_block(), shard.shape, shard.dtype.name)
+    at_once = max(1, _RESCUED_BYTES // max(1, 4 * shard.n_units))
+    try:
+        for start in range(0, len(rows), at_once):
+            some = rows[start : start + at_once]
+            values = np.empty((len(some), shard.n_units), np.float32)
+            shard.read(some, values, np.arange(len(some)))
+            writer.append(values)
+        about = {
+            **layer_of(manifest, folder),
+            "written": manifest["written"],
+            "software": manifest.get("software"),
+            "forward": {"images": 0, "batches": 0},
+        }
+        writer.finish(shard.digests[rows], [manifest["names"][row] for row in rows], about)
+    finally:
+        writer.abandon()
+    return True
+
+
+def retire(folder: Path, block: str, shard: Shard | None) -> None:
+    """Remove a damaged shard, once its sound rows are in a new one.
+
+    Raises
+    ------
+    OSError
+        If there is no room for these; then it stays.
+    """
+    if shard is not None:
+        with suppress(FileNotFoundError, CorruptShardError):
+            rescue(shard, folder / f"{block}.json", folder)
+    remove_shard(folder, block)
+
+
+def layer_of(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What a manifest says of its layer; in format 1, the file of the layer says more."""
+    if manifest["format"] == 1:
+        with suppress(OSError, ValueError):
+            return read_layer(folder)
+    return about_layer(manifest)
+
+
 _prepared: set[Path] = set()
 
 
-def make_layer_folder(folder: Path, identity: Mapping[str, Any]) -> None:
+def make_layer_folder(folder: Path, about: Mapping[str, Any]) -> None:
     """Make a layer's folder with a file that says what it holds; once per process, tidy it."""
     if folder in _prepared and folder.exists():
         return
     folder.mkdir(exist_ok=True)
-    if not (folder / LAYER_FILE).exists():
-        write_json(folder / LAYER_FILE, dict(identity))
+    try:
+        read_layer(folder)
+    except (FileNotFoundError, ValueError):
+        remove(folder / LAYER_FILE)
+        write_json(folder / LAYER_FILE, {**about, "folder": folder.name})
     clean(folder)
     _prepared.add(folder)
 
@@ -236,13 +298,14 @@ def clean(folder: Path) -> None:
 
 
 def _leftovers(folder: Path, now: float) -> list[Path]:
-    """Temporary files, and rows without a manifest, that nobody can be writing any more."""
-    found: list[Path] = []
+    """Temporary files, and rows without a manifest, whose writers have long been gone."""
     with os.scandir(folder) as entries:
-        files = {entry.name: entry for entry in entries}
-    for name, entry in files.items():
-        nameless = name.endswith(".npy") and name[:-4] + ".json" not in files
-        if name.startswith(TEMPORARY) or nameless:
+        there = {entry.name: entry for entry in entries}
+    found: list[Path] = []
+    for name, entry in there.items():
+        nameless = name.endswith(".npy") and name[:-4] + ".json" not in there
+        ours = entry.is_file(follow_symlinks=False)
+        if ours and (name.startswith(TEMPORARY) or nameless):
             try:
                 if now - entry.stat().st_mtime > _STALE_SECONDS:
                     found.append(folder / name)

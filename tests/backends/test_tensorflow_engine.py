@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
 import sys
 import threading
@@ -16,18 +15,18 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from helpers.late import keras, late_keras, needs
+from helpers.late import tensorflow as tf
 from skdnn import backends
 from skdnn.backends import Capture, describe_layers, open_engine
 from skdnn.layers import LayerInfo, pool, pooled_shape, resolve_layers
 from skdnn.models import ModelSpec
 from skdnn.models import _keras as source
 
-if importlib.util.find_spec("tensorflow") is None:
-    pytest.skip("tensorflow is not installed", allow_module_level=True)
-keras = source.import_keras("for these tests")
-import tensorflow as tf  # noqa: E402
-
-from skdnn.backends import _tensorflow, _tensorflow_layers  # noqa: E402
+pytestmark = needs("tensorflow")
+_tensorflow = late_keras("skdnn.backends._tensorflow")
+_tensorflow_layers = late_keras("skdnn.backends._tensorflow_layers")
+networks = late_keras("helpers.keras_networks")
 
 SHAPE = (20, 26, 3)
 LIMIT = {"rtol": 1e-5, "atol": 1e-6}
@@ -85,53 +84,8 @@ def sequential() -> Any:
     return randomise(keras.Sequential(layers, name="chain"))
 
 
-class Block(keras.layers.Layer):
-    """A layer of one's own with layers in it, that returns a dict."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.conv = keras.layers.Conv2D(5, 3, name="conv")
-
-    def call(self, x):
-        y = self.conv(x)
-        return {"plain": y, "double": 2 * y}
-
-
-class Own(keras.Model):
-    """Subclassed; the block is called twice."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.stem = keras.layers.Conv2D(5, 3, name="stem")
-        self.block = Block(name="block")
-        self.pair = Pair(name="pair")
-        self.head = keras.layers.Dense(4, name="head")
-
-    def call(self, x):
-        x = self.stem(x)
-        x = self.block(self.block(x)["double"])["plain"]
-        first, second = self.pair(x)
-        return self.head(keras.ops.mean(first + second, axis=(1, 2)))
-
-
-class Pair(keras.layers.Layer):
-    def call(self, x):
-        return x + 1, x - 2
-
-
-class Stubborn(Own):
-    """Looks at values, which no graph can follow."""
-
-    def call(self, x):
-        x = self.stem(x)
-        if float(keras.ops.convert_to_numpy(x).max()) > -1e9:
-            x = x * 3
-        x = self.block(x)["plain"]
-        return self.head(keras.ops.mean(self.block(x)["plain"], axis=(1, 2)))
-
-
-def own(cls: type = Own) -> Any:
-    network = cls(name="subclassed")
+def own(name: str = "Own") -> Any:
+    network = getattr(networks, name)(name="subclassed")
     network(np.zeros((1, *SHAPE), np.float32))
     return randomise(network)
 
@@ -212,12 +166,12 @@ def test_sequential_equals_sub_models() -> None:
     assert_allclose(found["output"], network(batch, training=False).numpy(), **LIMIT)
 
 
-@pytest.mark.parametrize("cls", [Own, Stubborn])
-def test_subclassed(cls: type) -> None:
+@pytest.mark.parametrize("cls", ["Own", "Stubborn"])
+def test_subclassed(cls: str) -> None:
     network, batch = own(cls), images(2)
     x = network.stem(batch)
-    first = network.block.conv(x * 3 if cls is Stubborn else x)
-    second = network.block.conv(first if cls is Stubborn else 2 * first)
+    first = network.block.conv(x * 3 if cls == "Stubborn" else x)
+    second = network.block.conv(first if cls == "Stubborn" else 2 * first)
     names = ["stem", "block[plain]@0", "block[double]", "block/conv@0", "block/conv", "output"]
     found = run(spec_of(network), names, batch)
     expected = [x, first, 2 * second, first, second, network(batch, training=False)]
@@ -373,7 +327,7 @@ def test_a_graph_ends_at_the_deepest_layer() -> None:
 
 
 def test_a_pass_without_a_graph_stops_too() -> None:
-    network = own(Stubborn)
+    network = own("Stubborn")
     called: list[str] = []
     head = network.head.call
     vars(network.head)["call"] = lambda x, **kw: called.append("head") or head(x)
@@ -424,7 +378,7 @@ def _look(network: Any) -> Any:
     return nodes, own_call, [layer.trainable for layer in layers], network.get_weights()
 
 
-@pytest.mark.parametrize("build", [functional, sequential, own, lambda: own(Stubborn)])
+@pytest.mark.parametrize("build", [functional, sequential, own, lambda: own("Stubborn")])
 def test_networks_are_left_as_they_were(build: Any) -> None:
     network = build()
     before = _look(network)
@@ -513,7 +467,7 @@ def test_compiled_by_xla() -> None:
     for name, values in plain.items():
         assert_allclose(compiled[name], values, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="compile=True: 'subclassed' can't be traced"):
-        run(spec_of(own(Stubborn)), ["output"], batch, compile=True)
+        run(spec_of(own("Stubborn")), ["output"], batch, compile=True)
 
 
 def test_devices() -> None:
@@ -525,22 +479,11 @@ def test_devices() -> None:
             _tensorflow.choose_device(device)
 
 
-class Limited(keras.layers.Layer):
-    """Holds so many images and no more."""
-
-    limit = 2
-
-    def call(self, x):
-        if len(x) > self.limit and len(x) != 3:  # 3 is the size at which layers are listed
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-        return x + 1
-
-
 def test_batches_that_memory_does_not_hold_are_halved(monkeypatch: pytest.MonkeyPatch) -> None:
     class Greedy(keras.Model):
         def __init__(self) -> None:
             super().__init__()
-            self.limited = Limited(name="limited")
+            self.limited = networks.Limited(name="limited")
 
         def call(self, x):
             keras.ops.convert_to_numpy(x)  # no graph: the error comes with the values
@@ -552,7 +495,7 @@ def test_batches_that_memory_does_not_hold_are_halved(monkeypatch: pytest.Monkey
     with pytest.warns(UserWarning, match="does not hold 8 images at once; 2 fit"):
         found = run(spec, ["limited"], batch, 7)
     assert_array_equal(found["limited"], batch[:7] + 1)
-    monkeypatch.setattr(Limited, "limit", 0)
+    monkeypatch.setattr(networks.Limited, "limit", 0)
     with pytest.raises(MemoryError, match="of a single image"):
         run(spec, ["limited"], images(2))
 
@@ -562,7 +505,7 @@ def test_batches_that_memory_does_not_hold_are_halved(monkeypatch: pytest.Monkey
 
 def test_unbuilt_network() -> None:
     with pytest.raises(ValueError, match="Own has no weights yet: call it once"):
-        table(Own())
+        table(networks.Own())
 
 
 def test_wrong_size() -> None:

@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torchvision
 from numpy.testing import assert_allclose
 from torch import nn
 
+from helpers.late import keras, needs, torchvision
 from skdnn.backends import Capture, describe_layers, open_engine
 from skdnn.layers import resolve_layers
 from skdnn.models import Model, ModelSpec, resolve_model
 from skdnn.models import _keras as source
 
-if importlib.util.find_spec("tensorflow") is None:
-    pytest.skip("tensorflow is not installed", allow_module_level=True)
-keras = source.import_keras("for these tests")
+pytestmark = needs("tensorflow")
 
 
 def as_given(image: Any) -> Any:

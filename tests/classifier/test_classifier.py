@@ -18,8 +18,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.utils import get_tags
 from torch import nn
-from torchvision import models
 
+from helpers.late import models
 from skdnn import ActivationStore, DNNFeatureExtractor
 from skdnn.classifier import DNNClassifier
 from skdnn.models import Model

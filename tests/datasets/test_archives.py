@@ -78,7 +78,7 @@ def test_of_an_unknown_method(home, refused, method):
 @pytest.mark.parametrize("names", [{}, {"ImageNetTest/": b""}, {"a/": b"", "a/b/": b""}])
 def test_without_files(home, refused, names):
     pack(home, names)
-    refused("holds no files")
+    refused("is an empty archive")
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ def test_flipped_bytes(home, refused, method):
 def test_larger_than_the_disk(home, refused, monkeypatch):
     pack(home, {"ImageNetTest/a": bytes(2000)}, zipfile.ZIP_DEFLATED)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1999))
-    refused("takes 2000 bytes when it is unpacked into .*, 1999 are free", OSError)
+    refused("takes 2.* when it is unpacked into .* are free", OSError)

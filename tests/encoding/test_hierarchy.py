@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from skdnn.encoding import bootstrap_hierarchy_score
-from skdnn.encoding.hierarchy._score import (
+from skdnn.encoding import (
+    bootstrap_hierarchy_score,
     brain_hierarchy_score,
     hierarchy_p_values,
     pool_subjects,

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skdnn.encoding import bootstrap_hierarchy_score
-from skdnn.encoding.hierarchy._score import (
-    brain_hierarchy_score,
-    pool_subjects,
-)
+from skdnn.encoding import bootstrap_hierarchy_score, brain_hierarchy_score, pool_subjects
 
 
 def planted(

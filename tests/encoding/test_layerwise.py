@@ -31,9 +31,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skdnn.encoding import VoxelwiseRidgeCV
-from skdnn.encoding.layers._encoder import LayerwiseEncoder, best_layers
-from skdnn.encoding.layers._features import LayerFeatures, LazyRows
+from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV
+from skdnn.encoding.layers._encoder import best_layers
+from skdnn.encoding.layers._features import LazyRows
 from skdnn.encoding.layers._stacking import simplex_weights
 
 

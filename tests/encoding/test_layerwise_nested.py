@@ -23,8 +23,8 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV
-from skdnn.encoding.layers._nested import nested_encoding, permutation_p
+from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV, nested_encoding
+from skdnn.encoding.layers._nested import permutation_p
 
 
 @pytest.fixture(scope="module")

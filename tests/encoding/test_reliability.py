@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import zscore
 
-from skdnn.encoding import correlation_score, explained_variance_score, normalize_scores, r2_score
-from skdnn.encoding.repeats import _responses as _repeated_responses
-from skdnn.encoding.repeats._reliability import (
+from skdnn.encoding import (
+    correlation_score,
     explainable_variance,
+    explained_variance_score,
     ncsnr,
     ncsnr_ceiling,
+    normalize_scores,
+    r2_score,
     split_half_reliability,
 )
+from skdnn.encoding.repeats import _responses as _repeated_responses
 
 MEASURES = (split_half_reliability, explainable_variance, ncsnr)
 

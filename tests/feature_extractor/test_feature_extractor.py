@@ -17,8 +17,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
 from torch import nn
-from torchvision import models
 
+from helpers.late import models
 from skdnn import DNNFeatureExtractor, list_layers
 from skdnn.models import Model, resolve_model
 

@@ -124,6 +124,7 @@ def test_the_parser_is_strict():
 
 
 def test_every_reference_is_cited_by_something():
+    pytest.importorskip("tensorflow", reason="the names of Keras's networks need it")
     sources = ("torchvision", "keras", "cornet", "clip", "published")
     names = [resolve_name(source, name) for source in sources for name in list_models(source)]
     names += ["timm/deit_base_patch16_224", "open_clip/ViT-B-16-SigLIP"]
@@ -180,14 +181,14 @@ def test_every_published_training_has_references():
         assert ("reference for the weights" in text.text) == (name in UNKNOWN_TRAINING)
 
 
-@pytest.mark.parametrize("name", list_models("torchvision"))
-def test_weights_of_torchvision_have_references(name):
+def test_weights_of_torchvision_have_references():
     import torchvision
 
-    for weights in torchvision.models.get_model_weights(name):
-        text = with_facts(model=f"torchvision/{name}", weights=weights.name)
-        check_references(text)
-        assert "must be added" not in text.text
+    for name in list_models("torchvision"):
+        for weights in torchvision.models.get_model_weights(name):
+            text = with_facts(model=f"torchvision/{name}", weights=weights.name)
+            check_references(text)
+            assert "must be added" not in text.text, (name, weights)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from torch import nn
 
 from skdnn import ActivationStore, DNNFeatureExtractor
 from skdnn.backends import _torch
+from skdnn.conditions import as_conditions
 from skdnn.model_comparison import ModelComparison, compare_models
 from skdnn.model_comparison._compare import _labels, _reduced
 from skdnn.models import Model
@@ -238,11 +239,12 @@ def test_networks_are_not_copied(image_paths):
         (["a/cat.png", "b/dog.jpg"], ["cat", "dog"]),
         (["a/cat.png", "a/cat.jpg"], ["cat.png", "cat.jpg"]),
         (["a/cat.png", "b/cat.png"], ["a/cat.png", "b/cat.png"]),
-        (["X[0]", "X[1]"], ["X[0]", "X[1]"]),
+        (["a/X[0].png", "X[1].png"], ["X[0]", "X[1]"]),  # files, whatever they are called
+        ([np.zeros((4, 5, 3), np.uint8)] * 2, ["X[0]", "X[1]"]),
     ],
 )
 def test_labels(names, expected):
-    assert _labels(names) == expected
+    assert _labels(as_conditions(names)) == expected
 
 
 def test_the_same_image_twice_is_refused(models, image_paths):
@@ -337,7 +339,7 @@ def test_real_data(models, kriegeskorte92):
         ({"models": []}, "models is empty"),
         ({"models": "alexnet"}, "models must be a list or a dict"),
         ({"models": ["alexnet", "alexnet"]}, "'alexnet' more than once"),
-        ({"references": {"brain": subjects(list("abcde"))}}, r"references\['brain'\] lacks"),
+        ({"references": {"brain": subjects(list("abcde"))}}, r"references\['brain'\]: no row"),
         ({"references": {"brain": np.zeros((4, 4))}}, r"references\['brain'\] has shape \(4, 4\)"),
         ({"references": {"brain": np.zeros((9, 8))}}, r"is no labelled RDM"),
         ({"references": {}}, "references must be a dict"),

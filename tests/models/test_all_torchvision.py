@@ -1,4 +1,4 @@
-"""Every network of the installed torchvision: listed, and captured as a plain hook sees it."""
+"""Networks of the installed torchvision, captured as a plain hook sees them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from helpers.every_network import one_of_each_kind
+from helpers.late import models
 from skdnn import DNNFeatureExtractor
 from skdnn.extraction._plan import layers_of
 from skdnn.layers import NOT_PER_IMAGE
@@ -18,6 +20,15 @@ from skdnn.models._torchvision import names
 # What takes no other size than the published one: position embeddings, windows of attention.
 FIXED_SIZE = ("vit_", "maxvit")
 SMALL = 96
+SMALLEST_OF_EACH = [
+    "alexnet", "convnext_tiny", "deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50",
+    "densenet121", "efficientnet_b0", "efficientnet_v2_s", "fcn_resnet50", "googlenet",
+    "inception_v3",
+    "lraspp_mobilenet_v3_large", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small",
+    "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnet50", "resnext50_32x4d",
+    "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_16",
+    "wide_resnet50_2",
+]  # fmt: skip
 
 
 def make_network(name: str) -> Any:
@@ -86,8 +97,15 @@ def _first(output: Any) -> torch.Tensor:
     return _first(parts[0])
 
 
+def test_one_of_each_module_is_chosen() -> None:
+    def home(name: str) -> str:
+        return models.get_model_builder(name).__module__
+
+    assert {home(name) for name in SMALLEST_OF_EACH} == {home(name) for name in names()}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", one_of_each_kind(names(), SMALLEST_OF_EACH))
 def test_network(name: str) -> None:
     model = make_network(name)
     rng = np.random.default_rng(0)

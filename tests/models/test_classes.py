@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
+from helpers.late import torchvision
 from skdnn.models import Model, resolve_model
 from skdnn.models import _classes as classes_module
 from skdnn.models._classes import (

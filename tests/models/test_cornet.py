@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from torch import nn
 from torch.nn import functional
-from torchvision import models
 
+from helpers.late import models
 from skdnn import DNNFeatureExtractor
 from skdnn.backends import describe_layers
 from skdnn.models import Model, _cornet, cornet, resolve_model

@@ -12,19 +12,21 @@ import pickle
 import random
 import subprocess
 import sys
-import threading
 import types
 import urllib.error
 import zipfile
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from helpers.every_network import one_of_each_kind
+from helpers.late import keras, late_keras, needs
+from helpers.web_server import serve
 from skdnn import backends
 from skdnn.backends import Capture, describe_layers, open_engine
 from skdnn.layers import resolve_layers
@@ -33,10 +35,9 @@ from skdnn.models import _keras as source
 from skdnn.models import _keras_weights as weights_of
 from skdnn.models._custom import is_keras_model
 
-if importlib.util.find_spec("tensorflow") is None:
-    pytest.skip("tensorflow is not installed", allow_module_level=True)
-keras = source.import_keras("for these tests")
-from keras.src.utils import file_utils  # noqa: E402
+pytestmark = needs("tensorflow")
+file_utils = late_keras("keras.src.utils.file_utils")
+networks = late_keras("helpers.keras_networks")
 
 SMALL = "MobileNet"
 SIZE = {"resize": (32, 40)}
@@ -48,6 +49,11 @@ SIZES = {  # what Keras documents; all others take 224
     "InceptionResNetV2": 299, "InceptionV3": 299, "NASNetLarge": 331, "Xception": 299,
 }  # fmt: skip
 SMALLEST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}  # all others: 32
+SMALLEST_OF_EACH = [
+    "ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2",
+    "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "ResNet50",
+    "ResNet50V2", "VGG16", "VGG19", "Xception",
+]  # fmt: skip
 NO_CHANGE = ("convnext", "efficientnet", "efficientnet_v2", "mobilenet_v3")
 CAFFE = ("resnet", "resnet50", "vgg16", "vgg19")  # BGR without the mean
 
@@ -312,6 +318,28 @@ def test_files_of_another_architecture(saved: dict[str, Path], file: str) -> Non
         spec(weights=saved[file]).load()
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda values: values * np.nan, "holds NaN"),
+        (lambda values: values.astype(np.int8), "holds int8"),
+    ],
+)
+def test_numbers_that_are_no_weights(
+    saved: dict[str, Path], tmp_path: Path, change: Any, reason: str
+) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(saved["a.weights.h5"].read_bytes())
+    with h5py.File(path, "r+") as file:
+        held: list[str] = []
+        file.visititems(lambda name, item: held.append(name) if hasattr(item, "shape") else None)
+        values = change(file[held[0]][()])
+        del file[held[0]]
+        file[held[0]] = values
+    with pytest.raises(ValueError, match=rf"a\.weights\.h5' can't be loaded .*{reason}"):
+        spec(weights=path).load()
+
+
 @pytest.mark.parametrize("file", ["whole.keras", "legacy.h5", "a.weights.h5"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_truncated_files(saved: dict[str, Path], tmp_path: Path, file: str, share: float) -> None:
@@ -362,26 +390,14 @@ def test_code_in_a_keras_file_is_never_built(saved: dict[str, Path], tmp_path: P
 
 def test_weights_from_an_address(saved: dict[str, Path], tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path))
-    folder = str(saved["a.weights.h5"].parent)
-    handler = functools.partial(_Quiet, directory=folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     digest = hashlib.sha256(saved["a.weights.h5"].read_bytes()).hexdigest()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/a.weights.h5"
+    with serve(saved["a.weights.h5"].parent) as web:
+        url = f"{web.url}/a.weights.h5"
         chosen = spec(weights=f"{url}#sha256={digest}")
         assert weights_equal(chosen.load(), spec(seed=7).load())
         assert chosen.fingerprint() == spec(weights=saved["a.weights.h5"]).fingerprint()
         with pytest.raises(OSError, match=r"a\.weights\.h5"):
             spec(weights=f"{url}#sha256={64 * '0'}").load()
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args: Any) -> None:
-        """Say nothing."""
 
 
 # --- published weights ---------------------------------------------------------------------
@@ -452,20 +468,6 @@ def _scaled(x: Any) -> Any:
     return 2 * x
 
 
-class Times(keras.layers.Layer):
-    def __init__(self, factor: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.factor = factor
-
-    def call(self, x):
-        return self.factor * x
-
-
-class TimesAndMore(Times):
-    def call(self, x):
-        return self.factor * x + 1
-
-
 def chain(*layers: Any, seed: int = 0) -> Any:
     network = keras.Sequential([keras.Input((8, 9, 3)), *layers], name="chain")
     rng = np.random.default_rng(seed)
@@ -489,9 +491,9 @@ def test_own_networks_are_told_apart() -> None:
             chain(conv(activation="relu")),
             chain(conv(activation=_scaled)),
             chain(conv(strides=2)),
-            chain(conv(), Times(2.0, name="t")),
-            chain(conv(), Times(3.0, name="t")),
-            chain(conv(), TimesAndMore(2.0, name="t")),
+            chain(conv(), networks.Times(2.0, name="t")),
+            chain(conv(), networks.Times(3.0, name="t")),
+            chain(conv(), networks.TimesAndMore(2.0, name="t")),
             chain(conv(), keras.layers.Dropout(0.5, name="d")),
         ]
 
@@ -582,14 +584,18 @@ def check_against_a_sub_model(name: str) -> None:
     assert sum(w.size for w in network.get_weights()) == by_name["output"].n_params
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "ConvNeXtTiny"])
-def test_captures_equal_those_of_a_sub_model(name: str) -> None:
-    check_against_a_sub_model(name)
+def test_the_smallest_of_each_module_are_chosen() -> None:
+    networks = at_run_time()
+    assert {networks[name] for name in SMALLEST_OF_EACH} == set(networks.values())
+
+
+def test_captures_equal_those_of_a_sub_model() -> None:
+    check_against_a_sub_model("MobileNetV2")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", source.names())
-def test_captures_of_every_network(name: str) -> None:
+@pytest.mark.parametrize("name", one_of_each_kind(source.names(), SMALLEST_OF_EACH))
+def test_captures_of_every_kind(name: str) -> None:
     try:
         check_against_a_sub_model(name)
     finally:

@@ -58,24 +58,30 @@ def with_one(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
     return make
 
 
+def name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 KINDS = {
     **{
-        str(dtype): (lambda w, dtype=dtype: w.to(dtype), rf"{FIRST}: {dtype} numbers, where")
+        str(dtype): (lambda w, dtype=dtype: w.to(dtype), rf"{FIRST} \({name(dtype)}\)")
         for dtype in (torch.int8, torch.uint8, torch.int64, torch.bool, torch.complex64)
     },
     **{
-        str(dtype): (lambda w, dtype=dtype: w.to(dtype), rf"{FIRST}: {dtype} numbers, without the")
+        str(dtype): (
+            lambda w, dtype=dtype: w.to(dtype),
+            rf"{FIRST} \({name(dtype)}, without the scale",
+        )
         for dtype in (torch.float8_e4m3fn, torch.float8_e5m2)
     },
-    "NaN": (with_one(float("nan")), rf"{FIRST}: NaN or infinite in 1 of 1728 places"),
-    "infinite": (with_one(float("-inf")), rf"{FIRST}: NaN or infinite in 1 of 1728 places"),
-    "too large": (lambda w: w.double() * 1e300, rf"{FIRST}: NaN or infinite in 1728 of"),
-    "quantised": (
-        lambda w: torch.quantize_per_tensor(w, 0.1, 0, torch.qint8),
-        f"no state dict.*'{FIRST}' is quantised",
+    "NaN": (with_one(float("nan")), rf"{FIRST} \(NaN among them"),
+    "infinite": (with_one(float("-inf")), rf"{FIRST} \(infinity among them"),
+    "too large": (
+        lambda w: w.double() * 1e300,
+        rf"{FIRST} \(float64, too large for torch.float32",
     ),
-    "sparse": (lambda w: w.to_sparse(), f"no state dict.*'{FIRST}' is sparse_coo"),
-    "without values": (lambda w: w.to("meta"), f"no state dict.*'{FIRST}' is without values"),
+    "sparse": (lambda w: w.to_sparse(), rf"{FIRST} \(sparse"),
+    "without values": (lambda w: w.to("meta"), rf"{FIRST} \(without values"),
     "a number": (lambda w: 3, f"no state dict.*'{FIRST}' is a int"),
     "another shape": (lambda w: w[:3], r"1 misshapen .*another architecture"),
     "huge": (lambda w: torch.zeros(1).expand(10**12), r"1 misshapen .*1000000000000"),
@@ -86,7 +92,7 @@ KINDS = {
 def test_another_kind_of_number(kind, state, refused, tmp_path):
     make, reason = KINDS[kind]
     torch.save(changed(state, make), tmp_path / "w.pth")
-    refused(tmp_path / "w.pth", reason.replace("torch.", ""))
+    refused(tmp_path / "w.pth", reason)
 
 
 @pytest.mark.parametrize("kind", ["torch.int8", "torch.bool", "torch.float8_e5m2", "NaN"])
@@ -95,7 +101,7 @@ def test_the_same_in_safetensors(kind, state, refused, tmp_path):
 
     make, reason = KINDS[kind]
     save_file(changed(state, make), tmp_path / "w.safetensors")
-    refused(tmp_path / "w.safetensors", reason.replace("torch.", ""))
+    refused(tmp_path / "w.safetensors", reason)
 
 
 def in_itself() -> dict[str, Any]:
@@ -109,9 +115,9 @@ def in_itself() -> dict[str, Any]:
     [
         ({}, "it is empty"),
         ({"state_dict": {}}, "it is empty"),
-        (in_itself(), "it holds itself"),
-        ({0: torch.ones(1)}, "its key 0 is a int"),
-        ({"a": torch.ones(1), 1.5: torch.ones(1)}, "its key 1.5 is a float"),
+        (in_itself(), "holds itself"),
+        ({0: torch.ones(1)}, "calls its tensors 0:"),
+        ({"a": torch.ones(1), 1.5: torch.ones(1)}, "calls its tensors 1.5:"),
         ([torch.ones(1)], "it is a list"),
         (torch.ones(3), "it is a Tensor"),
         ({"epoch": 3, "w": torch.ones(1)}, "its entry 'epoch' is a int"),
@@ -125,7 +131,7 @@ def test_what_is_no_state_dict(content, reason, layout, tmp_path):
     path = tmp_path / "w.pth"
     torch.save(content, path)
     load = resolve_model(layout, weights=path).load if layout else lambda: load_state_dict(path)
-    with pytest.raises(ValueError, match=rf"w\.pth' holds no state dict.*{reason}"):
+    with pytest.raises(ValueError, match=rf"w\.pth' .*{reason}"):
         load()
 
 
@@ -159,9 +165,9 @@ def test_numbers_that_do_fit(tmp_path):
     assert network.places.tolist() == [0, 1, 2]
     for key, values in {"places": torch.tensor([0.5, 1, 2]), "kept": torch.tensor([3, 0]),
                         "mask": torch.tensor([torch.nan, -torch.inf])}.items():  # fmt: skip
-        with pytest.raises(ValueError, match=rf"w\.pth.*of no use \({key}: "):
+        with pytest.raises(ValueError, match=rf"w\.pth.*{key} \("):
             strict_load(network, {**state, key: values}, path, "odd")
-    with pytest.raises(ValueError, match="places: complex64 for"):
+    with pytest.raises(ValueError, match=r"places \(complex64"):
         strict_load(network, {**state, "places": torch.ones(3) * 1j}, path, "odd")
 
 

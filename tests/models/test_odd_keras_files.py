@@ -91,8 +91,8 @@ REASONS = {
     "truth": (put(lambda kernel: kernel > 1.5), "holds bool numbers"),
     "complex numbers": (put(lambda kernel: kernel + 1j), "holds complex64 numbers"),
     "text": (put(lambda kernel: [b"a", b"b"]), "holds object numbers"),
-    "NaN": (put(with_one(np.nan)), "NaN or infinite"),
-    "infinite": (put(with_one(np.inf)), "NaN or infinite"),
+    "NaN": (put(with_one(np.nan)), "holds NaN or infinity"),
+    "infinite": (put(with_one(np.inf)), "holds NaN or infinity"),
     "larger than the file": (huge, "too large"),
 }
 

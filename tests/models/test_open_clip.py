@@ -14,15 +14,15 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from helpers.late import needs, open_clip
 from skdnn.backends import open_engine
 from skdnn.backends._torch_layers import trace_layers
 from skdnn.backends._torch_transfer import make_batch
 from skdnn.extraction._plan import layers_of, make_plan, prepare
 from skdnn.images import read_image
+from skdnn.models import _open_clip
 
-open_clip = pytest.importorskip("open_clip")
-from skdnn.models import _open_clip  # noqa: E402 (after the check)
-
+pytestmark = needs("open_clip")
 SMALL = "ViT-S-32-alt"
 
 
@@ -287,6 +287,14 @@ def test_published_weights_put_there_by_hand(no_hub: Path) -> None:
     batch = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         assert_array_equal(tower(batch), network.encode_image(batch))
+
+
+def test_an_open_clip_that_would_download_a_tower_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(open_clip, "create_model", lambda model_name, device: None)
+    with pytest.raises(RuntimeError, match=rf"open_clip {open_clip.__version__} takes none of"):
+        spec_of(SMALL, None).load()
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 from torch.nn import functional
-from torchvision import models
 
+from helpers.late import models
 from skdnn import DNNFeatureExtractor
 from skdnn.backends import describe_layers
 from skdnn.models import Model, Preprocessing, _published

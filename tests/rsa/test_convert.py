@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import pdist, squareform
 
+from helpers.late import needs, rsatoolbox
 from skdnn.rsa import compare_rdms, from_rsatoolbox, to_rsatoolbox
 
-theirs = pytest.importorskip("rsatoolbox.rdm")
-
+pytestmark = needs("rsatoolbox")
 NAMES = list("abcde")
 PAIRS = np.stack([pdist(np.random.default_rng(seed).normal(size=(5, 3))) for seed in range(4)])
 KEYS = [("s1", "V1"), ("s1", "IT"), ("s2", "V1"), ("s2", "IT")]
@@ -48,7 +48,7 @@ def test_unlabelled_ones_are_numbered(rdms, shape):
 
 
 def test_descriptors_are_chosen_by_name():
-    rdms = theirs.RDMs(
+    rdms = rsatoolbox.rdm.RDMs(
         PAIRS,
         pattern_descriptors={"image": NAMES, "category": list("aabbb")},
         rdm_descriptors={"who": list("wxyz"), "group": [0, 0, 1, 1]},

@@ -17,8 +17,8 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdnn.rsa import compute_rdm
-from skdnn.rsa.fitting._mixture import LayerMixtureRSA, layer_positions, stack_layers
+from skdnn.rsa import LayerMixtureRSA, compute_rdm, stack_layers
+from skdnn.rsa.fitting._mixture import layer_positions
 
 N = 24
 NAMES = [f"im{i:02d}" for i in range(N)]

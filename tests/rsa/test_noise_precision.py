@@ -5,7 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.covariance import LedoitWolf
 
-from skdnn.rsa.dissimilarity._noise import estimate_noise_precision, precision_root
+from skdnn.rsa import estimate_noise_precision
+from skdnn.rsa.dissimilarity._noise import precision_root
 
 SHAPES = [(60, 9), (12, 30)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,24 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def expected(paths: list[str]) -> dict[str, np.ndarray]:
     """Their features in each layer, without a store."""
     return tiny_network.plain(paths)
+
+
+@pytest.fixture(scope="session")
+def filled_once(paths: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of all images in three layers, in blocks of eight; not to be changed."""
+    root = tmp_path_factory.mktemp("filled") / "store"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skdnn.extraction._sink.BLOCK_ROWS", 8)
+        tiny_network.extractor(root, batch_size=4).precompute(
+            paths, tiny_network.LAYERS, verbose=0
+        )
+    return root
+
+
+@pytest.fixture
+def root(filled_once: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(filled_once, tmp_path / "store"))
 
 
 @pytest.fixture

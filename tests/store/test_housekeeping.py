@@ -31,9 +31,7 @@ def manifests(store: ActivationStore, layer: str = "*") -> list[Path]:
 
 
 def rewrite(path: Path, **changes: object) -> None:
-    content = read_json(path)
-    del content["crc32_of_all_above"]
-    write_json(path, {**content, **changes})
+    write_json(path, {**read_json(path), **changes})
 
 
 def make_old(path: Path, days: float) -> None:

@@ -68,6 +68,11 @@ def write_images(folder: Path, n: int, seed: int = 0) -> list[str]:
     return paths
 
 
+def files(root: Path, layer: str = "*", suffix: str = ".npy") -> list[Path]:
+    """Data or manifests of shards, by name; names of one second have no order."""
+    return sorted((root / "layers").glob(f"*--{layer}--*/2*{suffix}"))
+
+
 def plain(paths: list[str], layers: list[str] = LAYERS, seed: int = 0) -> dict[str, np.ndarray]:
     """Features without any store."""
     return extractor(None, layers, seed).extract(paths, flatten=True)
@@ -101,6 +106,12 @@ def die_at_replace(k: int) -> None:
         replace(*args)
 
     os.replace = deadly
+
+
+def slow(image):
+    """A network that takes a hundredth of a second for each image."""
+    time.sleep(0.01)
+    return np.asarray(image.resize((20, 16)), np.float32).transpose(2, 0, 1) / 255
 
 
 def deadly(image):

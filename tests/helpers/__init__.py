@@ -1,0 +1,1 @@
+"""What several test files share: data, networks, and packages that are imported late."""
