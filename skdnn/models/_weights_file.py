@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from skdnn.models._spec import Checkpoint
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+_PACKED = 10  # times the size of a file: no weights are packed better
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -274,6 +276,7 @@ def read_checkpoint(path: Path) -> Any:
     import torch
 
     try:
+        _refuse_bomb(path)
         if path.suffix.lower() == ".safetensors":
             purpose = f"to read {path}"
             return import_optional("safetensors.torch", purpose).load_file(path)
@@ -286,6 +289,16 @@ def read_checkpoint(path: Path) -> Any:
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). "
             "Save it with torch.save(network.state_dict(), path)."
         ) from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Of a zip archive, as torch writes it: numbers that are not there would fill the memory."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(entry.file_size for entry in archive.infolist())
+        if declared > _PACKED * size + 2**20:
+            raise ValueError(f"it declares {declared} bytes and has {size}")
 
 
 def unwrapped(content: Any) -> Any:
@@ -321,6 +334,8 @@ def _strange_numbers(tensor: Any, own: Any, is_weight: bool) -> str:
     import torch
 
     kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta:
+        return "no values"
     if tensor.layout is not torch.strided:
         return "sparse"
     if kind.startswith(("q", "float8")):
