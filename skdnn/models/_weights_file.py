@@ -346,7 +346,7 @@ def _strange_numbers(tensor: Any, own: Any) -> str:
 
     kind = str(tensor.dtype).removeprefix("torch.")
     if tensor.is_meta:
-        return "without values"
+        return "no values"
     if tensor.layout is not torch.strided:
         return "sparse"
     if kind.startswith(("q", "float8", "float4")):

@@ -81,7 +81,7 @@ KINDS = {
         rf"{FIRST} \(float64, too large for torch.float32",
     ),
     "sparse": (lambda w: w.to_sparse(), rf"{FIRST} \(sparse"),
-    "without values": (lambda w: w.to("meta"), rf"{FIRST} \(without values"),
+    "without values": (lambda w: w.to("meta"), rf"{FIRST} \(no values"),
     "a number": (lambda w: 3, f"no state dict.*'{FIRST}' is a int"),
     "another shape": (lambda w: w[:3], r"1 misshapen .*another architecture"),
     "huge": (lambda w: torch.zeros(1).expand(10**12), r"1 misshapen .*1000000000000"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,25 @@ def test_keys_that_are_no_names(tmp_path: Path, keys: list[Any]) -> None:
         load_state_dict(tmp_path / "own.pth")
 
 
+def test_an_archive_that_declares_more_than_it_holds(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(2**20)}, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "own.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry))
+    with pytest.raises(ValueError, match=r"own\.pth' can't be read .* declares 419\d+ bytes"):
+        load_state_dict(tmp_path / "own.pth")
+
+
+@pytest.mark.parametrize("layout", ["without_head", "vissl_trunk", "encoder_of_mae"])
+def test_published_layouts_with_numbers_as_keys(tmp_path: Path, layout: str) -> None:
+    torch.save({0: torch.ones(2), 1: torch.ones(2)}, tmp_path / "own.pth")
+    with pytest.raises(ValueError, match=r"own\.pth' calls its tensors 0, 1"):
+        load_state_dict(tmp_path / "own.pth", getattr(_published, layout))
+
+
 class Counting(nn.Module):
     """A weight, a mask with infinities, and a count, as networks have them."""
 
@@ -203,6 +223,7 @@ def test_other_precisions_are_weights(dtype: torch.dtype) -> None:
         (torch.ones(2, 3, dtype=torch.complex64), "complex64"),
         (torch.ones(2, 3).to(torch.float8_e4m3fn), "float8_e4m3fn, without the scale"),
         (torch.ones(2, 3).to_sparse(), "sparse"),
+        (torch.ones(2, 3, device="meta"), "no values"),
         (torch.tensor([[1.0, 2, 3], [4, torch.nan, 6]]), "NaN"),
         (torch.tensor([[1.0, 2, 3], [4, torch.inf, 6]]), "infinity"),
     ],
