@@ -12,11 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow")
+from helpers.late import keras, late_keras, needs
 
-from skdnn.models import _keras as source
-
-keras = source.import_keras()
+pytestmark = needs("tensorflow")
+source = late_keras("skdnn.models._keras")
 NAME = "chain"
 
 
