@@ -56,9 +56,8 @@ def _places(top: str) -> list[str]:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return []
-    if spec is not None and spec.has_location and spec.origin:
-        return [spec.origin]
-    return [] if spec is None else list(spec.submodule_search_locations or [])
+    within = getattr(spec, "submodule_search_locations", None) or []
+    return [str(spec.origin)] if spec and spec.has_location else list(within)
 
 
 @functools.lru_cache(maxsize=8)

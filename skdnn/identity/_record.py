@@ -17,14 +17,11 @@ from skdnn._version import __version__
 from skdnn.digests import digest_images
 
 if TYPE_CHECKING:
-    from skdnn.conditions import Conditions
     from skdnn.extraction import Plan, Source
 
 _SAVED = ("numpy", "torch", "torchvision", "tensorflow", "Pillow")
-_EXTRACTED = {
-    "torch": ("numpy", "Pillow", "scikit-learn", "torch", "torchvision"),
-    "tensorflow": ("numpy", "Pillow", "scikit-learn", "tensorflow", "keras"),
-}
+_EXTRACTED = ("numpy", "Pillow", "scikit-learn")
+_BACKENDS = {"torch": ("torch", "torchvision"), "tensorflow": ("tensorflow", "keras")}
 
 
 def platform_identity(*packages: str) -> dict[str, str]:
@@ -56,9 +53,9 @@ def complete(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
             f"provenance must be a dict, got {type(provenance).__name__}: e.g. "
             'provenance={"model": "alexnet", "layer": "features.10"}.'
         )
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    told = {"date": now, "versions": _versions(*_SAVED)}
-    return told | _as_json(provenance or {}, "provenance")
+    made = _as_json(provenance or {}, "provenance")
+    made.setdefault("date", datetime.now(UTC).isoformat(timespec="seconds"))
+    return {**made, "versions": made.get("versions", _versions(*_SAVED))}
 
 
 def _as_json(value: Any, what: str) -> Any:
@@ -80,17 +77,12 @@ def _as_json(value: Any, what: str) -> Any:
 
 
 def gather_facts(
-    source: Source,
-    plan: Plan,
-    conditions: Conditions | None = None,
-    *,
-    sized: bool = True,
-    seeded: bool = True,
+    source: Source, plan: Plan, conditions: Any = None, *, sized: bool = True, seeded: bool = True
 ) -> dict[str, Any]:
     """All that a methods section says of features; nothing is downloaded or built.
 
-    `sized` and `seeded` say whether the size of the images, and the seed of random weights, are
-    known. For `skdnn.methods.MethodsText`, and as provenance of saved features.
+    `conditions` are the images, where known; `sized` and `seeded` say whether their size and the
+    seed of random weights are. For `skdnn.methods.MethodsText`, and as provenance of files.
     """
     source.refuse_changed()
     spec, checkpoint = source.spec, source.spec.checkpoint()
@@ -114,6 +106,6 @@ def gather_facts(
         "n_images": len(conditions.inputs) if conditions else None,
         "n_conditions": len(conditions) if conditions and conditions.ends is not None else None,
         "images_digest": hashlib.sha256(b"".join(digests)).hexdigest() if conditions else None,
-        "versions": _versions(*_EXTRACTED[spec.backend], *spec.packages),
+        "versions": _versions(*_EXTRACTED, *_BACKENDS[spec.backend], *spec.packages),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -138,10 +138,9 @@ class Description:
             return self._function(value)
         if isinstance(value, types.MethodType):
             return ["method", self.of(value.__func__), self.of(value.__self__)]
-        if isinstance(value, staticmethod | classmethod | functools._lru_cache_wrapper):
-            return [kind.__name__, self.of(value.__wrapped__)]
-        if kind is property:
-            return ["property", self.of([value.fget, value.fset, value.fdel])]
+        if isinstance(value, staticmethod | classmethod | property | functools._lru_cache_wrapper):
+            inner = ("__wrapped__", "fget", "fset", "fdel")
+            return [kind.__name__, self.of([getattr(value, name, None) for name in inner])]
         if kind is weakref.ref:
             return ["weak", self.of(value())]
         if kind is list:
@@ -177,8 +176,7 @@ class Description:
         try:
             parts = reduce(value) if reduce is not None else value.__reduce_ex__(4)
             if not isinstance(parts, str):
-                lists = [list(part) if isinstance(part, Iterator) else part for part in parts]
-                return [self.of(part) for part in lists]
+                return [self.of(list(p) if isinstance(p, Iterator) else p) for p in parts]
             home = pickle.whichmodule(value, parts)  # type: ignore[attr-defined]
             if _at(sys.modules[home], parts) is value:
                 return parts
