@@ -4,12 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
+import sklearn
 from sklearn.base import BaseEstimator
-from sklearn.base import _fit_context as fit_context
-from sklearn.decomposition._pca import _infer_dimension as infer_dimension
-from sklearn.utils import _safe_indexing as safe_indexing
-from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils._set_output import _get_output_config
+
+_REFUSED = (
+    "skdnn does not work with scikit-learn {version}: {reason}. Install the version that skdnn "
+    'asks for (pip install --upgrade "scikit-learn>=1.9.1"), or a newer skdnn.'
+)
+
+try:
+    from sklearn.base import _fit_context as fit_context
+    from sklearn.decomposition._pca import _infer_dimension as infer_dimension
+    from sklearn.utils import _safe_indexing as safe_indexing
+    from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+    from sklearn.utils._set_output import _get_output_config
+except ImportError as error:
+    raise ImportError(_REFUSED.format(version=sklearn.__version__, reason=error)) from error
+
+
+def require(found: bool, reason: str) -> None:
+    """Refuse a scikit-learn that lacks what a feature of ours hangs on.
+
+    Without it, the feature would be switched off, and nobody would know.
+
+    Parameters
+    ----------
+    found : bool
+        Whether it is there.
+    reason : str
+        What is not, and whose it is.
+
+    Raises
+    ------
+    RuntimeError
+        If it is not there; names the version of scikit-learn.
+    """
+    if not found:
+        raise RuntimeError(_REFUSED.format(version=sklearn.__version__, reason=reason))
 
 
 def wants_dataframe(estimator: object) -> bool:
@@ -32,6 +63,12 @@ class StoredAttributesHTML:
         return BaseEstimator._get_fitted_attr_html(stand_in, doc_link)
 
 
+require(
+    hasattr(BaseEstimator, "_get_fitted_attr_html")
+    or tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9),  # shows no such attributes
+    "its BaseEstimator has no _get_fitted_attr_html, by which costly attributes are not shown",
+)
+
 __all__ = [
     "Interval",
     "RealNotInt",
@@ -39,6 +76,7 @@ __all__ = [
     "StrOptions",
     "fit_context",
     "infer_dimension",
+    "require",
     "safe_indexing",
     "wants_dataframe",
 ]

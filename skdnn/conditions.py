@@ -25,7 +25,9 @@ class Conditions:
     inputs : ImageInputs
         All images of all conditions, one after the other.
     names : list of str
-        A name for each condition: its image, its folder, or ``"X[3]"``.
+        What to call each condition: its image, its folder, or ``"X[3]"`` where it has no name.
+    has_name : list of bool
+        Whether each is a file or a folder, which labels can name.
     ends : ndarray of int, shape (n_conditions + 1,), or None
         Images ``ends[i]`` to ``ends[i + 1]`` belong to condition i; None where each condition is
         one image.
@@ -33,15 +35,17 @@ class Conditions:
 
     inputs: ImageInputs
     names: list[str]
+    has_name: list[bool]
     ends: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
-    def are_named(self) -> bool:
-        """Whether each condition is a file or a folder."""
-        return not any(name.startswith("X[") for name in self.names)
+    def known_names(self) -> list[str | None]:
+        """Files and folders; None for what has no name."""
+        pairs = zip(self.names, self.has_name, strict=True)
+        return [name if has_name else None for name, has_name in pairs]
 
     def chunks(self, n_images: int) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Go through conditions of several images, some at a time.
@@ -91,18 +95,19 @@ def as_conditions(X: Any, aggregate: str | None = "mean") -> Conditions:
     elements = _several(X) if aggregate is not None else None
     if elements is None:
         inputs = as_image_inputs(X)
-        return Conditions(inputs, inputs.names)
-    parts, names = [], []
-    for i, element in enumerate(elements):
-        images, name = _images_of(element, i)
-        parts.append(as_image_inputs(images))
-        names.append(name)
+        return Conditions(inputs, inputs.names, inputs.has_name)
+    parts = [as_image_inputs(_images_of(element, i)) for i, element in enumerate(elements)]
     several = ImageInputs(
         [item for part in parts for item in part.items],
         [_full_name(part, j, i) for i, part in enumerate(parts) for j in range(len(part))],
     )
+    has_name = [isinstance(element, str | os.PathLike) for element in elements]
+    names = [
+        os.fspath(element).rstrip("/\\") if named else f"X[{i}]"
+        for i, (element, named) in enumerate(zip(elements, has_name, strict=True))
+    ]
     ends = np.cumsum([0, *(len(part) for part in parts)])
-    return Conditions(several, names, ends)
+    return Conditions(several, names, has_name, ends)
 
 
 def _several(X: Any) -> list[Any] | None:
@@ -124,20 +129,19 @@ def _is_folder(element: Any) -> bool:
     return not str(path).lower().endswith(EXTENSIONS) and os.path.isdir(path)
 
 
-def _images_of(element: Any, i: int) -> tuple[Any, str]:
-    """The images of one condition and its name."""
+def _images_of(element: Any, i: int) -> Any:
+    """The images of one condition."""
     if _is_folder(element):
         images = [str(path) for path in list_images(element)]
         if not images:
             raise ValueError(f"X[{i}] is the folder {str(element)!r}, which holds no images.")
-        return images, os.fspath(element).rstrip("/\\")
+        return images
     if isinstance(element, list | tuple):
         if len(element) == 0:
             raise ValueError(f"X[{i}] is an empty list: a condition needs at least one image.")
-        return list(element), f"X[{i}]"
-    return [element], str(element) if isinstance(element, str | os.PathLike) else f"X[{i}]"
+        return list(element)
+    return [element]
 
 
 def _full_name(part: ImageInputs, j: int, i: int) -> str:
-    name = part.names[j]
-    return f"X[{i}][{j}]" if name.startswith("X[") else name
+    return part.names[j] if part.has_name[j] else f"X[{i}][{j}]"

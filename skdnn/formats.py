@@ -1,4 +1,4 @@
-"""Files of other laboratories: MATLAB features, BdPy's brain data, accuracies, NIfTI."""
+"""Files of other laboratories: MATLAB features, BdPy's brain data, accuracies, betas of fMRI."""
 
 from skdnn.io._accuracies import as_hierarchy, read_accuracies, read_settings
 from skdnn.io._bdata import BData, read_bdata, write_bdata

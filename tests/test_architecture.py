@@ -7,6 +7,7 @@ Imports are read from the source, those inside functions too; what stands under
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -23,6 +24,7 @@ import skdnn.model_comparison
 import skdnn.models
 import skdnn.plotting
 import skdnn.rsa
+from helpers.private_names import PRIVATE_MODULES
 
 ROOT = Path(skdnn.__file__).parent
 
@@ -44,6 +46,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_version",
             },
             {"images", "digests", "conditions", "layers", "methods"},
+            {"identity"},
             {"models"},
             {"backends"},
             {"store"},
@@ -95,11 +98,14 @@ LATE = {
 ENGINES = {
     **{
         f"skdnn.backends._torch{part}": {"torch", "torchvision"}
-        for part in ("", "_compile", "_layers", "_layout", "_transfer")
+        for part in ("", "_compile", "_layers", "_layout", "_settings", "_transfer")
     },
     **{f"skdnn.backends._tensorflow{part}": {"tensorflow", "keras"} for part in ("", "_layers")},
     "skdnn.models._cornet_networks": {"torch"},
 }
+
+
+TESTS = Path(__file__).parent
 
 
 def module_name(path: Path) -> str:
@@ -319,3 +325,61 @@ def test_the_check_finds_rings() -> None:
     changed = SOURCES | {"skdnn.layers": "def f():\n    from skdnn.models._spec import ModelSpec"}
     changed["skdnn.models._spec"] = "from ..layers import nearest"
     assert {"skdnn.layers", "skdnn.models._spec"} <= set(cycle(changed))
+
+
+# --- what tests know of the inside --------------------------------------------------------------
+
+
+def private_modules(source: str) -> set[str]:
+    """Private modules that a test imports, or names in a text: code of a process, a patch."""
+    tree = ast.parse(source)
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= set(re.findall(r"skdnn(?:\.\w+)+", node.value))
+            code = re.findall(r"from (skdnn[.\w]*) import ([\w, ]+)", node.value)
+            names |= {
+                f"{module}.{name.strip()}" for module, many in code for name in many.split(",")
+            }
+    return {module for name in names if (module := _module_of(name)) and _is_private(module)}
+
+
+def _module_of(name: str) -> str:
+    """The longest beginning of a dotted name that is a module of ours; '' if none is."""
+    while name and name not in SOURCES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _is_private(module: str) -> bool:
+    return any(part.startswith("_") and not part.endswith("__") for part in module.split("."))
+
+
+def test_private_modules_that_tests_know_are_listed_with_a_reason() -> None:
+    here = {Path(__file__), TESTS / "helpers" / "private_names.py"}
+    known = {
+        module
+        for path in TESTS.rglob("*.py")
+        if path not in here
+        for module in private_modules(path.read_text(encoding="utf-8"))
+    }
+    assert known == PRIVATE_MODULES.keys()
+
+
+@pytest.mark.parametrize(
+    ("source", "module"),
+    [
+        ("from skdnn._blocks import is_lazy", "skdnn._blocks"),
+        ("from skdnn.io import _content as c", "skdnn.io._content"),
+        ("import skdnn.models._timm", "skdnn.models._timm"),
+        ("def f(m): m.setattr('skdnn.io._content.VERSION', 2)", "skdnn.io._content"),
+        ("code = 'from skdnn.store import ActivationStore, _json'", "skdnn.store._json"),
+    ],
+)
+def test_the_check_finds_private_modules(source: str, module: str) -> None:
+    assert private_modules(source) == {module}
+    assert private_modules("from skdnn.io import load_features; skdnn.__version__") == set()

@@ -121,6 +121,23 @@ def describe_layers(spec: ModelSpec, input_shape: tuple[int, ...]) -> list[Layer
         return layers
 
 
+def settings_of(spec: ModelSpec, version: str | None = None) -> list[Any]:
+    """What of a framework's settings changes the values of every pass; empty if nothing does.
+
+    Raises
+    ------
+    ValueError
+        If hooks or modes that see every network cannot be fingerprinted, and no `version`
+        stands for them.
+    """
+    if spec.backend != "torch":  # the policies of Keras's layers are the layers' own
+        return []
+    _torch_room()
+    from skdnn.backends._torch_settings import torch_settings
+
+    return torch_settings(version)
+
+
 @contextmanager
 def limit_threads(n_threads: int) -> Iterator[None]:
     """Let the frameworks use so many threads for a while: processes share the cores out.
@@ -151,4 +168,12 @@ def _environment(name: str, value: str) -> Iterator[None]:
         os.environ.pop(name, None)
 
 
-__all__ = ["Capture", "Engine", "ForwardPass", "describe_layers", "limit_threads", "open_engine"]
+__all__ = [
+    "Capture",
+    "Engine",
+    "ForwardPass",
+    "describe_layers",
+    "limit_threads",
+    "open_engine",
+    "settings_of",
+]

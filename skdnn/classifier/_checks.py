@@ -81,8 +81,7 @@ def check_rows(y: Any, conditions: Conditions | None) -> None:
         raise ValueError("y is given and X is not: give both, or none.")
     if np.shape(y)[:1] != (len(conditions),):
         raise ValueError(f"y has the shape {np.shape(y)}, and X has {len(conditions)} images.")
-    if conditions.are_named:
-        check_labels(row_labels(y), conditions.names)
+    check_labels(row_labels(y), conditions.known_names)
 
 
 def check_k(k: Any, n_classes: int) -> None:

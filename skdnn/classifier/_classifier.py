@@ -428,7 +428,8 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
         """The network's values for each image, several of which may make up a row."""
         inputs = conditions.inputs
         found = self._plan.empty(len(inputs))
-        self._work(self._fitted_source, self._plan).fill(Conditions(inputs, inputs.names), found)
+        each = Conditions(inputs, inputs.names, inputs.has_name)
+        self._work(self._fitted_source.again(), self._plan).fill(each, found)
         values = np.asarray(found[OUTPUT], dtype=np.float64)
         check_finite(values, inputs, self.model_name_)
         store = self._store()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import shtab
 
@@ -24,6 +27,8 @@ from skdnn.cli import (
     _search,
     _version,
 )
+from skdnn.cli._output import one_line, visible
+from skdnn.cli._reading import reason
 
 __all__ = ["main", "parser"]
 
@@ -46,7 +51,8 @@ _COMMANDS = (
 _EPILOG = """\
 exit codes:
   0  done
-  1  failed; the reason is on stderr, and what had been computed is kept
+  1  failed; the reason is on stderr in one line (with --debug also where in the code it was),
+     and what had been computed is kept
   2  wrong usage
   130  interrupted; extract, search and compare go on where they stopped when given again
 
@@ -79,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = chosen.parse_args(argv)
     # The command writes files and opens no window; a machine without a display must do.
     os.environ.setdefault("MPLBACKEND", "Agg")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a terminal can't show is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments.run(arguments)
         sys.stdout.flush()
@@ -90,10 +98,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except argparse.ArgumentError as error:  # usage that only the command itself can judge
         arguments.parser.error(str(error))
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"skdnn {arguments.command}: error: {error}", file=sys.stderr)
+    except Exception as error:
+        if arguments.debug:
+            traceback.print_exc()
+        told = one_line(_with_given_names_escaped(reason(error), arguments))
+        print(f"skdnn {arguments.command}: error: {told}", file=sys.stderr)
         return 1
     return 0
+
+
+def _with_given_names_escaped(text: str, arguments: argparse.Namespace) -> str:
+    """A message in which no name that was given breaks the line."""
+    for value in vars(arguments).values():
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, str) and visible(name) != name:
+                text = text.replace(name, visible(name))
+    return text
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints steer no terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -104,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
     parser : argparse.ArgumentParser
         Of all commands.
     """
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="skdnn",
         description="Deep network activations for scikit-learn: RSA, encoding models and layer "
         "searches for neuroscience.",

@@ -21,6 +21,7 @@ from skdnn.cli._command import (
 from skdnn.cli._images import image_paths
 from skdnn.cli._output import note, show_table, write_table
 from skdnn.cli._places import TABLES, add_out, places
+from skdnn.cli._reading import reading
 
 
 def add(commands: Any) -> None:
@@ -87,5 +88,6 @@ def _names(given: str | None) -> Any:
     """Class names from a file."""
     if given is None or given == "imagenet":
         return given
-    lines = Path(given).read_text(encoding="utf-8").splitlines()
+    with reading(given):
+        lines = Path(given).read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]

@@ -10,6 +10,7 @@ from typing import Any
 
 import shtab
 
+from skdnn.cli._reading import check_regular
 from skdnn.cli._unfinished import unfinished_folder
 
 Run = Callable[[argparse.Namespace], None]
@@ -26,6 +27,9 @@ def command(
         description=textwrap.fill(description, 90),
         epilog=f"examples:\n{lines}" if examples else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--debug", action="store_true", help="after an error, also show where in the code it was"
     )
     made.set_defaults(run=run, parser=made)
     return made
@@ -128,6 +132,16 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
+def add_assume_order(parser: argparse.ArgumentParser) -> None:
+    """--assume-order: the user vouches for rows without names."""
+    parser.add_argument(
+        "--assume-order",
+        action="store_true",
+        help="take rows of files that hold no names in the order of the images (natural order: "
+        "img2 before img10), or of the file that has names; names are never overruled",
+    )
+
+
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
     """--overwrite: replace what is there."""
     parser.add_argument(
@@ -170,4 +184,5 @@ def estimate_from(arguments: argparse.Namespace, rows: Any, layers: Any, out: An
 
 def weights_from(arguments: argparse.Namespace) -> str | None:
     """Random weights are None in Python, and 'none' in a shell."""
+    check_regular(arguments.weights)
     return None if arguments.weights.lower() == "none" else arguments.weights

@@ -12,6 +12,7 @@ import pandas as pd
 import shtab
 
 from skdnn.cli._command import (
+    add_assume_order,
     add_extraction,
     add_images,
     add_json,
@@ -21,7 +22,7 @@ from skdnn.cli._command import (
     command,
     weights_from,
 )
-from skdnn.cli._compare_files import RDMFile, common, labelled_alike, read_file
+from skdnn.cli._compare_files import Order, RDMFile, common, labelled_alike, read_file
 from skdnn.cli._output import note, show_table, write_table
 from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, save_picture
 from skdnn.cli._targets import add_comparison, add_metric, check_measures
@@ -41,7 +42,8 @@ def add(commands: Any) -> None:
         "references (RDMs of brains or behaviour; a file may hold several subjects) each is "
         "scored against them, with noise ceilings where there are several subjects, and with "
         "intervals and tests where --bootstrap or --permutations ask for them. Conditions are "
-        "matched by name, never by position, where both files have names.",
+        "matched by name; --assume-order takes those of files without names in the order of the "
+        "images, or of the first file that has names.",
         examples=(
             "skdnn compare alexnet.h5 resnet50.h5 --reference it.csv --bootstrap 1000 "
             "--out table.csv bars.png",
@@ -86,6 +88,7 @@ def add(commands: Any) -> None:
     )
     add_network(compare, several=True)
     add_extraction(compare)
+    add_assume_order(compare)
     add_overwrite(compare)
     add_quiet(compare)
     add_json(compare)
@@ -101,8 +104,10 @@ def _run(arguments: argparse.Namespace) -> None:
     else:
         found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
         _check_number(found, arguments)
-        names, references = common(found, arguments.reference, arguments.metric)
-        models, alike = names, None
+        models, references = common(
+            found, arguments.reference, arguments.metric, assume_order=arguments.assume_order
+        )
+        alike = None
     if references:
         table, results = _scored(models, references, arguments)
     else:
@@ -156,7 +161,8 @@ def _networks(
     from skdnn.cli._unfinished import unfinished
 
     paths = image_paths(arguments.images)
-    references = labelled_alike(arguments.reference, paths, arguments.metric)
+    order = Order(paths, "the images", assumed=arguments.assume_order)
+    references = labelled_alike(arguments.reference, order, arguments.metric)
     layers: Any = dict(zip(arguments.model, arguments.layer, strict=False))
     if len(arguments.model) == 1:
         layers = {arguments.model[0]: arguments.layer}

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from skdnn.cli._features import open_features
+from skdnn.cli._reading import parts_of, reading
 from skdnn.cli._targets import matched
 
 _TEXT = (".csv", ".tsv", ".txt")
@@ -26,10 +27,24 @@ class RDMFile:
     labels: list[str] | None
 
 
+@dataclass(frozen=True)
+class Order:
+    """The conditions in the order in which all RDMs are brought."""
+
+    names: Sequence[str]
+    of: str  # whose order it is
+    assumed: bool = False  # also of files without names
+
+
 def read_file(path: str, metric: str) -> list[RDMFile]:
     """All RDMs of a file, or those of the layers of a file of features."""
-    if not Path(path).exists() and not _parts(path):
+    if not Path(path).exists() and not parts_of(Path(path)):
         raise FileNotFoundError(f"there is no file {path}.")
+    with reading(path):
+        return _read(path, metric)
+
+
+def _read(path: str, metric: str) -> list[RDMFile]:
     if _holds_rdms(path):
         from skdnn.io import load_rdm
 
@@ -50,14 +65,18 @@ def read_file(path: str, metric: str) -> list[RDMFile]:
 
 
 def common(
-    found: Sequence[RDMFile], references: Sequence[str], metric: str
+    found: Sequence[RDMFile], references: Sequence[str], metric: str, *, assume_order: bool
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     """Models and references with the conditions of the first file that names them."""
-    wanted = next((one.labels for one in found if one.labels is not None), None)
-    if wanted is None:
-        wanted = [f"row {n}" for n in range(1, len(found[0].square) + 1)]
-        named = [one for path in references for one in read_file(path, metric)]
-        wanted = next((one.labels for one in named if one.labels is not None), wanted)
+    named = next((one for one in found if one.labels is not None), None)
+    if named is None:
+        others = (one for path in references for one in read_file(path, metric))
+        named = next((one for one in others if one.labels is not None), None)
+    if named is None or named.labels is None:
+        names = [f"row {row + 1}" for row in range(len(found[0].square))]
+        order = Order(names, found[0].path, assume_order)
+    else:
+        order = Order(named.labels, named.path, assume_order)
     stems = [Path(one.path).stem for one in found]
     distinct = len(dict.fromkeys(one.path for one in found)) == len(set(stems))
     models = {}
@@ -66,12 +85,12 @@ def common(
         name = f"{start}/{one.name}" if one.name else start
         if name in models:
             raise ValueError(f"{one.path} is given twice.")
-        models[name] = _framed(one, wanted)
-    return models, labelled_alike(references, wanted, metric)
+        models[name] = _framed(one, order)
+    return models, labelled_alike(references, order, metric)
 
 
 def labelled_alike(
-    references: Sequence[str], wanted: Sequence[str], metric: str
+    references: Sequence[str], order: Order, metric: str
 ) -> dict[str, pd.DataFrame]:
     """RDMs of references by name of their file; several subjects side by side."""
     made: dict[str, Any] = {}
@@ -80,7 +99,7 @@ def labelled_alike(
         name = Path(path).stem if Path(path).stem not in made else path
         if name in made:
             raise ValueError(f"--reference {path} is given twice.")
-        frames = {part.name: _framed(part, wanted) for part in parts}
+        frames = {part.name: _framed(part, order) for part in parts}
         if len(frames) == 1:
             made[name] = next(iter(frames.values()))
         else:
@@ -88,10 +107,17 @@ def labelled_alike(
     return made
 
 
-def _framed(one: RDMFile, wanted: Sequence[str]) -> pd.DataFrame:
-    order = matched(one.labels, len(one.square), wanted, one.path)
-    labels = list(map(str, wanted))
-    return pd.DataFrame(one.square[np.ix_(order, order)], index=labels, columns=labels)
+def _framed(one: RDMFile, order: Order) -> pd.DataFrame:
+    rows = matched(
+        one.labels,
+        len(one.square),
+        order.names,
+        one.path,
+        assume_order=order.assumed,
+        order=order.of,
+    )
+    labels = list(map(str, order.names))
+    return pd.DataFrame(one.square[np.ix_(rows, rows)], index=labels, columns=labels)
 
 
 def _holds_rdms(path: str) -> bool:
@@ -115,6 +141,8 @@ def _holds_rdms(path: str) -> bool:
 
 def _is_square_text(place: Path) -> bool:
     """Whether a table is one of conditions by conditions, or one line of pairs."""
+    from skdnn.io import load_rdm
+
     comma = "," if place.suffix.lower() == ".csv" else None
     lines = [line for line in place.read_text("utf-8-sig").splitlines() if line.strip()]
     widths = {len(line.split(comma) if comma else line.split("\t")) for line in lines[:2]}
@@ -122,14 +150,11 @@ def _is_square_text(place: Path) -> bool:
     n = len(lines)
     if n == 1 or width == 1 or abs(n - width) <= 1:
         return True
-    # Several RDMs side by side, under rows of names.
-    return any((width - 1) % (n - k) == 0 and _names_again(lines, k, comma) for k in range(2, 5))
-
-
-def _names_again(lines: list[str], n_levels: int, comma: str | None) -> bool:
-    first = {line.split(comma or "\t")[0] for line in lines[n_levels:]}
-    above = lines[n_levels - 1].split(comma or "\t")[1:]
-    return len(lines) > n_levels + 1 and first <= set(above)
+    try:  # several RDMs side by side, under rows of names
+        rdm = load_rdm(place)
+    except ValueError:
+        return False
+    return isinstance(rdm.columns, pd.MultiIndex) and not isinstance(rdm.index, pd.RangeIndex)
 
 
 def _fits(values: np.ndarray) -> bool:
@@ -151,9 +176,3 @@ def _is_rdm(values: np.ndarray) -> bool:
 
 def _joined(key: Any) -> str:
     return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
-
-
-def _parts(path: str) -> bool:
-    """Whether features lie in parts of this name."""
-    place = Path(path)
-    return any(place.parent.glob(f"{place.stem}.part-*{place.suffix}"))

@@ -19,6 +19,8 @@ from skdnn.cli._command import (
     extractor_from,
 )
 from skdnn.cli._images import read_images
+from skdnn.cli._output import visible
+from skdnn.cli._reading import reading
 
 
 def add(commands: Any) -> None:
@@ -56,7 +58,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(text.to_json())
     else:
-        print(text.bibtex if arguments.bibtex else text)
+        print(visible(text.bibtex if arguments.bibtex else text, keep="\n"))
 
 
 def _of_file(arguments: argparse.Namespace) -> Any:
@@ -66,8 +68,9 @@ def _of_file(arguments: argparse.Namespace) -> Any:
         raise argparse.ArgumentError(None, "a file of features knows its layers and images")
     file = Path(arguments.features)
     whole = file.is_file() and ".part-" not in file.name
-    saved = load_features(file, mmap=whole and file.suffix in (".npy", ".h5", ".hdf5"))
-    return MethodsText.from_provenance(saved.provenance)
+    with reading(file):
+        saved = load_features(file, mmap=whole and file.suffix in (".npy", ".h5", ".hdf5"))
+        return MethodsText.from_provenance(saved.provenance)
 
 
 def _of_network(arguments: argparse.Namespace) -> Any:

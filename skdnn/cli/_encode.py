@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import shtab
 
-from skdnn.cli._command import add_json, add_overwrite, add_quiet, command
+from skdnn.cli._command import add_assume_order, add_json, add_overwrite, add_quiet, command
 from skdnn.cli._features import Features, open_features
 from skdnn.cli._output import listed, note, show_facts, write_table
 from skdnn.cli._places import TABLES, add_out, places
-from skdnn.cli._targets import matched, read_responses
+from skdnn.cli._reading import reading
+from skdnn.cli._targets import matched, read_responses, read_table
 
 _INNER = 5
 
@@ -88,6 +89,7 @@ def add(commands: Any) -> None:
     )
     encode.add_argument("--seed", type=int, default=0, help="of folds and permutations")
     add_out(encode, "a row for each voxel and fold (.csv, .tsv, .json)")
+    add_assume_order(encode)
     add_overwrite(encode)
     add_quiet(encode)
     add_json(encode)
@@ -100,8 +102,10 @@ def _run(arguments: argparse.Namespace) -> None:
     _check_usage(arguments)
     outs = places(arguments, TABLES)
     features = open_features(arguments.features, arguments.layer)
-    names = features.names or [f"row {row}" for row in range(1, features.n_rows + 1)]
-    responses = _responses(features, names, arguments)
+    names = _names(features, arguments)
+    responses = read_responses(
+        arguments.responses, names, "--responses", assume_order=arguments.assume_order
+    )
     cv = _folds(names, arguments)
     groups = _groups(names, arguments) if arguments.groups else None
     areas, voxels = _voxels(responses)
@@ -166,20 +170,28 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         raise argparse.ArgumentError(None, wrong)
 
 
-def _responses(
-    features: Features, names: Sequence[str], arguments: argparse.Namespace
-) -> pd.DataFrame:
-    """Responses in the order of the features' rows."""
-    if features.names is None:
-        from skdnn.cli._targets import read_table
-
+def _names(features: Features, arguments: argparse.Namespace) -> list[str]:
+    """Names of the features' rows: their own, or those of the responses in their order."""
+    if features.names is not None:
+        return features.names
+    with reading(arguments.responses):
         held, _ = read_table(arguments.responses)
-        if held is not None:
-            raise ValueError(
-                f"{features.path} has no names of images, but {arguments.responses} has: save the "
-                "features with labels."
-            )
-    return read_responses(arguments.responses, names, "--responses")
+    n_rows = features.n_rows
+    if held is None and arguments.test_images:
+        raise ValueError(
+            f"--test-images: neither {features.path} nor {arguments.responses} has names of its "
+            "rows."
+        )
+    names = held or [f"row {row + 1}" for row in range(n_rows)]
+    matched(
+        None,
+        n_rows,
+        names,
+        features.path,
+        assume_order=arguments.assume_order,
+        order=arguments.responses,
+    )
+    return names
 
 
 def _voxels(responses: pd.DataFrame) -> tuple[Any, Any]:
@@ -206,7 +218,8 @@ def _folds(names: Sequence[str], arguments: argparse.Namespace) -> Any:
 
 def read_names(path: str) -> list[str]:
     """Lines of a text file, each a name, once."""
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    with reading(path):
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     names = [line.strip() for line in lines if line.strip()]
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names:
@@ -218,7 +231,8 @@ def read_names(path: str) -> list[str]:
 
 def _groups(names: Sequence[str], arguments: argparse.Namespace) -> np.ndarray:
     path, column = arguments.groups
-    table = pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig")
+    with reading(path):
+        table = pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig")
     if column not in table.columns[1:]:
         raise ValueError(
             f"--groups: {path} has no column {column!r} behind the names, but "

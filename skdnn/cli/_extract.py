@@ -27,6 +27,7 @@ from skdnn.cli._command import (
 from skdnn.cli._images import Images, read_images
 from skdnn.cli._output import note, show_facts
 from skdnn.cli._places import check_free
+from skdnn.cli._reading import parts_of
 from skdnn.cli._unfinished import unfinished
 
 
@@ -168,7 +169,7 @@ class _InShape:
 
 def _check_place(out: Path, arguments: argparse.Namespace) -> None:
     """Refuse to replace files before the work, not after it."""
-    check_free([out, *out.parent.glob(f"{out.stem}.part-*{out.suffix}")], arguments)
+    check_free([out, *parts_of(out)], arguments)
     out.parent.mkdir(parents=True, exist_ok=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skdnn.cli._reading import reading
 from skdnn.cli._targets import read_table
 
 _MAPPED = (".npy", ".h5", ".hdf5")
@@ -38,11 +39,14 @@ def open_features(path: str, layers: Sequence[str] | None = None) -> Features:
         If the file is damaged, a layer is not in it, or rows hold NaN.
     """
     place = Path(path)
-    if place.suffix.lower() in (".csv", ".tsv") and not _described(place):
-        names, tables = read_table(path)
-        found = Features(path, names, {"": tables[""].to_numpy()})
-    else:
-        found = _load(path, place)
+    with reading(path):
+        if place.suffix.lower() in (".csv", ".tsv") and not _described(place):
+            names, tables = read_table(path)
+            found = Features(path, names, {"": tables[""].to_numpy()})
+        else:
+            found = _load(path, place)
+        if not found.layers:
+            raise ValueError("it holds no array of numbers")
     if list(found.layers) == [""]:
         found = Features(path, found.names, {place.stem: found.layers[""]}, found.targets)
     if layers is None:

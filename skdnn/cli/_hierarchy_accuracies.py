@@ -12,6 +12,7 @@ import pandas as pd
 
 from skdnn.cli._output import note, show_table, write_table
 from skdnn.cli._places import is_picture, save_figure
+from skdnn.cli._reading import reading
 
 _KINDS = ("decoding", "encoding")
 
@@ -22,7 +23,9 @@ def run(arguments: argparse.Namespace) -> Callable[[Sequence[Path]], None]:
 
     root = Path(arguments.accuracies)
     folders = _folders(root, arguments.direction)
-    settings = read_settings(arguments.settings or root / "settings.json")
+    place = arguments.settings or root / "settings.json"
+    with reading(place):
+        settings = read_settings(place)
     networks = arguments.networks or list(settings["dnns"])
     unknown = [name for name in networks if name not in settings["dnns"]]
     if unknown:

@@ -14,6 +14,7 @@ from skdnn.cli._encode import read_names
 from skdnn.cli._features import Features, open_features
 from skdnn.cli._output import listed, note, show_facts, write_table
 from skdnn.cli._places import is_picture, save_figure
+from skdnn.cli._reading import reading
 from skdnn.cli._targets import matched
 
 
@@ -54,7 +55,8 @@ def _subjects(features: Features, arguments: argparse.Namespace) -> dict[str, Tr
 
 
 def _read(path: str, features: Features, arguments: argparse.Namespace) -> Trials:
-    names, areas = _bdata(path, arguments) or _arrays(path, arguments)
+    with reading(path):
+        names, areas = _bdata(path, arguments) or _arrays(path, arguments)
     stimuli = list(dict.fromkeys(names))
     rows = matched(features.names, features.n_rows, stimuli, f"--features {features.path}")
     row_of = dict(zip(stimuli, rows, strict=True))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skdnn.cli._reading import check_regular
+
 
 @dataclass(frozen=True)
 class Images:
@@ -63,6 +65,7 @@ def image_paths(given: Sequence[str]) -> list[str]:
             paths.append(place)
         else:
             raise FileNotFoundError(f"--images: there is no file or folder {place}.")
+    check_regular(*paths)
     if len(set(paths)) < len(paths):
         twice = sorted({path for path in paths if paths.count(path) > 1})
         raise ValueError(f"--images: given twice: {', '.join(twice[:5])}.")

@@ -5,41 +5,104 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+_BREAK = re.compile(r"(?P<colon>:?)\s*\n\s*(- )?")
+
+
+def visible(text: Any, *, keep: str = "") -> str:
+    """Text without anything that steers a terminal; line breaks too, unless they are to be kept.
+
+    Control characters, broken UTF-8 and marks that change the direction of writing are shown
+    as escapes, as Python writes them.
+    """
+    return "".join(
+        letter if letter in keep or _is_shown(letter) else _escaped(letter) for letter in str(text)
+    )
+
+
+def _is_shown(letter: str) -> bool:
+    if letter.isprintable():
+        return True
+    return unicodedata.category(letter) in ("Zs", "Cn", "Co") or letter in "\u200c\u200d"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def one_line(text: str) -> str:
+    """A message of several lines in one."""
+    joined = _BREAK.sub(lambda found: ": " if found["colon"] else "; ", text.strip())
+    return visible(joined)
+
 
 def show_table(table: pd.DataFrame, *, as_json: bool) -> None:
     """Print all rows for people, or a list of JSON objects for programs."""
     if as_json:
-        print(table.to_json(orient="records", indent=1, force_ascii=False, default_handler=str))
+        print(_plain_json(_json(table)))
         return
-    shown = table.map(lambda value: "" if value is None else value)
+    shown = table.rename(columns=visible).map(_cell)
     print(shown.to_string(index=False, max_rows=None, max_cols=None))
+
+
+def _json(table: pd.DataFrame) -> str:
+    return table.map(_encodable).to_json(
+        orient="records", indent=1, force_ascii=False, default_handler=str
+    )
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return visible(value) if isinstance(value, str) else value
+
+
+def _plain_json(text: str) -> str:
+    """JSON whose strings steer no terminal either."""
+    return "".join(
+        letter if letter == "\n" or _is_shown(letter) else _json_escaped(letter) for letter in text
+    )
+
+
+def _json_escaped(letter: str) -> str:
+    units = letter.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def _encodable(value: Any) -> Any:
+    """Text that UTF-8 can hold: names of files may not be."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def show_facts(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print a text for people, or the same facts as one JSON object."""
-    print(json.dumps(facts, indent=1, ensure_ascii=False, default=str) if as_json else text)
+    if as_json:
+        print(_plain_json(json.dumps(facts, indent=1, ensure_ascii=False, default=str)))
+    else:
+        print(visible(text, keep="\n"))
 
 
 def note(text: str, arguments: argparse.Namespace) -> None:
     """Tell people how it goes, on stderr: what is printed on stdout may go to a program."""
     if not getattr(arguments, "quiet", False):
-        print(text, file=sys.stderr)
+        print(visible(text), file=sys.stderr)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """A table as .csv, .tsv or .json, whole or not at all."""
     kind = path.suffix.lower()
     if kind == ".json":
-        text = table.to_json(orient="records", indent=1, force_ascii=False)
+        text = _json(table)
     else:
-        text = table.to_csv(index=False, sep="," if kind == ".csv" else "\t")
+        text = table.map(_encodable).to_csv(index=False, sep="," if kind == ".csv" else "\t")
     write_file(path, text.encode("utf-8"))
 
 
@@ -56,6 +119,6 @@ def write_file(path: Path, content: bytes) -> None:
 
 def listed(values: Iterable[Any]) -> str:
     """Names for a message: the first ten, and how many more."""
-    names = [str(value) for value in values]
+    names = [visible(value) for value in values]
     more = f", and {len(names) - 10} more" if len(names) > 10 else ""
     return ", ".join(names[:10]) + more

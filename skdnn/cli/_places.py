@@ -12,6 +12,7 @@ from typing import Any
 import shtab
 
 from skdnn.cli._output import listed, write_file
+from skdnn.cli._reading import check_regular
 
 TABLES = (".csv", ".tsv", ".json")
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
@@ -52,6 +53,7 @@ def check_free(paths: Sequence[Path], arguments: argparse.Namespace) -> None:
     for path in paths:
         if path.is_dir():
             raise IsADirectoryError(f"--out {path} is a folder: give the name of a file.")
+        check_regular(path)
         if path.exists() and not arguments.overwrite:
             raise FileExistsError(f"{path} exists: give --overwrite, or another name.")
         folder = next(place for place in path.absolute().parents if place.exists())

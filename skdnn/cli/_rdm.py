@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import shtab
 
-from skdnn.cli._command import add_json, add_overwrite, add_quiet, command
+from skdnn.cli._command import add_assume_order, add_json, add_overwrite, add_quiet, command
 from skdnn.cli._features import Features, open_features
 from skdnn.cli._output import listed, note, show_facts
 from skdnn.cli._places import (
@@ -22,6 +22,7 @@ from skdnn.cli._places import (
     places,
     save_picture,
 )
+from skdnn.cli._reading import reading
 from skdnn.cli._targets import add_metric, check_measures, matched
 
 # Formats that hold one RDM and no name of its layer.
@@ -85,6 +86,7 @@ def add(commands: Any) -> None:
         help="the images (a folder or files, found by name), drawn small along both axes",
     )
     images.complete = shtab.FILE  # type: ignore[attr-defined]
+    add_assume_order(rdm)
     add_overwrite(rdm)
     add_quiet(rdm)
     add_json(rdm)
@@ -137,14 +139,12 @@ def _rdm(array: Any, features: Features, arguments: argparse.Namespace) -> pd.Da
 
     from skdnn.rsa import compute_rdm
 
-    if arguments.center:
-        array = StandardScaler(with_std=False).fit_transform(np.asarray(array))
-    if arguments.normalize:
-        array = Normalizer().fit_transform(np.asarray(array))
-    try:
+    with reading(features.path):
+        if arguments.center:
+            array = StandardScaler(with_std=False).fit_transform(np.asarray(array))
+        if arguments.normalize:
+            array = Normalizer().fit_transform(np.asarray(array))
         values = compute_rdm(array, arguments.metric)
-    except ValueError as error:
-        raise ValueError(f"{features.path}: {error}") from error
     return pd.DataFrame(values, index=features.names, columns=features.names)
 
 
@@ -159,17 +159,18 @@ def _picture_options(features: Features, arguments: argparse.Namespace) -> dict[
             raise ValueError(f"--groups: {features.path} was saved without classes of images.")
         options["groups"] = [str(name) for name in classes]
     if arguments.images:
-        options["images"] = _images(features, arguments.images)
+        options["images"] = _images(features, arguments)
     return options
 
 
-def _images(features: Features, given: list[str]) -> list[str]:
+def _images(features: Features, arguments: argparse.Namespace) -> list[str]:
     """An image for each row, by name."""
     from skdnn.cli._images import image_paths
 
+    given: list[str] = arguments.images
     paths = image_paths(given)
     if features.names is None:
-        matched(None, features.n_rows, paths, features.path)
+        matched(None, features.n_rows, paths, features.path, assume_order=arguments.assume_order)
         return paths
     order = matched(paths, len(paths), features.names, f"--images {' '.join(given)}")
     return [paths[row] for row in order]

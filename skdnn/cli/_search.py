@@ -16,6 +16,7 @@ import shtab
 
 from skdnn.cli._ask import choose_layers
 from skdnn.cli._command import (
+    add_assume_order,
     add_extraction,
     add_images,
     add_json,
@@ -80,6 +81,7 @@ def add(commands: Any) -> None:
     )
     for option in (rdm, responses):
         option.complete = shtab.FILE  # type: ignore[attr-defined]
+    add_assume_order(search)
     add_layers(search)
     search.add_argument(
         "--method",
@@ -199,8 +201,10 @@ def _check_usage(arguments: argparse.Namespace) -> None:
 def _target(arguments: argparse.Namespace, paths: Sequence[str]) -> Any:
     """Rows in the order of the images, labelled by their paths."""
     if arguments.rdm:
-        return read_rdm(arguments.rdm, paths, "--rdm")
-    responses = read_responses(arguments.responses, paths, "--responses")
+        return read_rdm(arguments.rdm, paths, "--rdm", assume_order=arguments.assume_order)
+    responses = read_responses(
+        arguments.responses, paths, "--responses", assume_order=arguments.assume_order
+    )
     return responses.to_numpy() if arguments.method == "encoding" else responses
 
 

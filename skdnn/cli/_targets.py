@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._output import listed
+from skdnn.cli._output import listed, visible
+from skdnn.cli._reading import reading
 
 _TEXT = (".csv", ".tsv")
 _IMAGES = {
@@ -21,13 +22,14 @@ _IMAGES = {
 }
 
 
-def read_rdm(path: str, rows: Sequence[str], option: str) -> pd.DataFrame:
+def read_rdm(path: str, rows: Sequence[str], option: str, *, assume_order: bool) -> pd.DataFrame:
     """One RDM or several, in the order of the rows and labelled like them."""
     from skdnn.io import load_rdm
 
-    rdm = load_rdm(path)
+    with reading(path):
+        rdm = load_rdm(path)
     names = None if isinstance(rdm.index, pd.RangeIndex) else list(map(str, rdm.index))
-    order = matched(names, len(rdm), rows, f"{option} {path}")
+    order = matched(names, len(rdm), rows, f"{option} {path}", assume_order=assume_order)
     labels = pd.Index(list(map(str, rows)))
     if not isinstance(rdm.columns, pd.MultiIndex):
         return pd.DataFrame(rdm.to_numpy()[np.ix_(order, order)], index=labels, columns=labels)
@@ -40,11 +42,14 @@ def read_rdm(path: str, rows: Sequence[str], option: str) -> pd.DataFrame:
     return pd.DataFrame(np.hstack(parts), index=labels, columns=columns)
 
 
-def read_responses(path: str, rows: Sequence[str], option: str) -> pd.DataFrame:
+def read_responses(
+    path: str, rows: Sequence[str], option: str, *, assume_order: bool
+) -> pd.DataFrame:
     """Voxels of one area, or of several, in the order of the rows and labelled like them."""
-    names, parts = read_table(path, rows)
+    with reading(path):
+        names, parts = read_table(path, rows)
     n_rows = len(next(iter(parts.values())))
-    order = matched(names, n_rows, rows, f"{option} {path}")
+    order = matched(names, n_rows, rows, f"{option} {path}", assume_order=assume_order)
     frames = {
         area: frame.iloc[order].set_axis(list(map(str, rows)), axis=0)
         for area, frame in parts.items()
@@ -70,79 +75,61 @@ def read_table(
     names = None if loaded.labels is None else list(map(str, loaded.labels))
     if not isinstance(loaded.features, dict):
         return names, {"": loaded.to_frame().reset_index(drop=True)}
+    if not loaded.features:
+        raise ValueError(f"{path} holds no array of numbers.")
     tables = {str(name): loaded.to_frame(name).reset_index(drop=True) for name in loaded.features}
     return names, tables
 
 
 def matched(
-    names: Sequence[str] | None, n_rows: int, wanted: Sequence[str], what: str
+    names: Sequence[str] | None,
+    n_rows: int,
+    wanted: Sequence[str],
+    what: str,
+    *,
+    assume_order: bool = False,
+    order: str = "the images",
 ) -> list[int]:
-    """Where the rows that are wanted stand, by name; in their order only where there are none.
+    """Where the rows that are wanted stand: by name, or in the order that the user vouches for.
 
     Raises
     ------
     ValueError
-        If some are missing, or numbers of rows without names differ.
+        If some are missing or named twice, a name fits several, numbers of rows without names
+        differ, or nobody has vouched for the order.
     """
-    if names is None:
-        if n_rows != len(wanted):
-            raise ValueError(
-                f"{what} has {n_rows} rows without names, but there are {len(wanted)} images: "
-                "put the names of the images into its first column."
-            )
-        print(
-            f"note: {what} has no names, so its rows are taken in the order of the images "
-            f"(natural order: {listed([PurePath(str(name)).name for name in wanted[:3]])}, ...)",
-            file=sys.stderr,
+    if names is not None:
+        from skdnn.encoding import align_responses
+
+        try:
+            found = align_responses(wanted, np.arange(n_rows), names, surplus="drop")
+        except ValueError as error:
+            raise ValueError(f"{what}: {str(error).removeprefix('ids: ')}") from error
+        return [int(row) for row in found]
+    first = listed([PurePath(str(name)).name for name in wanted[:3]])
+    if n_rows != len(wanted):
+        raise ValueError(
+            f"{what} has {n_rows} rows without names, but there are {len(wanted)} images: "
+            "put the names of the images into its first column."
         )
-        return list(range(n_rows))
-    best: list[str] | None = None
-    for own, other in _LEVELS:
-        keys = [own(name) for name in names]
-        targets = [other(str(name)) for name in wanted]
-        if len(set(targets)) < len(targets):
-            continue
-        place = {key: row for row, key in enumerate(keys) if key is not None}
-        missing = [n for n, key in zip(wanted, targets, strict=True) if key not in place]
-        if not missing:
-            twice = [t for t in targets if keys.count(t) > 1] if _repeats(keys) else []
-            if twice:
-                raise ValueError(
-                    f"{what}: several rows are named {listed(map(repr, twice))}: a row per image "
-                    "is needed (average repetitions first)."
-                )
-            return [place[key] for key in targets]
-        best = missing if best is None or len(missing) < len(best) else best
-    missing = [PurePath(str(name)).name for name in best or wanted]
-    raise ValueError(
-        f"{what} has no row for {len(missing)} of {len(wanted)} images: {listed(missing)}. Its "
-        f"rows are named {listed(map(repr, names[:3]))}, ...; a name is an image's path, file "
-        "name, or file name without its ending."
-    )
+    if not assume_order:
+        raise ValueError(
+            f"{what} has no names, so nothing says which row is which image. Put the names into "
+            f"it, or give --assume-order if its rows are in the order of {order} ({first}, ...)."
+        )
+    note = f"note: {what} has no names: its rows are taken in the order of {order} ({first}, ...)"
+    print(visible(note), file=sys.stderr)  # also where all else is quiet
+    return list(range(n_rows))
+
+
+def _saved_by_us(path: Path) -> bool:
+    return path.with_name(path.name + ".json").exists()
 
 
 def _bare(name: str) -> str:
     """A name without the ending of an image file."""
     path = PurePath(name)
     return path.stem if path.suffix.lower() in _IMAGES else name
-
-
-# What rows are called in the file, and what images are; the first pair that finds all decides.
-_LEVELS: tuple[tuple[Callable[[str], Any], Callable[[str], Any]], ...] = (
-    (str, str),
-    (PurePath, PurePath),
-    (lambda name: PurePath(name).name, lambda name: PurePath(name).name),
-    (lambda name: name, lambda name: PurePath(_bare(name)).name),
-    (lambda name: PurePath(_bare(name)).name, lambda name: PurePath(name).name),
-)
-
-
-def _repeats(keys: Sequence[Any]) -> bool:
-    return len(set(keys)) < len(keys)
-
-
-def _saved_by_us(path: Path) -> bool:
-    return path.with_name(path.name + ".json").exists()
 
 
 def _text_table(path: Path, rows: Sequence[str] | None) -> tuple[list[str] | None, pd.DataFrame]:

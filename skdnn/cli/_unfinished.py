@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+_LOCK = "skdnn.lock"
 
 
 @contextlib.contextmanager
 def unfinished(out: str | Path | None, cache: str | Path | None) -> Iterator[str | None]:
     """The folder for activations: the cache if there is one, else one beside the result.
 
-    ``OUT.unfinished`` is removed when the block ends well, and stays when it is interrupted:
-    the same command finds it. Without both, nothing is kept and the folder is None.
+    ``OUT.unfinished`` is removed when the block ends well, but for files that skdnn did not
+    write, and stays when it is interrupted: the same command finds it. Without both, nothing is
+    kept and the folder is None.
 
     Raises
     ------
     BlockingIOError
         If another process is at the same result.
+    FileExistsError
+        If the folder is a link.
     """
     if cache is not None:
         yield str(cache)
@@ -30,7 +36,11 @@ def unfinished(out: str | Path | None, cache: str | Path | None) -> Iterator[str
         return
     activations = unfinished_folder(out)
     activations.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(activations.with_name("lock"))  # goes with its process, however that ends
+    if activations.is_symlink():  # what is behind it may be in use elsewhere
+        raise FileExistsError(
+            f"{activations} is a link: give its folder as --cache, or remove it."
+        )
+    lock = FileLock(activations.with_name(_LOCK))  # goes with its process, however that ends
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -43,9 +53,28 @@ def unfinished(out: str | Path | None, cache: str | Path | None) -> Iterator[str
         done = True
     finally:
         if done or not any(activations.rglob("*.npy")):  # nothing to go on from
-            shutil.rmtree(activations)
+            _remove(activations)
         lock.release()
         _tidy(activations)
+
+
+# What a store writes into its folder; whatever else is there is somebody's own.
+_OURS = re.compile(
+    r"skdnn-store\.json|networks/[0-9a-f]{32}\.json"
+    r"|layers/[^/]+--[0-9a-f]{16}/(layer\.json|\d{8}T\d{6}-[0-9a-f]+\.(npy|json))"
+    r"|((networks|layers/[^/]+--[0-9a-f]{16})/)?\.tmp-[^/]*"
+)
+
+
+def _remove(activations: Path) -> None:
+    """Remove a store, and nothing else."""
+    for folder, _, names in os.walk(activations, topdown=False):
+        here = Path(folder)
+        for name in names:
+            if _OURS.fullmatch((here / name).relative_to(activations).as_posix()):
+                (here / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty
+            here.rmdir()
 
 
 def unfinished_folder(out: str | Path) -> Path:
@@ -55,6 +84,6 @@ def unfinished_folder(out: str | Path) -> Path:
 
 def _tidy(activations: Path) -> None:
     """Remove the lock, and the folder if nothing is left in it."""
-    activations.with_name("lock").unlink(missing_ok=True)
+    activations.with_name(_LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # activations to go on from, or someone else's files
         activations.parent.rmdir()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import unicodedata
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.utils import Bunch
 
-from skdnn.images import EXTENSIONS, list_images, natural_key
+from skdnn._labels import find_images, natural_key
+from skdnn.images import EXTENSIONS, list_images
 
 _SHOWN = 20
 
@@ -29,7 +29,7 @@ def load_image_folder(
     root : str or path-like
         Folder with images, or with one subfolder of images for each class.
     file_names : sequence of str, str or path-like, default=None
-        The order of the images: names relative to `root`, or a text file with one name on a
+        The order of the images: paths, file names or stems, or a text file with one of them on a
         line (UTF-8, blank lines ignored), which must name every image of the folder exactly
         once. None sorts naturally, the same on every system (see Notes).
     class_folders : {"auto"} or bool, default="auto"
@@ -140,30 +140,21 @@ def _read_names(file_names: Any, folder: Path) -> list[str]:
 
 def _in_given_order(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The names found on disk in the order wanted, if both are the same set."""
-    on_disk = {_comparable(name): name for name in found}
-    keys = [_spelt_as_on_disk(name, on_disk) for name in wanted]
-    counts = pd.Series(keys, dtype=object).value_counts(sort=False)
-    given = set(keys)
+    places = find_images(wanted, found, "file_names")
+    counts = Counter(places)
     faults = {
-        "named more than once": [key for key, count in counts.items() if count > 1],
-        "named, but not in the folder": [key for key in counts.index if key not in on_disk],
-        "in the folder, but not named": [n for k, n in on_disk.items() if k not in given],
+        "named more than once": [name for k, name in enumerate(found) if counts[k] > 1],
+        "named, but not in the folder": list(
+            dict.fromkeys(
+                name for name, place in zip(wanted, places, strict=True) if place is None
+            )
+        ),
+        "in the folder, but not named": [name for k, name in enumerate(found) if not counts[k]],
     }
     if any(faults.values()):
         listed = "; ".join(f"{what}: {_listed(names)}" for what, names in faults.items() if names)
         raise ValueError(f"file_names must name every image of the folder once. {listed}.")
-    return [on_disk[key] for key in keys]
-
-
-def _comparable(name: str) -> str:
-    """One spelling for accents, which macOS stores decomposed, and without ``./``."""
-    return PurePosixPath(unicodedata.normalize("NFC", name)).as_posix()
-
-
-def _spelt_as_on_disk(name: str, on_disk: dict[str, str]) -> str:
-    """A given name to look up; backslashes of Windows are accepted where nothing matches."""
-    key = _comparable(name)
-    return key if key in on_disk else _comparable(name.replace("\\", "/"))
+    return [found[place] for place in places if place is not None]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """The one place where images, networks and the store meet: all wanted layers in one pass."""
 
 from skdnn.extraction._estimate import ExtractionEstimate, estimate_work
-from skdnn.extraction._facts import gather_facts
 from skdnn.extraction._plan import Plan, Source, layer_frame, layers_for, list_layers, make_plan
 from skdnn.extraction._work import Work
 
@@ -11,7 +10,6 @@ __all__ = [
     "Source",
     "Work",
     "estimate_work",
-    "gather_facts",
     "layer_frame",
     "layers_for",
     "list_layers",

@@ -13,7 +13,7 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
 from skdnn.backends import limit_threads
-from skdnn.digests import read_unchanged
+from skdnn.digests import place_of, read_unchanged
 from skdnn.extraction._plan import Plan, Source, prepare
 from skdnn.images import ImageInputs, read_image
 
@@ -192,15 +192,15 @@ def _extract_block(
 
 
 def distinct(inputs: ImageInputs) -> tuple[list[int], list[tuple[int, int]]]:
-    """Rows of distinct images, and (row, earlier row) of repeated paths."""
-    seen: dict[str, int] = {}
+    """Rows of distinct images, and (row, earlier row) of those on disk that are repeated."""
+    seen: dict[Any, int] = {}
     first, repeats = [], []
     for row, item in enumerate(inputs.items):
-        key = item if isinstance(item, str) else f"\0{row}"
-        if key in seen:
-            repeats.append((row, seen[key]))
+        place = place_of(item)
+        if place in seen:
+            repeats.append((row, seen[place]))
         else:
-            seen[key] = row
+            seen[row if place is None else place] = row
             first.append(row)
     return first, repeats
 

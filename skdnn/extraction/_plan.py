@@ -11,10 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn.backends import Capture, Engine, describe_layers, open_engine
+from skdnn.backends import Capture, Engine, describe_layers, open_engine, settings_of
 from skdnn.images import ImageInputs, check_images, read_image
 from skdnn.layers import LayerInfo, pooled_shape, resolve_layers
-from skdnn.models import ModelSpec, Preprocessing, digest_of, preprocess_identity, resolve_model
+from skdnn.models import (
+    ModelSpec,
+    Preprocessing,
+    digest_of,
+    needs_download,
+    preprocess_identity,
+    resolve_model,
+)
+from skdnn.models._custom import without_known_weights
 from skdnn.store import ActivationStore
 
 
@@ -56,6 +64,21 @@ class Plan:
     def n_units(self, name: str) -> int:
         """Features of one image in one layer."""
         return math.prod(self.shapes[name])
+
+    def facts(self, capture: Capture, sized: bool) -> dict[str, Any]:
+        """What is told of a layer in saved files; of its shape, where it is known."""
+        info, name = capture.info, capture.name
+        return {
+            "name": name,
+            "module": info.source or capture.request.path,
+            "type": info.type,
+            "output_shape": list(info.output_shape) if sized else None,
+            "shape": list(self.shapes[name]) if sized else None,
+            "units": self.n_units(name) if sized else None,
+            "pooling": capture.pooling,
+            "call": capture.wanted_call + 1,
+            "n_calls": info.n_calls,
+        }
 
     def joined(self, other: Plan) -> Plan:
         """Both in one pass; what both ask for is there once, under the name it has here."""
@@ -109,17 +132,60 @@ class Source:
             seed=self.seed,
         )
 
-    @property
-    def preparation(self) -> str:
-        """Fingerprint of the preprocessing."""
-        return digest_of(preprocess_identity(self.spec.preprocess, self.version))
+    @cached_property
+    def identity(self) -> tuple[str, Any, list[Any]]:
+        """Fingerprint of the network, preparation of images, settings of the framework.
+
+        As they were when they were asked for first; see `again`.
+
+        Raises
+        ------
+        ValueError
+            If some of it is code that cannot be fingerprinted.
+        """
+        preparation = preprocess_identity(self.spec.preprocess, self.version)
+        settings = settings_of(self.spec, self.version)
+        return self.spec.fingerprint(self.version), preparation, settings
+
+    def again(self, *, known_weights: bool = True) -> Source:
+        """The same, whose identity will be what it is now.
+
+        Without `known_weights`, what a search knows of them does not count.
+        """
+        model = self.model if known_weights else without_known_weights(self.model)
+        other = replace(self, model=model)
+        if model is self.model:
+            vars(other)["spec"] = self.spec
+        return other
+
+    def refuse_changed(self) -> None:
+        """Raise if the weights are not those that were looked up."""
+        if replace(self).spec.key != self.spec.key:
+            raise self.changed()
+
+    def changed(self) -> ValueError:
+        """What to raise if they are not."""
+        return ValueError(
+            f"weights={self.weights!r} of {self.spec.name} have changed since they were looked "
+            "up: call fit again."
+        )
+
+    def known_network(self) -> str | None:
+        """Fingerprint; None where a file is not here, or where code cannot be fingerprinted."""
+        if needs_download(self.spec, self.weights):
+            return None
+        try:
+            return self.spec.fingerprint(self.version)
+        except ValueError:
+            return None
 
     def open(self) -> Engine:
         """The network, ready to run; built once per process."""
         return open_engine(self.spec, self.device, self.precision, self.compile)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "spec"}
+        found_here = ("spec", "identity")
+        return {key: value for key, value in vars(self).items() if key not in found_here}
 
 
 def layers_for(
@@ -139,7 +205,7 @@ def layers_for(
     if store is None:
         return layers_of(source.spec, example)
     shape = _input_shape(source.spec, example)
-    key = digest_of([source.spec.fingerprint(source.version), list(shape)])[:32]
+    key = digest_of([source.identity[0], list(shape)])[:32]
     known = store.depot.recall_network(key)
     if known is not None:
         return [LayerInfo.from_plain(plain) for plain in known["layers"]]

@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from skdnn._amounts import in_bytes, in_time
-from skdnn.backends import limit_threads
+from skdnn.backends import limit_threads, settings_of
 from skdnn.digests import DECODING, digest_images
 from skdnn.extraction import _sink
 from skdnn.extraction._forward import (
@@ -29,16 +28,16 @@ from skdnn.extraction._forward import (
 from skdnn.extraction._measure import seconds_per_image
 from skdnn.extraction._plan import Plan, Source
 from skdnn.images import ImageInputs, check_images
-from skdnn.models import digest_of, preprocess_identity
+from skdnn.models import digest_of
 from skdnn.store import ActivationStore
 
 #: To be raised whenever the same network, image and layer give other values than before.
 _CAPTURE = 1
 _CHECKED_ROWS = 1024  # at once, which bounds memory
 # Of what a store writes beside the values.
-_MANIFEST_ROW_BYTES = 90  # digest and sum of a row, beside its image's name
+_MANIFEST_ROW_BYTES = 96  # digest and sum of a row, beside its image's name
 _SHARD_BYTES = 1200  # header of the array, and what its manifest says of all rows
-_LAYER_BYTES = 700
+_LAYER_BYTES = 650
 ATTEMPTS = 3  # at images whose worker or shard was lost, without any being stored
 
 
@@ -51,10 +50,9 @@ def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
         If the network or the preprocessing is code that cannot be fingerprinted, or the file of
         its weights has changed since it was looked up.
     """
-    refuse_changed(source)
+    source.refuse_changed()
     spec = source.spec
-    preparation = preprocess_identity(spec.preprocess, source.version)
-    network = spec.fingerprint(source.version)
+    network, preparation, settings = source.identity
     common = {
         "model": spec.name,
         "weights": spec.weights,
@@ -62,11 +60,13 @@ def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
         "preprocess": preparation if isinstance(preparation, dict) else "a callable",
         "network": network,
         "decoding": DECODING,
+        **({"settings": settings} if settings else {}),
     }
     identities = {}
     for capture in plan.captures:
         layer, pooling = capture.canonical, capture.pooling
         key = [network, preparation, source.precision, layer, pooling, DECODING, _CAPTURE]
+        key += settings
         module = capture.info.source or capture.request.path
         identities[capture.name] = {
             "key": digest_of(key),
@@ -76,19 +76,6 @@ def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
             **common,
         }
     return identities
-
-
-def refuse_changed(source: Source) -> None:
-    """Raise if the weights are not those that were looked up."""
-    if replace(source).spec.key != source.spec.key:
-        raise _changed(source)
-
-
-def _changed(source: Source) -> ValueError:
-    return ValueError(
-        f"weights={source.weights!r} of {source.spec.name} have changed since they were looked "
-        "up: call fit again."
-    )
 
 
 def fill_store(
@@ -168,12 +155,12 @@ def fill_store(
             )
             continue
         refuse_failed(failed)
-        if identify(source, plan) != identities:
+        if identify(source.again(known_weights=False), plan) != identities:
             raise ValueError(
                 f"cache: {source.spec.name} changes its own weights, attributes or the values "
-                "that its code reads when it runs, so that nobody can tell whether a stored "
-                "activation is still right. Make it leave them alone (for attributes and values, "
-                "version='1' will do), or use cache=None."
+                "that its code reads when it runs, or a global hook of torch's does, so that "
+                "nobody can tell whether a stored activation is still right. Make it leave them "
+                "alone, or use cache=None."
             )
     return digests
 
@@ -318,7 +305,7 @@ class _Job:
         batch_size: int,
     ) -> None:
         self.source, self.plan, self.store = source, plan, store
-        self.identities, self.batch_size = identities, batch_size
+        self.identities, self.batch_size, self.known = identities, batch_size, source.identity
 
     def run(
         self,
@@ -342,8 +329,7 @@ class _Job:
             for names, rows in groups
             for start in range(0, len(rows), share)
         ]
-        backend = get_active_backend()[0]
-        lazy = getattr(backend, "supports_return_generator", False)
+        lazy = get_active_backend()[0].supports_return_generator  # else progress comes at the end
         done = Parallel(n_jobs=n_jobs, return_as="generator_unordered" if lazy else "list")(
             # In a tuple: what stands alone and is large is kept by one Dask worker only, and is
             # lost with it, and so are all blocks that need it.
@@ -369,6 +355,27 @@ class _Job:
                 failed += self.work(inputs[rows], digests[rows], lacking, lambda n: None)
         return len(inputs), failed
 
+    def refuse_another(self) -> None:
+        """Raise if what is to run here is not what the rows will be found by.
+
+        A file may be another by now; a worker process has read modules anew, and knows nothing
+        of the settings and changes that were made at run time where it was called.
+        """
+        here = self.source.again() if self.source.spec.owned else self.source
+        network, preparation, settings = self.known
+        if here.spec.owned and here.identity[0] != network:
+            raise self.source.changed()
+        if [*here.identity[:2], settings_of(here.spec, here.version)] != [
+            network,
+            preparation,
+            settings,
+        ]:
+            raise ValueError(
+                f"cache: in a worker process {self.source.spec.name} is not what it is where it "
+                "was called: settings of torch, global hooks, or values and functions of modules "
+                "were changed at run time, or their files were. Use n_jobs=1, or cache=None."
+            )
+
     def work(
         self,
         inputs: ImageInputs,
@@ -378,11 +385,9 @@ class _Job:
     ) -> list[str]:
         """Forward images that lack these layers."""
         plan = self.plan.only(names)
-        source, network = self.source, self.identities[names[0]]["network"]
+        source = self.source
         source.open()
-        # One's own network comes along as it is; a file may be another by now.
-        if source.spec.owned and source.spec.fingerprint(source.version) != network:
-            raise _changed(source)
+        self.refuse_another()
         with _sink.StoreSink(
             self.store.depot, plan, self.identities, inputs, digests, advance
         ) as sink:

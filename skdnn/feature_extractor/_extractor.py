@@ -116,8 +116,8 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
     companions. The forward pass stops after the deepest layer asked for. The network is in eval
     mode without gradients, and a user's own is left as it was found.
 
-    Where `y` has an index of strings, `fit` refuses labels that are not the images' paths, file
-    names or stems.
+    Where `y` has an index of strings, `fit` refuses labels that do not name the images: by their
+    paths or the ends of them, file names or stems.
 
     Examples
     --------
@@ -198,7 +198,9 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         ----------
         X : sequence of n_images
             Paths (``str`` or ``Path``), PIL images, or uint8 arrays (height, width, 3); folders
-            or lists of images where several make up one row.
+            or lists of images where several make up one row; a dataset of h5py of type uint8 and
+            shape (n_images, height, width, 3), or what
+            :func:`~skdnn.datasets.load_hdf5_images` gives, which are read image by image.
         y : array-like of n_images rows, default=None
             Only its row labels are looked at: where they are strings, they must name the images.
 
@@ -219,8 +221,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
             If published weights can't be downloaded.
         """
         conditions = as_conditions(X, self.aggregate)
-        if conditions.are_named:
-            check_labels(row_labels(y), conditions.names)
+        check_labels(row_labels(y), conditions.known_names)
         source, store, plan, full_plan = self._prepare(conditions.inputs, self.layer)
         if not self._work(source, plan, full_plan).is_stored(conditions.inputs):
             if store is not None:
@@ -257,7 +258,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         conditions = as_conditions(X, self.aggregate)
         features = np.empty((len(conditions), self._n_features_out), dtype=np.float32)
-        work = self._work(self._fitted_source, self._plan, self._full_plan)
+        work = self._work(self._fitted_source.again(), self._plan, self._full_plan)
         work.fill(conditions, self._plan.columns(features))
         if wants_dataframe(self):
             return pd.DataFrame(
@@ -395,7 +396,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
             raise ValueError("cache=None: stored() needs the features on disk; give a folder.")
         if conditions.ends is not None:
             raise ValueError("X has elements that stand for several images: stored() needs one.")
-        work = self._work(self._fitted_source, self._plan, self._full_plan)
+        work = self._work(self._fitted_source.again(), self._plan, self._full_plan)
         return work.stored(conditions.inputs)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from skdnn.conditions import as_conditions
 from skdnn.extraction import Plan, Source, Work
 from skdnn.feature_extractor._extractor import DNNFeatureExtractor
+from skdnn.models import digest_of
 from skdnn.store import ActivationStore
 
 
@@ -52,8 +53,13 @@ def precompute_many(
         source, cache, _, plan = extractor._prepare(inputs, extractor.layer)
         if cache is None:
             raise ValueError("precompute_many() needs a store for extractors with cache=None.")
-        network = (source.spec.fingerprint(source.version), source.preparation)
-        key = (*network, source.precision, source.device, cache.root, cache.dtype)
+        key = (
+            digest_of(source.identity),
+            source.precision,
+            source.device,
+            cache.root,
+            cache.dtype,
+        )
         known = passes.get(key)
         joined = plan if known is None else known[3].joined(plan)
         passes[key] = (extractor, source, cache, joined)

@@ -13,12 +13,12 @@ from skdnn.extraction import (
     Plan,
     Source,
     estimate_work,
-    gather_facts,
     layer_frame,
     layers_for,
     make_plan,
 )
 from skdnn.feature_extractor._setting import Setting
+from skdnn.identity._record import gather_facts
 from skdnn.methods import MethodsText
 from skdnn.models import Preprocessing
 from skdnn.store import ActivationStore

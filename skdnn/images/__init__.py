@@ -1,18 +1,22 @@
 """Find image files, check them before any work is done, and read them as a person sees them."""
 
+from skdnn._labels import natural_key
 from skdnn.images._check import check_images
 from skdnn.images._decode import ImageReadError
-from skdnn.images._inputs import ImageInputs, as_image_inputs
-from skdnn.images._list import EXTENSIONS, list_images, natural_key
+from skdnn.images._hdf5 import HDF5Image
+from skdnn.images._inputs import ImageInputs, as_image_inputs, images_of
+from skdnn.images._list import EXTENSIONS, list_images
 from skdnn.images._read import BACKGROUND, read_image
 
 __all__ = [
     "BACKGROUND",
     "EXTENSIONS",
+    "HDF5Image",
     "ImageInputs",
     "ImageReadError",
     "as_image_inputs",
     "check_images",
+    "images_of",
     "list_images",
     "natural_key",
     "read_image",

@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO
 
-from skdnn.images._decode import GHOSTSCRIPT, ImageReadError, has_ghostscript, identify, load
+from skdnn.images._decode import (
+    GHOSTSCRIPT,
+    ImageReadError,
+    has_ghostscript,
+    identify,
+    load,
+    printable,
+)
 from skdnn.images._inputs import ImageInputs
 
 if TYPE_CHECKING:
@@ -60,7 +67,7 @@ def check_images(inputs: ImageInputs, n_threads: int = 8) -> None:
     files = list(dict.fromkeys(item for item in inputs.items if isinstance(item, str)))
     with ThreadPoolExecutor(max(1, min(n_threads, len(files)))) as pool:
         reasons = list(pool.map(_fault, files))
-    bad = [f"{f}: {reason}" for f, reason in zip(files, reasons, strict=True) if reason]
+    bad = [f"{printable(f)}: {reason}" for f, reason in zip(files, reasons, strict=True) if reason]
     if bad:
         more = [f"... and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
         raise ValueError(

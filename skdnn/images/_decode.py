@@ -61,7 +61,12 @@ class ImageReadError(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason}"
+        return f"{printable(self.name)}: {self.reason}"
+
+
+def printable(name: str) -> str:
+    """A name as it is, or with escapes where it would break a line or steer a terminal."""
+    return name if name.isprintable() else repr(name)
 
 
 def identify(file: BinaryIO, name: str) -> PILImage:

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 
+from skdnn.images._hdf5 import HDF5Image, HDF5Stack, is_hdf5
+
 
 @dataclass(frozen=True)
 class ImageInputs:
@@ -19,10 +21,11 @@ class ImageInputs:
 
     Parameters
     ----------
-    items : list of str, PIL.Image.Image or numpy.ndarray
+    items : list of str, PIL.Image.Image, numpy.ndarray or HDF5Image
         Paths are strings.
     names : list of str
-        The path as given, ``"X[3]"`` for an image in memory.
+        The path as given, ``"X[3]"`` for an image in memory, ``"imgBrick[3]"`` for one in a
+        dataset of that name.
 
     Attributes
     ----------
@@ -30,6 +33,8 @@ class ImageInputs:
         Number of images.
     has_paths : bool
         Whether all images are files.
+    has_name : list of bool
+        Whether each image is a file, which labels can name.
 
     Examples
     --------
@@ -58,7 +63,12 @@ class ImageInputs:
     @property
     def has_paths(self) -> bool:
         """Whether all images are files."""
-        return all(isinstance(item, str) for item in self.items)
+        return all(self.has_name)
+
+    @property
+    def has_name(self) -> list[bool]:
+        """Whether each image is a file, which labels can name."""
+        return [isinstance(item, str) for item in self.items]
 
 
 def as_image_inputs(X: Any) -> ImageInputs:
@@ -71,7 +81,8 @@ def as_image_inputs(X: Any) -> ImageInputs:
     X : sequence of images
         List, tuple, numpy array, pandas Series, Index or one-column DataFrame of paths (str or
         path-like); or PIL images or uint8 arrays of shape (H, W, 3), (H, W, 4) or (H, W), of
-        any sizes; or one uint8 array of shape (n, H, W, 3).
+        any sizes; or one uint8 array of shape (n, H, W, 3); or a dataset of h5py of that type and
+        shape, whose images are read one by one when they are needed, or single ones of them.
 
     Returns
     -------
@@ -83,7 +94,8 @@ def as_image_inputs(X: Any) -> ImageInputs:
     TypeError
         If `X` is a single image or no sequence, or an element is neither path nor image.
     ValueError
-        If `X` is empty, or an array has the wrong shape or dtype.
+        If `X` is empty, an array or dataset has the wrong shape or dtype, or the file of a
+        dataset is closed.
 
     See Also
     --------
@@ -99,8 +111,18 @@ def as_image_inputs(X: Any) -> ImageInputs:
     if len(elements) == 0:
         raise ValueError("X is empty: at least one image is needed.")
     items = [_as_item(element, f"X[{i}]") for i, element in enumerate(elements)]
-    names = [x if isinstance(x, str) else f"X[{i}]" for i, x in enumerate(items)]
-    return ImageInputs(items, names)
+    return ImageInputs(items, [_name(item, i) for i, item in enumerate(items)])
+
+
+def _name(item: Any, i: int) -> str:
+    if isinstance(item, str):
+        return item
+    return item.name if isinstance(item, HDF5Image) else f"X[{i}]"
+
+
+def images_of(X: Any) -> Any:
+    """A dataset of h5py as the list of its images, which can be split without reading any."""
+    return _dataset_elements(X) if is_hdf5(X) else X
 
 
 def _elements(X: Any) -> Sequence[Any]:
@@ -109,6 +131,8 @@ def _elements(X: Any) -> Sequence[Any]:
         raise TypeError(f"X is a single path, {X!r}: give a list of paths, e.g. [{X!r}].")
     if _is_pil(X):
         raise TypeError("X is a single image: give a list of images, e.g. [image].")
+    if is_hdf5(X):
+        return _dataset_elements(X)
     if isinstance(X, np.ndarray):
         return _array_elements(X)
     if isinstance(X, pd.DataFrame):
@@ -142,6 +166,27 @@ def _array_elements(X: np.ndarray) -> Sequence[Any]:
     )
 
 
+def _dataset_elements(X: Any) -> list[HDF5Image]:
+    """The images of a dataset of h5py."""
+    if not X:
+        raise ValueError("X belongs to an HDF5 file that is closed: open it, and keep it open.")
+    if not hasattr(X, "dtype") or not hasattr(X, "shape"):
+        held = ", ".join(map(repr, list(X)[:5])) if hasattr(X, "keys") else "none"
+        raise TypeError(f"X is no dataset but a group of an HDF5 file, with {held}: give X[name].")
+    shape: tuple[int, ...] = X.shape or ()
+    if len(shape) != 4 or shape[3] != 3:
+        is_first = len(shape) == 4 and shape[1] == 3
+        hint = " The channels come first here: write it anew, channels last." if is_first else ""
+        raise ValueError(
+            f"X, the dataset {X.name}, has the shape {shape}: a stack of images has the shape "
+            f"(n, H, W, 3) and dtype uint8.{hint}"
+        )
+    if X.dtype != np.uint8:
+        raise ValueError(_dtype_message(f"X, the dataset {X.name},", X))
+    stack = HDF5Stack(X)
+    return [HDF5Image(stack, row) for row in range(shape[0])]
+
+
 def _as_item(element: Any, where: str) -> Any:
     """A path as str; a PIL image or a valid array as it is."""
     if isinstance(element, str | os.PathLike):
@@ -152,7 +197,7 @@ def _as_item(element: Any, where: str) -> Any:
     if isinstance(element, np.ndarray):
         check_array(element, where)
         return element
-    if _is_pil(element):
+    if _is_pil(element) or isinstance(element, HDF5Image):
         return element
     raise TypeError(
         f"{where} is {element!r:.80} of type {type(element).__name__}: each element must be a "
@@ -172,7 +217,7 @@ def check_array(array: np.ndarray, where: str) -> None:
         raise ValueError(_dtype_message(where, array))
 
 
-def _dtype_message(where: str, array: np.ndarray) -> str:
+def _dtype_message(where: str, array: Any) -> str:
     return (
         f"{where} is an array of dtype {array.dtype}: uint8 with values 0-255 is needed. Values "
         "from 0 to 1 become so by np.round(255 * array).astype(np.uint8)."

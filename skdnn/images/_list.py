@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from skdnn._labels import natural_key
 
 #: Extensions of image files, lower case; files count in any case (``.JPG``).
 EXTENSIONS: tuple[str, ...] = (
@@ -21,44 +20,6 @@ EXTENSIONS: tuple[str, ...] = (
     ".webp",
     ".gif",
 )
-
-
-def natural_key(s: str) -> tuple[Any, ...]:
-    """Sort key by which ``img2`` comes before ``img10``, the same on every system.
-
-    Parameters
-    ----------
-    s : str
-        A name or a path with ``/`` between its parts.
-
-    Returns
-    -------
-    key : tuple
-        To be compared with other keys only.
-
-    Notes
-    -----
-    Paths are compared part by part. Runs of the digits 0-9 compare as numbers, the rest first
-    without regard to case (composed and decomposed accents are one), by code point; ties are
-    resolved by the code points of the whole string.
-
-    Examples
-    --------
-    >>> sorted(["img10.png", "Img9.png", "img2.png", "img02.png"], key=natural_key)
-    ['img02.png', 'img2.png', 'Img9.png', 'img10.png']
-    """
-    parts = [
-        [
-            (len(piece.lstrip("0")), piece.lstrip("0")) if i % 2 else piece
-            for i, piece in enumerate(re.split("([0-9]+)", _folded(part)))
-        ]
-        for part in s.split("/")
-    ]
-    return (parts, s)
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
 
 
 def list_images(root: str | os.PathLike[str]) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from skdnn.images._decode import ImageReadError, describe, identify, load
+from skdnn.images._hdf5 import HDF5Image
 from skdnn.images._inputs import check_array
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ def read_image(item: Any, name: str | None = None, *, content: bytes | None = No
 
     Parameters
     ----------
-    item : str, path-like, PIL.Image.Image or uint8 ndarray
-        A file, or an image in memory: (H, W, 3), (H, W, 4) with alpha, or (H, W).
+    item : str, path-like, PIL.Image.Image, uint8 ndarray or HDF5Image
+        A file, an image in memory, (H, W, 3), (H, W, 4) with alpha, or (H, W), or an image in
+        an HDF5 file.
     name : str, default=None
         What an error calls it; None takes the path.
     content : bytes, default=None
@@ -79,6 +81,8 @@ def read_image(item: Any, name: str | None = None, *, content: bytes | None = No
             image = identify(file, name)
             load(image, name)
             return _upright_rgb(image, name)
+    if isinstance(item, HDF5Image):
+        return _upright_rgb(Image.fromarray(item.read()), name or item.name)
     name = name or "an image in memory"
     if isinstance(item, np.ndarray):
         check_array(item, name)
@@ -103,8 +107,9 @@ def _upright_rgb(image: PILImage, name: str) -> PILImage:
 
 def _orientation(image: PILImage) -> int:
     """EXIF orientation; 1 (upright) where there is none, or where the EXIF data are broken."""
+    read_exif = image.getexif  # a Pillow without it is no broken file
     try:
-        return int(image.getexif().get(274, 1))
+        return int(read_exif().get(274, 1))
     except Exception:
         return 1  # a viewer shows such a picture all the same
 

@@ -81,20 +81,17 @@ def read_accuracies(
                 f"networks: {network!r} is not in settings. {nearest(network, list(plan['dnns']))}"
             )
     faults: dict[str, str] = {}
-    made: dict[str, NetworkAccuracies] = {}
-    n_files = 0
-    for network in wanted:
-        made[network] = {}
-        for layer, subject, roi, path in _files(folder, plan, network):
-            n_files += 1
-            place = made[network].setdefault(layer, {}).setdefault(subject, {})
-            try:
-                place[roi] = np.asarray(read_mat(path, VARIABLE), dtype=np.float64).ravel()
-            except FileNotFoundError:
-                faults[str(path)] = "is not there"
-            except (MatError, TypeError) as error:
-                faults[str(path)] = str(error)
-    refuse(f"root: accuracies in {str(folder)!r}", faults, n_files)
+    made: dict[str, NetworkAccuracies] = {network: {} for network in wanted}
+    files = [(network, *file) for network in wanted for file in _files(folder, plan, network)]
+    for network, layer, subject, roi, path in files:
+        place = made[network].setdefault(layer, {}).setdefault(subject, {})
+        try:
+            place[roi] = np.asarray(read_mat(path, VARIABLE), dtype=np.float64).ravel()
+        except FileNotFoundError:
+            faults[str(path)] = "is not there"
+        except (MatError, TypeError) as error:
+            faults[str(path)] = str(error)
+    refuse(f"root: accuracies in {str(folder)!r}", faults, len(files))
     return made
 
 
@@ -160,12 +157,17 @@ def as_hierarchy(
                 rows = {roi: accuracies[level][subject][roi] for roi in rois}
             else:
                 rows = {layer: accuracies[layer][subject][level] for layer in layers}
-            stacked = _stacked(rows, f"{level}, {subject}")
-            n = stacked.shape[1]
+            sizes = {name: int(np.size(values)) for name, values in rows.items()}
+            n, *others = sizes.values()
+            if any(other != n for other in others):
+                raise ValueError(
+                    f"accuracies: {level}, {subject} has different numbers of values: {sizes}."
+                )
+            part = np.array([np.asarray(values, np.float64).ravel() for values in rows.values()])
             if max_per_subject is not None and n > max_per_subject:
                 random = check_random_state(random_state)
-                stacked = stacked[:, random.choice(n, max_per_subject, replace=False)]
-            parts.append(stacked)
+                part = part[:, random.choice(n, max_per_subject, replace=False)]
+            parts.append(part)
         levels.append(np.hstack(parts))
     return levels
 
@@ -244,44 +246,30 @@ def _network_folder(root: Path, name: str) -> Path:
     """Where a network's layers lie: in the root, or in the part of the test images within."""
     parts = PurePosixPath(name).parts
     spellings = [Path(*parts)] if not PurePosixPath(name).is_absolute() else []
-    places = [base / part for part in (*spellings, Path(*parts[-2:])) for base in _bases(root)]
+    within = [path for path in root.glob("*/ImageNetTest") if path.parent.name != "__MACOSX"]
+    bases = (root, root / "ImageNetTest", *sorted(within))
+    places = [base / part for part in (*spellings, Path(*parts[-2:])) for base in bases]
     return next((place for place in places if place.is_dir()), places[0])
-
-
-def _bases(root: Path) -> tuple[Path, ...]:
-    within = (path for path in root.glob("*/ImageNetTest") if path.parent.name != "__MACOSX")
-    return root, root / "ImageNetTest", *sorted(within)
 
 
 def _same_everywhere(
     accuracies: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]],
 ) -> tuple[list[str], list[str], list[str]]:
     """Layers, subjects and ROIs, if every layer has the same subjects and ROIs."""
-    layers = list(accuracies)
-    if not layers:
+    if not accuracies:
         raise ValueError("accuracies is empty: a hierarchy needs layers.")
+    layers = list(accuracies)
     subjects = list(accuracies[layers[0]])
     if not subjects:
         raise ValueError(f"accuracies: the layer {layers[0]!r} has no subjects.")
     rois = list(accuracies[layers[0]][subjects[0]])
-    for layer in layers:
-        if set(accuracies[layer]) != set(subjects):
-            raise ValueError(
-                f"accuracies: {layer!r} has the subjects {list(accuracies[layer])}, "
-                f"{layers[0]!r} {subjects}."
-            )
-        for subject in subjects:
-            if set(accuracies[layer][subject]) != set(rois):
-                raise ValueError(
-                    f"accuracies: {layer!r}, {subject!r} has the ROIs "
-                    f"{list(accuracies[layer][subject])}, {layers[0]!r} {rois}."
-                )
+    first = repr(layers[0])
+    for layer, by_subject in accuracies.items():
+        if set(by_subject) != set(subjects):
+            had = f"{layer!r} has the subjects {list(by_subject)}, {first} {subjects}"
+            raise ValueError(f"accuracies: {had}.")
+        for subject, by_roi in by_subject.items():
+            if set(by_roi) != set(rois):
+                had = f"{layer!r}, {subject!r} has the ROIs {list(by_roi)}, {first} {rois}"
+                raise ValueError(f"accuracies: {had}.")
     return layers, subjects, rois
-
-
-def _stacked(rows: Mapping[str, np.ndarray], where: str) -> np.ndarray:
-    """Accuracies of the same units or voxels, one row for each key."""
-    sizes = {name: int(np.size(values)) for name, values in rows.items()}
-    if len(set(sizes.values())) > 1:
-        raise ValueError(f"accuracies: {where} has different numbers of values: {sizes}.")
-    return np.array([np.asarray(values, dtype=np.float64).ravel() for values in rows.values()])

@@ -12,54 +12,40 @@ import pandas as pd
 
 from skdnn._html import MAX_ROWS, card
 from skdnn._optional import import_optional
-from skdnn.io._files import replaced
+from skdnn.io._files import ExternalError, refuse_external, replaced
+from skdnn.io._lazy import LazyArray, Positions
 from skdnn.io._selection import keys_like, matching, nearest, select
 
 _READ_BYTES = 2**26
 
 
-class HDF5Array:
+class HDF5Array(LazyArray):
     """A two-dimensional dataset of an HDF5 file, opened anew for each read: it can be pickled.
 
     Columns that are asked for are read from blocks of rows, so that no more than they, and one
     block, are in memory.
     """
 
-    ndim = 2
-
-    def __init__(self, path: str | os.PathLike[str], name: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], name: str, *, external: bool = False) -> None:
         self._path = Path(path).absolute()
         self._name = name
         with self._opened() as file:
-            self.shape: tuple[int, int] = file[name].shape
-            self.dtype: np.dtype[Any] = file[name].dtype
+            if not external:
+                refuse_external(file, path)
+            self.shape = file[name].shape
+            self.dtype = file[name].dtype
 
     def _opened(self) -> Any:
         return import_optional("h5py", "to read HDF5 files").File(self._path, "r")
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("The data lie on disk: an array of them is always a copy.")
-        return np.asarray(self[:], dtype=dtype)
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
-        single = [isinstance(part, int | np.integer) for part in (rows, columns)]
-        kept_rows = np.atleast_1d(np.arange(self.shape[0])[rows])
-        kept_columns = np.atleast_1d(np.arange(self.shape[1])[columns])
-        out = self._read(kept_rows, kept_columns)
-        return out[tuple(0 if one else slice(None) for one in single)]
-
-    def _read(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    def _fill(self, out: np.ndarray, rows: Positions, columns: Positions | slice) -> None:
         """Sorted rows in blocks; of the columns everything between the first and the last."""
-        out = np.empty((len(rows), len(columns)), self.dtype)
-        if not out.size:
-            return out
-        first, last = columns.min(), columns.max() + 1
-        step = max(1, _READ_BYTES // (self.dtype.itemsize * int(last - first)))
+        span: Any = columns
+        picked: Any = slice(None)
+        if not isinstance(columns, slice):
+            span = slice(int(columns.min()), int(columns.max()) + 1)
+            picked = columns - span.start
+        step = max(1, _READ_BYTES // (self.dtype.itemsize * (span.stop - span.start)))
         order = np.argsort(rows, kind="stable")
         with self._opened() as file:
             dataset = file[self._name]
@@ -68,11 +54,9 @@ class HDF5Array:
                 low, high = rows[places[0]], rows[places[-1]] + 1
                 if high - low > 4 * step:  # far apart: one at a time
                     for place in places:
-                        out[place] = dataset[rows[place], first:last][columns - first]
+                        out[place] = dataset[rows[place], span][picked]
                     continue
-                block = dataset[low:high, first:last]
-                out[places] = block[np.ix_(rows[places] - low, columns - first)]
-        return out
+                out[places] = dataset[low:high, span][rows[places] - low][:, picked]
 
     def __repr__(self) -> str:
         return f"HDF5Array({self._path.name!r}, shape={self.shape}, dtype={self.dtype})"
@@ -95,10 +79,8 @@ class BData:
 
     Attributes
     ----------
-    dataset : array-like of shape (n_samples, n_columns)
-    metadata : DataFrame of shape (n_keys, n_columns), float64
-    vmap : dict of str to dict of float to str
-    descriptions : dict of str to str
+    dataset, metadata, vmap, descriptions : as given
+        The metadata as float64, the mappings as dicts.
 
     Raises
     ------
@@ -117,8 +99,15 @@ class BData:
     ``(A = 1 & B = 1) | C = 1``, and ``A = 1 | B = 1 & C = 1`` means ``(A = 1 | B = 1) & C = 1``.
     Parentheses come first. A key alone means ``key = 1``; ``*`` and ``?`` in it stand for any
     characters, and any of the keys that match will do. Keys that contain signs of the language
-    stand in quotes. In files of the brain hierarchy score, ``image_index`` is the position of an
-    image among the sorted names, counted from 1.
+    stand in quotes.
+
+    ``ROI_V1 = 0`` selects columns whose metadata are 0, voxels outside of V1 as a rule, not those
+    with NaN, such as labels. BdPy asks whether the key is 1 first, and so takes these too; and it
+    takes keys that only begin with the name.
+
+    In files of the brain hierarchy score, ``image_index`` is the position of an image in
+    ``sorted(names)``, counted from 1. That is not natural order: give `read_feature_folder` the
+    sorted names as `images` before counting its rows, or match by `get_labels`.
 
     Examples
     --------
@@ -186,11 +175,6 @@ class BData:
         -------
         columns : ndarray of int, shape (n_selected,)
             Their positions in the dataset, increasing.
-
-        Raises
-        ------
-        ValueError
-            As `select`.
         """
         mask = select(expression, lambda key, value: matching(self.metadata, key, value))
         if not mask.any():
@@ -294,15 +278,14 @@ class BData:
             }
         )
         n_samples, n_columns = self.dataset.shape
-        facts = {
-            "samples": n_samples,
-            "columns": n_columns,
-            "named labels": list(self.vmap) or None,
-        }
+        named = list(self.vmap) or None
+        facts = {"samples": n_samples, "columns": n_columns, "named labels": named}
         return card("BData", facts, table, more=len(self.metadata) - len(shown))
 
 
-def read_bdata(path: str | os.PathLike[str], *, lazy: bool = True) -> BData:
+def read_bdata(
+    path: str | os.PathLike[str], *, lazy: bool = True, external: bool = False
+) -> BData:
     """Read brain data of BdPy from HDF5.
 
     Parameters
@@ -312,6 +295,9 @@ def read_bdata(path: str | os.PathLike[str], *, lazy: bool = True) -> BData:
         and, where there are names, ``/vmap/<key>/<number>``.
     lazy : bool, default=True
         Whether the dataset stays on disk until columns are selected.
+    external : bool, default=False
+        Whether parts of it may lie in other files (external links and storage, virtual data
+        sets), as where sessions were joined.
 
     Returns
     -------
@@ -349,6 +335,8 @@ def read_bdata(path: str | os.PathLike[str], *, lazy: bool = True) -> BData:
     h5py = import_optional("h5py", "to read HDF5 files")
     try:
         with h5py.File(file_path, "r") as file:
+            if not external:
+                refuse_external(file, file_path)
             missing = [name for name in _PARTS if name not in file]
             if missing:
                 raise ValueError(f"has no {', '.join('/' + name for name in missing)}")
@@ -356,11 +344,13 @@ def read_bdata(path: str | os.PathLike[str], *, lazy: bool = True) -> BData:
             values = np.asarray(file["metadata/value"][()], dtype=np.float64)
             described = [_text(text) for text in file["metadata/description"][()].ravel()]
             vmap = _read_vmap(file["vmap"]) if "vmap" in file else {}
-        dataset = HDF5Array(file_path, "dataset")
+        dataset = HDF5Array(file_path, "dataset", external=external)
         metadata = pd.DataFrame(values, index=pd.Index(keys, name="key"))
         whole = dataset if lazy else dataset[:]
         return BData(whole, metadata, vmap, dict(zip(keys, described, strict=True)))
-    except (OSError, ValueError) as error:
+    except ExternalError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"path: {str(file_path)!r} is no BData file ({error}).") from error
 
 
@@ -385,14 +375,8 @@ def write_bdata(path: str | os.PathLike[str], data: BData) -> None:
 
     Examples
     --------
-    >>> import tempfile
-    >>> import pandas as pd
-    >>> from skdnn.formats import BData, read_bdata, write_bdata
-    >>> data = BData([[1.5, 2.5]], pd.DataFrame([[1, 0]], index=["ROI_V1"]))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_bdata(f"{folder}/sub-01.h5", data)
-    ...     read_bdata(f"{folder}/sub-01.h5").select("ROI_V1")
-    array([[1.5]])
+    >>> from skdnn.formats import read_bdata, write_bdata
+    >>> write_bdata("copy.h5", read_bdata("sub-01.h5"))  # doctest: +SKIP
     """
     if not isinstance(data, BData):
         raise TypeError(f"data must be a BData, got {type(data).__name__}.")

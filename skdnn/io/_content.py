@@ -1,32 +1,79 @@
-"""What a file holds: arrays that are read in blocks, and a header that says what they are."""
+"""What files hold: arrays read in blocks, and in ours a header that says what they are."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import xxhash
 
-VERSION = 1
+from skdnn._amounts import in_bytes
+
+VERSION = 2  # 1 had no digest of the header, and SHA-256 of arrays
 BLOCK_BYTES = 2**26
 KINDS = "float16, float32, float64, integers and booleans"
+HEADER = "skdnn"  # what the header is called in a file
+# Written beside the header, so that a file of ours that lost it is not taken for another's.
+MARK = "skdnn features"
+# No usual compression makes numbers more than this many times smaller; deflate ends at 1032.
+_PACKED = 1100
+_SMALL = 2**30
+_DIGESTS: dict[str, Any] = {"xxh3": xxhash.xxh3_128, "sha256": hashlib.sha256}
+_FIELDS: dict[str, Any] = {
+    **{"save": str, "part": list, "rows": list, "single": bool, "arrays": list},
+    **{"labels": list | None, "targets": dict | None, "feature_names": list | None},
+    "provenance": dict,
+}
 
 
-def check_dtype(dtype: Any, what: str) -> np.dtype[Any]:
-    """The type in little-endian order.
+class DamageError(ValueError):
+    """A file does not hold what it should."""
 
-    Raises
-    ------
-    TypeError
-        If it is none of those that every format keeps.
-    """
-    dtype = np.dtype(dtype)
-    if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise TypeError(f"{what} has type {dtype}, but only {KINDS} can be saved.")
-    return dtype.newbyteorder("<")
+
+class UnknownLayerError(ValueError):
+    """A layer was asked for that is not in the file."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is wanted of a file."""
+
+    layers: list[str] | None = None
+    mmap: bool = False
+    external: bool = False  # whether an HDF5 file may send us to others
+    rdm: bool = False  # whatever could be an RDM, without choosing names of rows
+    header: dict[str, Any] | None = None  # the description beside the file, if it has one
+
+
+@dataclass
+class Stored:
+    """An array that is still on disk."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[], np.ndarray]
+
+
+@dataclass
+class Raw:
+    """What was found in one file: ours if it has a header."""
+
+    arrays: dict[str, Any]
+    header: dict[str, Any] | None = None
+    labels: list[Any] | None = None
+    targets: Any = None
+    feature_names: list[str] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, Any] = field(default_factory=dict)  # str, or list of str
+    frames: dict[str, Any] = field(default_factory=dict)  # of pandas, labelled
+    notes: list[str] = field(default_factory=list)  # for a warning
+    mapped: bool = False
+    unchecked: bool = False  # digests of arrays need not, or can't, be compared
 
 
 @dataclass
@@ -48,13 +95,13 @@ class Source:
     @property
     def n_bytes(self) -> int:
         """Of the numbers."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Rows one after another; the digest is there after the last."""
         row_bytes = max(1, self.n_bytes // max(1, self.stop - self.start))
         step = max(1, BLOCK_BYTES // row_bytes)
-        sha = hashlib.sha256()
+        digest = xxhash.xxh3_128()
         for first in range(self.start, self.stop, step):
             last = min(first + step, self.stop)
             block = np.ascontiguousarray(self.array[first:last], self.dtype)
@@ -63,9 +110,9 @@ class Source:
                     f"features of {self.name or 'the array'} say shape {self.array.shape}, but "
                     f"rows {first} to {last} have shape {block.shape}."
                 )
-            sha.update(_bytes(block))
+            digest.update(_bytes(block))
             yield block
-        self.digest = sha.hexdigest()
+        self.digest = digest.hexdigest()
 
     def whole(self) -> np.ndarray:
         """All rows in memory."""
@@ -74,9 +121,8 @@ class Source:
 
     def describe(self) -> dict[str, Any]:
         """For the header."""
-        shape = list(self.shape)
-        made = {"name": self.name, "shape": shape, "dtype": self.dtype.name}
-        return made | ({"sha256": self.digest} if self.digest else {})
+        made = {"name": self.name, "shape": list(self.shape), "dtype": self.dtype.name}
+        return made | ({"xxh3": self.digest} if self.digest else {})
 
 
 @dataclass
@@ -93,20 +139,25 @@ class Content:
     part: tuple[int, int]  # number, of how many
     rows: tuple[int, int, int]  # first, behind the last, of how many
 
-    @property
-    def target_array(self) -> Source | None:
-        """Targets that are numbers."""
-        return self.targets if isinstance(self.targets, Source) else None
+    def beside(self) -> dict[str, list[str] | np.ndarray]:
+        """Labels and targets as other programs find them: text or numbers."""
+        targets = self.targets.whole() if isinstance(self.targets, Source) else self.targets
+        made: dict[str, Any] = {"labels": self.labels or None, "targets": targets}
+        return {
+            name: as_utf8(value) if is_text(value) else np.asarray(value)
+            for name, value in made.items()
+            if isinstance(value, np.ndarray) or value
+        }
 
-    def header(self, *, inline: bool) -> dict[str, Any]:
-        """Everything but the numbers; with numbers as targets where they are `inline`."""
+    def header(self, *, inline: bool = False, file: dict[str, Any] | None = None) -> str:
+        """Everything but the numbers as JSON; with targets of numbers where they are `inline`."""
         targets: Any = None
         if isinstance(self.targets, Source):
             values = _as_json(self.targets.whole()) if inline else None
             targets = self.targets.describe() | ({"values": values} if inline else {})
         elif self.targets is not None:
             targets = {"values": self.targets, "dtype": "str"}
-        return {
+        made = {
             "skdnn_features": VERSION,
             "save": self.save,
             "part": list(self.part),
@@ -117,67 +168,82 @@ class Content:
             "targets": targets,
             "feature_names": self.feature_names,
             "provenance": self.provenance,
-        }
+        } | ({"file": file} if file else {})
+        return json.dumps(made | {"sha256": _seal(made)}, indent=1 if file else None)
 
 
-@dataclass
-class Raw:
-    """What was found in one file, before it is checked."""
-
-    arrays: dict[str, np.ndarray]
-    header: dict[str, Any] | None = None
-    targets: np.ndarray | None = None
-    mapped: bool = False
-    given_targets: Any = field(default=None, init=False)  # once checked
-
-
-def parse_header(text: str) -> dict[str, Any]:
-    """A header from its JSON.
-
-    Raises
-    ------
-    ValueError
-        If it is none, or of a later version.
-    """
+def parse_header(text: str, *, edited: bool = False) -> tuple[dict[str, Any], bool]:
+    """A header from its JSON, and whether it was edited, which is an error unless `edited`."""
     try:
-        header = json.loads(text)
+        header = dict(json.loads(text))
         version = int(header["skdnn_features"])
+        digest = header.pop("sha256") if version > 1 else None
     except (ValueError, KeyError, TypeError) as error:
         raise DamageError("its description is damaged") from error
     if version > VERSION:
         raise DamageError("it was written by a later version of skdnn: update skdnn to read it")
-    return dict(header)
+    for name, kind in _FIELDS.items():
+        if name not in header or not isinstance(header[name], kind):
+            raise DamageError(f"its description is damaged: {name!r} is missing or no {kind}")
+    changed = version < 1 or (version > 1 and digest != _seal(header))
+    if changed and not edited:
+        raise DamageError("its description is not what was saved (its digest differs)")
+    return header, changed
 
 
 def checked(raw: Raw) -> Raw:
-    """The same with types and shapes as they were saved.
-
-    Raises
-    ------
-    ValueError
-        If anything is not as the header says.
-    """
+    """The same with types, shapes and digests as they were saved; of other programs as it is."""
     header = raw.header
     if header is None:
         return raw
     described = {entry["name"]: entry for entry in header["arrays"]}
     for name, array in raw.arrays.items():
-        raw.arrays[name] = _restored(array, described[name], raw.mapped)
-    entry = header["targets"]
+        raw.arrays[name] = _restored(array, described[name], raw)
+    entry, targets = header["targets"], raw.targets
     if entry is not None and entry["dtype"] == "str":
-        raw.given_targets = np.array(entry["values"], dtype=str)
+        _agree(targets, entry["values"], "targets")
+        raw.targets = np.array(entry["values"], dtype=str)
     elif entry is not None and "values" in entry:
-        raw.given_targets = _from_json(entry)
+        values = entry["values"]
+        dtype = np.dtype(entry["dtype"])
+        values = [float(value) for value in values] if dtype.kind == "f" else values
+        raw.targets = np.array(values, dtype).reshape(entry["shape"])
     elif entry is not None:
-        if raw.targets is None:
+        if targets is None:
             raise DamageError("its targets are missing")
-        raw.given_targets = _restored(raw.targets, entry, False)
+        raw.targets = _restored(np.asarray(targets), entry, Raw({}))
+    _agree(raw.labels, header["labels"], "labels")
+    raw.labels, raw.feature_names = header["labels"], header["feature_names"]
+    raw.provenance = header["provenance"]
     n_rows = header["rows"][1] - header["rows"][0]
     lengths = {len(array) for array in raw.arrays.values()}
-    lengths |= {len(x) for x in (header["labels"], raw.given_targets) if x is not None}
+    lengths |= {len(x) for x in (raw.labels, raw.targets) if x is not None}
     if lengths - {n_rows}:
         raise DamageError(f"it should hold {n_rows} rows, but holds {sorted(lengths)}")
     return raw
+
+
+def check_dtype(dtype: Any, what: str) -> np.dtype[Any]:
+    """The type in little-endian order, or a TypeError if not every format keeps it."""
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "buif" or dtype.itemsize > 8:
+        raise TypeError(f"{what} has type {dtype}, but only {KINDS} can be saved.")
+    return dtype.newbyteorder("<")
+
+
+def check_size(shape: Any, itemsize: int, n_stored: int) -> None:
+    """Refuse to make room for what so few bytes cannot hold."""
+    declared = math.prod(map(int, shape)) * itemsize
+    if declared > max(_SMALL, _PACKED * n_stored):
+        raise DamageError(
+            f"an array of shape {tuple(map(int, shape))} would take {in_bytes(declared)}, but "
+            f"{in_bytes(n_stored)} are in the file"
+        )
+
+
+def is_text(values: Any) -> bool:
+    """Whether this is a list of names rather than of numbers."""
+    return isinstance(values, list) and bool(values) and isinstance(values[0], str)
 
 
 def as_utf8(texts: Any) -> list[str]:
@@ -186,13 +252,7 @@ def as_utf8(texts: Any) -> list[str]:
 
 
 def wanted(names: list[str], layers: list[str] | None) -> list[str]:
-    """Which arrays to read.
-
-    Raises
-    ------
-    UnknownLayerError
-        If some are not there.
-    """
+    """Which arrays to read; UnknownLayerError if some are not there."""
     if layers is None:
         return names
     if unknown := [name for name in layers if name not in names]:
@@ -200,28 +260,35 @@ def wanted(names: list[str], layers: list[str] | None) -> list[str]:
     return layers
 
 
-class DamageError(ValueError):
-    """A file does not hold what it should."""
+def _agree(copy: Any, saved: Any, what: str) -> None:
+    """Labels and targets stand in a file twice: for us, and for other programs."""
+    if copy is None or saved is None:
+        return
+    found = as_utf8(np.ravel(np.asarray(copy, dtype=object)))
+    if found != as_utf8(saved):
+        raise DamageError(f"its {what} are not what was saved: two copies of them differ")
 
 
-class UnknownLayerError(ValueError):
-    """A layer was asked for that is not in the file."""
-
-
-def _restored(array: np.ndarray, entry: dict[str, Any], mapped: bool) -> np.ndarray:
+def _restored(array: Any, entry: dict[str, Any], raw: Raw) -> np.ndarray:
     """An array as it was saved, in row order, if it has the digest that it had."""
     shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
     what = f"its array {entry['name']!r}" if entry["name"] else "its array"
-    if mapped:
+    if raw.mapped:
         if array.shape != shape or array.dtype != dtype:
             raise DamageError(f"{what} is {array.dtype} {array.shape}, not {dtype} {shape}")
-        return array
-    if array.size != np.prod(shape, dtype=np.int64):
+        return np.asanyarray(array)
+    if array.size != math.prod(shape):
         raise DamageError(f"{what} has shape {array.shape}, not {shape}")
     array = np.ascontiguousarray(array, dtype).reshape(shape)
-    if "sha256" in entry and hashlib.sha256(_bytes(array)).hexdigest() != entry["sha256"]:
+    name = next((name for name in _DIGESTS if name in entry and not raw.unchecked), None)
+    if name and _DIGESTS[name](_bytes(array)).hexdigest() != entry[name]:
         raise DamageError(f"{what} is not what was saved (its digest differs)")
     return array
+
+
+def _seal(header: dict[str, Any]) -> str:
+    """Digest of what a header says, however it is laid out."""
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
 def _bytes(block: np.ndarray) -> memoryview:
@@ -238,10 +305,3 @@ def _as_json(array: np.ndarray) -> list[Any]:
     if array.dtype.kind != "f":
         return values
     return [value if np.isfinite(value) else str(value) for value in values]
-
-
-def _from_json(entry: dict[str, Any]) -> np.ndarray:
-    dtype, values = np.dtype(entry["dtype"]), entry["values"]
-    if dtype.kind == "f":
-        values = [float(value) for value in values]
-    return np.array(values, dtype).reshape(entry["shape"])

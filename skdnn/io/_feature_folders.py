@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,15 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdnn._html import card, product
+from skdnn._html import product
+from skdnn._labels import ImageNames, find_images, natural_key
 from skdnn.io._files import refuse
+from skdnn.io._lazy import LazyArray, Positions
 from skdnn.io._mat import MatError, Version, mat_shape, read_mat, write_mat
 
 VARIABLE = "feat"
 _IMAGES = frozenset((".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".eps"))
 
 
-class MatFeatures:
+class MatFeatures(LazyArray):
     """Features of images that lie in one .mat file each; rows are read when they are asked for.
 
     Row i is image i, flattened in C order. It can stand wherever an array is read by slices. Each
@@ -69,8 +72,6 @@ class MatFeatures:
     MatFeatures(shape=(2, 6), dtype=float64) [[ 6. 7. 8. 9. 10. 11.]] [[ 5. 0.] [11. 6.]]
     """
 
-    ndim = 2
-
     def __init__(
         self,
         paths: Sequence[str | os.PathLike[str]],
@@ -84,67 +85,31 @@ class MatFeatures:
         if len(self.names) != len(self._paths):
             raise ValueError(f"names has {len(self.names)} entries for {len(self._paths)} paths.")
         self.unit_shape, self.dtype = _common_shape(self._paths)
+        self._n_stored = math.prod(self.unit_shape)
         self._units = None if units is None else _checked_units(units, self._n_stored)
-        n_units = self._n_stored if self._units is None else len(self._units)
-        self.shape = (len(self._paths), n_units)
+        self.shape = (
+            len(self._paths),
+            self._n_stored if self._units is None else len(self._units),
+        )
 
-    @property
-    def _n_stored(self) -> int:
-        return int(np.prod(self.unit_shape))
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the whole array in memory."""
-        return self.shape[0] * self.shape[1] * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("MatFeatures lie on disk: an array of them is always a copy.")
-        return np.asarray(self[:], dtype=dtype)
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
-        single = isinstance(rows, int | np.integer)
-        numbers = np.atleast_1d(np.arange(len(self))[rows])
-        kept = np.atleast_1d(np.arange(self.shape[1])[columns])
-        stored = kept if self._units is None else self._units[kept]
-        whole = isinstance(columns, slice) and columns == slice(None) and self._units is None
-        out = np.empty((len(numbers), len(kept)), dtype=self.dtype)
+    def _fill(self, out: np.ndarray, rows: Positions, columns: Positions | slice) -> None:
+        stored = columns if self._units is None else self._units[columns]
         faults = {}
-        for place, number in enumerate(numbers):
+        for place, path in enumerate(self._paths[row] for row in rows):
             try:
-                row = self._row(number)
+                values = read_mat(path, VARIABLE)
+                if values.size != self._n_stored:
+                    was = f"{self._n_stored} when it was opened"
+                    raise MatError(f"has {values.size} units now, {was}")
+                out[place] = np.asarray(values).ravel()[stored]
             except (FileNotFoundError, MatError) as error:
-                faults[str(self._paths[number])] = _reason(error)
-                continue
-            out[place] = row if whole else row[stored]
-        refuse("Features", faults, len(numbers))
-        if isinstance(columns, int | np.integer):
-            out = out[:, 0]
-        return out[0] if single else out
+                faults[str(path)] = _reason(error)
+        refuse("Features", faults, len(rows))
 
-    def _row(self, number: int) -> np.ndarray:
-        values = read_mat(self._paths[number], VARIABLE)
-        if values.size != self._n_stored:
-            raise MatError(f"has {values.size} units now, {self._n_stored} when it was opened")
-        return np.asarray(values).ravel()
-
-    def __repr__(self) -> str:
-        return f"MatFeatures(shape={self.shape}, dtype={self.dtype})"
-
-    def _repr_html_(self) -> str:
-        """A card for notebooks; no file is opened."""
-        facts = {
-            "files": len(self._paths),
-            "images": self.shape[0],
-            "units": self.shape[1],
-            "shape in a file": product(self.unit_shape),
-            "type": self.dtype,
-        }
-        return card("MatFeatures", facts)
+    def _facts(self) -> dict[str, Any]:
+        n_images, n_units = self.shape
+        shape = product(self.unit_shape)
+        return {"files": n_images, "images": n_images, "units": n_units, "shape in a file": shape}
 
 
 def read_feature_folder(
@@ -166,8 +131,9 @@ def read_feature_folder(
         Its folder within `root`. A slash in the name may be a colon on disk, and either an
         underscore; a folder that bears the very name comes first.
     images : iterable of str or path-like, default=None
-        The rows: names of files without ``.mat``, or paths of images, of which the file name
-        counts, with or without its extension. None takes all files, sorted by name.
+        The rows: names of files without ``.mat``, or paths of images, whose file name counts,
+        with or without its extension; two images may not share a file. None takes all files in
+        natural order, ``img2`` before ``img10``.
     units : array-like of int, default=None
         Which units to keep, as 0-based positions in the layer flattened in C order; see
         `read_unit_index`. None keeps all.
@@ -203,13 +169,11 @@ def read_feature_folder(
     folder = find_layer(Path(root).expanduser(), layer)
     on_disk = {path.stem: path for path in folder.glob("*.mat") if not path.name.startswith(".")}
     if images is None:
-        names = sorted(on_disk)
+        names = sorted(on_disk, key=natural_key)
         if not names:
             raise FileNotFoundError(f"layer: the folder {str(folder)!r} holds no .mat files.")
     else:
-        names = [_name_on_disk(image, on_disk) for image in images]
-    missing = {f"{name}.mat": "is not there" for name in names if name not in on_disk}
-    refuse(f"images: features of layer {layer!r} in {str(folder)!r}", missing, len(names))
+        names = _names_on_disk([os.fspath(image) for image in images], list(on_disk), folder)
     return MatFeatures([on_disk[name] for name in names], names, units)
 
 
@@ -284,7 +248,7 @@ def find_layer(root: Path, layer: str) -> Path:
     for spelling in spellings:
         if spelling and (root / spelling).is_dir():
             return root / spelling
-    found = sorted(path.name for path in root.iterdir() if path.is_dir())
+    found = sorted((path.name for path in root.iterdir() if path.is_dir()), key=natural_key)
     near = difflib.get_close_matches(colons, found, n=5, cutoff=0.4) or found[:5]
     raise FileNotFoundError(
         f"layer: there is no folder {layer!r} in {str(root)!r}. Nearest: {near or 'none at all'}."
@@ -305,11 +269,22 @@ def _image_name(image: str | os.PathLike[str]) -> str:
     return PurePath(name).stem if known else name
 
 
-def _name_on_disk(image: str | os.PathLike[str], on_disk: dict[str, Path]) -> str:
-    """What an image's file is called: names may contain dots of their own."""
-    name = PurePath(image).name
-    spellings = (name, name.removesuffix(".mat"), _image_name(image), PurePath(name).stem)
-    return next((spelling for spelling in spellings if spelling in on_disk), _image_name(image))
+def _names_on_disk(images: list[str], on_disk: list[str], folder: Path) -> list[str]:
+    """What the files of images are called."""
+    what = f"images: features in {str(folder)!r}"
+    labels = [image.removesuffix(".mat") for image in images]
+    found = find_images(labels, on_disk, what)
+    pairs = zip(images, found, strict=True)
+    missing = {f"{_image_name(image)}.mat": "is not there" for image, k in pairs if k is None}
+    refuse(what, missing, len(images))
+    names = [on_disk[k] for k in found if k is not None]
+    shared: dict[str, str] = {}
+    for name, label in zip(names, labels, strict=True):
+        if not ImageNames([shared.setdefault(name, label)]).fitting(label):
+            raise ValueError(
+                f"{what}: {name}.mat fits two images, {shared[name]!r} and {label!r}."
+            )
+    return names
 
 
 def _common_shape(paths: Sequence[Path]) -> tuple[tuple[int, ...], np.dtype[Any]]:

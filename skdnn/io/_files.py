@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from skdnn._optional import import_optional
 
 _SHOWN = 10
 
@@ -36,6 +39,51 @@ def refuse(what: str, faults: Mapping[str, str], n_files: int) -> None:
     """
     if not faults:
         return
-    shown = "\n".join(f"  {name}: {fault}" for name, fault in list(faults.items())[:_SHOWN])
+    first = list(faults.items())[:_SHOWN]
+    shown = "\n".join(f"  {printable(name)}: {fault}" for name, fault in first)
     more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     raise ValueError(f"{what}: {len(faults)} of {n_files} files cannot be used:\n{shown}{more}")
+
+
+def printable(name: str) -> str:
+    """A name of a file with its control characters escaped."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
+
+
+class ExternalError(ValueError):
+    """An HDF5 file takes numbers from other files, which nobody has allowed."""
+
+
+def refuse_external(file: Any, path: str | os.PathLike[str]) -> None:
+    """Raise if an open HDF5 file takes numbers from other files: links, storage, virtual data.
+
+    It is not called where the user has said ``external=True``. Nothing is read through a link.
+
+    Raises
+    ------
+    ExternalError
+        Naming the file, what is in it, and the other file.
+    """
+    h5py = import_optional("h5py", "to read HDF5 files")
+
+    def elsewhere(name: bytes, link: Any) -> tuple[str, str] | None:
+        """The first member that lies elsewhere ends the visit; each group is visited once."""
+        others: list[Any] = []
+        if link.type == h5py.h5l.TYPE_EXTERNAL:
+            others = [file.id.links.get_val(name)[0]]
+        elif link.type == h5py.h5l.TYPE_HARD:
+            item = h5py.h5o.open(file.id, name)
+            if isinstance(item, h5py.h5d.DatasetID):
+                made = item.get_create_plist()
+                others = [made.get_external(i)[0] for i in range(made.get_external_count())]
+                if made.get_layout() == h5py.h5d.VIRTUAL:
+                    sources = map(made.get_virtual_filename, range(made.get_virtual_count()))
+                    others += [source for source in sources if source != "."]
+        return (os.fsdecode(name), os.fsdecode(others[0])) if others else None
+
+    found = file.id.links.visit(elsewhere, info=True)
+    if found:
+        raise ExternalError(
+            f"{os.fspath(path)!r} takes {found[0]!r} from another file, {found[1]!r}. Pass "
+            "external=True if you trust it."
+        )

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from skdnn.io import _hdf5, _npy, _parquet, _saved_mat, _text, _torch
-from skdnn.io._content import Content, Raw
+from skdnn.io import _dialects, _hdf5, _mat, _npy, _parquet, _tables, _text, _torch
+from skdnn.io._content import Ask, Content, Raw
 
-Read = Callable[[Path, "list[str] | None", bool], Raw]
+Read = Callable[[Path, Ask], Raw]
 Write = Callable[[Path, Content], None]
 
 
@@ -23,6 +23,7 @@ class Format:
     write: Write | None
     beside: bool = False  # the header lies beside the file
     maps: bool = False  # can be mapped into memory
+    text: bool = False  # people edit it by hand
 
 
 FORMATS = {
@@ -30,14 +31,16 @@ FORMATS = {
     for made in (
         Format("npy", (".npy",), _npy.read_npy, _npy.write_npy, beside=True, maps=True),
         Format("npz", (".npz",), _npy.read_npz, _npy.write_npz),
-        Format("hdf5", (".h5", ".hdf5"), _hdf5.read_hdf5, _hdf5.write_hdf5, maps=True),
-        Format("mat", (".mat",), _saved_mat.read, _saved_mat.write_auto),
-        Format("mat-v5", (".mat",), _saved_mat.read, _saved_mat.write_v5),
-        Format("mat-v7.3", (".mat",), _saved_mat.read, _saved_mat.write_v73),
-        Format("txt", (".txt",), _text.read_txt, _text.write_txt, beside=True),
-        Format("csv", (".csv",), _text.read_csv, _text.write_csv, beside=True),
+        Format("hdf5", (".h5", ".hdf5"), _hdf5.read, _hdf5.write, maps=True),
+        Format("mat", (".mat",), _mat.read, _mat.write_auto),
+        Format("mat-v5", (".mat",), _mat.read, _mat.write_v5),
+        Format("mat-v7.3", (".mat",), _mat.read, _mat.write_v73),
+        Format("txt", (".txt",), _text.read_txt, _text.write_txt, beside=True, text=True),
+        Format("csv", (".csv",), _text.read_csv, _text.write_csv, beside=True, text=True),
         Format("parquet", (".parquet",), _parquet.read, _parquet.write),
         Format("pt", (".pt", ".pth"), _torch.read, None),
+        Format("tsv", (".tsv",), _tables.read, None),
+        Format("netcdf", (".nc", ".nc4"), _dialects.read_netcdf, None),
     )
 }
 KNOWN = ", ".join(f"{made.name} ({', '.join(made.extensions)})" for made in FORMATS.values())
@@ -50,13 +53,7 @@ def by_extension(path: Path) -> Format | None:
 
 
 def choose(path: Path, name: str | None) -> tuple[Format, Path]:
-    """The format, and the path with an extension.
-
-    Raises
-    ------
-    ValueError
-        If the format is unknown, or the name says something else.
-    """
+    """The format, and the path with an extension; a ValueError names the known formats."""
     found = by_extension(path)
     if name is None:
         if found is None:

@@ -1,8 +1,9 @@
-"""HDF5 files: unchunked data sets, which can be mapped into memory."""
+"""HDF5: our own files, and members of anyone's by the marks of the program that wrote them."""
 
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,83 +11,268 @@ from urllib.parse import quote
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._content import Content, DamageError, Raw, Source, as_utf8, parse_header, wanted
+from skdnn.io._content import (
+    HEADER,
+    MARK,
+    VERSION,
+    Ask,
+    Content,
+    DamageError,
+    Raw,
+    Source,
+    Stored,
+    check_size,
+)
+from skdnn.io._dialects import of_hdf5
+from skdnn.io._members import Opaque, Struct, finished, gathered
 
-HEADER = "skdnn"
+_LISTS = ("cell", "struct", "canonical empty")
+_TYPES = {"double": "f8", "single": "f4", "logical": "bool"} | {
+    f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
 
 
-def write_hdf5(path: Path, content: Content) -> None:
+def write(path: Path, content: Content) -> None:
     """``features``, or a group of one data set per layer; ``labels``, ``targets``; the header."""
     h5py = _h5py()
-    text = h5py.string_dtype()
     with h5py.File(path, "w") as file:
-        for source in content.sources:
-            _put(file, key(source.name, content.single), source)
-        if content.target_array is not None:
-            _put(file, "targets", content.target_array)
-        elif content.targets is not None:
-            file.create_dataset("targets", data=as_utf8(content.targets), dtype=text)
-        if content.labels and isinstance(content.labels[0], str):
-            file.create_dataset("labels", data=as_utf8(content.labels), dtype=text)
-        elif content.labels:
-            file.create_dataset("labels", data=np.array(content.labels))
-        header = json.dumps(content.header(inline=False))
-        file.create_dataset(HEADER, data=header, dtype=text)
+        places = key([source.name for source in content.sources], content.single)
+        for place, source in zip(places, content.sources, strict=True):
+            _put(file, place, source)
+        for name, value in {**content.beside(), HEADER: content.header()}.items():
+            numbers = isinstance(value, np.ndarray)
+            dtype = None if numbers else h5py.string_dtype()
+            file.create_dataset(name, data=value, dtype=dtype)
+        file.attrs[MARK] = VERSION
 
 
-def read_hdf5(path: Path, layers: list[str] | None, mmap: bool) -> Raw:
-    """Ours, or all data sets of numbers of anyone's."""
-    with _h5py().File(path, "r") as file:
-        if HEADER not in file or file[HEADER].shape != ():
-            found = _numbers(file)
-            chosen = {name: found[name] for name in wanted(list(found), layers)}
-            return Raw({k: _get(path, v, mmap) for k, v in chosen.items()}, mapped=mmap)
-        header = parse_header(file[HEADER].asstr()[()])
-        names = wanted([entry["name"] for entry in header["arrays"]], layers)
-        single = header["single"]
-        arrays = {name: _get(path, file[key(name, single)], mmap) for name in names}
-        inline = header["targets"] is None or "values" in header["targets"]
-        return Raw(arrays, header, None if inline else file["targets"][()], mmap)
+def read(path: Path, ask: Ask) -> Raw:
+    """Ours, or all arrays of numbers of anyone's, with the names of their rows."""
+    with Opened(path, ask.external, mmap=ask.mmap) as file:
+        raw = of_hdf5(file, path, ask)
+        if raw is None:
+            raw = finished(gathered(file.tree()), path, ask, key, MARK in file.file.attrs)
+        raw.mapped = ask.mmap
+        return raw
 
 
-def key(name: str, single: bool) -> str:
-    """Where an array lies: a slash would make a group, a dot would mean this one."""
+def key(names: list[str], single: bool) -> list[str]:
+    """Where layers lie: a slash would make a group, a dot would mean this one."""
     if single:
-        return "features"
-    quoted = quote(name, safe=" @,+:;=!$&'()*[]")
-    return f"features/{quoted.replace('.', '%2E') if not quoted.strip('.') else quoted}"
+        return ["features"]
+    quoted = [quote(name, safe=" @,+:;=!$&'()*[]") for name in names]
+    return [f"features/{q if q.strip('.') else q.replace('.', '%2E')}" for q in quoted]
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is HDF5, be it MATLAB's or any other."""
+    with open(path, "rb") as file:
+        head = file.read(520)
+    return any(head[start : start + 8] == b"\x89HDF\r\n\x1a\n" for start in (0, 512))
+
+
+class Opened:
+    """An HDF5 file; what lies in other files is read only if `external` allows it.
+
+    With `turned`, axes of all arrays are turned round, as in MATLAB's files; in what MATLAB and
+    Octave marked as theirs they always are.
+    """
+
+    def __init__(
+        self, path: Path, external: bool = False, *, mmap: bool = False, turned: bool = False
+    ) -> None:
+        self._path, self._external, self._mmap, self._turned = path, external, mmap, turned
+        self._seen: set[Any] = set()
+        self.file = _h5py().File(path, "r")
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def tree(self) -> dict[str, Any]:
+        """All members: numbers, text, lists and dicts of these."""
+        return {name: self.value(item) for name, item in self.items(self.file)}
+
+    def items(self, group: Any) -> Iterator[tuple[str, Any]]:
+        """Members of a group that lie in this file."""
+        for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, _h5py().ExternalLink) and not self._external:
+                raise _elsewhere(f"{group.name.rstrip('/')}/{name}", link.filename)
+            item = None if name.startswith("#") else group.get(name)
+            if item is not None and item.attrs.get("CLASS") != b"TINDEX":  # of PyTables
+                yield name, item
+
+    def member(self, name: str) -> Any:
+        """A member of the file by name, None if there is none."""
+        return dict(self.items(self.file)).get(name)
+
+    def value(self, item: Any) -> Any:
+        """What a member holds; arrays stay on disk."""
+        if "OCTAVE_NEW_FORMAT" in item.attrs:
+            return self._of_octave(item)
+        if "MATLAB_class" in item.attrs or "MATLAB_sparse" in item.attrs:
+            return self._of_matlab(item)
+        if hasattr(item, "dtype"):
+            return self._of_anyone(item)
+        if item.id in self._seen:  # a group that holds itself
+            return {}
+        self._seen.add(item.id)
+        return {name: self.value(child) for name, child in self.items(item)}
+
+    def numbers(self, data: Any, *, turned: bool, dtype: Any = None) -> Stored:
+        """A data set, still on disk."""
+        if (data.is_virtual or data.external) and not self._external:
+            sources = data.virtual_sources() if data.is_virtual else data.external
+            names = {getattr(source, "file_name", source[0]) for source in sources} - {"."}
+            if names:
+                raise _elsewhere(data.name, ", ".join(map(str, sorted(names))))
+        imaginary = data.dtype.names == ("real", "imag")
+        dtype = np.dtype(complex if imaginary else dtype or data.dtype)
+        shape = (data.shape[::-1] or (1, 1)) if turned else data.shape
+
+        def read() -> np.ndarray:
+            if self._mmap:
+                return self._mapped(data)
+            if not self._external:
+                check_size(shape, data.dtype.itemsize, os.path.getsize(self._path))
+            values = np.asarray(data[()])
+            return (values.T.reshape(shape) if turned else values).astype(dtype, copy=False)
+
+        return Stored(shape, dtype, read)
+
+    def _mapped(self, data: Any) -> np.ndarray:
+        offset = data.id.get_offset()  # in the file, where the numbers lie in one piece
+        if data.external or data.file.filename != self.file.filename:
+            raise DamageError(f"{data.name} lies in another file, so mmap=True cannot map it")
+        if offset is not None:
+            return np.memmap(self._path, data.dtype, "r", offset, data.shape)
+        if data.size:
+            raise DamageError(f"{data.name} is stored in pieces, so mmap=True cannot map it")
+        return np.empty(data.shape, data.dtype)
+
+    def _of_anyone(self, data: Any) -> Any:
+        """Numbers, or text along one axis."""
+        if data.shape is None:
+            return Opaque("nothing")
+        found = self.numbers(data, turned=self._turned)
+        if _h5py().check_string_dtype(data.dtype) is None:
+            return found if data.dtype.kind in "buifc" else Opaque(data.dtype)
+        if max(data.shape, default=1) < data.size:
+            return Opaque("a table of text")
+        check_size(data.shape, data.dtype.itemsize, os.path.getsize(self._path))
+        values = data.asstr(errors="replace")[()]
+        return values if isinstance(values, str) else [str(text) for text in values.ravel()]
+
+    def _of_octave(self, group: Any) -> Any:
+        """``save -hdf5``: a type and a value, axes in reverse, cells and fields as groups."""
+        members = dict(self.items(group))
+        kind, value = members["type"][()].decode(), members["value"]
+        if "OCTAVE_EMPTY_MATRIX" in group.attrs:
+            text, cells = "string" in kind, kind in ("cell", "struct")
+            return "" if text else [] if cells else np.empty([int(n) for n in value[()]])
+        if "range" in kind:
+            base, _, step = value[()].tolist()
+            return (base + step * np.arange(int(value.attrs["OCTAVE_RANGE_NELEM"])))[None]
+        if "sparse" in kind:
+            part = dict(self.items(value))
+            shape = (int(part["nr"][()]), int(part["nc"][()]))
+            boolean = bool if "bool" in kind else None
+            return self._sparse(part["data"], part["ridx"], part["cidx"], shape, boolean)
+        if "struct" in kind or kind == "cell":
+            inner = dict(self.items(value))
+            inner.pop("dims", None)
+            if kind == "cell":
+                places = sorted(inner, key=lambda name: int(name[1:]))
+                return [self.value(inner[name]) for name in places]
+            fields = Struct({name: self.value(item) for name, item in inner.items()})
+            return fields if kind == "scalar struct" else _records(fields)
+        if "string" in kind:
+            rows = np.atleast_2d(np.asarray(self.numbers(value, turned=True).read()))
+            return _lines([row.tobytes().decode("utf-8", "replace") for row in rows])
+        return self.numbers(value, turned=True, dtype=bool if "bool" in kind else None)
+
+    def _of_matlab(self, item: Any) -> Any:
+        """Version 7.3: the class as an attribute, axes in reverse, cells as references."""
+        kind = bytes(item.attrs.get("MATLAB_class", b"")).decode()
+        if "MATLAB_sparse" in item.attrs:
+            part = dict(self.items(item))
+            shape = (int(item.attrs["MATLAB_sparse"]), part["jc"].size - 1)
+            boolean = bool if kind == "logical" else None
+            return self._sparse(part.get("data"), part.get("ir"), part["jc"], shape, boolean)
+        if not hasattr(item, "dtype"):
+            fields = Struct({name: self._field(child) for name, child in self.items(item)})
+            arrays = [name for name, child in self.items(item) if _is_references(child)]
+            return _records(fields) if arrays else fields
+        if item.attrs.get("MATLAB_empty", 0):
+            empty = np.empty([int(n) for n in item[()]], _TYPES.get(kind, "f8"))
+            return "" if kind == "char" else [] if kind in _LISTS else empty
+        if kind == "cell" or _is_references(item):
+            return [self.value(item.file[reference]) for reference in item[()].ravel()]
+        if kind == "char":
+            units = np.atleast_2d(np.asarray(self.numbers(item, turned=True).read(), np.uint16))
+            return _lines([row.tobytes().decode("utf-16-le", "replace") for row in units])
+        if kind not in _TYPES:
+            return Opaque(kind)
+        return self.numbers(item, turned=True, dtype=bool if kind == "logical" else None)
+
+    def _field(self, child: Any) -> Any:
+        """Of a struct: its value, or a list of values where the structs are many."""
+        if _is_references(child):
+            return [self.value(child.file[reference]) for reference in child[()].ravel()]
+        return self.value(child)
+
+    def _sparse(
+        self, data: Any, rows: Any, starts: Any, shape: tuple[int, int], kind: Any
+    ) -> Stored:
+        """Compressed columns, as a dense array."""
+        from scipy.sparse import csc_array
+
+        dtype = np.dtype(kind or (float if data is None else data.dtype))
+        size = os.path.getsize(self._path)
+
+        def dense() -> np.ndarray:
+            check_size(shape, dtype.itemsize, size)
+            given = [np.empty(0, dtype)] * 2 if data is None else [data, rows]
+            read = [self.numbers(x, turned=False).read() if hasattr(x, "id") else x for x in given]
+            columns = np.asarray(self.numbers(starts, turned=False).read()).ravel()
+            parts = (read[0].ravel().astype(dtype), read[1].ravel().astype(np.int64), columns)
+            return np.asarray(csc_array(parts, shape=shape).toarray())
+
+        return Stored(shape, dtype, dense)
+
+
+def _records(fields: Struct) -> list[Struct]:
+    """An array of structs, which is stored field by field."""
+    return [Struct(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
+
+
+def _lines(rows: list[str]) -> str | list[str]:
+    """Char: one text, or the padded rows of a matrix."""
+    return rows[0] if len(rows) == 1 else [row.rstrip(" \0") for row in rows]
+
+
+def _is_references(item: Any) -> bool:
+    """A field of many structs, which is not marked as a cell."""
+    return getattr(item, "dtype", None) == _h5py().ref_dtype and "MATLAB_class" not in item.attrs
+
+
+def _elsewhere(what: str, where: str) -> DamageError:
+    return DamageError(
+        f"{what!r} lies in another file ({where}), which is read only with external=True"
+    )
 
 
 def _h5py() -> Any:
-    return import_optional("h5py", "for HDF5 files")
+    return import_optional("h5py", "for HDF5 files and MATLAB's of version 7.3")
 
 
-def _put(file: Any, name: str, source: Source) -> None:
-    data = file.create_dataset(name, shape=source.shape, dtype=source.dtype)
+def _put(file: Any, place: str, source: Source) -> None:
+    data = file.create_dataset(place, shape=source.shape, dtype=source.dtype)
     row = 0
     for block in source.blocks():
         if block.size:
             data[row : row + len(block)] = block
         row += len(block)
-
-
-def _get(path: Path, data: Any, mmap: bool) -> np.ndarray:
-    if not mmap:
-        return np.asarray(data[()])
-    offset = data.id.get_offset()  # of the file, where the numbers lie in one piece
-    if offset is None:
-        if data.size:
-            raise DamageError(f"{data.name} is stored in pieces, so mmap=True cannot map it")
-        return np.empty(data.shape, data.dtype)
-    return np.memmap(path, data.dtype, "r", offset, data.shape)
-
-
-def _numbers(file: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if getattr(item, "shape", ()) and item.dtype.kind in "buif":
-            found[name] = item
-
-    file.visititems(visit)
-    return found

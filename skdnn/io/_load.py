@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,25 @@ import pandas as pd
 
 from skdnn._amounts import in_bytes
 from skdnn._html import card, product
-from skdnn.io import _text
-from skdnn.io._content import DamageError, Raw, UnknownLayerError, checked, parse_header, wanted
+from skdnn.io._content import (
+    Ask,
+    DamageError,
+    Raw,
+    UnknownLayerError,
+    checked,
+    parse_header,
+    wanted,
+)
 from skdnn.io._formats import FORMATS, Format, by_extension, choose
 from skdnn.io._parts import find_parts, part_faults, sidecar, whole_path
+from skdnn.io._text import is_ours
 
-_PASSED_ON = (
-    FileNotFoundError,
-    PermissionError,
-    ImportError,
-    MemoryError,
-    UnknownLayerError,
-    DamageError,
-)
+_PASSED_ON = (FileNotFoundError, PermissionError, ImportError, UnknownLayerError, DamageError)
 _SHOWN = 10
+_LARGE = 2**30  # of a smaller file it is damage if there is no memory for it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SavedFeatures:
     """Features with what was saved beside them.
 
@@ -39,7 +42,7 @@ class SavedFeatures:
     features : ndarray, or dict of str to ndarray
         One row per image; a dict holds layers.
     labels : list of str or int, or None, default=None
-        Of the rows.
+        Names of the rows.
     targets : ndarray or None, default=None
         What belongs to the rows.
     provenance : dict, default={}
@@ -97,6 +100,31 @@ class SavedFeatures:
         flat = array.reshape(len(array), int(np.prod(array.shape[1:], dtype=np.int64)))
         return pd.DataFrame(flat, index=self.labels, columns=self.feature_names)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The features, where there is one array of them."""
+        array = self.features
+        if isinstance(array, dict):
+            if len(array) > 1:
+                raise TypeError(
+                    f"There are several arrays, {list(array)}: choose one of features[...]."
+                )
+            (array,) = array.values()
+        return np.array(array, dtype, copy=copy) if copy else np.asarray(array, dtype)
+
+    def __repr__(self) -> str:
+        arrays = self.features if isinstance(self.features, dict) else {"": self.features}
+        shown = [f"{name} {a.shape} {a.dtype}".strip() for name, a in list(arrays.items())[:3]]
+        labels = None if self.labels is None else f"{len(self.labels)}, {self.labels[:2]}"
+        about = {
+            "features": ", ".join(shown) + (f" and {len(arrays) - 3} more" * (len(arrays) > 3)),
+            "labels": labels
+            and labels.replace("]", ", ...]" * (len(self.labels or ()) > 2) or "]"),
+            "targets": None if self.targets is None else self.targets.shape,
+            "provenance": ", ".join(self.provenance) or None,
+        }
+        told = (f"{name}: {value}" for name, value in about.items() if value is not None)
+        return f"SavedFeatures({'; '.join(told)})"
+
     def _repr_html_(self) -> str:
         """A card for notebooks; no numbers are read."""
         several = isinstance(self.features, dict)
@@ -126,6 +154,8 @@ def load_features(
     *,
     layers: Sequence[str] | None = None,
     mmap: bool = False,
+    check: bool = False,
+    external: bool = False,
 ) -> SavedFeatures:
     """Load features, with their labels and where they come from, if all of them are there.
 
@@ -135,13 +165,18 @@ def load_features(
         A file, or for features in parts any of them, or the name that was given when they were
         saved, with or without extension.
     format : str or None, default=None
-        As for `save_features`, or ``"pt"`` (tensors that torch saved; no code in them is run); by
-        default the extension says it.
+        As for `save_features`; or ``"pt"`` (tensors that torch saved; no code in them is run),
+        ``"tsv"`` or ``"netcdf"`` (needs xarray). By default the extension says it.
     layers : sequence of str or None, default=None
         Which layers to load from a file of several; by default all.
     mmap : bool, default=False
         Leave the numbers on disk and read them as they are used (.npy and .h5, not in parts).
-        The size of the file is checked, its digest is not.
+        The size of the file is checked, the digest of the numbers is not.
+    check : bool, default=False
+        Refuse text files that were edited by hand after they were saved; by default a warning
+        says so.
+    external : bool, default=False
+        Follow links of HDF5 files to other files.
 
     Returns
     -------
@@ -153,7 +188,7 @@ def load_features(
     ------
     ValueError
         If anything is missing, cut short, changed, doubled or from another save, naming all
-        files at fault; or if the format or a layer is unknown.
+        files at fault; if a file leads to others; or if the format or a layer is unknown.
     FileNotFoundError
         If there is no such file.
 
@@ -164,11 +199,16 @@ def load_features(
 
     Notes
     -----
-    Arrays are compared with the SHA-256 of the numbers that were saved, data files with
-    descriptions beside them also as a whole. Parts must be all there, once each, from one save.
+    Numbers, labels, targets and provenance are compared with the SHA-256 of what was saved. Parts
+    must be all there, once each, from one save.
 
-    Files of other programs are loaded too, without labels: arrays of numbers in .npy, .npz, .h5,
-    .mat, .pt, and tables in .txt, .csv and .parquet.
+    Files of other programs are loaded too: numbers in .npy, .npz, .h5, .mat (version 4, 5 or 7.3),
+    .pt, tables in .txt, .csv, .tsv and .parquet, and in HDF5 what Octave, rsatoolbox, pandas
+    (needs tables) and xarray or Brain-Score (needs xarray and h5netcdf) write. Names of rows are
+    taken from the file: an index or a first column of names, a list of text that is as long as
+    the array (``labels``, ``names``, ``stimuli``), ``stimulus_id``, or the ``file_names.txt`` of
+    THINGSvision beside it. Of arrays with other rows than those that are named, only those that
+    `layers` asks for are loaded.
 
     Examples
     --------
@@ -181,31 +221,60 @@ def load_features(
     >>> loaded.features["fc"].dtype, loaded.targets.tolist()
     (dtype('float16'), ['animal', 'tool'])
     """
-    chosen, files, split = _find(Path(path), format)
-    if mmap and (split or not chosen.maps):
-        what = "features in parts" if split else f"files of format {chosen.name}"
-        raise ValueError(f"mmap=True works with one .npy or .h5 file, not with {what}.")
     if isinstance(layers, str):
         raise TypeError(f"layers must be a list of names, got the text {layers!r}.")
-    names = None if layers is None else list(layers)
+    ask = Ask(None if layers is None else list(layers), mmap, external)
+    found = read_files(Path(path), format, ask, check=check)
+    tell(found)
+    arrays = found.arrays
+    single = found.header["single"] if found.header else list(arrays) == [""]
+    return SavedFeatures(
+        arrays[""] if single else arrays,
+        found.labels,
+        found.targets,
+        found.provenance,
+        found.feature_names,
+    )
+
+
+def read_files(path: Path, format: str | None, ask: Ask, *, check: bool = False) -> Raw:
+    """What a file, or all parts together, hold, compared with what was saved."""
+    chosen, files, split = _find(path, format)
+    if ask.mmap and (split or not chosen.maps):
+        what = "features in parts" if split else f"files of format {chosen.name}"
+        raise ValueError(f"mmap=True works with one .npy or .h5 file, not with {what}.")
     raws: list[Raw] = []
     faults: list[str] = []
     whole: dict[str, np.ndarray] = {}
     for file in files:
         try:
-            raws.append(_read(chosen, file, names, mmap, split))
+            raws.append(_read(chosen, file, ask, split=split, check=check))
             if split:
                 _move(raws[-1], whole, raws[0])
         except UnknownLayerError as error:
             raise UnknownLayerError(f"{file}: {error}") from None
-        except ValueError as error:
+        except DamageError as error:
             faults.append(f"{file.name}: {error}")
     faults = faults or (_part_disagreements(raws, files) if split else [])
     if faults:
         shown = "\n".join(f"  {fault}" for fault in faults[:_SHOWN])
         more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise ValueError(f"The features {path} cannot be loaded:\n{shown}{more}")
-    return _merged(raws, whole if split else raws[0].arrays)
+    first = raws[0]
+    if split:
+        first.arrays = whole
+        first.notes = [note for raw in raws for note in raw.notes]
+        if first.labels is not None:
+            first.labels = [label for raw in raws for label in raw.labels or ()]
+        if first.targets is not None:
+            first.targets = np.concatenate([raw.targets for raw in raws])
+    return first
+
+
+def tell(found: Raw) -> None:
+    """What the caller of our caller should know."""
+    for note in found.notes:
+        warnings.warn(note, UserWarning, stacklevel=3)
 
 
 def _find(path: Path, name: str | None) -> tuple[Format, list[Path], bool]:
@@ -251,52 +320,53 @@ def _by_stem(path: Path) -> Path:
     return found[0]
 
 
-def _read(chosen: Format, file: Path, layers: list[str] | None, mmap: bool, split: bool) -> Raw:
-    """One file, checked.
-
-    Raises
-    ------
-    ValueError
-        Saying what is wrong with it.
-    """
+def _read(chosen: Format, file: Path, ask: Ask, *, split: bool, check: bool) -> Raw:
+    """One file, checked; a DamageError says what is wrong with it."""
     try:
-        header = _beside(chosen, file, mmap, split) if chosen.beside else None
-        if header is not None and chosen.name == "npy":
-            name = header["arrays"][0]["name"]
-            wanted([name], layers)
-            raw = chosen.read(file, None, mmap)
-            raw.arrays = {name: raw.arrays.pop("")}
-        else:
-            raw = chosen.read(file, layers, mmap)
-        raw.header = raw.header if header is None else header
+        header, edited = _beside(chosen, file, ask, split, check) if chosen.beside else (None, "")
+        raw = chosen.read(file, replace(ask, header=header))
+        if edited:
+            raw.notes.append(f"{edited}. It is taken as it is now; check=True refuses it.")
+        raw.notes = [f"{file.name}: {note}" for note in raw.notes]
         if split and raw.header is None:
             raise DamageError("it is named like a part, but says nothing about the others")
+        raw.unchecked |= header is not None  # the digest of the file was compared
         return checked(raw)
     except _PASSED_ON:
         raise
     except Exception as error:  # a broken file makes the libraries raise anything
+        if isinstance(error, MemoryError) and file.stat().st_size > _LARGE:
+            raise
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DamageError(f"it cannot be read, it may be cut short ({reason})") from error
+        raise DamageError(f"it cannot be read ({reason})") from error
 
 
-def _beside(chosen: Format, file: Path, mmap: bool, split: bool) -> dict[str, Any] | None:
-    """The description beside a file, if the file is the one that it describes."""
+def _beside(
+    chosen: Format, file: Path, ask: Ask, split: bool, check: bool
+) -> tuple[dict[str, Any] | None, str]:
+    """The description beside a file that it describes, and what was edited by hand since."""
     place = sidecar(file)
     if not place.exists():
-        if split or (chosen.name != "npy" and _text.is_ours(file)):
+        if split or (chosen.text and is_ours(file)):
             raise DamageError(f"its description {place.name} is missing")
-        return None
-    header = parse_header(place.read_text(encoding="utf-8"))
-    about = header["file"]
-    size = file.stat().st_size
-    if size != about["bytes"]:
+        return None, ""
+    by_hand = chosen.text and not check
+    header, changed = parse_header(place.read_text(encoding="utf-8"), edited=by_hand)
+    if changed:
+        return header, f"{place.name} was edited after it was saved (its digest differs)"
+    about, size = header["file"], file.stat().st_size
+    by_hand = by_hand and header["skdnn_features"] > 1
+    if size != about["bytes"] and not by_hand:
         raise DamageError(f"it has {size} bytes, but {place.name} says {about['bytes']}")
-    if not mmap:
-        with open(file, "rb") as data:
-            digest = hashlib.file_digest(data, "sha256").hexdigest()
-        if digest != about["sha256"]:
-            raise DamageError(f"it is not the file that {place.name} describes (digests differ)")
-    return header
+    if ask.mmap:
+        return header, ""
+    with open(file, "rb") as data:
+        digest = hashlib.file_digest(data, "sha256").hexdigest()
+    if digest == about["sha256"]:
+        return header, ""
+    if not by_hand:
+        raise DamageError(f"it is not the file that {place.name} describes (digests differ)")
+    return header, "it was edited after it was saved (its digest differs)"
 
 
 def _part_disagreements(raws: list[Raw], files: list[Path]) -> list[str]:
@@ -329,20 +399,3 @@ def _move(raw: Raw, whole: dict[str, np.ndarray], first: Raw) -> None:
         if name not in whole:
             whole[name] = np.empty((header["rows"][2], *rows.shape[1:]), rows.dtype)
         whole[name][slice(*header["rows"][:2])] = rows
-
-
-def _merged(raws: list[Raw], arrays: dict[str, np.ndarray]) -> SavedFeatures:
-    header = raws[0].header
-    if header is None:
-        return SavedFeatures(arrays[""] if list(arrays) == [""] else arrays)
-    labels = None
-    if header["labels"] is not None:
-        labels = [label for raw in raws for label in (raw.header or {})["labels"]]
-    targets = [raw.given_targets for raw in raws]
-    return SavedFeatures(
-        arrays[""] if header["single"] else arrays,
-        labels,
-        None if targets[0] is None else np.concatenate(targets),
-        header["provenance"],
-        header["feature_names"],
-    )

@@ -1,43 +1,58 @@
-"""Numbers in .mat files, of version 5 and of version 7.3, which is HDF5 with axes turned round."""
+"""MATLAB files: versions 4 and 5 through scipy, and 7.3, which is HDF5 with axes turned round."""
 
 from __future__ import annotations
 
 import os
+import re
 import struct
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import xxhash
 
 from skdnn._optional import import_optional
+from skdnn.io._content import (
+    HEADER,
+    MARK,
+    Ask,
+    Content,
+    DamageError,
+    Raw,
+    Stored,
+    check_size,
+    is_text,
+)
 from skdnn.io._files import replaced
+from skdnn.io._hdf5 import Opened, is_hdf5
+from skdnn.io._members import Opaque, Struct, finished, gathered
 
 Version = Literal["7.3", "5"]
 VERSIONS = ("7.3", "5")
+# What version 5 can hold in one variable.
+V5_BYTES = 2**31
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+_TEXT = 116  # how long the text is at the start of all versions
+_OURS = re.compile(rf"{MARK} ([0-9a-f]{{32}})".encode())
 _USER_BLOCK = 512  # what MATLAB puts before the HDF5 part
 _CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}
+_NUMBERS = {matlab: numpy for numpy, matlab in _CLASSES.items()}
+_IDENTIFIER = 63
+_OCTAVE = (b"# Created by Octave", b"Octave-1-", b"\x1f\x8b")
 
 
-class MatError(ValueError):
+class MatError(DamageError):
     """A file is no .mat file, is cut short, or does not hold what is looked for."""
 
 
-_PASSED_ON = (MatError, FileNotFoundError, PermissionError, ImportError, MemoryError)
+_PASSED_ON = (MatError, FileNotFoundError, PermissionError, ImportError)
 
 
-def is_hdf5(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is HDF5, be it MATLAB's or any other."""
-    with open(path, "rb") as file:
-        head = file.read(_USER_BLOCK + len(_HDF5))
-    return head.startswith(_HDF5) or head[_USER_BLOCK:] == _HDF5
-
-
-def read_mat(path: str | os.PathLike[str], name: str) -> Any:
-    """Read one variable of a .mat file of version 5 or 7.3.
+def read_mat(path: str | os.PathLike[str], name: str, *, external: bool = False) -> Any:
+    """Read one variable of a .mat file of version 4, 5 or 7.3.
 
     Parameters
     ----------
@@ -45,22 +60,27 @@ def read_mat(path: str | os.PathLike[str], name: str) -> Any:
         The file; any other HDF5 file is read as one of version 7.3.
     name : str
         The variable.
+    external : bool, default=False
+        Follow links to other files, which a file of version 7.3 can hold.
 
     Returns
     -------
-    value : ndarray or dict of str to ndarray
-        The array with its axes as MATLAB shows them; a dict for a struct.
+    value : ndarray, str, list or dict
+        Numbers with their axes as MATLAB shows them, dense and of the type that they have there;
+        text; a list for the rows of a char matrix, a cell (column by column) or an array of
+        structs; a dict for a struct.
 
     Raises
     ------
     ValueError
-        If the file is unreadable, cut short, or has no such variable of numbers.
+        If the file is unreadable, cut short, leads to other files, or has no such variable of
+        real numbers or text.
     FileNotFoundError
         If there is no file.
 
     See Also
     --------
-    skdnn.formats.write_mat : Write such a file; has an example.
+    skdnn.formats.write_mat : Write such a file.
 
     Examples
     --------
@@ -72,7 +92,13 @@ def read_mat(path: str | os.PathLike[str], name: str) -> Any:
     array([[1, 2, 3]])
     """
     try:
-        return _read_hdf5(path, name) if is_hdf5(path) else _read_v5(path, name)
+        if is_hdf5(path):
+            with Opened(Path(path), external, turned=True) as file:
+                return _read(_member(file, name), name)
+        found = _of_v5(path, name)
+        if name not in found:
+            raise MatError(_no_variable(name, [found for found, *_ in _whosmat(path)]))
+        return _read(found[name], name)
     except _PASSED_ON:
         raise
     except Exception as error:  # a broken file makes the libraries raise anything
@@ -80,19 +106,25 @@ def read_mat(path: str | os.PathLike[str], name: str) -> Any:
 
 
 def mat_shape(path: str | os.PathLike[str], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array without reading it; also that the file is not cut short.
-
-    Raises
-    ------
-    MatError, FileNotFoundError
-        As `read_mat`, for what can be known without reading the numbers.
-    """
+    """Shape and type of an array without reading it; raises as `read_mat` does."""
     try:
-        return _shape_hdf5(path, name) if is_hdf5(path) else _shape_v5(path, name)
+        if is_hdf5(path):
+            with Opened(Path(path), turned=True) as file:
+                found = _member(file, name)
+                if isinstance(found, np.ndarray | Stored) and found.dtype.kind in "buif":
+                    return found.shape, found.dtype
+        else:
+            found = {key: (shape, kind) for key, shape, kind in _whosmat(path)}
+            if name not in found:
+                raise MatError(_no_variable(name, list(found)))
+            shape, kind = found[name]
+            if re.fullmatch(r"double|single|logical|u?int\d+", kind):
+                return tuple(shape), np.dtype(_NUMBERS.get(kind, kind))
     except _PASSED_ON:
         raise
     except Exception as error:  # a broken file makes the libraries raise anything
         raise MatError(f"cannot be read ({_first_line(error)})") from error
+    raise MatError(f"its variable {name!r} is no array of numbers")
 
 
 def write_mat(
@@ -135,11 +167,89 @@ def write_mat(
         raise ValueError(f"version must be '7.3' or '5', got {version!r}.")
     made = {name: _as_matlab(name, value) for name, value in variables.items()}
     with replaced(Path(path), ".mat") as temporary:
-        if version == "7.3":
-            _write_hdf5(temporary, made)
-        else:
-            savemat = import_optional("scipy.io", "to write .mat files").savemat
-            savemat(temporary, made, long_field_names=True)
+        _write(temporary, made, version)
+
+
+# --- saved features --------------------------------------------------------------------------
+
+
+def write_auto(path: Path, content: Content) -> None:
+    """Version 5, which every program reads, or 7.3 from 2 GB on."""
+    write_v73(path, content) if n_bytes(content) >= V5_BYTES else write_v5(path, content)
+
+
+def write_v5(path: Path, content: Content) -> None:
+    """``features`` (a struct of layers), ``labels``, ``targets``, and the header."""
+    if n_bytes(content) >= V5_BYTES:
+        raise ValueError(
+            f"The features take {n_bytes(content)} bytes, and a .mat file of version 5 ends at "
+            f'{V5_BYTES}: use format="mat" or "mat-v7.3", or split them with max_bytes=.'
+        )
+    _write(path, _variables(content), "5", seal=True)
+
+
+def write_v73(path: Path, content: Content) -> None:
+    """The same as HDF5 with MATLAB's attributes."""
+    _write(path, _variables(content), "7.3", seal=True)
+
+
+def read(path: Path, ask: Ask) -> Raw:
+    """Ours, or all variables of numbers of anyone's."""
+    with open(path, "rb") as start:
+        said = _OURS.search(start.read(_TEXT))
+    # Before scipy sees it: what is damaged can end the process in there.
+    if said and said[1].decode() != _digest(path):
+        raise DamageError("it is not what was saved (its digest differs)")
+    if is_hdf5(path):
+        with Opened(path, ask.external, turned=True) as file:
+            raw = finished(gathered(file.tree()), path, ask, _key, said is not None)
+    else:
+        try:
+            found = _of_v5(path)
+        except MatError as error:
+            raise DamageError(f"it is {error}") from error
+        raw = finished(gathered(found), path, ask, _key, said is not None)
+    raw.unchecked = said is not None
+    return raw
+
+
+def n_bytes(content: Content) -> int:
+    """Of all numbers, in types that MATLAB has."""
+    sizes = [s.n_bytes * (2 if s.dtype == np.float16 else 1) for s in content.sources]
+    return sum(sizes) + sum(getattr(x, "nbytes", 0) for x in content.beside().values())
+
+
+def fields(names: list[str]) -> list[str]:
+    """Names as MATLAB has them: letters, digits and underscores, all different."""
+    made: list[str] = []
+    for name in names:
+        plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+        plain = (plain if plain[:1].isalpha() else f"x{plain}")[:_IDENTIFIER]
+        unique, n = plain, 1
+        while unique in made:
+            n += 1
+            unique = f"{plain[: _IDENTIFIER - len(str(n)) - 1]}_{n}"
+        made.append(unique)
+    return made
+
+
+def _key(names: list[str], single: bool) -> list[str]:
+    return ["features"] if single else [f"features.{field}" for field in fields(names)]
+
+
+def _variables(content: Content) -> dict[str, Any]:
+    arrays = [_as_matlab("features", source.whole()) for source in content.sources]
+    names = fields([source.name for source in content.sources])
+    made: dict[str, Any] = {
+        "features": arrays[0] if content.single else dict(zip(names, arrays, strict=True))
+    }
+    for name, value in content.beside().items():
+        column = value[:, None] if isinstance(value, np.ndarray) and value.ndim == 1 else value
+        made[name] = column if isinstance(column, list) else _as_matlab(name, column)
+    return {**made, HEADER: content.header()}
+
+
+# --- writing ---------------------------------------------------------------------------------
 
 
 def _as_matlab(name: str, value: Any) -> Any:
@@ -158,112 +268,149 @@ def _as_matlab(name: str, value: Any) -> Any:
     return np.atleast_2d(array)
 
 
-# --- version 7.3 -----------------------------------------------------------------------------
-
-
-def _h5py() -> Any:
-    return import_optional("h5py", "for MATLAB files of version 7.3 and HDF5")
-
-
-def _write_hdf5(path: Path, variables: Mapping[str, Any]) -> None:
-    with _h5py().File(path, "w", userblock_size=_USER_BLOCK) as file:
-        for name, value in variables.items():
-            _put(file, name, value)
-    made = datetime.now(UTC).strftime("%a %b %d %H:%M:%S %Y")
-    text = f"MATLAB 7.3 MAT-file, Platform: skdnn, Created on: {made} HDF5 schema 1.00 ."
-    header = text.encode().ljust(116) + bytes(8) + struct.pack("<H", 0x0200) + b"IM"
+def _write(path: Path, variables: Mapping[str, Any], version: str, *, seal: bool = False) -> None:
+    """All variables, behind a text that names the program and, sealed, holds a digest."""
+    if version == "7.3":
+        h5py = import_optional("h5py", "for MATLAB files of version 7.3")
+        with h5py.File(path, "w", userblock_size=_USER_BLOCK) as file:
+            for name, value in variables.items():
+                _put(file, name, value)
+    else:
+        cells = {k: v if not is_text(v) else _cells(v) for k, v in variables.items()}
+        savemat = import_optional("scipy.io", "to write .mat files").savemat
+        savemat(path, cells, long_field_names=True)
     with open(path, "r+b") as file:
-        file.write(header.ljust(_USER_BLOCK, b"\0"))
+        if version == "7.3":
+            file.write(bytes(_TEXT + 8) + struct.pack("<H", 0x0200) + b"IM")
+            file.flush()
+            file.seek(0)
+        made = datetime.now(UTC).strftime("%a %b %d %H:%M:%S %Y")
+        about = f"{MARK} {_digest(path)}" if seal else f"Platform: skdnn, Created on: {made}"
+        end = " HDF5 schema 1.00 ." if version == "7.3" else ""
+        text = f"MATLAB {version.replace('5', '5.0')} MAT-file, {about}{end}"
+        file.write(text.encode().ljust(_TEXT))
 
 
-def _put(group: Any, name: str, value: Any) -> None:
-    """One array, transposed, or one struct, with the class that MATLAB asks for."""
+def _digest(path: Path) -> str:
+    """Of all that stands behind the text."""
+    digest = xxhash.xxh3_128()
+    with open(path, "rb") as file:
+        file.seek(_TEXT)
+        while block := file.read(2**24):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _cells(texts: list[str]) -> np.ndarray:
+    return np.array([*texts, None], dtype=object)[:-1, None]
+
+
+def _put(group: Any, name: str, value: Any) -> Any:
+    """An array, transposed, text, a cell of texts or a struct, with MATLAB's class."""
+    h5py = import_optional("h5py", "for MATLAB files of version 7.3")
     if isinstance(value, dict):
         inner = group.create_group(name)
         inner.attrs["MATLAB_class"] = np.bytes_(b"struct")
         for key, item in value.items():
             _put(inner, key, item)
-        return
-    kind = _CLASSES.get(value.dtype.name, value.dtype.name)
+        return inner
+    if isinstance(value, list):
+        places = group.require_group("#refs#")
+        texts = [_put(places, f"{name}{n}", text).ref for n, text in enumerate(value)]
+        references = np.array([texts], dtype=h5py.ref_dtype)
+        data = group.create_dataset(name, data=references, dtype=h5py.ref_dtype)
+        data.attrs["MATLAB_class"] = np.bytes_(b"cell")
+        return data
+    if text := isinstance(value, str):
+        value = np.frombuffer(value.encode("utf-16-le", "replace"), np.uint16)[None]
     stored = value.astype(np.uint8) if value.dtype == bool else value
     if stored.size:
-        dataset = group.create_dataset(name, data=stored.T)
+        data = group.create_dataset(name, data=stored.T)
     else:  # HDF5 has no empty arrays of MATLAB's kind: the shape stands for it
-        dataset = group.create_dataset(name, data=np.array(stored.shape, dtype=np.uint64))
-        dataset.attrs["MATLAB_empty"] = np.uint8(1)
-    dataset.attrs["MATLAB_class"] = np.bytes_(kind.encode())
-    if value.dtype == bool:
-        dataset.attrs["MATLAB_int_decode"] = np.uint8(1)
+        data = group.create_dataset(name, data=np.array(stored.shape, dtype=np.uint64))
+        data.attrs["MATLAB_empty"] = np.uint8(1)
+    kind = "char" if text else _CLASSES.get(value.dtype.name, value.dtype.name)
+    data.attrs["MATLAB_class"] = np.bytes_(kind.encode())
+    if text or value.dtype == bool:
+        data.attrs["MATLAB_int_decode"] = np.int32(2) if text else np.uint8(1)
+    return data
 
 
-def _read_hdf5(path: str | os.PathLike[str], name: str) -> Any:
-    with _h5py().File(path, "r") as file:
-        return _get(_member(file, name), name)
+# --- reading ---------------------------------------------------------------------------------
 
 
-def _get(item: Any, name: str) -> Any:
-    if not hasattr(item, "dtype"):
-        return {key: _get(item[key], f"{name}.{key}") for key in item}
-    kind = bytes(item.attrs.get("MATLAB_class", b""))
-    if item.dtype.kind not in "buif" or kind in (b"char", b"cell"):
-        raise MatError(f"its variable {name!r} is no array of numbers")
-    if item.attrs.get("MATLAB_empty", 0):
-        return np.empty([int(n) for n in item[()]])
-    values = np.asarray(item[()]).T
-    return values.astype(bool) if kind == b"logical" else values
+def _member(file: Opened, name: str) -> Any:
+    item = file.member(name)
+    if item is None:
+        raise MatError(_no_variable(name, [key for key, _ in file.items(file.file)]))
+    return file.value(item)
 
 
-def _shape_hdf5(path: str | os.PathLike[str], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with _h5py().File(path, "r") as file:
-        item = _member(file, name)
-        if not hasattr(item, "dtype") or item.dtype.kind not in "buif":
-            raise MatError(f"its variable {name!r} is no array of numbers")
-        if item.attrs.get("MATLAB_empty", 0):
-            return tuple(int(n) for n in item[()]), np.dtype(np.float64)
-        return tuple(reversed(item.shape)), item.dtype
+def _read(value: Any, name: str) -> Any:
+    """What was found, with all numbers in memory."""
+    if isinstance(value, Mapping):
+        return {key: _read(item, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_read(item, name) for item in value]
+    if isinstance(value, Opaque) or (hasattr(value, "dtype") and value.dtype.kind not in "buif"):
+        kind = value if isinstance(value, Opaque) else value.dtype
+        raise MatError(f"its variable {name!r} is no array of numbers, but {kind}")
+    return value.read() if isinstance(value, Stored) else value
 
 
-def _member(file: Any, name: str) -> Any:
-    if name not in file:
-        raise MatError(_no_variable(name, [key for key in file if not key.startswith("#")]))
-    return file[name]
-
-
-# --- version 5 -------------------------------------------------------------------------------
-
-
-def _read_v5(path: str | os.PathLike[str], name: str) -> Any:
-    _check_complete(path)
+def _of_v5(path: str | os.PathLike[str], name: str | None = None) -> dict[str, Any]:
+    """One or all variables, of version 4 or 5, with the types that they have in MATLAB."""
+    about = {key: (shape, kind) for key, shape, kind in _whosmat(path)}
+    for shape, _ in about.values():
+        check_size(shape, 8, os.path.getsize(path))
     loadmat = import_optional("scipy.io", "to read .mat files").loadmat
-    file = loadmat(path, variable_names=[name])
-    if name not in file:
-        raise MatError(_no_variable(name, [found for found, *_ in _whosmat(path)]))
-    return _unpacked(file[name], name)
+    names = None if name is None else [name]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            found = loadmat(path, variable_names=names, mat_dtype=True)
+    except np.exceptions.ComplexWarning:  # the imaginary parts would be lost
+        found = loadmat(path, variable_names=names)
+        for key in found.keys() & about.keys():
+            if (dtype := _NUMBERS.get(about[key][1])) and found[key].dtype.kind in "buif":
+                found[key] = found[key].astype(dtype)
+    except (ValueError, TypeError):
+        for one in about if name is None else ():
+            try:
+                loadmat(path, variable_names=[one])
+            except Exception as error:  # of damage, any
+                raise MatError(f"unreadable at {one!r} ({_first_line(error)})") from error
+        raise
+    return {key: _plain(value) for key, value in found.items() if key in about}
 
 
-def _unpacked(value: Any, name: str) -> Any:
-    """A struct of MATLAB's as a dict."""
+def _plain(value: Any) -> Any:
+    """Without scipy's wrapping: dict, list, str, and dense arrays of numbers."""
+    if hasattr(value, "toarray"):
+        size = value.data.nbytes
+        return Stored(value.shape, value.dtype, lambda: _dense(value, size))
+    if type(value).__name__ in ("MatlabOpaque", "MatlabFunction", "MatlabObject"):
+        return Opaque("string" if b"string" in value.tobytes() else "an object")
     if value.dtype.names is not None:
-        return {key: _unpacked(value[key].item(), f"{name}.{key}") for key in value.dtype.names}
-    if value.dtype.kind not in "buif":
-        raise MatError(f"its variable {name!r} is no array of numbers")
+        names = value.dtype.names
+        structs = [Struct((key, _plain(item[key])) for key in names) for item in value.ravel("F")]
+        return structs[0] if value.size == 1 else structs
+    if value.dtype == object:
+        return [_plain(item) for item in value.ravel("F")]
+    if value.dtype.kind == "U":
+        lines = [str(line) for line in value.ravel()]
+        return "".join(lines) if len(lines) < 2 else [line.rstrip(" \0") for line in lines]
     return value
 
 
-def _shape_v5(path: str | os.PathLike[str], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    _check_complete(path)
-    found = {key: (shape, kind) for key, shape, kind in _whosmat(path)}
-    if name not in found:
-        raise MatError(_no_variable(name, list(found)))
-    shape, kind = found[name]
-    types = {"double": "float64", "single": "float32", "logical": "bool"}
-    try:
-        return tuple(shape), np.dtype(types.get(kind, kind))
-    except TypeError:
-        raise MatError(f"its variable {name!r} is no array of numbers") from None
+def _dense(value: Any, size: int) -> np.ndarray:
+    check_size(value.shape, value.dtype.itemsize, size)
+    return np.asarray(value.toarray())
 
 
 def _whosmat(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...], str]]:
+    """Names, shapes and classes of the variables, of a file that is whole."""
+    _check_complete(path)
     found = import_optional("scipy.io", "to read .mat files").whosmat(path)
     return [(str(name), tuple(shape), str(kind)) for name, shape, kind in found]
 
@@ -273,8 +420,12 @@ def _check_complete(path: str | os.PathLike[str]) -> None:
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(128)
+        if head.startswith(_OCTAVE):
+            raise MatError("in Octave's own format, or packed: save it there with -v7 or -hdf5")
+        if len(head) >= 20 and 0 in head[:4]:
+            return  # version 4, of which scipy says if it is cut short
         if len(head) < 128 or head[126:] not in (b"IM", b"MI"):
-            raise MatError("no .mat file of version 5 or 7.3, or cut short")
+            raise MatError("no .mat file of version 4, 5 or 7.3, or cut short")
         order = "<" if head[126:] == b"IM" else ">"
         place = 128
         while place < size:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import os
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdnn._html import card, product
+from skdnn._html import product
 from skdnn._optional import import_optional
 from skdnn.io._files import refuse, replaced
+from skdnn.io._lazy import LazyArray, Positions
+from skdnn.io._maps import MapFile, load_image, open_maps, state_of
+from skdnn.io._masks import Label, Mask, read_masks
+
+OnePath = str | os.PathLike[str]
 
 
-class NiftiBetas:
-    """Responses to images in NIfTI files, row i image i; volumes are read when asked for.
+class NiftiBetas(LazyArray):
+    """Responses to images in files of fMRI, row i image i; maps are read when asked for.
 
     Parameters
     ----------
-    paths : sequence of path-like
-        Files with one volume each, or several; the rows are their volumes one after the other.
-    mask : NIfTI image, path-like or array of bool, shape (nx, ny, nz)
-        The voxels: where it is not zero, in C order.
+    paths : sequence of path-like, or of pairs of them
+        As in `read_betas`.
+    mask : NIfTI image, path-like, array or None, default=None
+        As in `read_betas`.
+    threshold : float, default=None
+        As in `read_betas`.
+    label : int, str or sequence of them, default=None
+        As in `read_betas`.
 
     Attributes
     ----------
@@ -31,13 +43,22 @@ class NiftiBetas:
         (n_images, n_voxels).
     dtype : numpy dtype
         float32, or float64 where the files hold more digits.
-    mask : ndarray of bool, shape (nx, ny, nz)
-        The voxels.
+    mask : ndarray of bool, shape (nx, ny, nz), (n_vertices,) or (n_grayordinates,)
+        The voxels; of two hemispheres, the vertices of both, one after the other.
+    affine : ndarray of shape (4, 4) or None
+        Where volumes lie.
+    hemispheres : list of tuples of str and int
+        Of surfaces, ``"left"``, ``"right"`` or ``""`` (unknown) and the number of all vertices,
+        in the order of the columns.
+    axis : nibabel.cifti2.BrainModelAxis or None
+        What the grayordinates are, before the mask.
+    names : list of str or None
+        Of the maps, where all files name them (GIFTI, CIFTI).
 
     Raises
     ------
     ValueError
-        If files are unreadable, or of another shape or place than the mask, or the mask is empty.
+        As `read_betas`.
 
     See Also
     --------
@@ -50,100 +71,133 @@ class NiftiBetas:
     NiftiBetas(shape=(80, 903), dtype=float32)
     """
 
-    ndim = 2
-
-    def __init__(self, paths: Sequence[str | os.PathLike[str]], mask: Any) -> None:
-        self._paths = [Path(path).expanduser() for path in paths]
-        if not self._paths:
+    def __init__(
+        self,
+        paths: Sequence[OnePath | Sequence[OnePath]],
+        mask: Any = None,
+        *,
+        threshold: float | None = None,
+        label: Label | None = None,
+    ) -> None:
+        rows = [(path,) if isinstance(path, str | os.PathLike) else tuple(path) for path in paths]
+        if not rows:
             raise ValueError("paths is empty: betas need at least one file.")
-        self.mask, affine = _as_mask(mask)
-        faults: dict[str, str] = {}
-        self._rows: list[tuple[int, int]] = []  # file, and volume within it
-        types: list[np.dtype[Any]] = [np.dtype(np.float32)]
-        for number, path in enumerate(self._paths):
-            try:
-                image = _load(path)
-            except (OSError, ValueError) as error:
-                faults[str(path)] = str(error)
+        if {len(row) for row in rows} not in ({1}, {2}):
+            raise ValueError("paths must all be single files, or all pairs of hemispheres.")
+        masks = read_masks(mask, len(rows[0]), threshold, label)
+        self._files = _fitting(rows, masks)
+        files = [file for row in self._files for file in row]
+        kept = [np.asarray(one.chosen) for one in masks]
+        self._ends = np.cumsum([one.size for one in kept])
+        self._voxels = np.concatenate(
+            [_points(one) + end - one.size for one, end in zip(kept, self._ends, strict=True)]
+        )
+        n_maps = [row[0].n_maps for row in self._files]
+        self._file_of = np.repeat(np.arange(len(rows)), n_maps)
+        self._map_of = np.concatenate([np.arange(n) for n in n_maps])
+        self.dtype = np.result_type(np.float32, *{file.dtype for file in files})
+        self.shape = (len(self._map_of), len(self._voxels))
+        self.mask = kept[0] if len(kept) == 1 else np.concatenate(kept)
+        self.affine, self.axis = masks[0].affine, masks[0].axis
+        self.hemispheres = _hemispheres(self._files)
+        self._open: dict[int, tuple[Any, Any]] = {}
+        names = [name for row in self._files for name in row[0].names or ()]
+        self.names = names if len(names) == len(self) else None
+
+    def _fill(self, out: np.ndarray, rows: Positions, columns: Positions | slice) -> None:
+        voxels, file_of = self._voxels[columns], self._file_of[rows]
+        part_of = np.searchsorted(self._ends, voxels, side="right")
+        for part, end in enumerate(self._ends):
+            here = np.flatnonzero(part_of == part)
+            if not here.size:
                 continue
-            fault = _misfit(image, self.mask, affine)
-            if fault:
-                faults[str(path)] = fault
-                continue
-            types.append(image.get_data_dtype())
-            n_volumes = image.shape[3] if len(image.shape) == 4 else 1
-            self._rows += [(number, volume) for volume in range(n_volumes)]
-        refuse("paths", faults, len(self._paths))
-        self.dtype: np.dtype[Any] = np.result_type(*types)
-        self.shape = (len(self._rows), int(self.mask.sum()))
+            is_run = here[-1] - here[0] + 1 == here.size
+            found = out[:, here[0] : here[-1] + 1] if is_run else np.empty_like(out[:, here])
+            for number in np.unique(file_of):
+                file, places = self._files[number][part], np.flatnonzero(file_of == number)
+                points = voxels[here] - (end - math.prod(file.grid))
+                self._read_file(part, file, found, places, self._map_of[rows[places]], points)
+            if not is_run:
+                out[:, here] = found
 
-    def __len__(self) -> int:
-        return self.shape[0]
+    def _read_file(self, part: int, file: MapFile, *request: Any) -> None:
+        """One file; it stays open, for rows that follow upon these."""
+        try:
+            if state_of(file.path) != file.state:
+                raise ValueError("it has changed since it was opened")
+            place = (file.path, os.getpid())  # a fork shares the place in an open file
+            kept, source = self._open.pop(part, (None, None))  # no other thread has it then
+            source = source if kept == place else file.open()
+            file.fill(source, *request)
+            self._open[part] = (place, source)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"paths: {str(file.path)!r} is not there any more.") from None
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise ValueError(f"paths: {str(file.path)!r} cannot be read: {error}.") from error
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError("Betas lie on disk: an array of them is always a copy.")
-        return np.asarray(self[:], dtype=dtype)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
-        single = isinstance(rows, int | np.integer)
-        numbers = np.atleast_1d(np.arange(len(self))[rows])
-        voxels = np.flatnonzero(self.mask)[columns]
-        out = np.empty((len(numbers), *np.shape(voxels)), self.dtype)
-        by_file: dict[int, list[int]] = {}
-        for place, number in enumerate(numbers):
-            by_file.setdefault(self._rows[number][0], []).append(place)
-        for file, places in by_file.items():
-            image = _load(self._paths[file])
-            for place in places:
-                volume = self._rows[numbers[place]][1]
-                whole = image.dataobj if len(image.shape) == 3 else image.dataobj[..., volume]
-                out[place] = np.asarray(whole).ravel()[voxels]
-        return out[0] if single else out
-
-    def __repr__(self) -> str:
-        return f"NiftiBetas(shape={self.shape}, dtype={self.dtype})"
-
-    def _repr_html_(self) -> str:
-        """A card for notebooks; no file is opened."""
-        facts = {
-            "files": len(self._paths),
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "files": sum(map(len, self._files)),
             "images": self.shape[0],
             "voxels": self.shape[1],
             "grid": product(self.mask.shape),
-            "type": self.dtype,
+            "hemispheres": [f"{side} {n:,}".strip() for side, n in self.hemispheres] or None,
         }
-        return card("NiftiBetas", facts)
 
 
 def read_betas(
-    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str], mask: Any
+    paths: OnePath | Sequence[OnePath | Sequence[OnePath]],
+    mask: Any = None,
+    *,
+    threshold: float | None = None,
+    label: Label | None = None,
 ) -> NiftiBetas:
-    """Open responses in NIfTI files as rows of voxels; needs nibabel.
+    """Open responses in files of fMRI as rows of voxels or vertices; needs nibabel.
 
     Parameters
     ----------
-    paths : str, path-like or sequence of them
-        Files of one volume for each image, or of several; rows are their volumes in order.
-    mask : NIfTI image, path-like or array of bool, shape (nx, ny, nz)
-        Which voxels: where it is not zero, in C order. An image must lie where the files do.
+    paths : str, path-like or sequence of them, or of pairs of them
+        Files of one map for each image, or of several; rows are their maps in order. Volumes:
+        NIfTI and other formats of nibabel. Surfaces: GIFTI, and ``.mgh``, ``.mgz`` or NIfTI of
+        shape (n_vertices, 1, 1, n_maps). Grayordinates: CIFTI (``.dscalar.nii``,
+        ``.dtseries.nii``). In a pair are the same maps of two hemispheres: the columns are the
+        vertices of the first, then those of the second.
+    mask : NIfTI image, path-like, array of bool or None, default=None
+        Which voxels, in C order: of shape (nx, ny, nz), or a value for each vertex. It must lie
+        where the files do. For surfaces it may also be FreeSurfer's ``.label`` or ``.annot``; of
+        pairs it is a pair; None, which is not for volumes, keeps all.
+    threshold : float, default=None
+        Keep where the mask is larger. Without it and `label`, the mask must hold 0 and 1 only.
+    label : int, str or sequence of them, default=None
+        Keep where the mask has these numbers or, in GIFTI, CIFTI and ``.annot``, names.
 
     Returns
     -------
     betas : NiftiBetas
-        Of shape (n_images, n_voxels); volumes are read when rows are asked for.
+        Of shape (n_images, n_voxels); maps are read when rows are asked for.
 
     Raises
     ------
     ImportError
         If nibabel is not installed.
     ValueError
-        If files are unreadable, or don't fit the mask: all of them in one error.
+        If files are unreadable, or don't fit the mask: all of them in one error. If the mask has
+        other values than 0 and 1, or keeps nothing. If files of both hemispheres stand in one
+        column.
 
     See Also
     --------
     skdnn.formats.write_map : Values of these voxels as a NIfTI file.
+
+    Notes
+    -----
+    A compressed file is unpacked once for rows in rising order, and from its start again for an
+    earlier row, or for each block where work goes by columns: take all at once where you can.
+    Beside the result about one map is in memory; of GIFTI, one file. What is NaN in a file stays
+    NaN.
 
     Examples
     --------
@@ -151,9 +205,11 @@ def read_betas(
     >>> betas = read_betas(["beta_0001.nii", "beta_0002.nii"], "V1.nii")  # doctest: +SKIP
     >>> betas.shape, betas[:1].shape  # doctest: +SKIP
     ((2, 903), (1, 903))
+    >>> pair = ("lh.betas.mgh", "rh.betas.mgh")
+    >>> both = read_betas([pair], ("lh.V1.label", "rh.V1.label"))  # doctest: +SKIP
     """
-    single = isinstance(paths, str | os.PathLike)
-    return NiftiBetas([paths] if single else list(paths), mask)  # type: ignore[arg-type,list-item]
+    every = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return NiftiBetas(every, mask, threshold=threshold, label=label)
 
 
 def write_map(
@@ -163,6 +219,8 @@ def write_map(
     *,
     coordinates: ArrayLike | None = None,
     fill: float = np.nan,
+    threshold: float | None = None,
+    label: Label | None = None,
 ) -> None:
     """Write a number for each voxel, such as a score, as a NIfTI file; needs nibabel.
 
@@ -170,9 +228,9 @@ def write_map(
     ----------
     values : array-like of shape (n_voxels,) or (n_maps, n_voxels)
         Numbers of the voxels; several maps become the volumes of one file.
-    reference : NIfTI image or path-like
-        Says where voxels lie. Without `coordinates` it is the mask of `read_betas`: values go
-        where it is not zero, in C order.
+    reference : NIfTI image, path-like or NiftiBetas of volumes
+        Says where voxels lie. Without `coordinates` it is the mask of `read_betas`, or what that
+        returned: values go where the mask is 1, in C order.
     path : str or path-like
         The file, ending in .nii or .nii.gz; an existing one is replaced.
     coordinates : array-like of shape (n_voxels, 3), default=None
@@ -180,6 +238,10 @@ def write_map(
         voxel of `reference` that it lies in.
     fill : float, default=nan
         What all other voxels get.
+    threshold : float, default=None
+        As in `read_betas`, for a mask.
+    label : int, str or sequence of them, default=None
+        As in `read_betas`, for a mask.
 
     Raises
     ------
@@ -206,74 +268,80 @@ def write_map(
     if suffix is None:
         raise ValueError(f"path must end in .nii or .nii.gz, got {str(target)!r}.")
     nibabel = import_optional("nibabel", "to write NIfTI files")
-    image = _load(reference) if isinstance(reference, str | os.PathLike) else reference
-    if not hasattr(image, "affine"):
+    try:
+        image = load_image(reference) if isinstance(reference, str | os.PathLike) else reference
+    except (OSError, ValueError) as error:
+        raise ValueError(f"reference: {os.fspath(reference)!r} {error}.") from error
+    affine = getattr(image, "affine", None)
+    if affine is None:
         raise TypeError(
-            f"reference must be a NIfTI image or its path, got {type(image).__name__}: an array "
-            "does not say where its voxels lie."
+            "reference must be a NIfTI image or its path, or betas of volumes, got "
+            f"{type(image).__name__}, which does not say where its voxels lie."
         )
-    shape = tuple(image.shape[:3])
     maps = np.asarray(values, dtype=np.float32)
     if maps.ndim not in (1, 2):
         raise ValueError(f"values must have one or two dimensions, got shape {maps.shape}.")
+    held = image.mask if isinstance(image, NiftiBetas) else image
+    shape = tuple(map(int, held.shape[:3]))
     if coordinates is None:
-        where = np.flatnonzero(_as_mask(image)[0])
+        where = np.flatnonzero(np.asarray(read_masks(held, 1, threshold, label)[0].chosen))
     else:
-        where = _voxels_at(np.asarray(coordinates, dtype=np.float64), image.affine, shape)
+        where = _voxels_at(np.asarray(coordinates, dtype=np.float64), affine, shape)
     if maps.shape[-1] != len(where):
         raise ValueError(f"values has {maps.shape[-1]} voxels, the reference {len(where)}.")
-    volumes = np.full((int(np.prod(shape)), *maps.shape[:-1]), fill, dtype=np.float32)
+    volumes = np.full((math.prod(shape), *maps.shape[:-1]), fill, dtype=np.float32)
     volumes[where] = maps.T
     header = nibabel.Nifti1Header()
     header.set_xyzt_units("mm")
-    made = nibabel.Nifti1Image(volumes.reshape(*shape, *maps.shape[:-1]), image.affine, header)
+    made = nibabel.Nifti1Image(volumes.reshape(*shape, *maps.shape[:-1]), affine, header)
     with replaced(target, suffix) as temporary:
         nibabel.save(made, temporary)
 
 
-def _load(path: str | os.PathLike[str]) -> Any:
-    """An image whose numbers are still on disk.
-
-    Raises
-    ------
-    OSError, ValueError
-        If there is none.
-    """
-    nibabel = import_optional("nibabel", "to read NIfTI files")
-    if not Path(path).is_file():
-        raise FileNotFoundError("is not there")
-    try:
-        return nibabel.load(path)
-    except (nibabel.filebasedimages.ImageFileError, EOFError, TypeError) as error:
-        raise ValueError(f"is no NIfTI file ({error})") from error
-
-
-def _as_mask(mask: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Which voxels, and where the image of them lies, if it is one."""
-    if isinstance(mask, str | os.PathLike):
-        try:
-            mask = _load(mask)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"mask: {os.fspath(mask)!r} {error}.") from error
-    affine = getattr(mask, "affine", None)
-    values = np.asarray(mask.dataobj if hasattr(mask, "dataobj") else mask)
-    if values.ndim == 4 and values.shape[3] == 1:
-        values = values[..., 0]
-    if values.ndim != 3:
-        raise ValueError(f"mask must have three dimensions, got shape {values.shape}.")
-    chosen = np.nan_to_num(values) != 0
-    if not chosen.any():
-        raise ValueError("mask is zero everywhere: it chooses no voxel.")
-    return chosen, affine
+def _fitting(rows: Sequence[Sequence[OnePath]], masks: Sequence[Mask]) -> list[list[MapFile]]:
+    """All files, if each can be read through its mask."""
+    found: list[list[MapFile]] = []
+    faults: dict[str, str] = {}
+    for row in rows:
+        found.append([])
+        for path, mask in zip(row, masks, strict=True):
+            try:
+                file = open_maps(Path(path).expanduser())
+            except (OSError, ValueError) as error:
+                faults[str(path)] = str(error)
+                continue
+            fault = mask.misfit(file)
+            if len(row) == 2 and (file.axis is not None or len(file.grid) == 3):
+                fault = "is no surface of one hemisphere, as the files of a pair are"
+            if not fault and found[-1] and found[-1][0].n_maps != file.n_maps:
+                fault = f"has {file.n_maps} maps, the other hemisphere {found[-1][0].n_maps}"
+            if fault:
+                faults[str(path)] = fault
+            found[-1].append(replace(file, affine=mask.affine, axis=mask.axis))  # one for all
+    refuse("paths", faults, len(rows) * len(masks))
+    return found
 
 
-def _misfit(image: Any, mask: np.ndarray, affine: np.ndarray | None) -> str:
-    """What keeps an image from being read through the mask."""
-    if image.shape[:3] != mask.shape or len(image.shape) not in (3, 4):
-        return f"has shape {image.shape}, the mask {mask.shape}"
-    if affine is not None and not np.allclose(image.affine, affine, atol=1e-3):
-        return "lies elsewhere than the mask: their affine matrices differ"
-    return ""
+def _points(mask: np.ndarray) -> np.ndarray:
+    """Where voxels in C order stand in a file, whose first axis runs fastest."""
+    return np.asarray(np.ravel_multi_index(np.nonzero(mask), mask.shape, order="F"))
+
+
+def _hemispheres(rows: Sequence[Sequence[MapFile]]) -> list[tuple[str, int]]:
+    """Side and number of vertices of each part of the columns."""
+    first = rows[0]
+    if first[0].axis is not None:
+        cortex = {f"CIFTI_STRUCTURE_CORTEX_{side.upper()}": side for side in ("left", "right")}
+        return [(cortex.get(name, ""), int(n)) for name, n in first[0].axis.nvertices.items()]
+    if len(first[0].grid) == 3:
+        return []
+    sides = [{row[part].hemisphere for row in rows} - {""} for part in range(len(first))]
+    if any(len(side) > 1 for side in sides) or (len(sides) == 2 and sides[0] & sides[1]):
+        raise ValueError(
+            "paths: files of both hemispheres stand in one column, or a pair has one hemisphere "
+            "twice. Give pairs, always in the same order: [(left, right), ...]."
+        )
+    return [("".join(side), file.grid[0]) for side, file in zip(sides, first, strict=True)]
 
 
 def _voxels_at(xyz: np.ndarray, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

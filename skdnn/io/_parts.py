@@ -77,13 +77,7 @@ def split_rows(n_rows: int, n_parts: int) -> list[tuple[int, int]]:
 def count_parts(
     n_rows: int, row_bytes: int, n_parts: int | None = None, max_bytes: int | None = None
 ) -> int:
-    """How many parts are asked for.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it cannot be done.
-    """
+    """How many parts are asked for, or an error if that cannot be done."""
     if n_parts is not None and max_bytes is not None:
         raise ValueError("Give n_parts or max_bytes, not both.")
     for name, value in (("n_parts", n_parts), ("max_bytes", max_bytes)):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,34 +13,54 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn.io import _rdm_text
+from skdnn._files import write_whole
+from skdnn.io._content import Ask, DamageError, Raw
 from skdnn.io._formats import by_extension
-from skdnn.io._load import load_features
-from skdnn.io._rdm_check import RDMs, as_squares, check_labels, check_rdm
+from skdnn.io._load import read_files, tell
+from skdnn.io._members import names_of
+from skdnn.io._rdm_check import (
+    LEVELS,
+    RDMs,
+    as_squares,
+    check_labels,
+    check_rdm,
+    of_array,
+    of_frame,
+)
 from skdnn.io._save import save_features
+from skdnn.io._tables import is_number, read_table
 from skdnn.io._text import is_ours
 
-_LEVELS = ("subject", "condition")
+_MEADOWS = "rdmutv_"  # behind it, the name of a participant
+_TEXT = (".csv", ".tsv", ".txt")
 _BINARY = (".npy", ".npz", ".mat", ".h5", ".hdf5")
-_WRITTEN = (*_rdm_text.EXTENSIONS, *_BINARY)
+_WRITTEN = (*_TEXT, *_BINARY)
 
 
 def load_rdm(
-    path: str | os.PathLike[str], *, labels: Sequence[Any] | None = None, key: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    labels: Sequence[Any] | None = None,
+    key: str | None = None,
+    check: bool = False,
+    external: bool = False,
 ) -> pd.DataFrame:
     """Load an RDM, or those of several subjects, with the labels of its conditions.
 
     Parameters
     ----------
     path : str or path-like
-        A .csv, .tsv or .txt file, .npy, .npz, .mat (version 5 or 7.3), .h5 or .parquet; what is
-        in it see Notes.
+        A .csv, .tsv or .txt file, .npy, .npz, .mat (version 4, 5 or 7.3), .h5, .parquet or .nc;
+        what is in it see Notes.
     labels : sequence of str or int, default=None
         Names of the conditions, in the order of the file's rows, where the file has none. Where
         it has some, they must be the same.
     key : str or None, default=None
         Which variable, or which of the RDMs that were saved together; needed where several could
-        be meant.
+        be meant. In an array of structs, as MATLAB's RSA toolbox has it, ``"RDMs(2)"``,
+        ``"RDMs.RDM"`` (all of them) or the struct's ``name``.
+    check, external : bool, default=False
+        As for :func:`load_features`.
 
     Returns
     -------
@@ -70,8 +93,9 @@ def load_rdm(
     ordered otherwise than rows are put in order by name. Empty cells are unknown (NaN).
 
     An array file holds one RDM as ``(n, n)`` or ``n(n-1)/2`` values, or a stack ``(k, n, n)``,
-    ``(n, n, k)`` or ``(k, n(n-1)/2)``. Labels are there if :func:`save_rdm` or
-    :func:`save_features` wrote it.
+    ``(n, n, k)`` or ``(k, n(n-1)/2)``. Labels are those that :func:`save_rdm` or
+    :func:`save_features` wrote, or names that other programs keep beside the RDM: a list of text
+    of that length, rsatoolbox's pattern descriptors, an index of pandas, Meadows' ``stimuli``.
 
     Triangles may differ by 1e-6 of the largest value, and their mean is taken. NaN are kept, and
     on the diagonal replaced by zero.
@@ -91,8 +115,18 @@ def load_rdm(
     saw  0.9  0.8  0.0
     """
     place = Path(path)
-    text = place.suffix.lower() in _rdm_text.EXTENSIONS and place.is_file() and not is_ours(place)
-    found = _rdm_text.read(place, key) if text else _from_arrays(place, key)
+    if place.suffix.lower() in _TEXT and place.is_file() and not is_ours(place):
+        try:
+            found = _of_text(place).only(key, place)
+        except DamageError as error:
+            raise ValueError(f"{place}: {error}.") from error
+    elif by_extension(place) is None:
+        known = ", ".join((*_WRITTEN, ".parquet", ".nc"))
+        raise ValueError(f"{place} is no file of a format that holds RDMs: {known}.")
+    else:
+        raw = read_files(place, None, Ask(external=external, rdm=True), check=check)
+        tell(raw)
+        found = _of_members(place, key, raw)
     if labels is not None:
         found.labels = _agreed(found.labels, check_labels(labels, len(found.squares[0])), place)
     return _frame(found, place)
@@ -166,8 +200,8 @@ def save_rdm(
             f"{place} exists: give overwrite=True to replace it, or another name."
         )
     made = _given(rdm, labels)
-    if kind in _rdm_text.EXTENSIONS:
-        _rdm_text.write(made, place)
+    if kind in _TEXT:
+        _write_text(made, place)
         return place
     features: Any = np.stack(made.squares) if kind == ".npy" else made.by_name()
     single = made.names is None
@@ -185,51 +219,114 @@ def save_rdm(
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _from_arrays(place: Path, key: str | None) -> RDMs:
-    """One of the arrays of a file, or all that `save_rdm` wrote into it together."""
-    if by_extension(place) is None:
-        known = ", ".join((*_WRITTEN, ".parquet"))
-        raise ValueError(f"{place} is no file of a format that holds RDMs: {known}.")
-    loaded = load_features(place)
-    about = loaded.provenance.get("rdm") or {}
-    arrays = loaded.features if isinstance(loaded.features, dict) else {"": loaded.features}
-    labels = about.get("conditions") or loaded.labels
-    if about.get("names") is not None:
-        names = [tuple(name) for name in about["names"]]
-        squares = list(loaded.features if "" in arrays else arrays.values())
-        return RDMs(squares, labels, names, about["levels"]).only(key, place)
-    array = arrays[_variable(arrays, key, place)]
-    squares, single = as_squares(array) or _no_rdm(array, place)
-    found = RDMs(squares, labels, None, about.get("levels", [None]))
-    if not single:
-        width = len(str(len(squares)))
-        found.names = [(f"rdm-{number:0{width}}",) for number in range(1, len(squares) + 1)]
-        found.levels = list(_LEVELS)
+def _of_text(place: Path) -> RDMs:
+    """A table with names on both sides, on one side or on none."""
+    table = read_table(place)
+    numbers = [str(n) for n in range(1, len(table.values) + 1)]
+    # R counts rows 1, 2, 3 and columns V1, V2, V3 of a matrix without names.
+    if table.names == numbers and table.head in ([[f"{x}{n}" for n in numbers]] for x in "VX"):
+        return of_array(table.values, None, place)
+    if table.names is not None and table.head:
+        levels = [corner or None for corner in table.corners]
+        columns: Any = pd.MultiIndex.from_arrays(table.head, names=levels)
+        columns = columns if len(levels) > 1 else pd.Index(table.head[0], name=levels[0])
+        frame = pd.DataFrame(table.values, pd.Index(table.names, name=levels[-1]), columns)
+        return of_frame(frame, place)
+    if as_squares(table.values) is None:
+        rows, columns = np.shape(table.values)
+        raise DamageError(
+            f"it holds no RDM of three or more conditions, but a table of {rows} rows and "
+            f"{columns} columns of numbers: a square table is needed, or the n(n-1)/2 values "
+            "above its diagonal"
+        )
+    found = of_array(table.values, table.names or (table.head[-1] if table.head else None), place)
+    if len(found.labels or ()) != len(found.squares[0]):
+        found.labels = None  # names of pairs
     return found
 
 
-def _variable(arrays: Mapping[str, Any], key: str | None, place: Path) -> str:
-    if key is not None:
-        if key not in arrays:
-            held = ", ".join(map(repr, filter(None, arrays))) or "one array without a name"
-            raise ValueError(f"{place} holds no key={key!r}, but {held}.")
-        return key
-    fits = [name for name, array in arrays.items() if as_squares(array) is not None]
-    if len(fits) > 1:
+def _of_members(place: Path, key: str | None, raw: Raw) -> RDMs:
+    """One of the arrays of a file, or all that belong together."""
+    about = raw.provenance.get("rdm") or {}
+    labels = about.get("conditions") or raw.labels
+    if about.get("names") is not None:
+        names = [tuple(name) for name in about["names"]]
+        squares = list(raw.arrays[""] if list(raw.arrays) == [""] else raw.arrays.values())
+        return RDMs(squares, labels, names, about["levels"]).only(key, place)
+    chosen = _chosen(raw, key, place)
+    found = [_of_member(raw, one, labels, place) for one in chosen]
+    if len(found) == 1:
+        found[0].levels = about.get("levels", found[0].levels)
+        return found[0]
+    first, squares = found[0], []
+    for one, rdm in zip(chosen, found, strict=True):
+        order = rdm.labels if first.labels is None else first.labels
+        if len(rdm.squares) > 1 or rdm.squares[0].shape != first.squares[0].shape:
+            raise ValueError(f"{place}: {one!r} is no RDM like the others: say which with key=.")
+        if sorted(rdm.labels or ()) != sorted(order or ()):
+            raise ValueError(f"{place}: {one!r} has other conditions: say which RDM with key=.")
+        rows = [(rdm.labels or []).index(x) for x in order] if order else slice(None)
+        squares.append(rdm.squares[0][rows][:, rows])
+    titles = [_title(raw, one) for one in chosen]
+    titles = chosen if len(set(titles)) < len(titles) else titles
+    return RDMs(squares, first.labels, [(title,) for title in titles], ["name", "condition"])
+
+
+def _of_member(raw: Raw, one: str, labels: list[Any] | None, place: Path) -> RDMs:
+    frame = raw.frames.get(one)
+    if frame is not None and set(frame.index) == set(frame.columns.get_level_values(-1)):
+        return of_frame(frame, place)
+    found = of_array(raw.arrays[one], labels, place)
+    n = len(found.squares[0])
+    if labels is None and (names := names_of(raw, one, n, unique=True)) is not None:
+        found.labels = raw.texts[names]
+    elif raw.header is None and labels is not None and len(labels) != n:
+        found.labels = None  # of features beside
+    return found
+
+
+def _chosen(raw: Raw, key: str | None, place: Path) -> list[str]:
+    """Which arrays: the one that is asked for or fits, or those of one array of structs."""
+    fits = [one for one, array in raw.arrays.items() if as_squares(array) is not None]
+    # Beside .RDM, MATLAB's RSA toolbox keeps .color, as long as the pairs of three conditions.
+    fields = [one for one in fits if one.lower().endswith(".rdm")]
+    if key is not None and key not in raw.arrays:
+        plain = key.replace("{", "(").replace("}", ")")
+        fits = [one for one in fields or fits if plain in _calls(raw, one)]
+        if not fits:
+            held = ", ".join(
+                map(repr, filter(None, [*raw.arrays, *(_title(raw, one) for one in fields)]))
+            )
+            raise ValueError(
+                f"{place} holds no key={key!r}, but {held or 'one array without a name'}."
+            )
+    fits = [key] if key in raw.arrays else fields or fits if key is None else fits
+    if not fits:
+        return [next(iter(raw.arrays))]
+    if len({_group(one) for one in fits}) > 1:
         raise ValueError(
             f"{place} holds several arrays that could be RDMs: say which with key=, one of "
             f"{', '.join(map(repr, fits))}."
         )
-    if not fits:
-        _no_rdm(next(iter(arrays.values())), place)
-    return fits[0]
+    return fits
 
 
-def _no_rdm(array: Any, place: Path) -> Any:
-    raise ValueError(
-        f"{place} holds no RDM of three or more conditions, but an array of shape "
-        f"{np.shape(array)}: a square matrix is needed, or its n(n-1)/2 values above the diagonal."
-    )
+def _calls(raw: Raw, one: str) -> set[str]:
+    """What an RDM in a struct can be called: RDMs.RDM, RDMs(2).RDM, RDMs(2), RDMs, its name."""
+    parent = one.rpartition(".")[0] or one
+    first = {f"{parent}(1)"} if "(" not in one else set()
+    return {one, parent, _group(one), _group(parent), _title(raw, one)} | first
+
+
+def _title(raw: Raw, one: str) -> str:
+    """The name field of a struct, the participant of Meadows, or the place."""
+    title = raw.texts.get(f"{one.rpartition('.')[0]}.name")
+    return title if isinstance(title, str) else one.removeprefix(_MEADOWS)
+
+
+def _group(one: str) -> str:
+    """What RDMs of one struct array, one cell or one file of Meadows have in common."""
+    return _MEADOWS if one.startswith(_MEADOWS) else re.sub(r"\(\d+\)", "", one)
 
 
 def _agreed(own: list[Any] | None, given: list[Any], place: Path) -> list[Any]:
@@ -276,8 +373,11 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
         squares = [part.squares[0] for part in parts]
         if len({len(square) for square in squares}) > 1:
             raise ValueError("The RDMs of the dict differ in their numbers of conditions.")
-        return RDMs(squares, own[0], [(name,) for name in rdm], list(_LEVELS))
-    found = _of_frame(rdm) if isinstance(rdm, pd.DataFrame) else _of_array(rdm)
+        return RDMs(squares, own[0], [(name,) for name in rdm], list(LEVELS))
+    if isinstance(rdm, pd.DataFrame):
+        found = of_frame(rdm, "rdm")
+    else:
+        found = of_array(np.asarray(rdm, dtype=np.float64), None, "rdm")
     n = len(found.squares[0])
     if labels is not None:
         found.labels = _agreed(found.labels, check_labels(labels, n), Path("rdm"))
@@ -287,31 +387,34 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
     return found
 
 
-def _of_array(rdm: Any) -> RDMs:
-    array = np.asarray(rdm, dtype=np.float64)
-    squares, single = as_squares(array) or _no_rdm(array, Path("rdm"))
-    names = None if single else [(f"rdm-{number}",) for number in range(1, len(squares) + 1)]
-    return RDMs(squares, None, names, [None] if single else list(_LEVELS))
-
-
-def _of_frame(frame: pd.DataFrame) -> RDMs:
-    counted = isinstance(frame.index, pd.RangeIndex)
-    labels = None if counted else frame.index.tolist()
-    if not isinstance(frame.columns, pd.MultiIndex):
-        return RDMs([_square(frame)], labels, None, [frame.index.name])
-    keys = frame.columns.droplevel(-1)
-    frame = frame.set_axis(frame.columns.get_level_values(-1), axis=1)
-    squares = [_square(frame.loc[:, keys == key]) for key in keys.unique()]
-    names = [key if isinstance(key, tuple) else (key,) for key in keys.unique()]
-    return RDMs(squares, labels, names, [*keys.names, frame.columns.name])
-
-
-def _square(frame: pd.DataFrame) -> np.ndarray:
-    """Values with the columns in the order of the rows."""
-    same = sorted(map(repr, frame.index)) == sorted(map(repr, frame.columns))
-    if not same or not frame.index.is_unique:
+def _write_text(rdms: RDMs, path: Path) -> None:
+    """A table with names in the first row and column, or without any names."""
+    buffer = io.StringIO()
+    comma = "," if path.suffix.lower() == ".csv" else "\t"
+    returns = any("\r" in str(label) for label in rdms.labels or ())
+    quoting: Any = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    out = csv.writer(buffer, delimiter=comma, lineterminator="\n", quoting=quoting)
+    names = [()] if rdms.names is None else rdms.names
+    if rdms.labels is None and rdms.names is not None:
         raise ValueError(
-            f"rdm must have the same labels in its rows and columns, once each; it has shape "
-            f"{frame.shape}."
+            "A text file of several RDMs tells them apart by the labels of their conditions: give "
+            "labels=, or save as .h5, .mat or .npy."
         )
-    return frame.loc[:, frame.index].to_numpy(dtype=np.float64)
+    if rdms.labels is not None:
+        labels = [str(label) for label in rdms.labels]
+        if len(set(labels)) < len(labels):
+            raise ValueError("Labels of conditions are the same text: rename them.")
+        for level, what in enumerate(rdms.levels[:-1]):
+            header = [str(name[level]) for name in names for _ in labels]
+            out.writerow([_corner(what), *header])
+        out.writerow([_corner(rdms.levels[-1]), *labels * len(names)])
+    for number, row in enumerate(np.hstack(rdms.squares).tolist()):
+        start = [] if rdms.labels is None else [str(rdms.labels[number])]
+        out.writerow([*start, *row])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, buffer.getvalue().encode("utf-8"))
+
+
+def _corner(name: Any) -> str:
+    """What stands above the labels of rows: no number, by which tables without names are known."""
+    return "" if name is None or is_number(str(name)) else str(name)

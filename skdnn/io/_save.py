@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import numbers
 import os
 import uuid
@@ -17,10 +16,10 @@ import pandas as pd
 from scipy.sparse import issparse
 
 from skdnn._files import sync_folder
+from skdnn.identity._record import complete
 from skdnn.io._content import Content, Source, check_dtype
 from skdnn.io._formats import FORMATS, Format, choose
 from skdnn.io._parts import count_parts, find_parts, part_path, sidecar, split_rows, whole_path
-from skdnn.io._provenance import complete
 
 
 def save_features(
@@ -343,4 +342,4 @@ def _description(data: Path, content: Content) -> str:
     with open(data, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     about = {"bytes": data.stat().st_size, "sha256": digest}
-    return json.dumps({**content.header(inline=True), "file": about}, indent=1)
+    return content.header(inline=True, file=about)

@@ -43,11 +43,63 @@ def select(expression: str, lookup: Lookup) -> Mask:
     ValueError
         If the expression is no sentence of the language.
     """
-    reader = _Reader(expression)
-    found = _sequence(reader, lookup)
-    if reader.kind is not None:
-        raise reader.error("an operator or the end")
+    tokens = _tokens(expression)  # the first is the next; the last is "end"
+
+    def sequence() -> Mask:
+        """Terms with operators between them, from left to right."""
+        found = term()
+        while tokens[0][1] in _COMBINE and tokens[0][0] == "sign":
+            combine = _COMBINE[tokens.pop(0)[1]]
+            found = combine(found, term())
+        return found
+
+    def term() -> Mask:
+        """Something in parentheses, or a key with or without a value."""
+        if tokens[0][:2] == ("sign", "("):
+            tokens.pop(0)
+            found = sequence()
+            if tokens[0][:2] != ("sign", ")"):
+                raise _error(expression, tokens[0][2], "')'")
+            tokens.pop(0)
+            return found
+        if tokens[0][0] != "key":
+            raise _error(expression, tokens[0][2], "a key or '('")
+        key = tokens.pop(0)[1]
+        if tokens[0][0] != "value":
+            return lookup(key, 1.0)
+        _, text, start = tokens.pop(0)
+        try:
+            value = float(text)
+        except ValueError:
+            raise _error(expression, start, "a number after '='") from None
+        return lookup(key, value)
+
+    found = sequence()
+    if tokens[0][0] != "end":
+        raise _error(expression, tokens[0][2], "an operator or the end")
     return found
+
+
+def _tokens(expression: str) -> list[tuple[str, str, int]]:
+    """Kind, text and place of each."""
+    found, stop = [], 0
+    while expression[stop:].strip():
+        token = _TOKEN.match(expression, stop)
+        if token is None or token.lastgroup is None:
+            raise _error(expression, stop, "a key, an operator or a value")
+        kind = "key" if token.lastgroup in ("double", "single") else token.lastgroup
+        found.append((kind, token[token.lastgroup], stop))
+        stop = token.end()
+    return [*found, ("end", "", stop)]
+
+
+def _error(expression: str, start: int, expected: str) -> ValueError:
+    rest = expression[start:].strip()
+    return ValueError(
+        f"The selection {expression!r} is not understood: expected {expected}, found "
+        f"{repr(rest) if rest else 'its end'}. Write e.g. 'ROI_V1 = 1 + ROI_V2 = 1'; keys "
+        "with signs in their names stand in quotes."
+    )
 
 
 def keys_like(key: str, keys: Sequence[str]) -> list[str]:
@@ -71,74 +123,6 @@ def nearest(name: str, names: Sequence[str]) -> str:
     """A sentence that names the nearest."""
     near = difflib.get_close_matches(name, names, n=5, cutoff=0.4) or list(names)[:5]
     return f"Nearest: {', '.join(map(repr, near))}." if near else "There are none."
-
-
-class _Reader:
-    """The tokens of an expression, one at a time."""
-
-    def __init__(self, expression: str) -> None:
-        self._expression = expression
-        self._start = self._stop = 0
-        self.kind: str | None = None
-        self.text = ""
-        self.advance()
-
-    def advance(self) -> None:
-        self._start = self._stop
-        if not self._expression[self._start :].strip():
-            self.kind, self.text = None, ""
-            return
-        found = _TOKEN.match(self._expression, self._start)
-        if found is None or found.lastgroup is None:
-            self.kind = "error"
-            raise self.error("a key, an operator or a value")
-        self.kind, self.text, self._stop = found.lastgroup, found[found.lastgroup], found.end()
-        if self.kind in ("double", "single"):
-            self.kind = "key"
-
-    def error(self, expected: str) -> ValueError:
-        rest = self._expression[self._start :].strip()
-        return ValueError(
-            f"The selection {self._expression!r} is not understood: expected {expected}, found "
-            f"{repr(rest) if rest else 'its end'}. Write e.g. 'ROI_V1 = 1 + ROI_V2 = 1'; keys "
-            "with signs in their names stand in quotes."
-        )
-
-
-def _sequence(reader: _Reader, lookup: Lookup) -> Mask:
-    """Terms with operators between them, from left to right."""
-    found = _term(reader, lookup)
-    while reader.kind == "sign" and reader.text in _COMBINE:
-        combine = _COMBINE[reader.text]
-        reader.advance()
-        found = combine(found, _term(reader, lookup))
-    return found
-
-
-def _term(reader: _Reader, lookup: Lookup) -> Mask:
-    """Something in parentheses, or a key with or without a value."""
-    if reader.kind == "sign" and reader.text == "(":
-        reader.advance()
-        found = _sequence(reader, lookup)
-        if reader.kind != "sign" or reader.text != ")":
-            raise reader.error("')'")
-        reader.advance()
-        return found
-    if reader.kind != "key":
-        raise reader.error("a key or '('")
-    key, value = reader.text, 1.0
-    reader.advance()
-    if reader.kind == "value":
-        value = _number(reader)
-        reader.advance()
-    return lookup(key, value)
-
-
-def _number(reader: _Reader) -> float:
-    try:
-        return float(reader.text)
-    except ValueError:
-        raise reader.error("a number after '='") from None
 
 
 def matching(metadata: Any, key: str, value: float) -> Mask:

@@ -1,15 +1,20 @@
-"""Text files (.txt, .csv): N-dimensional arrays as two-dimensional slices under headings."""
+"""Text files of ours (.txt, .csv): arrays as two-dimensional slices under headings."""
 
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from skdnn.io._content import Content, Raw, Source, wanted
+from skdnn.io import _tables
+from skdnn.io._content import Ask, Content, DamageError, Raw, Source, wanted
+from skdnn.io._parts import sidecar
 
 _FIRST = "# skdnn features, described in the .json file beside this one"
 _ARRAY = "# array "
@@ -23,37 +28,18 @@ _DIGITS: dict[str, Callable[[Any], str]] = {
 }
 
 
-def write_txt(path: Path, content: Content) -> None:
-    """Numbers between spaces."""
-    _write(path, content, " ")
-
-
-def write_csv(path: Path, content: Content) -> None:
-    """Numbers between commas."""
-    _write(path, content, ",")
-
-
-def read_txt(path: Path, layers: list[str] | None, mmap: bool) -> Raw:
-    """Ours, or one table of anyone's."""
-    return _read(path, layers, " ")
-
-
-def read_csv(path: Path, layers: list[str] | None, mmap: bool) -> Raw:
-    """Ours, or one table of anyone's."""
-    return _read(path, layers, ",")
-
-
 def is_ours(path: Path) -> bool:
     """Whether the description must lie beside the file."""
     with open(path, "rb") as file:
         return file.readline().rstrip() == _FIRST.encode()
 
 
-def _write(path: Path, content: Content, comma: str) -> None:
+def _write(path: Path, content: Content, *, comma: str) -> None:
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.write(f"{_FIRST}\n")
         for source in content.sources:
-            file.write(_ARRAY + json.dumps(source.describe()) + "\n")
+            about = {**source.describe(), "save": content.save}
+            file.write(f"{_ARRAY}{json.dumps(about)}\n")
             row = 0
             for block in source.blocks():
                 _write_block(file, source, block, row, comma)
@@ -62,39 +48,33 @@ def _write(path: Path, content: Content, comma: str) -> None:
 
 def _write_block(file: TextIO, source: Source, block: np.ndarray, row: int, comma: str) -> None:
     """Rows of an array: each last axis is a line; from three axes on, slices have headings."""
-    if not block.size:
-        return
     write = _DIGITS.get(source.dtype.name, str)
-    if block.ndim <= 2:
-        lines = block.reshape(len(block), -1).tolist()
-        file.writelines(comma.join(map(write, line)) + "\n" for line in lines)
-        return
-    for index in np.ndindex(block.shape[:-2]):
-        where = ", ".join(map(str, (index[0] + row, *index[1:])))
-        file.write(f"{_SLICE}[{where}, :, :]\n")
-        lines = block[index].tolist()
-        file.writelines(comma.join(map(write, line)) + "\n" for line in lines)
+    for index in np.ndindex(block.shape[:-2]) if block.size else ():
+        if index:
+            where = ", ".join(map(str, (index[0] + row, *index[1:])))
+            file.write(f"{_SLICE}[{where}, :, :]\n")
+        table = block[index] if index else block.reshape(len(block), -1)
+        file.writelines(comma.join(map(write, line)) + "\n" for line in table.tolist())
 
 
-def _read(path: Path, layers: list[str] | None, comma: str) -> Raw:
-    if not is_ours(path):
-        wanted([""], layers)
-        return Raw({"": _read_foreign(path, comma)})
-    entries = dict(_sections(path))
+def _read(path: Path, ask: Ask, *, comma: str) -> Raw:
+    """Ours, or one table of anyone's."""
+    if ask.header is None:
+        return _tables.read(path, ask)
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            raise DamageError("it is cut short: its last line has no end")
+    places = dict(_sections(path))
+    entries = {entry["name"]: entry for entry in ask.header["arrays"]}
     arrays = {}
-    for name in wanted(list(entries), layers):
-        entry, first, stop = entries[name]
-        arrays[name] = _read_section(path, entry, first, stop, comma)
-    return Raw(arrays)
-
-
-def _read_foreign(path: Path, comma: str) -> np.ndarray:
-    """A table, with or without names of columns."""
-    delimiter = comma if comma != " " else None
-    try:
-        return np.loadtxt(path, delimiter=delimiter, ndmin=2)
-    except ValueError:
-        return np.loadtxt(path, delimiter=delimiter, ndmin=2, skiprows=1)
+    for name in wanted(list(entries), ask.layers):
+        said, first, stop = places.get(name, ({"shape": None}, 0, 0))
+        about = {**entries[name], "save": ask.header["save"]}
+        if any(said.get(key, about[key]) != about[key] for key in ("shape", "dtype", "save")):
+            raise DamageError(f"it is not the file that {sidecar(path).name} describes")
+        arrays[name] = _read_section(path, said, first, stop, comma)
+    return Raw(arrays, ask.header)
 
 
 def _sections(path: Path) -> Iterator[tuple[str, tuple[dict[str, Any], int, int]]]:
@@ -115,7 +95,7 @@ def _read_section(
     path: Path, entry: dict[str, Any], first: int, stop: int, comma: str
 ) -> np.ndarray:
     shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
-    if not np.prod(shape, dtype=np.int64):
+    if not math.prod(shape):
         return np.empty(shape, dtype)
     # Half precision and booleans are parsed as types that numpy parses.
     simple: dict[str, type[Any]] = {"f": np.float64, "b": np.uint8}
@@ -123,4 +103,10 @@ def _read_section(
     with open(path, encoding="utf-8") as file:
         lines = (line for number, line in enumerate(file) if first <= number < stop)
         values = np.loadtxt(lines, parsed, comments="#", delimiter=comma, ndmin=2)
+    if values.size != math.prod(shape):
+        raise DamageError(f"its array {entry['name']!r} has {values.size} numbers, not {shape}")
     return values.astype(dtype).reshape(shape)
+
+
+write_txt, read_txt = partial(_write, comma=" "), partial(_read, comma=" ")
+write_csv, read_csv = partial(_write, comma=","), partial(_read, comma=",")

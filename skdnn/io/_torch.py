@@ -9,23 +9,24 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._content import DamageError, Raw, wanted
+from skdnn.io._content import Ask, DamageError, Raw, is_text
+from skdnn.io._members import finished
 
 
-def read(path: Path, layers: list[str] | None, mmap: bool) -> Raw:
-    """A tensor, or a dict of tensors."""
+def read(path: Path, ask: Ask) -> Raw:
+    """A tensor, or a dict of tensors, with names of rows in lists beside them."""
     torch = import_optional("torch", "to read .pt files")
     value = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(value, torch.Tensor):
-        wanted([""], layers)
-        return Raw({"": _array(torch, value)})
-    if isinstance(value, Mapping) and all(isinstance(v, torch.Tensor) for v in value.values()):
-        tensors = {str(name): tensor for name, tensor in value.items()}
-        return Raw({k: _array(torch, tensors[k]) for k in wanted(list(tensors), layers)})
-    raise DamageError(
-        f"it holds a {type(value).__name__}, not a tensor or a dict of tensors: in Python, save "
-        "the tensors alone"
-    )
+    members = {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else {"": value}
+    raw = Raw({}, texts={name: item for name, item in members.items() if is_text(item)})
+    others = {name: item for name, item in members.items() if name not in raw.texts}
+    if not others or not all(isinstance(item, torch.Tensor) for item in others.values()):
+        raise DamageError(
+            f"it holds a {type(value).__name__}, not a tensor or a dict of tensors: in Python, "
+            "save the tensors alone"
+        )
+    raw.arrays = {name: _array(torch, tensor) for name, tensor in others.items()}
+    return finished(raw, path, ask)
 
 
 def _array(torch: Any, tensor: Any) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from skdnn._blocks import column_blocks
-from skdnn.conditions import as_conditions
+from skdnn._labels import without_ending
+from skdnn.conditions import Conditions, as_conditions
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.images import check_images
 from skdnn.model_comparison._references import read_references
@@ -63,11 +64,11 @@ def compare_models(
         Similarity of RDMs, see :func:`skdnn.rsa.compare_rdms`; or ``"cka"``, the debiased linear
         :func:`skdnn.rsa.cka` of the features.
     references : dict of str to DataFrame or array-like, or a DataFrame, default=None
-        RDMs to compare with. Labelled ones are matched with the images' paths, file names or
-        stems, and may hold more conditions; arrays are in the order of X. Several subjects: a
-        DataFrame with MultiIndex columns (subject, condition) or an array (n_subjects, n_images,
-        n_images). With ``"cka"``: patterns, (n_images, n_channels), or with columns (subject,
-        channel).
+        RDMs to compare with. Labelled ones are matched with the images' paths (or the ends of
+        them), file names or stems, and may hold more conditions; arrays are in the order of X.
+        Several subjects: a DataFrame with MultiIndex columns (subject, condition) or an array
+        (n_subjects, n_images, n_images). With ``"cka"``: patterns, (n_images, n_channels), or
+        with columns (subject, channel).
     transformer : transformer, default=None
         Cloned and fitted to the features of each layer before the RDM, e.g.
         ``StandardScaler(with_std=False)`` or a ``PCA``.
@@ -137,12 +138,12 @@ def compare_models(
     """
     _check_measures(metric, comparison)
     conditions = as_conditions(X)
-    labels = _labels(conditions.names)
+    labels = _labels(conditions)
     fewest = 4 if comparison == CKA else 3
     if len(labels) < fewest:
         raise ValueError(f"X has {len(labels)} conditions: at least {fewest} are needed.")
     check_images(conditions.inputs)
-    known = read_references(references, labels, conditions.names, comparison == CKA)
+    known = read_references(references, labels, conditions.known_names, comparison == CKA)
     settings = {
         "backend": backend,
         "weights": weights,
@@ -169,7 +170,7 @@ def compare_models(
         comparison=comparison,
         metric=metric,
         patterns=patterns if comparison == CKA else None,
-        names=conditions.names,
+        names=conditions.known_names,
         references=known or None,
     )
 
@@ -184,18 +185,20 @@ def _check_measures(metric: str, comparison: str) -> None:
             compare_rdms(tiny[0, :3], tiny[1, :3], comparison)
 
 
-def _labels(names: Sequence[str]) -> list[str]:
+def _labels(conditions: Conditions) -> list[str]:
     """The shortest of stems, file names and full names that tell the images apart."""
-    for shorten in (lambda path: path.stem, lambda path: path.name):
+    names = conditions.names
+    for shorten in (without_ending, str):
         labels = [
-            name if name.startswith("X[") else str(shorten(PurePath(name))) for name in names
+            shorten(PurePath(name).name) if has_name else name
+            for name, has_name in zip(names, conditions.has_name, strict=True)
         ]
         if len(set(labels)) == len(labels):
             return labels
     if len(set(names)) < len(names):
-        twice = next(name for name in names if list(names).count(name) > 1)
+        twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"X holds {twice!r} more than once: each condition must be another.")
-    return list(names)
+    return names
 
 
 def _extractors(

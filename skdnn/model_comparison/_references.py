@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skdnn._labels import find_rows
+
 Array = NDArray[np.float64]
 
 
 def read_references(
-    references: Any, labels: list[str], names: Sequence[str], patterns: bool
+    references: Any, labels: list[str], names: Sequence[str | None], patterns: bool
 ) -> dict[str, pd.DataFrame]:
     """References with rows (and, of RDMs, columns) in the order of the images."""
     if references is None:
@@ -23,30 +24,22 @@ def read_references(
         references = {"reference": references}
     if not isinstance(references, Mapping) or not references:
         raise TypeError("references must be a dict of RDMs by name, or one labelled DataFrame.")
-    known = _known_names(labels, names)
+    named = [name for name in names if name is not None]
+    known = named if len(named) == len(names) else None
     read = {}
     for name, reference in references.items():
         what = f"references[{name!r}]"
-        frame = reference if isinstance(reference, pd.DataFrame) else _as_frame(reference, labels)
+        is_labelled = isinstance(reference, pd.DataFrame)
+        frame = reference if is_labelled else _as_frame(reference, labels)
         if frame is None:
             raise ValueError(
                 f"{what} has shape {np.shape(reference)}: an array must be (n_images, n_images) "
                 f"or (n_subjects, n_images, n_images), for the {len(labels)} images of X."
             )
-        read[str(name)] = _picked(frame, labels, known, what, not patterns)
+        read[str(name)] = _picked(
+            frame, labels, known if is_labelled else None, what, not patterns
+        )
     return read
-
-
-def _known_names(labels: Sequence[str], names: Sequence[str]) -> dict[str, str] | None:
-    """What an image may be called, and its label; None for images in memory, without names."""
-    if any(name.startswith("X[") for name in names):
-        return None
-    known: dict[str, str] = {}
-    for label, name in zip(labels, names, strict=True):
-        path = PurePath(name)
-        for call in (path.stem, path.name, str(path), name, label):
-            known[call] = label if known.get(call, label) == label else ""
-    return known
 
 
 def _as_frame(reference: Any, labels: list[str]) -> pd.DataFrame | None:
@@ -66,7 +59,7 @@ def _labelled(values: Array, labels: list[str]) -> pd.DataFrame:
 
 
 def _picked(
-    frame: pd.DataFrame, labels: list[str], known: dict[str, str] | None, what: str, is_rdm: bool
+    frame: pd.DataFrame, labels: list[str], known: list[str] | None, what: str, is_rdm: bool
 ) -> pd.DataFrame:
     """The rows of the images, in their order, and for RDMs the columns."""
     if frame.columns.nlevels > 2:
@@ -82,7 +75,7 @@ def _picked(
 
 
 def _one(
-    frame: pd.DataFrame, labels: list[str], known: dict[str, str] | None, what: str, is_rdm: bool
+    frame: pd.DataFrame, labels: list[str], known: list[str] | None, what: str, is_rdm: bool
 ) -> pd.DataFrame:
     """One subject's rows, and columns, under the images' labels."""
     own = list(frame.index)
@@ -93,28 +86,10 @@ def _one(
             raise ValueError(f"{what} has {len(own)} rows for {len(labels)} images of X.")
         rows = own
     else:
-        called: dict[str, list[str]] = {}
-        for label in own:
-            called.setdefault(known.get(label, ""), []).append(label)
-        rows = _rows(called, labels, what)
+        rows = [own[row] for row in find_rows(own, known, what)]
     found = frame.loc[rows, rows] if is_rdm else frame.loc[rows]
     found = found.set_axis(labels, axis=0)
     return found.set_axis(labels, axis=1) if is_rdm else found
-
-
-def _rows(called: Mapping[str, list[str]], labels: list[str], what: str) -> list[str]:
-    """What a reference calls each image."""
-    missing = [label for label in labels if label not in called]
-    if missing:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise ValueError(
-            f"{what} lacks the images {', '.join(map(repr, missing[:5]))}{more}: its labels must "
-            "be the paths, file names or stems of the images in X."
-        )
-    twice = [called[label] for label in labels if len(called[label]) > 1]
-    if twice:
-        raise ValueError(f"{what} holds one image under several labels: {twice[0]}.")
-    return [called[label][0] for label in labels]
 
 
 def subjects(reference: pd.DataFrame) -> dict[Any, pd.DataFrame]:

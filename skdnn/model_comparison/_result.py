@@ -36,8 +36,9 @@ class ModelComparison:
     patterns : dict of (str, str) to ndarray, default=None
         For ``"cka"``: by model and layer, patterns of n_conditions rows that have the inner
         products of the features.
-    names : sequence of str, default=None
-        The images' names in full, which labels of references may also be.
+    names : sequence of str or None, default=None
+        The images' names in full, by which rows of references are found; None in it is an image
+        without a name.
     references : dict of str to DataFrame or array-like, or a DataFrame, default=None
         What to compare with, see :func:`compare_models`.
 
@@ -77,7 +78,7 @@ class ModelComparison:
         comparison: str = "pearson",
         metric: str = "correlation",
         patterns: Mapping[tuple[str, str], Array] | None = None,
-        names: Sequence[str] | None = None,
+        names: Sequence[str | None] | None = None,
         references: Any = None,
     ) -> None:
         if not isinstance(rdms.columns, pd.MultiIndex) or rdms.columns.nlevels != 3:
@@ -89,7 +90,7 @@ class ModelComparison:
         self.metric = metric
         self.index = rdms.columns.droplevel(-1).unique().set_names(LEVELS)
         self._patterns = None if patterns is None else [patterns[key] for key in self.index]
-        self._names = list(map(str, rdms.index)) if names is None else list(names)
+        self._names = rdms.index.map(str).tolist() if names is None else list(names)
         self._frame: pd.DataFrame | None = None
         self._references = self._read(references)
         self.reference_scores = self._scores(self._references) if self._references else None

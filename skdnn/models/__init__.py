@@ -1,11 +1,17 @@
 """From a name to a network: architectures, weights and preprocessing."""
 
-from skdnn.models._checkpoint import find_checkpoint, needs_download, origin_of_weights
 from skdnn.models._cornet import cornet
 from skdnn.models._custom import Model
-from skdnn.models._fingerprint import preprocess_identity
 from skdnn.models._registry import fixed_seed, list_models, resolve_model
-from skdnn.models._spec import ModelSpec, Preprocessing, digest_of
+from skdnn.models._spec import (
+    ModelSpec,
+    Preprocessing,
+    digest_of,
+    find_checkpoint,
+    needs_download,
+    origin_of_weights,
+    preprocess_identity,
+)
 
 __all__ = [
     "Model",

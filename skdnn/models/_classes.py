@@ -310,8 +310,8 @@ def _last_of_keras(network: Any) -> str:
     layer = network
     while getattr(layer, "layers", None):
         outputs: Any = getattr(layer, "outputs", None) or ()
-        history = getattr(outputs[0], "_keras_history", None) if len(outputs) == 1 else None
-        layer = layer.layers[-1] if history is None else history.operation
+        one = len(outputs) == 1
+        layer = outputs[0]._keras_history.operation if one else layer.layers[-1]
     if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return type(layer).__name__.lower()
     return str(getattr(getattr(layer, "activation", None), "__name__", ""))

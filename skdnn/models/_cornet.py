@@ -53,6 +53,8 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: _skeleton(letter),
         key=("cornet", name, *chosen.key),
         identify=lambda version: [PREFIX + name, *chosen.identify()],
+        origin=chosen.origin,
+        checkpoint=chosen.checkpoint,
     )
 
 

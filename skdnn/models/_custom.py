@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from skdnn.models._fingerprint import custom_identity
-from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.digests import digest_weights
+from skdnn.identity._values import network_identity
+from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing
 
 
 class Model:
@@ -44,6 +46,8 @@ class Model:
     Model(name='tiny', network=Sequential)
     """
 
+    _weights: str | None = None  # their digest, where a search has taken it
+
     def __init__(
         self,
         network: Any,
@@ -68,6 +72,27 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model(name={self.name!r}, network={type(self.network).__name__})"
+
+
+class _KnownModel(Model):
+    """A model in a search, whose weights are hashed once."""
+
+    given: Any
+
+    def __init__(self, given: Any) -> None:
+        model = given if isinstance(given, Model) else Model(given)
+        vars(self).update(vars(model), given=given, _weights=digest_weights(model.network))
+
+
+def with_known_weights(model: Any) -> Any:
+    """One's own network with its weights hashed now and not again; a name stays a name."""
+    own = isinstance(model, Model) or is_network(model)
+    return _KnownModel(model) if own and not isinstance(model, _KnownModel) else model
+
+
+def without_known_weights(model: Any) -> Any:
+    """What was given to `with_known_weights`."""
+    return model.given if isinstance(model, _KnownModel) else model
 
 
 def is_network(candidate: Any) -> bool:
@@ -98,7 +123,11 @@ def custom_spec(model: Model, preprocess: Any) -> ModelSpec:
         load=lambda: model.network,
         owned=False,
         forward=model.forward,
-        identify=lambda version: custom_identity(model.network, model.forward, version),
+        identify=lambda version: network_identity(
+            model.network, model.forward, version, model._weights
+        ),
+        origin="own",
+        checkpoint=lambda: Checkpoint(sha256=digest_weights(model.network, hashlib.sha256)),
     )
 
 

@@ -18,7 +18,8 @@ from urllib.request import Request, urlopen
 
 from skdnn._config import weights_home
 from skdnn._version import __version__
-from skdnn.models._fingerprint import file_digest
+from skdnn.digests import file_digest
+from skdnn.models._spec import Checkpoint
 
 _TIMEOUT = 30.0  # seconds without a byte
 _PAUSES = (0.5, 1.0, 2.0)  # seconds before the next try; one that brought nothing new counts
@@ -84,6 +85,25 @@ def fetch(
     except (*_NETWORK_ERRORS, _WrongHash) as error:
         raise OSError(how_to_place(target, url, expected, error)) from error
     return target
+
+
+def known_of(
+    url: str,
+    *,
+    name: str,
+    sha256: str | None = None,
+    elsewhere: Iterable[str | os.PathLike[str]] = (),
+) -> Checkpoint:
+    """What is known of a file that `fetch` would find or download; nothing is downloaded."""
+    target = weights_home() / name
+    if sha256 is None:
+        return Checkpoint(url, file_digest(target) if target.is_file() else None)
+    places = (target, target.with_name(base_name(url) or name), *map(Path, elsewhere))
+    digests = (file_digest(place) for place in places if place.is_file())
+    found = next((digest for digest in digests if digest.startswith(sha256)), None)
+    if found is None and len(sha256) < 64:
+        return Checkpoint(url, begins=sha256)
+    return Checkpoint(url, found or sha256)
 
 
 def as_hash(sha256: str) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.error import HTTPError
 
 from skdnn._config import weights_home
 from skdnn._optional import import_optional
-from skdnn.models._download import fetch, own_name
+from skdnn.digests import file_digest
+from skdnn.models._download import base_name, fetch, known_of, own_name
+from skdnn.models._spec import Checkpoint
 
 _NOT_THERE = (401, 403, 404)  # how the hub says that a repository has no such file
+#: First digits of the SHA-256, in the names of torch's files.
+IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
 _SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".npz")
 
 
@@ -70,6 +75,18 @@ def found_on_disk(repo: str, names: Sequence[str]) -> Path | None:
         if own.is_file():
             return own
     return None
+
+
+def known_of_hub(repo: str, names: Sequence[str]) -> Checkpoint:
+    """What is known of a file of a repository; nothing is downloaded."""
+    file = found_on_disk(repo, names)
+    return Checkpoint(f"https://huggingface.co/{repo}", file_digest(file) if file else None)
+
+
+def known_of_url(url: str) -> Checkpoint:
+    """What is known of a file at an address, which may tell the beginning of its hash."""
+    told = IN_NAME.search(base_name(url))
+    return known_of(url, name=own_name(url, _SUFFIXES, ".pth"), sha256=told[1] if told else None)
 
 
 def _own_name(repo: str, name: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import importlib
 import importlib.util
+import os
 import random
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,12 +22,14 @@ from typing import Any
 
 import numpy as np
 
+from skdnn._config import weights_home
 from skdnn._optional import import_optional
+from skdnn.digests import digest_weights, file_digest
+from skdnn.identity._keras import keras_identity
+from skdnn.identity._record import platform_identity
 from skdnn.layers import nearest
-from skdnn.models._fingerprint import platform_identity
-from skdnn.models._keras_identity import keras_identity
 from skdnn.models._keras_weights import PUBLISHED, choose_weights, get_file_for, load_file
-from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing
 from skdnn.models._weights_file import Weights
 
 PREFIX = "keras/"
@@ -81,6 +86,12 @@ def _homes() -> dict[str, str]:
                 and "preprocess_input"
                 in (name for _, name in _imported(folder / module / "__init__.py"))
             }
+    warnings.warn(
+        f"keras.applications is not where this version of skdnn looks for it (in {root}): Keras's "
+        "networks cannot be named. Install another version of Keras, or a newer skdnn.",
+        UserWarning,
+        stacklevel=2,
+    )
     return {}
 
 
@@ -222,6 +233,10 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: apart(lambda: _skeleton(name, size)),
         key=("keras", name, size, *source.key),
         identify=identity,
+        origin=source.origin,
+        checkpoint=(lambda: _published(name))
+        if source.described == PUBLISHED
+        else source.checkpoint,
     )
 
 
@@ -237,7 +252,11 @@ def keras_custom_spec(wrapped: Any, preprocess: Any) -> ModelSpec:
         preprocess=as_keras_preprocessing(chosen, KerasPreprocessing()),
         load=lambda: wrapped.network,
         owned=False,
-        identify=lambda version: keras_identity(wrapped.network, version),
+        identify=lambda version: keras_identity(
+            wrapped.network, version, getattr(wrapped, "_weights", None)
+        ),
+        origin="own",
+        checkpoint=lambda: Checkpoint(sha256=digest_weights(wrapped.network, hashlib.sha256)),
     )
 
 
@@ -345,6 +364,39 @@ def _with_helpers(constructor: Any, module: str, **helpers: Any) -> Any:
     """A copy of a constructor that sees other helper functions; Keras itself stays as it is."""
     scope = _scope(sys.modules[constructor.__module__], module, helpers)
     return scope[constructor.__name__]
+
+
+class _AskedFor(Exception):
+    """Leaves a constructor as soon as it asks for its weights."""
+
+
+@functools.cache
+def _published_file(name: str) -> tuple[str, str, str]:
+    """File, address and hash (MD5 or SHA-256) of weights that Keras publishes."""
+
+    def get_file(fname: str, origin: str, **options: Any) -> str:
+        raise _AskedFor(fname, origin, options.get("file_hash") or "")
+
+    def build() -> None:
+        constructor = _with_helpers(_constructor(name), "file_utils", get_file=get_file)
+        with importlib.import_module("keras").StatelessScope(initialize_variables=False):
+            constructor(weights=PUBLISHED)
+
+    try:
+        apart(build)
+    except _AskedFor as asked:
+        return asked.args[0], asked.args[1], asked.args[2]
+    raise AssertionError(f"keras.applications.{name} asked for no file of weights")
+
+
+def _published(name: str) -> Checkpoint:
+    """What is known of published weights; nothing is downloaded."""
+    file, address, published = _published_file(name)
+    if len(published) == 64:
+        return Checkpoint(address, sha256=published)
+    keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    places = (weights_home() / file, keras_home / "models" / file)
+    return Checkpoint(address, next((file_digest(p) for p in places if p.is_file()), None))
 
 
 def _scope(home: types.ModuleType, module: str, helpers: dict[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import numpy as np
 
 from skdnn._config import weights_home
 from skdnn._optional import import_optional
-from skdnn.models._download import as_hash, fetch, own_name
-from skdnn.models._fingerprint import file_digest, platform_identity
-from skdnn.models._weights_file import Weights
+from skdnn.identity._record import platform_identity
+from skdnn.models._download import own_name
+from skdnn.models._weights_file import Weights, at_address, in_file
 
 PUBLISHED = "imagenet"
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
@@ -39,7 +39,8 @@ def choose_weights(weights: Any, name: str, seed: int) -> Weights:
         If `weights` is nothing of the kind, or the file does not exist.
     """
     if weights is None:
-        return Weights(f"random (seed {seed})", (None, seed), lambda: _random(seed))
+        described = f"random (seed {seed})"
+        return Weights(described, (None, seed), lambda: _random(seed), origin="random")
     if isinstance(weights, str) and weights in ("default", PUBLISHED):
         return Weights(PUBLISHED, (PUBLISHED,), lambda: [PUBLISHED])
     if not isinstance(weights, str | os.PathLike):
@@ -56,13 +57,7 @@ def choose_weights(weights: Any, name: str, seed: int) -> Weights:
             f"weights={text!r} is neither published for {name!r} nor a file "
             f"({', '.join(SUFFIXES)}). Published: {PUBLISHED!r}; None gives random weights."
         )
-    if not path.is_file():
-        raise ValueError(f"weights={text!r}: there is no such file.")
-    if not path.name.endswith(SUFFIXES):
-        raise ValueError(f"weights={text!r}: the name must end in one of {', '.join(SUFFIXES)}.")
-    stat = path.stat()
-    key = (str(path.resolve()), stat.st_mtime_ns, stat.st_size)
-    return Weights(str(path), key, lambda: ["sha256", file_digest(path)], lambda: path)
+    return in_file(path, SUFFIXES)
 
 
 def _random(seed: int) -> list[Any]:
@@ -71,26 +66,14 @@ def _random(seed: int) -> list[Any]:
 
 
 def _at_address(address: str) -> Weights:
-    url, _, sha256 = address.partition("#sha256=")
+    url = address.partition("#sha256=")[0]
     suffix = next((end for end in SUFFIXES if url.endswith(end)), None)
     if suffix is None:
         raise ValueError(
             f"weights={address!r}: the address must end in one of {', '.join(SUFFIXES)}, and "
             "then '#sha256=HASH'."
         )
-    try:
-        expected = as_hash(sha256)
-    except ValueError:
-        raise ValueError(
-            f"weights={address!r}: an address needs the file's SHA-256 (64 hexadecimal digits, or "
-            "the first 8 or more), as 'URL#sha256=HASH'."
-        ) from None
-    return Weights(
-        address,
-        (url, expected),
-        lambda: ["sha256", expected] if len(expected) == 64 else ["published", url, expected],
-        lambda: fetch(url, name=own_name(url, (), suffix), sha256=expected),
-    )
+    return at_address(address, own_name(url, (), suffix))
 
 
 def get_file_for(name: str) -> Callable[..., str]:
@@ -146,7 +129,7 @@ def load_file(network: Any, path: Path, name: str) -> None:
         with warnings.catch_warnings():  # what Keras would leave out is looked for below
             warnings.simplefilter("ignore")
             network.load_weights(str(path))
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except Exception as error:  # h5py, zipfile and Keras have errors of their own
         first = str(error).strip().splitlines()
@@ -174,6 +157,18 @@ def _content(values: Any) -> tuple[tuple[int, ...], str]:
     return exact.shape, hashlib.sha256(exact.data).hexdigest()
 
 
+def _numbers(where: str, held: Any) -> Any:
+    """An array of weights, which must lie in the file itself and be finite numbers."""
+    if held.is_virtual or held.external:
+        raise ValueError(f"{where} takes its numbers from another file")
+    if held.dtype.kind != "f" and held.size > 1:  # counters are whole numbers
+        raise ValueError(f"{where} holds {held.dtype}, which is no weight")
+    values = held[()]
+    if held.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{where} holds NaN or infinity")
+    return values
+
+
 def _contents(path: Path) -> list[tuple[tuple[int, ...], str]]:
     """All arrays of weights in a file, those of an optimizer not counted."""
     h5py = import_optional("h5py", f"to read {path}")
@@ -187,7 +182,7 @@ def _contents(path: Path) -> list[tuple[tuple[int, ...], str]]:
 
         def look(where: str, held: Any) -> None:
             if isinstance(held, h5py.Dataset) and where.split("/")[0] not in _NOT_WEIGHTS:
-                found.append(_content(held[()]))
+                found.append(_content(_numbers(where, held)))
 
         file.get("model_weights", file).visititems(look)
         return sorted(found)

@@ -15,7 +15,7 @@ from typing import Any
 from skdnn._optional import import_optional
 from skdnn.layers import nearest
 from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import hub_file, url_file
+from skdnn.models._hub import hub_file, known_of_hub, known_of_url, url_file
 from skdnn.models._spec import ModelSpec, Preprocessing
 from skdnn.models._weights_file import (
     Weights,
@@ -32,6 +32,8 @@ ALIASES = {"clip-ViT": "ViT-B-32-quickgelu", "clip-RN": "RN50-quickgelu"}
 _PREFERRED = (
     "openai", "webli", "datacomp_xl", "datacomp1b", "datacompdr", "dfn", "laion2b", "metaclip",
 )  # fmt: skip
+# What keeps open_clip from loading a text tower's own weights, by its version.
+_PRETRAINED_TOWER = ("pretrained_text", "pretrained_hf")
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
 _PURPOSE = "to build CLIP networks"
@@ -175,6 +177,9 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: split(_build(clip.architecture, meta=True))["images"],
         key=clip.key,
         identify=lambda version: clip.identify(),
+        origin=clip.weights.origin,
+        checkpoint=clip.weights.checkpoint,
+        packages=("open_clip_torch",),
     )
 
 
@@ -224,6 +229,7 @@ def _published(tag: str, card: dict[str, Any]) -> Weights:
         key=(tag, *where),
         identify=lambda: ["published", tag, *where],
         path=lambda: hub_file(repo, files) if repo else url_file(url),
+        checkpoint=lambda: known_of_hub(repo, files) if repo else known_of_url(url),
     )
 
 
@@ -280,7 +286,12 @@ def _build(architecture: str, meta: bool = False) -> Any:
 
     create = _open_clip().create_model
     known = inspect.signature(create).parameters
-    options = {name: False for name in ("pretrained_text", "pretrained_hf") if name in known}
+    options = {name: False for name in _PRETRAINED_TOWER if name in known}
+    if not options:
+        raise RuntimeError(
+            f"open_clip {_open_clip().__version__} takes none of {', '.join(_PRETRAINED_TOWER)}: "
+            "it would download weights for the tower of texts. Install another version."
+        )
     with torch.random.fork_rng(devices=[]), _quiet():
         if meta:
             try:

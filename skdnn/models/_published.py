@@ -10,7 +10,7 @@ from typing import Any
 from skdnn._optional import import_optional
 from skdnn.layers import nearest
 from skdnn.models._custom import as_preprocessing
-from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import (
     Published,
     Weights,
@@ -170,6 +170,9 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: _skeleton(entry),
         key=("published", name, *chosen.key),
         identify=lambda version: [PREFIX + name, *chosen.identify()],
+        origin=chosen.origin,
+        checkpoint=chosen.checkpoint,
+        packages=("timm",) if entry.package == "timm" else (),
     )
 
 
@@ -194,11 +197,8 @@ def _build(entry: _Entry, **options: Any) -> Any:
 
 
 def _skeleton(entry: _Entry) -> Any:
-    """The architecture without memory for its weights."""
-    torch = import_optional("torch", "to build networks")
     options = {"init_weights": False} if entry.architecture == "inception_v3" else {}
-    with torch.device("meta"):
-        return _build(entry, **options).eval()
+    return build_skeleton(lambda: _build(entry, **options).eval())
 
 
 def _load(name: str, chosen: Weights, seed: int) -> Any:

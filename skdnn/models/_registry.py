@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,7 +171,7 @@ def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:
                 f"{source.backend}: leave backend='auto', or drop the prefix."
             )
         if not source.prefixed and rest not in source.names():
-            raise ValueError(_unknown(model, rest, source.names()))
+            raise ValueError(_unknown(model, rest, source.names(), [prefix]))
         return prefix, rest
     rooms = {
         name: room
@@ -187,16 +187,16 @@ def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:
             if model.lower() in same:
                 return name, same[model.lower()]
     known = [known for room in rooms.values() for known in room.names()]
-    message = _unknown(model, model, known)
-    if "keras" in rooms and not rooms["keras"].names():
-        message += ' Names of Keras\'s networks need tensorflow: pip install "skdnn[tensorflow]".'
-    raise ValueError(message)
+    raise ValueError(_unknown(model, model, known, rooms))
 
 
-def _unknown(model: str, name: str, known: list[str]) -> str:
+def _unknown(model: str, name: str, known: list[str], sources: Collection[str]) -> str:
     near = nearest(name, known)
     hint = f"Did you mean {near}? " if near else ""
-    return f"model={model!r} is unknown. {hint}list_models() gives all names."
+    message = f"model={model!r} is unknown. {hint}list_models() gives all names."
+    if "keras" in sources and not _keras.names():
+        message += ' Names of Keras\'s networks need tensorflow: pip install "skdnn[tensorflow]".'
+    return message
 
 
 def fixed_seed(random_state: Any) -> int:

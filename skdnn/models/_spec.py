@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from skdnn._optional import import_optional
+from skdnn.identity._values import code_identity
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -116,6 +117,39 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def preprocess_identity(preprocess: Any, version: str | None) -> Any:
+    """What an image's preparation depends on, as plain values.
+
+    Raises
+    ------
+    ValueError
+        If `preprocess` is code that cannot be fingerprinted and there is no `version`.
+    """
+    if not isinstance(preprocess, Preprocessing):
+        return code_identity(preprocess, version, f"preprocess={preprocess!r}")
+    kind, values = type(preprocess).__name__, asdict(preprocess)
+    return values if kind == "Preprocessing" else {"kind": kind, **values}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known of a file of weights.
+
+    Attributes
+    ----------
+    address : str or None
+        Where it was published.
+    sha256 : str or None
+        All 64 digits, where they are published or the file is at hand.
+    begins : str or None
+        The first digits, where no more are published.
+    """
+
+    address: str | None = None
+    sha256: str | None = None
+    begins: str | None = None
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A network before it is built.
@@ -143,6 +177,13 @@ class ModelSpec:
     identify : callable or None
         ``identify(version)`` gives what the network computes as plain values, which is what
         stored activations are found by; `version` stands for code that cannot be fingerprinted.
+    origin : {"own", "random", "address", "file", "published"}
+        Where the weights are from; ``"own"`` came with the network.
+    checkpoint : callable
+        Gives what is known of their file, without downloading it; of one's own network, the
+        SHA-256 of all its parameters and buffers.
+    packages : tuple of str
+        What the architecture is from, beside its framework.
     """
 
     name: str
@@ -155,6 +196,21 @@ class ModelSpec:
     forward: Callable[[Any, Any], Any] | None = field(default=None, repr=False)
     key: tuple[Any, ...] | None = None
     identify: Callable[[str | None], Any] | None = field(default=None, repr=False)
+    origin: str = "published"
+    checkpoint: Callable[[], Checkpoint] = field(default=Checkpoint, repr=False)
+    packages: tuple[str, ...] = ()
+
+    def steps(self) -> dict[str, Any] | str:
+        """The preparation of images, for people: mean and deviation only where applied."""
+        if not isinstance(self.preprocess, Preprocessing):
+            return "a callable"
+        steps = preprocess_identity(self.preprocess, None)
+        unused = ("mean", "std") if steps.get("module") else ()
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in steps.items()
+            if name not in unused
+        }
 
     def fingerprint(self, version: str | None = None) -> str:
         """SHA-256 of what the network computes: weights, architecture and code.
@@ -171,3 +227,61 @@ class ModelSpec:
         """
         assert self.identify is not None  # every way to a spec gives one
         return digest_of([self.backend, self.identify(version)])
+
+
+def build_skeleton(build: Callable[[], Any]) -> Any:
+    """An architecture without memory for its weights, where it can be built so.
+
+    Builders that compute with tensors cannot: timm's vision transformers before 1.0.21, and
+    torchvision's RegNets. Their skeletons are whole networks: the same layers, at more cost.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the network.
+
+    Returns
+    -------
+    network : torch.nn.Module
+    """
+    torch = import_optional("torch", "to build networks")
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return build()
+        except RuntimeError:  # NotImplementedError is one
+            return build()
+
+
+def origin_of_weights(spec: ModelSpec, weights: Any) -> str:
+    """``"own"`` (network), ``"random"``, ``"address"``, ``"file"`` or ``"published"``.
+
+    `weights` is what was asked for: None for random ones.
+    """
+    return "random" if weights is None and spec.owned else spec.origin
+
+
+def needs_download(spec: ModelSpec, weights: Any) -> bool:
+    """Whether the fingerprint can't be told without the file, and the file is not here."""
+    is_hashed = spec.name.startswith("published/") and spec.origin == "published"
+    return is_hashed and spec.checkpoint().sha256 is None
+
+
+def find_checkpoint(spec: ModelSpec, weights: Any, version: str | None = None) -> Checkpoint:
+    """Look for the file that holds a network's weights; nothing is downloaded.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    weights : str, path or None
+        What was asked for.
+    version : str, default=None
+        Of no use any more: the weights of one's own network can always be told.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+        Nothing is known of random weights, and of one's own network only the SHA-256 of all its
+        parameters.
+    """
+    return spec.checkpoint()

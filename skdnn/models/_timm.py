@@ -15,8 +15,8 @@ import numpy as np
 from skdnn._optional import import_optional
 from skdnn.layers import nearest
 from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import hub_file, url_file
-from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._hub import hub_file, known_of_hub, known_of_url, url_file
+from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import (
     Weights,
     load_state_dict,
@@ -89,9 +89,12 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         weights=chosen.described,
         preprocess=as_preprocessing(preprocess, _preprocessing(card)),
         load=lambda: _load(full_name, chosen, published, seed),
-        skeleton=lambda: _skeleton(full_name),
+        skeleton=lambda: build_skeleton(lambda: _build(full_name)),
         key=("timm", full_name, *chosen.key),
         identify=lambda version: [PREFIX + full_name, *chosen.identify()],
+        origin=chosen.origin,
+        checkpoint=chosen.checkpoint,
+        packages=("timm",),
     )
 
 
@@ -147,6 +150,7 @@ def _published(full_name: str, card: Any) -> Weights:
         key=tuple(where),
         identify=lambda: ["published", *where],
         path=lambda: hub_file(repo, files) if repo else url_file(card.url),
+        checkpoint=lambda: known_of_hub(repo, files) if repo else known_of_url(card.url),
     )
 
 
@@ -228,18 +232,6 @@ def _build(full_name: str, **options: Any) -> Any:
     if isinstance(head, nn.Identity):
         setattr(head, "is_head", True)  # noqa: B010 (torch types every attribute as a module)
     return network.eval()
-
-
-def _skeleton(full_name: str) -> Any:
-    """The architecture without memory for its weights, where it can be built so."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        try:
-            with torch.device("meta"):
-                return _build(full_name)
-        except (NotImplementedError, RuntimeError):  # builders that compute with tensors
-            return _build(full_name)
 
 
 def _load(full_name: str, weights: Weights, published: bool, seed: int) -> Any:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
 from skdnn.models._custom import as_preprocessing
-from skdnn.models._download import base_name, fetch, own_name
-from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._download import base_name, fetch, known_of, own_name
+from skdnn.models._hub import IN_NAME
+from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import (
     SUFFIXES,
     Weights,
@@ -22,7 +22,6 @@ from skdnn.models._weights_file import (
 )
 
 PREFIX = "torchvision/"
-_HASH = re.compile(r"-([0-9a-f]{8,64})\.")  # first digits of the SHA-256, in the file's name
 
 
 def _models() -> Any:
@@ -74,14 +73,21 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: _skeleton(name, default),
         key=("torchvision", name, *chosen.key),
         identify=lambda version: [PREFIX + name, *chosen.identify()],
+        origin=chosen.origin,
+        checkpoint=chosen.checkpoint,
     )
 
 
 def _chosen(name: str, published: Any, enum: Any, weights: Any, seed: int) -> Weights:
     """The hash of published weights is in their address."""
     if enum is not None:
-        key = (enum.name,)
-        return Weights(enum.name, key, lambda: [enum.name, enum.url], lambda: _file_of(enum))
+        return Weights(
+            enum.name,
+            (enum.name,),
+            lambda: [enum.name, enum.url],
+            lambda: _file_of(enum),
+            lambda: known_of(enum.url, **_whereabouts(enum.url)),
+        )
     if weights is None:
         return random_weights(seed, "torchvision")
     own = own_weights(weights)
@@ -145,28 +151,22 @@ def _twin_options(name: str, default: Any) -> dict[str, Any]:
 
 
 def _skeleton(name: str, default: Any) -> Any:
-    """The architecture without memory for its weights, where it can be built so."""
-    import torch
-
     models = _models()
     options = _twin_options(name, default)
     if "init_weights" in options:
         options["init_weights"] = False
-    try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return models.get_model(name, weights=None, **options).eval()
-    except NotImplementedError:  # some builders compute widths with tensors (regnet)
-        return models.get_model(name, weights=None, **options).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return build_skeleton(lambda: models.get_model(name, weights=None, **options).eval())
 
 
 def _load(name: str, enum: Any, chosen: Weights, default: Any, seed: int) -> Any:
     import torch
 
     models = _models()
-    if enum is not None:
-        return models.get_model(name, weights=_from_file(enum, _file_of(enum))).eval()
     path = None if chosen.path is None else chosen.path()
+    if enum is not None and path is not None:
+        return models.get_model(name, weights=_from_file(enum, path)).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = models.get_model(name, weights=None, **_twin_options(name, default))
@@ -176,15 +176,20 @@ def _load(name: str, enum: Any, chosen: Weights, default: Any, seed: int) -> Any
 
 
 def _file_of(enum: Any) -> Path:
-    """Published weights, downloaded where need be; what torch.hub has kept is used too."""
+    """Published weights, downloaded where need be."""
+    return fetch(enum.url, **_whereabouts(enum.url))
+
+
+def _whereabouts(url: str) -> dict[str, Any]:
+    """Name and hash of a published file; what torch.hub has kept is used too."""
     import torch
 
-    file = base_name(enum.url)
-    sha256 = _HASH.search(file)
+    file = base_name(url)
+    sha256 = IN_NAME.search(file)
     if sha256 is None:
-        return fetch(enum.url, name=own_name(enum.url, SUFFIXES, ".pth"))
+        return {"name": own_name(url, SUFFIXES, ".pth")}
     kept = Path(torch.hub.get_dir()) / "checkpoints" / file
-    return fetch(enum.url, name=file, sha256=sha256[1], elsewhere=[kept])
+    return {"name": file, "sha256": sha256[1], "elsewhere": [kept]}
 
 
 def _from_file(enum: Any, path: Path) -> Any:

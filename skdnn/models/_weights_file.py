@@ -11,8 +11,10 @@ from typing import Any
 
 from skdnn._config import weights_home
 from skdnn._optional import import_optional
-from skdnn.models._download import as_hash, fetch, own_name
-from skdnn.models._fingerprint import file_digest, platform_identity
+from skdnn.digests import file_digest
+from skdnn.identity._record import platform_identity
+from skdnn.models._download import as_hash, fetch, known_of, own_name
+from skdnn.models._spec import Checkpoint
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -34,12 +36,17 @@ class Weights:
         Gives what stored activations are found by, as plain values.
     path : callable or None
         Gives the file, downloaded where need be; None for random weights.
+    checkpoint : callable
+        Gives what is known of the file; nothing is downloaded.
+    origin : {"random", "address", "file", "published"}
     """
 
     described: str
     key: tuple[Any, ...]
     identify: Callable[[], list[Any]]
     path: Callable[[], Path] | None = None
+    checkpoint: Callable[[], Checkpoint] = Checkpoint
+    origin: str = "published"
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,11 @@ class Published:
             return ["sha256", file_digest(self.path())]
         return ["published", self.url, self.sha256]
 
+    def checkpoint(self) -> Checkpoint:
+        """What is known of the file."""
+        known = known_of(self.url, name=self.file, sha256=self.sha256)
+        return known if self.sha256 is not None else Checkpoint(sha256=known.sha256)
+
 
 def choose_weights(
     weights: Any, name: str, *, seed: int, published: Published, package: str
@@ -114,7 +126,9 @@ def choose_weights(
     if own is not None:
         return own
     if weights in ("default", published.tag):
-        return Weights(published.tag, published.key, published.identify, published.path)
+        return Weights(
+            published.tag, published.key, published.identify, published.path, published.checkpoint
+        )
     raise ValueError(
         f"weights={weights!r} is neither published for {name!r} nor a file "
         f"({', '.join(SUFFIXES)}). Published: {published.tag!r}; None gives random weights."
@@ -127,6 +141,7 @@ def random_weights(seed: int, *packages: str) -> Weights:
         f"random (seed {seed})",
         (None, seed),
         lambda: ["random", seed, platform_identity("torch", *packages)],
+        origin="random",
     )
 
 
@@ -147,22 +162,38 @@ def own_weights(weights: Any) -> Weights | None:
         )
     text = os.fspath(weights)
     if _ADDRESS.match(text):
-        return _at_address(text)
-    is_path = isinstance(weights, os.PathLike) or text.endswith(SUFFIXES)
+        url = text.partition("#sha256=")[0]
+        return at_address(text, own_name(url, SUFFIXES, ".pth"))
+    is_path = isinstance(weights, os.PathLike) or text.lower().endswith(SUFFIXES)
     if not is_path and os.sep not in text and not Path(text).exists():
         return None
-    return _in_file(Path(text).expanduser())
+    return in_file(Path(text).expanduser())
 
 
-def _in_file(path: Path) -> Weights:
+def in_file(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Weights:
+    """Weights in a file of one's own.
+
+    Raises
+    ------
+    ValueError
+        If it does not exist, is no regular file (a pipe or device could be read without end), or
+        is of no known kind.
+    """
     if not path.is_file():
-        raise ValueError(f"weights={str(path)!r}: there is no such file.")
-    if path.suffix not in SUFFIXES:
+        what = "it is no regular file" if path.exists() else "there is no such file"
+        raise ValueError(f"weights={str(path)!r}: {what}.")
+    if not path.name.lower().endswith(suffixes):
         raise ValueError(
-            f"weights={str(path)!r}: the name must end in one of {', '.join(SUFFIXES)}."
+            f"weights={str(path)!r}: the name must end in one of {', '.join(suffixes)}."
         )
-    key = (str(path.resolve()), *_state(path))
-    return Weights(str(path), key, lambda: ["sha256", file_digest(path)], lambda: path)
+    return Weights(
+        str(path),
+        (str(path.resolve()), *_state(path)),
+        lambda: ["sha256", file_digest(path)],
+        lambda: path,
+        lambda: Checkpoint(sha256=file_digest(path)),
+        "file",
+    )
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -170,7 +201,14 @@ def _state(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _at_address(address: str) -> Weights:
+def at_address(address: str, name: str) -> Weights:
+    """Weights at ``URL#sha256=HASH``; `name` is what the file is called here.
+
+    Raises
+    ------
+    ValueError
+        If there is no hash.
+    """
     url, _, sha256 = address.partition("#sha256=")
     try:
         expected = as_hash(sha256)
@@ -184,7 +222,9 @@ def _at_address(address: str) -> Weights:
         address,
         (url, expected),
         lambda: ["sha256", expected] if whole else ["published", url, expected],
-        lambda: fetch(url, name=own_name(url, SUFFIXES, ".pth"), sha256=expected),
+        lambda: fetch(url, name=name, sha256=expected),
+        lambda: Checkpoint(url, expected) if whole else known_of(url, name=name, sha256=expected),
+        "address",
     )
 
 
@@ -204,10 +244,20 @@ def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> d
     """
     import torch
 
-    state = (unwrap or unwrapped)(read_checkpoint(path))
+    try:
+        state = (unwrap or unwrapped)(read_checkpoint(path))
+    except RecursionError as error:
+        raise ValueError(f"weights={str(path)!r} holds itself.") from error
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise ValueError(
             f"weights={str(path)!r} holds no state dict (a dict of tensors). "
+            "Save it with torch.save(network.state_dict(), path)."
+        )
+    strange = [key for key in state if not isinstance(key, str)]
+    if strange:
+        raise ValueError(
+            f"weights={str(path)!r} calls its tensors {', '.join(map(repr, strange[:3]))}"
+            f"{', ...' if len(strange) > 3 else ''}: these are no names of a network's weights. "
             "Save it with torch.save(network.state_dict(), path)."
         )
     return without_prefixes(state)
@@ -224,11 +274,11 @@ def read_checkpoint(path: Path) -> Any:
     import torch
 
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             purpose = f"to read {path}"
             return import_optional("safetensors.torch", purpose).load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except Exception as error:  # each format has errors of its own
         raise ValueError(
@@ -239,8 +289,18 @@ def read_checkpoint(path: Path) -> Any:
 
 
 def unwrapped(content: Any) -> Any:
-    """The state dict inside a training script's dict, however deep."""
+    """The state dict inside a training script's dict, however deep.
+
+    Raises
+    ------
+    RecursionError
+        If a dict holds itself.
+    """
+    met: set[int] = set()
     while isinstance(content, dict):
+        if id(content) in met:
+            raise RecursionError
+        met.add(id(content))
         inner = next((k for k in _WRAPPERS if isinstance(content.get(k), dict)), None)
         if inner is None:
             break
@@ -256,13 +316,49 @@ def without_prefixes(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
+def _strange_numbers(tensor: Any, own: Any, is_weight: bool) -> str:
+    """What keeps numbers of a file from standing for a network's own; "" if nothing does."""
+    import torch
+
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.layout is not torch.strided:
+        return "sparse"
+    if kind.startswith(("q", "float8")):
+        return f"{kind}, without the scale that belongs to it"
+    if own.is_floating_point() and not tensor.is_floating_point():
+        return kind
+    if not own.is_complex() and tensor.is_complex():
+        return kind
+    if tensor.is_floating_point() and torch.isnan(tensor).any():
+        return "NaN among them"
+    if is_weight and tensor.is_floating_point() and torch.isinf(tensor).any():
+        return "infinity among them"
+    return ""
+
+
+def _check_numbers(network: Any, state: dict[str, Any], path: Path) -> None:
+    """Refuse numbers that would be converted in silence, or make every feature NaN."""
+    weights = {name for name, _ in network.named_parameters()}
+    found = {
+        key: strange
+        for key, own in network.state_dict().items()
+        if key in state and (strange := _strange_numbers(state[key], own, key in weights))
+    }
+    if found:
+        shown = ", ".join(f"{key} ({strange})" for key, strange in list(found.items())[:3])
+        raise ValueError(
+            f"weights={str(path)!r} holds numbers that are no weights of this network: {shown}"
+            f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
+        )
+
+
 def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> None:
     """Load a state dict that must fit exactly; modules may still translate names of old.
 
     Raises
     ------
     ValueError
-        Naming what is missing, surplus, or of another shape.
+        Naming what is missing, surplus, of another shape, or no number that a weight can be.
     """
     own = network.state_dict()
     shapes = [
@@ -273,6 +369,7 @@ def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> N
     missing = [key for key in own if key not in state]
     surplus = [key for key in state if key not in own]
     if not shapes:
+        _check_numbers(network, state, path)
         try:
             missing, surplus = network.load_state_dict(state, strict=False)
         except (RuntimeError, KeyError) as error:  # what a translation runs into

@@ -304,7 +304,7 @@ def _shown(inputs: ImageInputs, k: int, preprocess: Any, backend: str, label: st
     is_known = isinstance(preprocess, Preprocessing)
     tensor = _tensor(image, preprocess, backend)
     size = image.size
-    short = name if name.startswith("X[") else PurePath(name).name
+    short = PurePath(name).name if inputs.has_name[k] else name
     small = image.copy()
     small.thumbnail((_PIXELS, _PIXELS))
     return NetworkInput(

@@ -9,15 +9,16 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
 from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn.models._custom import with_known_weights, without_known_weights
 from skdnn.search._memory import FitMemory
 from skdnn.store import ActivationStore
 
@@ -88,16 +89,55 @@ def lend(value: Any, store: ActivationStore | None, memory: FitMemory | None = N
     return rebuild(value, change)
 
 
+def know_weights(estimator: BaseEstimator, param_grid: Any) -> tuple[Any, Any]:
+    """Both, with the weights of one's own networks hashed: once, however many folds follow."""
+    known: dict[int, tuple[Any, Any]] = {}  # with what was given, so that ids stay valid
+    steps = {**estimator.get_params(), "": estimator}
+
+    def of(model: Any) -> Any:
+        if id(model) not in known:
+            known[id(model)] = (model, with_known_weights(model))
+        return known[id(model)][1]
+
+    def change(each: BaseEstimator) -> None:
+        if isinstance(each, DNNFeatureExtractor):
+            each.model = of(each.model)
+
+    def axis(name: str, values: Any) -> Any:
+        step, _, last = name.rpartition("__")
+        if last == "model" and isinstance(steps.get(step), DNNFeatureExtractor):
+            return list(map(of, values))
+        return values
+
+    grids = param_grid if isinstance(param_grid, list | tuple) else [param_grid]
+    told = [{name: axis(name, values) for name, values in grid.items()} for grid in grids]
+    grid = told if isinstance(param_grid, list | tuple) else told[0]
+    return rebuild(estimator, change), rebuild(grid, change)
+
+
 def give_back(value: Any, store: ActivationStore | None) -> Any:
     """Copy of `value` without what was lent to it; other processes' copies of it included."""
 
     def change(estimator: BaseEstimator) -> None:
-        if isinstance(estimator, DNNFeatureExtractor) and _same(estimator.cache, store):
-            estimator.cache = None
+        if isinstance(estimator, DNNFeatureExtractor):
+            if _same(estimator.cache, store):
+                estimator.cache = None
+            _forget_weights(estimator)
         elif isinstance(estimator, Pipeline) and isinstance(estimator.memory, FitMemory):
             estimator.memory = None
 
     return rebuild(value, change)
+
+
+def _forget_weights(extractor: DNNFeatureExtractor) -> None:
+    """What a search knew of the weights; a bare network is copied, as by any search."""
+    given = without_known_weights(extractor.model)
+    if given is extractor.model:
+        return
+    extractor.model = clone(given, safe=False)
+    source = vars(extractor).get("_fitted_source")
+    if source is not None:
+        extractor._fitted_source = replace(source, model=extractor.model)
 
 
 def _same(cache: Any, store: ActivationStore | None) -> bool:

@@ -128,8 +128,7 @@ class Needs:
             conditions = as_conditions(
                 part.content, next(iter(part.extractors.values())).aggregate
             )
-            if conditions.are_named:
-                check_labels(row_labels(y), conditions.names)
+            check_labels(row_labels(y), conditions.known_names)
             if len(self.parts) > 1:  # a single pass begins with that
                 check_images(conditions.inputs)
         for part in self.parts:

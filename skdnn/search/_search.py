@@ -13,7 +13,16 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.utils.metaestimators import available_if
 
-from skdnn.search._lend import Loan, TemporaryStore, extractors_in, give_back, lend
+from skdnn.images import images_of
+from skdnn.search._grid_search import PreparedGridSearchCV
+from skdnn.search._lend import (
+    Loan,
+    TemporaryStore,
+    extractors_in,
+    give_back,
+    know_weights,
+    lend,
+)
 from skdnn.search._memory import FitMemory
 from skdnn.search._prepare import Splits, find_needs, least_conditions, shuffled
 from skdnn.search._profile import layer_profile
@@ -31,7 +40,7 @@ def _parent_has(method: str) -> Callable[[LayerSearchCV], bool]:
     return check
 
 
-class LayerSearchCV(GridSearchCV):
+class LayerSearchCV(PreparedGridSearchCV):
     """Grid search with cross-validation that sends each image through each network once.
 
     :class:`~sklearn.model_selection.GridSearchCV`, with the same results. But before the search,
@@ -161,7 +170,6 @@ class LayerSearchCV(GridSearchCV):
     estimator: Any
     param_grid: Any
     best_estimator_: Any
-    _checked_cv_orig: Any
 
     def __init__(
         self,
@@ -200,7 +208,8 @@ class LayerSearchCV(GridSearchCV):
         Parameters
         ----------
         X : sequence of n_images
-            Images, paths, or a table with columns of paths, as the estimator takes them.
+            Images, paths, or a table with columns of paths, as the estimator takes them. Of a
+            dataset of h5py, no fold is read into memory.
         y : array-like of n_images rows, default=None
             Target.
         **params : dict
@@ -217,8 +226,12 @@ class LayerSearchCV(GridSearchCV):
             For wrong parameters or layers in the grid, folds that are too small, labels of `y`
             that don't match the images, or images that can't be read, all before the first
             pass. What `error_score` is made for comes later.
+        RuntimeError
+            If the installed scikit-learn lacks what the one pass and the shuffling hang on.
         """
         own = {"estimator": self.estimator, "param_grid": self.param_grid}
+        if extractors_in(list(own.values())):
+            X = images_of(X)  # of a dataset, folds are read image by image
         self.__dict__.pop("_layer_profile", None)
         self._loan: Loan | None = None
         try:
@@ -380,9 +393,8 @@ class LayerSearchCV(GridSearchCV):
 
     # Before the search
 
-    def _check_input_parameters(self, X: Any, y: Any, split_params: dict[str, Any]) -> None:
-        """Called by ``fit`` when arguments are sorted out and nothing has been computed."""
-        super()._check_input_parameters(X=X, y=y, split_params=split_params)
+    def _prepare(self, X: Any, y: Any, split_params: dict[str, Any]) -> None:
+        """Make and check the folds, and send the images through the networks."""
         if self.cv is None or isinstance(self.cv, int | np.integer):
             self._checked_cv_orig = shuffled(self._checked_cv_orig, self.random_state)
         found = extractors_in([self.estimator, self.param_grid])
@@ -390,6 +402,7 @@ class LayerSearchCV(GridSearchCV):
             return
         self._checked_cv_orig = Splits(self._checked_cv_orig, X, y, split_params)
         self._checked_cv_orig.check(*least_conditions(self.estimator, self.scoring))
+        self.estimator, self.param_grid = know_weights(self.estimator, self.param_grid)
         needs = find_needs(self.estimator, self.param_grid, X)
         needs.warn_of_unknown()
         store = self._open_store() if needs.borrow else None

@@ -118,13 +118,51 @@ def test_networks(study: Path, say: Any, pictures: Path) -> None:
     assert "alexnet/features.2" in said.out
 
 
-def test_unlabelled_files_are_noted(study: Path, say: Any) -> None:
+def test_files_without_names_are_not_paired_unasked(study: Path, say: Any) -> None:
     save_rdm(RDMS["it"].to_numpy(), "bare.npy")
-    said = say("compare", "a.csv", "--reference", "bare.npy", "--quiet", "--json")
+    words = ("compare", "a.csv", "--reference", "bare.npy", "--quiet", "--json")
+    said = say(*words)
+    assert (said.code, said.out) == (1, "")
+    assert "bare.npy has no names" in said.err
+    assert "--assume-order if its rows are in the order of a.csv" in said.err
+    said = say(*words, "--assume-order")
     assert said.code == 0, said.err
     assert said.err.count("\n") == 1
-    assert "bare.npy has no names" in said.err
+    assert "bare.npy has no names: its rows are taken in the order of a.csv" in said.err
     assert json.loads(said.out)[0]["score"] == pytest.approx(by_hand("a"), abs=1e-9)
+
+
+def test_the_file_with_names_gives_the_order(study: Path, say: Any) -> None:
+    """Models without names, and a reference with them: the reference's own order counts."""
+    shuffled = chance.permutation(12)
+    save_rdm(RDMS["it"].iloc[shuffled, shuffled], "named.csv")
+    save_rdm(RDMS["a"].to_numpy()[np.ix_(shuffled, shuffled)], "bare.npy")
+    words = ("compare", "bare.npy", "--reference", "named.csv", "--json")
+    assert say(*words).code == 1
+    said = say(*words, "--assume-order")
+    assert said.code == 0, said.err
+    assert "in the order of named.csv" in said.err
+    assert json.loads(said.out)[0]["score"] == pytest.approx(by_hand("a"), abs=1e-9)
+
+
+def test_no_file_with_names(study: Path, say: Any) -> None:
+    save_rdm(RDMS["a"].to_numpy(), "a.npy")
+    save_rdm(RDMS["it"].to_numpy(), "it.npy")
+    said = say("compare", "a.npy", "it.npy")
+    assert said.code == 1
+    assert "a.npy has no names" in said.err
+    said = say("compare", "a.npy", "it.npy", "--assume-order", "--out", "m.csv")
+    assert said.code == 0, said.err
+    found = pd.read_csv("m.csv", index_col="rdm")
+    assert found.loc["a", "it"] == pytest.approx(by_hand("a"), abs=1e-9)
+
+
+def test_names_are_never_overruled(study: Path, say: Any) -> None:
+    others = [f"x{name}" for name in NAMES]
+    save_rdm(RDMS["it"].set_axis(others).set_axis(others, axis=1), "others.csv")
+    said = say("compare", "a.csv", "--reference", "others.csv", "--assume-order")
+    assert said.code == 1
+    assert "others.csv: no row for 12 of 12 images: 'img1.png'" in said.err
 
 
 @pytest.mark.parametrize(

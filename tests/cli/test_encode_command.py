@@ -104,17 +104,46 @@ def test_areas_and_layers(study: Path, say: Any) -> None:
     assert json.loads(said.out)["layers"] == ["late"]
 
 
-def test_without_names_the_order_is_assumed_and_said(study: Path, say: Any) -> None:
+def test_without_names_nothing_is_paired_unasked(study: Path, say: Any) -> None:
     np.save("bare.npy", VOXELS.to_numpy())
-    said = say("encode", "f.h5", "--responses", "bare.npy", "--permutations", 0, "--quiet",
-               "--out", "t.csv", "--cv", 4, "--seed", 2)  # fmt: skip
-    assert said.code == 0, said.err
+    words = ("--permutations", 0, "--quiet", "--cv", 4, "--seed", 2, "--out", "t.csv")
+    said = say("encode", "f.h5", "--responses", "bare.npy", *words)
+    assert (said.code, Path("t.csv").exists()) == (1, False)
     assert "bare.npy has no names" in said.err
+    assert "--assume-order" in said.err
+    said = say("encode", "f.h5", "--responses", "bare.npy", *words, "--assume-order")
+    assert said.code == 0, said.err
+    assert "bare.npy has no names: its rows are taken in the order of the images" in said.err
     np.testing.assert_allclose(pd.read_csv("t.csv")["r"], by_hand()["r"], atol=1e-12)
-    np.save("g.npy", LAYERS["late"])
-    said = say("encode", "g.npy", "--responses", "voxels.csv")
+
+
+def test_features_without_names(study: Path, say: Any) -> None:
+    save_features(LAYERS, "bare.h5")
+    VOXELS.to_csv("in_order.csv")
+    np.save("bare.npy", VOXELS.to_numpy())
+    words = ("--permutations", 0, "--quiet", "--cv", 4, "--seed", 2)
+    for responses in ("in_order.csv", "bare.npy"):
+        said = say("encode", "bare.h5", "--responses", responses, *words, "--json")
+        assert said.code == 1
+        assert "bare.h5 has no names, so nothing says which row is which image" in said.err
+        assert f"in the order of {responses}" in said.err
+        said = say(
+            *("encode", "bare.h5", "--responses", responses, *words, "--assume-order"),
+            *("--out", f"{responses}.tsv"),
+        )
+        assert said.code == 0, said.err
+        found = pd.read_csv(f"{responses}.tsv", sep="\t")
+        np.testing.assert_allclose(found["r"], by_hand()["r"], atol=1e-12)
+    said = say("encode", "bare.h5", "--responses", "bare.npy", "--test-images", "test.txt")
     assert said.code == 1
-    assert "g.npy has no names" in said.err
+    assert "neither bare.h5 nor bare.npy has names" in said.err
+
+
+def test_names_are_never_overruled(study: Path, say: Any) -> None:
+    VOXELS.set_axis([f"x{stem}" for stem in STEMS]).to_csv("others.csv")
+    said = say("encode", "f.h5", "--responses", "others.csv", "--assume-order")
+    assert said.code == 1
+    assert "no row for 60 of 60 images" in said.err
 
 
 @pytest.mark.parametrize(
@@ -125,7 +154,7 @@ def test_without_names_the_order_is_assumed_and_said(study: Path, say: Any) -> N
         ([*OPTIONS, "--cv", "1"], 2, "--cv"),
         ([*OPTIONS, "--groups", "c.csv", "category", "--test-images", "t"], 2, "--groups"),
         (["--responses", "nothing.csv"], 1, "nothing.csv"),
-        (["--responses", "fewer.csv"], 1, "img60.png"),
+        (["--responses", "fewer.csv"], 1, "no row for 10 of 60 images: 'img51.png'"),
         (["--responses", "short.npy"], 1, "50 rows without names"),
         ([*OPTIONS, "--layer", "middle"], 1, "middle"),
         ([*OPTIONS, "--groups", "c.csv", "kind"], 1, "'kind'"),

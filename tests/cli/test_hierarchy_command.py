@@ -192,7 +192,7 @@ def test_some_networks_and_layers(published: Path, say: Any) -> None:
         ([*OPTIONS, "--responses", "S1.h5", "--layer", "middle"], 1, "middle"),
         ([*OPTIONS, "--responses", "S1.h5", "--areas", "V1", "V9"], 1, "V9"),
         ([*OPTIONS, "--responses", "S1.h5", "--test-images", "odd.txt"], 1, "odd"),
-        ([*OPTIONS, "--responses", "other.h5"], 1, "other7"),
+        ([*OPTIONS, "--responses", "other.h5"], 1, "no row for 84 of 84 images: 'other"),
         ([*OPTIONS, "--responses", "S1.h5", "--out", "t.h5"], 1, "t.h5"),
     ],
 )

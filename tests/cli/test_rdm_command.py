@@ -109,6 +109,18 @@ def test_images_are_found_by_name(say: Any, tmp_path: Path, pictures: Path) -> N
     assert not (tmp_path / "s.png").exists()
 
 
+def test_features_without_names_and_images(say: Any, tmp_path: Path, pictures: Path) -> None:
+    file = save_features(FEATURES, tmp_path / "f.h5")[0]
+    assert say("rdm", file, "--out", tmp_path / "r.csv").code == 0  # nothing is paired
+    words = ("rdm", file, "--images", pictures, "--out", tmp_path / "r.png")
+    said = say(*words)
+    assert (said.code, (tmp_path / "r.png").exists()) == (1, False)
+    assert "f.h5 has no names" in said.err
+    assert "--assume-order" in said.err
+    assert say(*words, "--assume-order").code == 0
+    assert (tmp_path / "r.png").read_bytes().startswith(PNG)
+
+
 def test_a_table_of_anyone(say: Any, tmp_path: Path) -> None:
     table = pd.DataFrame(FEATURES.reshape(12, -1), index=NAMES)
     table.to_csv(tmp_path / "f.csv")

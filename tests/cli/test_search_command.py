@@ -119,6 +119,7 @@ def test_responses_by_rsa_of_every_form(study: Path, say: Any, pictures: Path) -
         said = say(
             *("search", *NETWORK, "--layer", *LAYERS, "--images", pictures, *FOLDS, "--quiet"),
             *("--responses", name, "--json", "--cache", "kept"),
+            *(["--assume-order"] if name == "bare.csv" else []),
         )
         assert said.code == 0, said.err
         scores[name] = json.loads(said.out)["score"]
@@ -161,12 +162,16 @@ def test_what_it_takes(study: Path, say: Any, pictures: Path) -> None:
         (["--rdm", "it.csv", "--responses", "voxels.csv"], 2, "not allowed"),
         (["--rdm", "it.csv", "--method", "encoding"], 2, "--responses"),
         (["--rdm", "nothing.csv"], 1, "nothing.csv"),
-        (["--rdm", "fewer.csv"], 1, "img11.png, img12.png"),
+        (["--rdm", "fewer.csv"], 1, "fewer.csv: no row for 2 of 12 images"),
         (["--rdm", "bare.npy"], 1, "11 rows without names"),
+        (["--rdm", "whole.npy"], 1, "whole.npy has no names"),
+        (["--responses", "whole.npy"], 1, "--assume-order"),
+        (["--rdm", "bare.npy", "--assume-order"], 1, "11 rows without names"),
+        (["--rdm", "strangers.csv", "--assume-order"], 1, "no row for 12 of 12"),
         (["--rdm", "alike.csv"], 1, "1 - similarity"),
         (["--responses", "hole.csv", "--method", "encoding"], 1, "img3.png"),
         (["--responses", "word.csv"], 1, "'low', which is no number"),
-        (["--responses", "twice.csv"], 1, "several rows are named"),
+        (["--responses", "twice.csv"], 1, "named 'img7', 'img7'"),
         (["--rdm", "it.csv", "--metric", "corelation"], 1, "corelation"),
         (["--rdm", "it.csv", "--comparison", "spear"], 1, "spear"),
         (["--rdm", "it.csv", "--cv", "5"], 1, "--cv 5"),
@@ -181,6 +186,9 @@ def test_errors_before_the_first_image(
 ) -> None:
     JUDGED.loc[ORDER[:10], ORDER[:10]].to_csv("fewer.csv")
     np.save("bare.npy", JUDGED.to_numpy()[:11, :11])
+    np.save("whole.npy", JUDGED.to_numpy())
+    strangers = [f"x{stem}" for stem in STEMS]
+    JUDGED.set_axis(strangers).set_axis(strangers, axis=1).to_csv("strangers.csv")
     (1 - JUDGED).to_csv("alike.csv")
     VOXELS.mask(np.arange(60).reshape(12, 5) == 7).to_csv("hole.csv")  # a voxel of img3
     VOXELS.astype(object).replace(VOXELS.iloc[4, 2], "low").to_csv("word.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skdnn.cli._targets import matched, read_rdm, read_responses
-from skdnn.cli._unfinished import unfinished
 from skdnn.io import save_rdm
 
 IMAGES = ["set/img1.png", "set/img2.jpg", "set/sub/img10.v2.png"]
@@ -23,7 +23,7 @@ STEMS = ["img1", "img2", "img10.v2"]
     [
         IMAGES,
         ["./set/img1.png", "./set/img2.jpg", "set//sub/img10.v2.png"],
-        ["/elsewhere/img1.png", "img2.jpg", "img10.v2.png"],
+        ["/elsewhere/set/img1.png", "img2.jpg", "sub\\img10.v2.png"],
         ["img1.png", "img2.jpg", "img10.v2.png"],
         STEMS,
     ],
@@ -44,25 +44,32 @@ def test_names_with_and_without_endings() -> None:
 @pytest.mark.parametrize(
     ("names", "wanted", "message"),
     [
-        (["img1", "img2"], IMAGES, "no row for 1 of 3 images: img10.v2.png"),
+        (["img1", "img2"], IMAGES, "no row for 1 of 3 images: 'set/sub/img10.v2.png'"),
         (["img1.jpg", "img2.png", "img10.v2.gif"], IMAGES, "no row for 3 of 3"),
-        (["a/1.png", "b/1.png"], ["c/1.png"], "several rows are named"),
-        (["1.png", "2.png"], ["a/1.png", "b/1.png"], "no row for"),
+        (["/elsewhere/img1.png", "img2", "img10.v2"], IMAGES, "no row for 1 of 3"),
+        (["a/1.png", "b/1.png"], ["c/1.png"], "no row for 1 of 1"),
+        (["a/1.png", "b/1.png"], ["1.png"], "2 rows fit '1.png', named 'a/1.png', 'b/1.png'"),
+        (["1.png", "2.png"], ["a/1.png", "b/1.png"], "fits several images, 'a/1.png', 'b/1.png'"),
         (["a.left", "b.left"], ["a.right", "b.right"], "no row for 2"),
-        (["0", "1", "2"], IMAGES, "named '0', '1', '2'"),
-        (["x", "x"], ["x"], "several rows are named 'x'"),
+        (["0", "1", "2"], IMAGES, "nearest to the first: '0', '1', '2'"),
+        (["x", "x"], ["x"], "2 rows fit 'x', named 'x', 'x'"),
     ],
 )
 def test_what_does_not_match_is_refused(names: list[str], wanted: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"it.csv: .*{re.escape(message)}"):
         matched(names, len(names), wanted, "it.csv")
 
 
-def test_without_names_only_the_same_number(capsys: pytest.CaptureFixture[str]) -> None:
-    assert matched(None, 3, IMAGES, "it.npy") == [0, 1, 2]
-    assert "natural order: img1.png, img2.jpg" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="4 rows without names, but there are 3 images"):
-        matched(None, 4, IMAGES, "it.npy")
+def test_without_names_only_in_an_order_that_is_vouched_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert matched(None, 3, IMAGES, "it.npy", assume_order=True) == [0, 1, 2]
+    assert "in the order of the images (img1.png, img2.jpg" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"it.npy has no names.*--assume-order"):
+        matched(None, 3, IMAGES, "it.npy")
+    for vouched in (True, False):
+        with pytest.raises(ValueError, match="4 rows without names, but there are 3 images"):
+            matched(None, 4, IMAGES, "it.npy", assume_order=vouched)
 
 
 def test_rdms_are_put_in_order_on_both_sides(tmp_path: Path) -> None:
@@ -71,8 +78,9 @@ def test_rdms_are_put_in_order_on_both_sides(tmp_path: Path) -> None:
     table = pd.DataFrame(values + values.T, index=list("vwxyz"), columns=list("vwxyz"))
     table = table.mask(np.eye(5, dtype=bool), 0.0)
     save_rdm(pd.concat({"s1": table, "s2": table * 2}, axis=1), tmp_path / "it.h5")
-    found = read_rdm(str(tmp_path / "it.h5"), ["a/z.png", "a/v.png", "a/x.png"], "--rdm")
-    assert found.index.tolist() == ["a/z.png", "a/v.png", "a/x.png"]
+    images = ["a/z.png", "a/v.png", "a/x.png"]
+    found = read_rdm(str(tmp_path / "it.h5"), images, "--rdm", assume_order=False)
+    assert found.index.tolist() == images
     order = ["z", "v", "x"]
     np.testing.assert_array_equal(found["s2"], 2 * table.loc[order, order])
 
@@ -81,63 +89,26 @@ def test_rdms_are_put_in_order_on_both_sides(tmp_path: Path) -> None:
 def test_tables_of_responses(tmp_path: Path, header: bool) -> None:
     table = pd.DataFrame({"a": [1.0, 2, 3], "b": [4.0, 5, 6]}, index=[*STEMS[::-1]])
     table.to_csv(tmp_path / "v.csv", header=header)
-    found = read_responses(str(tmp_path / "v.csv"), IMAGES, "--responses")
+    found = read_responses(str(tmp_path / "v.csv"), IMAGES, "--responses", assume_order=False)
     np.testing.assert_array_equal(found, table.loc[STEMS])
     numbered = table.set_axis(["003", "002", "001"])
     numbered.to_csv(tmp_path / "n.csv", header=header)
     images = ["001.png", "002.png", "003.png"]
-    found = read_responses(str(tmp_path / "n.csv"), images, "--responses")
+    found = read_responses(str(tmp_path / "n.csv"), images, "--responses", assume_order=False)
     np.testing.assert_array_equal(found, table.iloc[::-1])
 
 
 def test_columns_that_are_only_counted(tmp_path: Path) -> None:
     table = pd.DataFrame([[1.0, 2], [3, 4], [5, 6]], index=pd.Index(STEMS, name="image"))
     table.to_csv(tmp_path / "v.csv")  # image,0,1
-    found = read_responses(str(tmp_path / "v.csv"), IMAGES, "--responses")
+    found = read_responses(str(tmp_path / "v.csv"), IMAGES, "--responses", assume_order=False)
     np.testing.assert_array_equal(found, table)
     np.savetxt(tmp_path / "bare.csv", table, delimiter=",")
-    found = read_responses(str(tmp_path / "bare.csv"), IMAGES, "--responses")
+    found = read_responses(str(tmp_path / "bare.csv"), IMAGES, "--responses", assume_order=True)
     np.testing.assert_array_equal(found, table)
 
 
 def test_numbers_that_could_be_a_count_are_no_names(tmp_path: Path) -> None:
     pd.DataFrame(np.ones((3, 2))).to_csv(tmp_path / "v.csv")
-    with pytest.raises(ValueError, match=r"rows are named '0', '1', '2'"):
-        read_responses(str(tmp_path / "v.csv"), IMAGES, "--responses")
-
-
-def test_an_unfinished_folder_is_kept_for_the_next_run(tmp_path: Path) -> None:
-    out = tmp_path / "p.csv"
-    block = tmp_path / "p.csv.unfinished" / "activations" / "block.npy"
-
-    def interrupted() -> None:
-        with unfinished(out, None) as folder:
-            assert folder == str(block.parent)
-            block.touch()
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    with unfinished(out, None):
-        assert block.exists()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unfinished_folder_without_anything_goes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="early"), unfinished(tmp_path / "p.csv", None):
-        raise ValueError("early")
-    assert list(tmp_path.iterdir()) == []
-    with unfinished(None, None) as folder:
-        assert folder is None
-    with unfinished(tmp_path / "p.csv", tmp_path / "cache") as folder:
-        assert folder == str(tmp_path / "cache")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_others_files_are_left_alone(tmp_path: Path) -> None:
-    mine = tmp_path / "p.csv.unfinished" / "diary.txt"
-    mine.parent.mkdir()
-    mine.touch()
-    with unfinished(tmp_path / "p.csv", None):
-        pass
-    assert mine.exists()
+    with pytest.raises(ValueError, match=r"nearest to the first: '0', '1', '2'"):
+        read_responses(str(tmp_path / "v.csv"), IMAGES, "--responses", assume_order=False)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import shutil
 import socket
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from scipy.io import loadmat
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
+from helpers.web_server import serve
 from skdnn.datasets import _kriegeskorte92 as published
 from skdnn.datasets import fetch_kriegeskorte92, load_image_folder
 from skdnn.images import EXTENSIONS
@@ -377,20 +375,11 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     served = tmp_path / "served"
     served.mkdir()
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(served))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setattr(published, "_ADDRESS", f"http://127.0.0.1:{http.server_port}/")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serve(served) as web:
+        monkeypatch.setattr(published, "_ADDRESS", f"{web.url}/")
         yield served
-        http.shutdown()
-        thread.join()
 
 
 def test_download(server, published_files, tmp_path):

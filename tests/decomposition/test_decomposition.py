@@ -27,6 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_info
 
+from helpers.only_slices import OnlySlices
 from skdnn import _blocks
 from skdnn.decomposition import GramPCA, _gram
 
@@ -44,21 +45,6 @@ def graded(n: int, p: int, seed: int = 0, decay: float = 0.8, dtype: Any = np.fl
 
 def full(X: Any, *args: Any, **params: Any) -> PCA:
     return PCA(*args, svd_solver="full", **params).fit(X)
-
-
-class OnlySlices:
-    """A lazy array with nothing but what is asked for; it keeps a record of what was read."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
-        self.shape, self.dtype = array.shape, array.dtype
-        self.reads = np.zeros(array.shape, int)
-        self.keys: list[Any] = []
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        self.reads[key] += 1
-        self.keys.append(key)
-        return self._array[key].copy()
 
 
 @parametrize_with_checks(

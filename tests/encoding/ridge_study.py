@@ -26,17 +26,6 @@ def study(n: int, p: int, n_targets: int = 7, seed: int = 0, dtype: Any = np.flo
     return X.astype(dtype), Y.astype(dtype)
 
 
-class OnlySlices:
-    """A lazy array with nothing but what is asked for."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
-        self.shape, self.dtype = array.shape, array.dtype
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        return self._array[key].copy()
-
-
 def assert_same_fit(one: VoxelwiseRidgeCV, other: VoxelwiseRidgeCV, X: Any, tol: float) -> None:
     assert_array_equal(one.alpha_, other.alpha_)
     assert_allclose(one.cv_scores_, other.cv_scores_, rtol=tol, atol=tol)

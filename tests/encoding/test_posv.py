@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from typing import Any
 
@@ -29,6 +30,17 @@ def test_positive_definite_solver(
     tolerance = 1e-12 if dtype == np.float64 else 1e-4
     assert_allclose(solved, np.linalg.solve(matrix, right), rtol=tolerance, atol=tolerance)
     assert _posv.solve_positive(-np.eye(3, dtype=dtype), np.ones(3, dtype)) is None
+
+
+def test_other_integers_in_lapack_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    signature = b"void (char *, long *, long *, double *)"
+    new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)(
+        ("PyCapsule_New", ctypes.pythonapi)
+    )
+    capsule = new(1, signature, None)
+    monkeypatch.setitem(_posv.cython_lapack.__pyx_capi__, "dposv", capsule)
+    with pytest.warns(UserWarning, match=r"dposv takes void \(char \*, long"):
+        assert _posv._native.__wrapped__("dposv") is None
 
 
 def test_the_solver_lets_other_threads_run() -> None:

@@ -183,9 +183,9 @@ def test_surplus_rows() -> None:
 
 def test_alignments_that_do_not_fit_are_refused() -> None:
     values = np.arange(3.0)
-    with pytest.raises(ValueError, match=r"no response to 'other/owl.jpg'"):
+    with pytest.raises(ValueError, match=r"no row for 1 of 3 images: 'other/owl.jpg'"):
         align_responses(PATHS, values[:2], ["cat", "dog"])
-    with pytest.raises(ValueError, match=r"more than once 'img/cat.jpg': average repeats"):
+    with pytest.raises(ValueError, match=r"2 rows fit 'img/cat.jpg', named 'cat', 'cat.jpg'"):
         align_responses(PATHS[:2], values, ["cat", "dog", "cat.jpg"])
     with pytest.raises(ValueError, match=r"'cat' fits several images, 'a/cat.jpg', 'b/cat.jpg'"):
         align_responses(["a/cat.jpg", "b/cat.jpg"], values[:2], ["cat", "b/cat.jpg"])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from ridge_study import ALPHAS, SHAPES, OnlySlices, assert_same_fit, study
+from ridge_study import ALPHAS, SHAPES, assert_same_fit, study
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.metrics import r2_score
 from sklearn.model_selection import (
@@ -23,6 +23,7 @@ from sklearn.model_selection import (
 )
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from helpers.only_slices import OnlySlices
 from skdnn.encoding import VoxelwiseRidgeCV
 from skdnn.encoding.ridge import _solution as _ridge_solution
 from skdnn.encoding.ridge import _solvers as _ridge_solvers
@@ -223,7 +224,12 @@ def test_lazy_arrays(shape: Any, store: str, tmp_path: Path) -> None:
     maps = [np.load(tmp_path / name, mmap_mode="r") for name in ("x.npy", "y.npy")]
     with h5py.File(tmp_path / "both.h5", "w") as file:
         sets = [file.create_dataset("x", data=X, chunks=(7, 5)), file.create_dataset("y", data=Y)]
-        for lazy_X, lazy_Y in (maps, sets, (OnlySlices(X), OnlySlices(Y)), (X, OnlySlices(Y))):
+        for lazy_X, lazy_Y in (
+            maps,
+            sets,
+            (OnlySlices(X, rows=True), OnlySlices(Y, rows=True)),
+            (X, OnlySlices(Y, rows=True)),
+        ):
             lazy = VoxelwiseRidgeCV(ALPHAS, cv=cv, store=store).fit(lazy_X, lazy_Y)
             assert_same_fit(lazy, plain, X, 1e-10)
             assert_allclose(lazy.predict(lazy_X), plain.predict(X), rtol=1e-10)

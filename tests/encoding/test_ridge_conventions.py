@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
-from ridge_study import ALPHAS, SHAPES, OnlySlices, assert_same_fit, study
+from ridge_study import ALPHAS, SHAPES, assert_same_fit, study
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
@@ -26,6 +26,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from helpers.only_slices import OnlySlices
 from skdnn.encoding import VoxelwiseRidgeCV
 
 # What is kept
@@ -242,7 +243,7 @@ def test_missing_features_are_named_by_row(shape: Any, bad: float) -> None:
     X, Y = study(*shape)
     model = VoxelwiseRidgeCV().fit(X, Y)
     X[[4, 17], [2, 11]] = bad
-    for given_X in (X, OnlySlices(X)):
+    for given_X in (X, OnlySlices(X, rows=True)):
         with pytest.raises(ValueError, match=r"X has NaN or infinity in rows 4, 17: impute"):
             VoxelwiseRidgeCV().fit(given_X, Y)
         for store in ("coef", "dual"):
@@ -261,7 +262,7 @@ def test_errors() -> None:
     with pytest.raises(ValueError, match="dim 3"):
         VoxelwiseRidgeCV().fit(X, Y[:, :, None])
     with pytest.raises(TypeError, match="real numbers"):
-        VoxelwiseRidgeCV().fit(X, OnlySlices(Y.astype("U9")))
+        VoxelwiseRidgeCV().fit(X, OnlySlices(Y.astype("U9"), rows=True))
     with pytest.raises(ValueError, match="scoring"):
         VoxelwiseRidgeCV(scoring="mse").fit(X, Y)
     with pytest.raises(AttributeError, match="after fit"):

@@ -18,6 +18,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, cross_validate
 
+from helpers.only_slices import OnlySlices
 from skdnn.encoding import (
     correlation_score,
     explained_variance_score,
@@ -30,16 +31,6 @@ from skdnn.encoding.scores import _identification as _scores_identification
 from skdnn.encoding.scores import _pair as _scores_pair
 
 PER_TARGET = (correlation_score, r2_score, explained_variance_score)
-
-
-class OnlySlices:
-    """A lazy array with nothing but what is asked for."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array, self.shape, self.dtype = array, array.shape, array.dtype
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        return self._array[key]
 
 
 def study(n: int = 23, t: int = 7, seed: int = 0, noise: float = 1.0) -> tuple[Any, Any]:

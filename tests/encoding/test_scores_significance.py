@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn import metrics
 
+from helpers.only_slices import OnlySlices
 from skdnn.encoding import (
     bootstrap_scores,
     correlation_p_values,
@@ -19,16 +20,6 @@ from skdnn.encoding import (
     r2_score,
     score_p_values,
 )
-
-
-class OnlySlices:
-    """A lazy array with nothing but what is asked for."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array, self.shape, self.dtype = array, array.shape, array.dtype
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        return self._array[key]
 
 
 def study(n: int = 23, t: int = 7, seed: int = 0, noise: float = 1.0) -> tuple[Any, Any]:

@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from helpers.only_slices import OnlySlices
 from skdnn.encoding import SelectKBestRidge
 from skdnn.encoding.decoding import _inputs as inputs
 
@@ -57,16 +58,6 @@ def test_lazy_targets_are_read_once_in_parts(
 
 
 def test_lazy_targets_with_only_shape_dtype_and_slices() -> None:
-    class OnlySlices:
-        def __init__(self, array: np.ndarray) -> None:
-            self._array, self.shape, self.dtype = array, array.shape, array.dtype
-
-        def __getitem__(self, key: Any) -> np.ndarray:
-            rows, columns = key
-            assert isinstance(rows, slice)
-            assert isinstance(columns, slice)
-            return self._array[key]
-
     X, y = make_data(60, 30)
     model = SelectKBestRidge(1, 10).fit(X, OnlySlices(y))
     assert_array_equal(model.predict(X), SelectKBestRidge(1, 10).fit(X, y).predict(X))

@@ -68,7 +68,9 @@ FILES = {
     "grey.jpg": lambda: encoded(RGB.convert("L"), format="JPEG"),
     "cmyk.jpg": lambda: encoded(RGB.convert("CMYK"), format="JPEG"),
     "thumbnail.jpg": with_thumbnail,
-    "two.jpg": lambda: encoded(frames()[0], format="MPO", save_all=True, append_images=frames()),
+    "two.jpg": lambda: encoded(
+        frames()[0], format="MPO", save_all=True, append_images=frames()[1:2]
+    ),
     "plain.png": lambda: encoded(format="PNG"),
     "palette.png": lambda: encoded(RGB.quantize(16), format="PNG"),
     "animated.png": lambda: encoded(
@@ -232,7 +234,9 @@ def test_whole_files_pass_without_decoding(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("tail", [b"\0" * 5000, b"ftypmp42" + bytes(range(256)) * 40])
+@pytest.mark.parametrize(
+    "tail", [b"\0" * 5000, b"ftypmp42" + bytes(range(256)) * 40], ids=["zeros", "MP4"]
+)
 def test_bytes_behind_the_end_are_allowed(name, tail, tmp_path):
     path = write(tmp_path, name, FILES[name]() + tail)
     assert pillow_pixels(path) is not None
@@ -366,6 +370,13 @@ def test_orientation(name, orientation, tmp_path):
     np.testing.assert_array_equal(as_array(result), expected)
     again = ImageOps.exif_transpose(result)
     np.testing.assert_array_equal(np.asarray(again), expected)  # not turned twice
+
+
+def test_a_pillow_that_reads_no_exif_is_an_error(monkeypatch):
+    """Else pictures would lie on their side, and nobody would know."""
+    monkeypatch.delattr(Image.Image, "getexif")
+    with pytest.raises(AttributeError, match="getexif"):
+        read_image(RGB)
 
 
 def test_broken_exif_does_not_hide_a_picture(tmp_path):

@@ -238,6 +238,68 @@ def test_broken_files(tmp_path, brain):
         file["dataset"] = DATA[:, 1:]
     with pytest.raises(ValueError, match=r"metadata describes 8 columns.*\(5, 7\)"):
         read_bdata(path)
+    with h5py.File(path, "r+") as file:
+        del file["dataset"]
+        file.create_group("dataset")
+    with pytest.raises(ValueError, match=r"sub.h5' is no BData file"):
+        read_bdata(path)
+
+
+def joined(path, how: str) -> str:
+    """A file whose dataset, or a part of its metadata, lies in another file; the other's name."""
+    with h5py.File(path.with_name("one session.h5"), "w") as file:
+        file["dataset"], file["value"] = DATA, METADATA.to_numpy()
+    DATA.tofile(path.with_name("raw.bin"))
+    write_bdata(path, BData(DATA, METADATA, VMAP))
+    with h5py.File(path, "r+") as file:
+        del file["dataset"]
+        if how == "link":
+            file["dataset"] = h5py.ExternalLink("one session.h5", "/dataset")
+        elif how == "soft link to a link":
+            file["far"] = h5py.ExternalLink("one session.h5", "/dataset")
+            file["dataset"] = h5py.SoftLink("/far")
+        elif how == "storage":
+            raw = [(str(path.with_name("raw.bin")), 0, DATA.nbytes)]
+            file.create_dataset("dataset", DATA.shape, DATA.dtype, external=raw)
+        elif how == "virtual":
+            layout = h5py.VirtualLayout(DATA.shape, DATA.dtype)
+            layout[:] = h5py.VirtualSource("one session.h5", "dataset", DATA.shape)
+            file.create_virtual_dataset("dataset", layout)
+        else:
+            file["dataset"] = DATA
+            del file["metadata/value"]
+            file["metadata/value"] = h5py.ExternalLink("one session.h5", "/value")
+    return "raw.bin" if how == "storage" else "one session.h5"
+
+
+@pytest.mark.parametrize(
+    "how", ["link", "soft link to a link", "storage", "virtual", "link of metadata"]
+)
+def test_other_files_are_read_only_where_it_is_said(tmp_path, how):
+    path = tmp_path / "joined.h5"
+    other = joined(path, how)
+    member = {"link of metadata": "metadata/value", "soft link to a link": "far"}
+    with pytest.raises(
+        ValueError, match=rf"joined\.h5' takes '{member.get(how, 'dataset')}'.*{other}"
+    ):
+        read_bdata(path)
+    for lazy in (True, False):
+        brain = read_bdata(path, external=True, lazy=lazy)
+        np.testing.assert_array_equal(brain.select("ROI_V1"), DATA[:, :2])
+    again = pickle.loads(pickle.dumps(read_bdata(path, external=True)))
+    np.testing.assert_array_equal(again.select("ROI_V1"), DATA[:, :2])
+
+
+def test_rings_and_parts_of_the_same_file_are_no_other_files(tmp_path, brain):
+    path = tmp_path / "sub.h5"
+    write_bdata(path, brain)
+    with h5py.File(path, "r+") as file:
+        file["metadata/again"] = file["metadata"]
+        file["metadata/nowhere"] = h5py.SoftLink("/nothing")
+        layout = h5py.VirtualLayout(DATA.shape, DATA.dtype)
+        layout[:] = h5py.VirtualSource(file["dataset"])
+        file.create_virtual_dataset("copy", layout)
+    np.testing.assert_array_equal(read_bdata(path).dataset, DATA)
 
 
 def test_wrong_arguments(tmp_path):

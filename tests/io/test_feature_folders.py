@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from skdnn import load_image_folder
 from skdnn._blocks import is_lazy, row_parts
 from skdnn.decomposition import GramPCA
 from skdnn.formats import MatFeatures, read_feature_folder, write_feature_folder, write_mat
@@ -96,7 +97,7 @@ def test_it_stands_where_lazy_arrays_stand(folder):
     again = pickle.loads(pickle.dumps(features))
     np.testing.assert_array_equal(again[1], FLAT[1])
     with pytest.raises(ValueError, match="copy"):
-        np.array(features, copy=False)
+        features.__array__(copy=False)  # as numpy asks from its version 2 on
     assert repr(features) == "MatFeatures(shape=(3, 40), dtype=float32)"
 
 
@@ -122,6 +123,10 @@ def test_names_of_images(tmp_path):
     features = read_feature_folder(tmp_path, "fc", asked)
     assert features.names == ["c.v2", "d.mat", "a", "b", "a"]
     np.testing.assert_array_equal(features[:], np.eye(4, 5)[[2, 3, 0, 1, 0]])
+    for shared in (["x/a.png", "y/a.png"], ["cat/a", "a.png", "dog/a"]):
+        with pytest.raises(ValueError, match=r"a\.mat fits two images"):
+            read_feature_folder(tmp_path, "fc", shared)
+    assert read_feature_folder(tmp_path, "fc", ["a", "x/a.png", "x\\a"]).names == ["a"] * 3
     with pytest.raises(ValueError, match=r"into one file: \['a'\]"):
         write_feature_folder(tmp_path, "fc", ["x/a.png", "y/a.png"], np.eye(2))
     with pytest.raises(ValueError, match=r"images has 1 names, but features 2 rows"):
@@ -169,6 +174,18 @@ def test_all_faulty_files_are_in_one_error(folder):
     assert "nothing.mat: has no variable 'feat', only 'features'" in message
     with pytest.raises(ValueError, match=r"2 of 3 files.*\n  x\.mat: is not there\n  y\.mat: is"):
         read_feature_folder(folder, "conv1", ["x", "y.jpg", NAMES[0]])
+
+
+def test_files_without_names_are_in_the_order_of_images(tmp_path, image_paths):
+    """img2 before img10, as `load_image_folder` has them; given names keep their own order."""
+    names = [Path(path).stem for path in image_paths]
+    write_feature_folder(tmp_path, "fc", names[::-1], np.arange(len(names))[::-1, None])
+    features = read_feature_folder(tmp_path, "fc")
+    images = load_image_folder(Path(image_paths[0]).parent)
+    assert features.names == [Path(path).stem for path in images.paths]
+    assert features.names.index("img2") < features.names.index("img10")
+    np.testing.assert_array_equal(features[:, 0], np.arange(len(names)))
+    assert read_feature_folder(tmp_path, "fc", sorted(names)).names == sorted(names)
 
 
 def test_files_that_vanish_or_change_later(folder):

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from skdnn.io import load_features, save_features
+from skdnn.io._content import Content
 from skdnn.io._parts import count_parts, split_rows
 
 EVERY = ["npy", "npz", "h5", "mat", "txt", "csv"]
@@ -54,7 +56,56 @@ def test_changed_numbers(extension: str, tmp_path: Path) -> None:
     assert content.count(old) >= 1
     path.write_bytes(content.replace(old, new))
     with pytest.raises(ValueError, match=r"a.\w+: .*(digest|cannot be read)"):
+        load_features(path, check=True)
+    if extension in ("txt", "csv"):
+        with pytest.warns(UserWarning, match=rf"a.{extension}: it was edited after it was saved"):
+            assert load_features(path).features[2, 1] == 1234.6
+    else:
+        with pytest.raises(ValueError, match=r"a.\w+: .*(digest|cannot be read)"):
+            load_features(path)
+
+
+@pytest.mark.parametrize("extension", ["txt", "csv"])
+def test_labels_corrected_by_hand(extension: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{extension}"
+    save_features(ROWS[:3], path, labels=["cat", "dgo", "saw"], targets=[1, 2, 3])
+    beside = path.with_name(f"{path.name}.json")
+    beside.write_text(beside.read_text().replace("dgo", "dog"))
+    with pytest.warns(UserWarning, match=rf"a.{extension}: a.{extension}.json was edited .*check"):
+        loaded = load_features(path)
+    assert loaded.labels == ["cat", "dog", "saw"]
+    np.testing.assert_array_equal(loaded.features, ROWS[:3])
+    with pytest.raises(ValueError, match="its description is not what was saved"):
+        load_features(path, check=True)
+
+
+@pytest.mark.parametrize("what", ["a row", "a number"])
+def test_text_that_was_edited_out_of_shape(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    save_features(ROWS[:3], path, labels=["cat", "dog", "saw"])
+    lines = path.read_text().splitlines(keepends=True)
+    lines = lines[:-1] if what == "a row" else [*lines[:-1], lines[-1].partition(",")[2]]
+    path.write_text("".join(lines))
+    with pytest.raises(ValueError, match=r"a.csv: it( cannot be read|s array '' has 12 numbers)"):
         load_features(path)
+
+
+@pytest.mark.parametrize("extension", ["npz", "h5", "mat", "parquet"])
+def test_copies_of_labels_for_other_programs(extension: str, tmp_path: Path) -> None:
+    """A label stands twice in a file, for us and for others: one that differs is found out."""
+    path = tmp_path / f"a.{extension}"
+    save_features(ROWS[:3], path, labels=["alpha", "gamma", "delta"], targets=["x", "y", "z"])
+    content = path.read_bytes()
+    forms = ["gamma".encode(code) for code in ("utf-8", "utf-16-le", "utf-32-le")]
+    places = [n for n in range(len(content)) if any(content.startswith(x, n) for x in forms)]
+    refused = 0
+    for place in places:
+        path.write_bytes(content[:place] + b"f" + content[place + 1 :])
+        try:
+            assert load_features(path).labels == ["alpha", "gamma", "delta"]
+        except ValueError as error:
+            refused += f"a.{extension}" in str(error)
+    assert refused >= (1 if extension == "parquet" else 2)  # whose statistics hold it as well
 
 
 def test_descriptions_beside_the_file(tmp_path: Path) -> None:
@@ -91,11 +142,148 @@ def test_mapped_files_of_another_size(extension: str, tmp_path: Path) -> None:
 
 
 def test_a_later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skdnn.io._content.VERSION", 2)
+    monkeypatch.setattr("skdnn.io._content.VERSION", 3)
     save_features(ROWS, tmp_path / "a.h5")
     monkeypatch.undo()
     with pytest.raises(ValueError, match="by a later version of skdnn: update skdnn"):
         load_features(tmp_path / "a.h5")
+
+
+# --- one bit ---------------------------------------------------------------------------------
+
+KINDS = {name: name for name in EVERY} | {"mat-v7.3": "mat", "several": "h5", "parts": "npz"}
+
+
+def saved_for_flips(folder: Path, kind: str) -> Path:
+    layers = {"conv/1": ROWS[:5].reshape(5, 3, 2), "fc": ROWS[5:10].astype(np.float64)}
+    features: Any = layers if kind == "several" else ROWS[:5]
+    path = folder / f"a.{KINDS[kind]}"
+    save_features(
+        features,
+        path,
+        "mat-v7.3" if kind == "mat-v7.3" else None,
+        labels=["alpha", "beta", "gämma", "delta", "epsilon"],
+        targets=["a", "b", "c", "d", "e"] if kind in ("h5", "npz") else np.arange(5) / 3,
+        provenance={"model": "alexnet", "layers": [1, 2]},
+        n_parts=2 if kind == "parts" else None,
+    )
+    return path
+
+
+def as_loaded(path: Path) -> dict[str, Any]:
+    loaded = load_features(path)
+    arrays = loaded.features if isinstance(loaded.features, dict) else {"": loaded.features}
+    return {
+        "features": {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()},
+        "labels": loaded.labels,
+        "targets": loaded.targets.tolist(),
+        "provenance": loaded.provenance,
+        "feature_names": loaded.feature_names,
+    }
+
+
+def flip_bits(tmp_path: Path, kind: str, n: int) -> None:
+    """Right values, or a refusal by name; of text also a warning."""
+    path = saved_for_flips(tmp_path, kind)
+    truth = as_loaded(path)
+    files = sorted(tmp_path.iterdir())
+    contents = {file: file.read_bytes() for file in files}
+    sizes = np.array([len(content) for content in contents.values()])
+    rng = np.random.default_rng(0)
+    refused = unnamed = 0
+    for place in rng.choice(sizes.sum() * 8, n, replace=n > sizes.sum() * 8):
+        which = int(np.searchsorted(np.cumsum(sizes * 8), place, side="right"))
+        at, bit = divmod(int(place - np.cumsum(sizes * 8)[which] + sizes[which] * 8), 8)
+        changed = bytearray(contents[files[which]])
+        changed[at] ^= 1 << bit
+        files[which].write_bytes(changed)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                found = as_loaded(path)
+            except ValueError as error:
+                unnamed += files[which].name.partition(".json")[0] not in str(error)
+                refused += 1
+            else:
+                edited = any("edited" in str(warning.message) for warning in told)
+                what = f"{files[which].name}, bit {bit} of byte {at}"
+                assert found == truth or (edited and path.suffix in (".txt", ".csv")), what
+        files[which].write_bytes(contents[files[which]])
+    assert as_loaded(path) == truth
+    assert refused > n / 10
+    assert unnamed == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flipped_bits(kind: str, tmp_path: Path) -> None:
+    flip_bits(tmp_path, kind, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thousand_flipped_bits(kind: str, tmp_path: Path) -> None:
+    flip_bits(tmp_path, kind, 1000)
+
+
+# --- files of the first layout ----------------------------------------------------------------
+
+
+def first_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers without a digest, arrays under SHA-256, nothing that says twice whose file it is."""
+
+    def header(content: Any, *, inline: bool = False, file: Any = None) -> str:
+        made = json.loads(written(content, inline=inline, file=file))
+        made.pop("sha256")
+        made["skdnn_features"] = 1
+        for source, entry in zip(content.sources, made["arrays"], strict=True):
+            entry.pop("xxh3", None)
+            entry["sha256"] = hashlib.sha256(source.whole().tobytes()).hexdigest()
+        return json.dumps(made)
+
+    written = Content.header
+    monkeypatch.setattr(Content, "header", header)
+    for module in ("_hdf5", "_npy", "_parquet"):
+        monkeypatch.setattr(f"skdnn.io.{module}.MARK", "nothing")
+    monkeypatch.setattr("skdnn.io._mat.MARK", "Platform: skdnn")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_layout_is_still_read(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, then = tmp_path / "now", tmp_path / "then"
+    now.mkdir()
+    then.mkdir()
+    expected = as_loaded(saved_for_flips(now, kind))
+    with monkeypatch.context() as older:
+        first_layout(older)
+        path = saved_for_flips(then, kind)
+    found = as_loaded(path)
+    for name in ("features", "labels", "targets", "feature_names"):
+        assert found[name] == expected[name]
+    assert found["provenance"]["model"] == "alexnet"
+    for file in then.iterdir():
+        if file.suffix not in (".json", ".parquet"):
+            content = bytearray(file.read_bytes())
+            place = content.find(ROWS[4, 3].tobytes())
+            content[place if place > 0 else len(content) // 2] ^= 1
+            file.write_bytes(content)
+    if kind != "parquet":  # which is packed
+        with pytest.raises(ValueError, match=r"digest|cannot be read"):
+            load_features(path)
+
+
+@pytest.mark.parametrize("key", ["save", "part", "rows", "single", "arrays", "labels", "targets"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_descriptions_that_lack_something(key: str, version: int, tmp_path: Path) -> None:
+    path, beside = tmp_path / "a.npy", tmp_path / "a.npy.json"
+    save_features(ROWS, path, labels=LABELS)
+    header = json.loads(beside.read_text())
+    del header[key]
+    header["skdnn_features"] = version
+    beside.write_text(json.dumps(header))
+    with pytest.raises(ValueError, match=r"a.npy: its description is damaged: '\w+' is missing"):
+        load_features(path)
 
 
 # --- parts -----------------------------------------------------------------------------------

@@ -30,10 +30,8 @@ def test_what_is_written_is_read(tmp_path, version, name):
     write_mat(path, ARRAYS, version)
     found = read_mat(path, name)
     np.testing.assert_array_equal(found, ARRAYS[name])
-    if not (version == "5" and name == "logical"):  # scipy forgets that they are logical
-        assert found.dtype == ARRAYS[name].dtype
-    shape, _ = mat_shape(path, name)
-    assert shape == ARRAYS[name].shape
+    assert found.dtype == ARRAYS[name].dtype
+    assert mat_shape(path, name) == (ARRAYS[name].shape, ARRAYS[name].dtype)
     assert is_hdf5(path) is (version == "7.3")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mat"]
 
@@ -127,14 +125,12 @@ def test_damage_within_a_compressed_file(tmp_path):
 
 def test_texts_are_no_numbers(tmp_path):
     savemat(tmp_path / "a.mat", {"a": "text"})
-    for look in (read_mat, mat_shape):
-        with pytest.raises(MatError, match="no array of numbers"):
-            look(tmp_path / "a.mat", "a")
     with h5py.File(tmp_path / "b.mat", "w") as file:
         file["a"] = "text"
-    for look in (read_mat, mat_shape):
+    for name in ("a", "b"):
+        assert read_mat(tmp_path / f"{name}.mat", "a") == "text"
         with pytest.raises(MatError, match="no array of numbers"):
-            look(tmp_path / "b.mat", "a")
+            mat_shape(tmp_path / f"{name}.mat", "a")
     with pytest.raises(TypeError, match=r"a is an array of <U1"):
         write_mat(tmp_path / "c.mat", {"a": ["x"]})
     with pytest.raises(ValueError, match=r"version must be '7.3' or '5', got '6'"):

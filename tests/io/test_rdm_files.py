@@ -262,7 +262,7 @@ def test_files_are_not_replaced_unasked(tmp_path: Path) -> None:
         ({"a": TABLE, "b": 2 * TABLE.iloc[::-1, ::-1]}, "a.h5", "differ in their labels"),
         ({"a": SQUARE, "b": [0.1, 0.2, 0.3]}, "a.h5", "differ in their numbers"),
         (np.stack([SQUARE, SQUARE]), "a.csv", "give labels="),
-        (TABLE.iloc[:, :3], "a.csv", "same labels in its rows and columns"),
+        (TABLE.iloc[:, :3], "a.csv", "rdm must be a square RDM"),
         (np.zeros((2, 5)), "a.csv", "holds no RDM"),
     ],
 )

@@ -296,3 +296,26 @@ def test_frame_of_a_layer() -> None:
         loaded.to_frame()
     with pytest.raises(ValueError, match="layer='a', but there is one array"):
         SavedFeatures(np.ones((2, 2))).to_frame("a")
+
+
+def test_one_array_is_an_array_for_numpy() -> None:
+    features = np.arange(6.0).reshape(2, 3)
+    for given_ in (features, {"fc": features}):
+        loaded = SavedFeatures(given_)
+        np.testing.assert_array_equal(np.asarray(loaded), features)
+        assert np.asarray(loaded, np.float32).dtype == np.float32
+        assert not np.shares_memory(np.array(loaded, copy=True), features)
+    with pytest.raises(TypeError, match=r"several arrays, \['a', 'b'\]: choose one of features"):
+        np.asarray(SavedFeatures({"a": features, "b": features}))
+
+
+def test_what_is_printed_is_short() -> None:
+    labels = [f"image-{n}.png" for n in range(1000)]
+    layers = {f"conv{n}": np.zeros((1000, 3, 2), np.float32) for n in range(9)}
+    shown = repr(SavedFeatures(layers, labels, np.zeros(1000), {"model": "alexnet", "date": "x"}))
+    assert shown == (
+        "SavedFeatures(features: conv0 (1000, 3, 2) float32, conv1 (1000, 3, 2) float32, conv2 "
+        "(1000, 3, 2) float32 and 6 more; labels: 1000, ['image-0.png', 'image-1.png', ...]; "
+        "targets: (1000,); provenance: model, date)"
+    )
+    assert repr(SavedFeatures(np.zeros((2, 3)))) == "SavedFeatures(features: (2, 3) float64)"

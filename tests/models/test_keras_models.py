@@ -12,14 +12,13 @@ import pickle
 import random
 import subprocess
 import sys
-import threading
 import types
 import urllib.error
 import zipfile
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -27,6 +26,7 @@ from PIL import Image
 
 from helpers.every_network import one_of_each_kind
 from helpers.late import keras, late_keras, needs
+from helpers.web_server import serve
 from skdnn import backends
 from skdnn.backends import Capture, describe_layers, open_engine
 from skdnn.layers import resolve_layers
@@ -318,6 +318,28 @@ def test_files_of_another_architecture(saved: dict[str, Path], file: str) -> Non
         spec(weights=saved[file]).load()
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda values: values * np.nan, "holds NaN"),
+        (lambda values: values.astype(np.int8), "holds int8"),
+    ],
+)
+def test_numbers_that_are_no_weights(
+    saved: dict[str, Path], tmp_path: Path, change: Any, reason: str
+) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(saved["a.weights.h5"].read_bytes())
+    with h5py.File(path, "r+") as file:
+        held: list[str] = []
+        file.visititems(lambda name, item: held.append(name) if hasattr(item, "shape") else None)
+        values = change(file[held[0]][()])
+        del file[held[0]]
+        file[held[0]] = values
+    with pytest.raises(ValueError, match=rf"a\.weights\.h5' can't be loaded .*{reason}"):
+        spec(weights=path).load()
+
+
 @pytest.mark.parametrize("file", ["whole.keras", "legacy.h5", "a.weights.h5"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_truncated_files(saved: dict[str, Path], tmp_path: Path, file: str, share: float) -> None:
@@ -368,26 +390,14 @@ def test_code_in_a_keras_file_is_never_built(saved: dict[str, Path], tmp_path: P
 
 def test_weights_from_an_address(saved: dict[str, Path], tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path))
-    folder = str(saved["a.weights.h5"].parent)
-    handler = functools.partial(_Quiet, directory=folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     digest = hashlib.sha256(saved["a.weights.h5"].read_bytes()).hexdigest()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/a.weights.h5"
+    with serve(saved["a.weights.h5"].parent) as web:
+        url = f"{web.url}/a.weights.h5"
         chosen = spec(weights=f"{url}#sha256={digest}")
         assert weights_equal(chosen.load(), spec(seed=7).load())
         assert chosen.fingerprint() == spec(weights=saved["a.weights.h5"]).fingerprint()
         with pytest.raises(OSError, match=r"a\.weights\.h5"):
             spec(weights=f"{url}#sha256={64 * '0'}").load()
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args: Any) -> None:
-        """Say nothing."""
 
 
 # --- published weights ---------------------------------------------------------------------

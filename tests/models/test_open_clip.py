@@ -289,6 +289,14 @@ def test_published_weights_put_there_by_hand(no_hub: Path) -> None:
         assert_array_equal(tower(batch), network.encode_image(batch))
 
 
+def test_an_open_clip_that_would_download_a_tower_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(open_clip, "create_model", lambda model_name, device: None)
+    with pytest.raises(RuntimeError, match=rf"open_clip {open_clip.__version__} takes none of"):
+        spec_of(SMALL, None).load()
+
+
 @pytest.mark.slow
 def test_without_open_clip_the_error_says_what_to_install() -> None:
     code = """

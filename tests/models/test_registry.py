@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 
 from skdnn import DNNFeatureExtractor, list_layers, list_models
-from skdnn.models import resolve_model
+from skdnn.models import _keras, resolve_model
+
+needs_tensorflow = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed"
+)
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """Keras's names are looked for anew, before and after."""
+    _keras._homes.cache_clear()
+    yield
+    _keras._homes.cache_clear()
 
 
 @pytest.mark.parametrize(
     ("model", "backend", "name", "framework"),
     [
         ("resnet50", "auto", "torchvision/resnet50", "torch"),
-        ("ResNet50", "auto", "keras/ResNet50", "tensorflow"),
+        pytest.param(
+            *("ResNet50", "auto", "keras/ResNet50", "tensorflow"), marks=needs_tensorflow
+        ),
         ("ResNet50", "pt", "torchvision/resnet50", "torch"),
-        ("vgg16", "tf", "keras/VGG16", "tensorflow"),
-        ("keras/VGG16", "auto", "keras/VGG16", "tensorflow"),
+        pytest.param("vgg16", "tf", "keras/VGG16", "tensorflow", marks=needs_tensorflow),
+        pytest.param("keras/VGG16", "auto", "keras/VGG16", "tensorflow", marks=needs_tensorflow),
         ("torchvision/vgg16", "torch", "torchvision/vgg16", "torch"),
         ("cornet-s", "auto", "cornet/cornet-s", "torch"),
         ("timm/resnet18", "auto", "timm/resnet18", "torch"),
@@ -36,7 +54,7 @@ def test_where_a_name_leads(model: str, backend: str, name: str, framework: str)
     ("model", "backend", "words"),
     [
         ("resnet51", "auto", "(?i)Did you mean .*'resnet50'"),
-        ("keras/VGG17", "auto", "Did you mean .*'VGG16'"),
+        pytest.param("keras/VGG17", "auto", "Did you mean .*'VGG16'", marks=needs_tensorflow),
         ("keras/VGG16", "torch", "clashes with model='keras/VGG16'"),
         ("torchvision/vgg16", "tf", "clashes"),
         ("timm/resnet19", "auto", "resnet18|unknown"),
@@ -48,6 +66,29 @@ def test_where_a_name_leads(model: str, backend: str, name: str, framework: str)
 def test_names_that_lead_nowhere(model: str, backend: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         DNNFeatureExtractor(model, weights=None, backend=backend).fit(["a.png"])
+
+
+@pytest.mark.parametrize("model", ["keras/VGG16", "VGG61"])
+def test_without_tensorflow_names_are_unknown_for_that_reason(
+    model: str, forgotten: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find(name)
+    )
+    with pytest.raises(ValueError, match=r'need tensorflow: pip install "skdnn\[tensorflow\]"'):
+        resolve_model(model)
+
+
+def test_a_keras_with_its_networks_elsewhere_is_told(
+    forgotten: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    origin = str(tmp_path / "__init__.py")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: ModuleSpec(name, None, origin=origin)
+    )
+    with pytest.warns(UserWarning, match=r"keras\.applications is not where"):
+        assert list_models("keras") == []
 
 
 def test_every_name_is_found_again() -> None:

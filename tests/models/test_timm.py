@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from helpers.late import needs, timm
+from helpers.web_server import serve
 from skdnn.backends import open_engine
 from skdnn.backends._torch_transfer import make_batch
 from skdnn.extraction._plan import layers_of, make_plan, prepare
@@ -347,16 +346,8 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     folder = tmp_path / "served"
     folder.mkdir()
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as http:
-        thread = threading.Thread(target=http.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}", folder
-        http.shutdown()
-        thread.join()
+    with serve(folder) as web:
+        yield web.url, folder
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -20,7 +20,7 @@ import torch
 import skdnn
 from helpers.late import models
 from skdnn._config import weights_home
-from skdnn.models import _download, _torchvision, resolve_model
+from skdnn.models import _download, _hub, _torchvision, resolve_model
 from skdnn.models._download import base_name, fetch, own_name
 from skdnn.models._weights_file import SUFFIXES
 
@@ -429,7 +429,7 @@ def test_files_of_torchvision_load_as_torchvision_does(name, monkeypatch, tmp_pa
 def test_every_published_network_has_a_hash_in_its_address():
     for name in models.list_models(exclude="quantized_*"):
         for enum in models.get_model_weights(name):
-            assert _torchvision._HASH.search(base_name(enum.url)), enum.url
+            assert _hub.IN_NAME.search(base_name(enum.url)), enum.url
 
 
 def test_published_weights_without_a_network(monkeypatch, home):

@@ -10,30 +10,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
+from helpers.only_slices import OnlySlices
 from skdnn import DNNFeatureExtractor, _blocks
 from skdnn.rsa import RDM, compute_rdm
 
 ONE_PASS = ["correlation", "cosine", "euclidean", "sqeuclidean_per_feature", "gaussian"]
 OWN = [*ONE_PASS, "mahalanobis", "poisson", "spearman"]
-
-
-class OnlySlices:
-    """A lazy array with nothing but what is asked for; it keeps a record of what was read."""
-
-    def __init__(self, array):
-        self._array = array
-        self.shape, self.dtype = array.shape, array.dtype
-        self.reads = np.zeros(array.shape, int)
-        self.largest = 0
-
-    def __getitem__(self, key):
-        for part in key if isinstance(key, tuple) else (key,):
-            assert isinstance(part, slice)
-            assert part.step in (None, 1)
-        self.reads[key] += 1
-        found = self._array[key].copy()
-        self.largest = max(self.largest, found.nbytes)
-        return found
 
 
 def counts(n=14, p=900, dtype=np.float32):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy.linalg import cython_lapack, lapack
 
@@ -53,8 +55,8 @@ def _native(name: str) -> Callable[..., None] | None:
     """LAPACK's own function, which SciPy offers to compiled code.
 
     SciPy's Python wrappers of it hold the interpreter's lock while they compute, so that threads
-    would wait for each other; a call through ctypes does not. None where its integers are of
-    another size than C's int.
+    would wait for each other; a call through ctypes does not. None, and a warning, where its
+    integers are of another size than C's int.
     """
     capsule = cython_lapack.__pyx_capi__[name]
     # Prototypes of our own: those that hang on ctypes.pythonapi are shared with other packages.
@@ -66,5 +68,11 @@ def _native(name: str) -> Callable[..., None] | None:
     )
     signature = get_name(capsule)
     if not signature.startswith(b"void (char *, int *, int *, "):
+        warnings.warn(
+            f"SciPy {scipy.__version__} has a LAPACK whose {name} takes {signature.decode()}: the "
+            "threads of SelectKBestRidge wait for each other. The results are the same.",
+            UserWarning,
+            stacklevel=2,
+        )
         return None
     return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 8)(get_pointer(capsule, signature))

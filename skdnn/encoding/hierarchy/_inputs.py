@@ -13,9 +13,10 @@ import numpy as np
 from sklearn.base import clone
 
 from skdnn._blocks import is_lazy, row_parts
+from skdnn._labels import find_images, listed
 from skdnn._optional import import_optional
 from skdnn.encoding.hierarchy._train import Flags, Rows
-from skdnn.encoding.repeats._averages import id_list, shown
+from skdnn.encoding.repeats._averages import id_list
 from skdnn.encoding.repeats._splits import check_disjoint
 
 _SETS = ("training", "test")
@@ -151,10 +152,10 @@ def extract_layers(
 
 def names_of_images(images: Any) -> list[str] | None:
     """Paths of images, where they are given as such."""
+    if getattr(getattr(images, "dtype", None), "kind", "O") not in "OUT":
+        return None  # pixels, which are not read for this
     items = list(images)
-    if items and all(isinstance(item, str | PurePath) for item in items):
-        return [str(item) for item in items]
-    return None
+    return [str(item) for item in items] if items and all(map(_is_name, items)) else None
 
 
 def _read_layers(
@@ -262,7 +263,7 @@ def _voxels(array: Any, where: str) -> tuple[str, Flags]:
     if bad.any():
         raise ValueError(
             f"{where} has NaN or infinity in {bad.sum()} of {len(bad)} voxels: "
-            f"{shown(np.flatnonzero(bad).tolist())}. Leave them out, or replace the values."
+            f"{listed(np.flatnonzero(bad).tolist())}. Leave them out, or replace the values."
         )
     return _digest_all(array, rows), ~varies
 
@@ -318,7 +319,7 @@ def _image_names(ids: Any, n_images: int, kind: int) -> list[Any] | None:
         )
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-        raise ValueError(f"{parameter} has names twice: {shown(twice)}.")
+        raise ValueError(f"{parameter} has names twice: {listed(twice)}.")
     return names
 
 
@@ -344,12 +345,12 @@ def _trial_rows(
             f"{parameter} of {subject} has {len(found)} entries for {n_trials} {_SETS[kind]} "
             "trials."
         )
-    places = _places(names) if names is not None else {row: row for row in range(n_images)}
+    places = _places(found, range(n_images) if names is None else names, parameter)
     unknown = [item for item in dict.fromkeys(found) if _key(item) not in places]
     if unknown:
         raise ValueError(
             f"{parameter} of {subject} has {len(unknown)} images that are unknown: "
-            f"{shown(unknown)}. "
+            f"{listed(unknown)}. "
             + (
                 f"Without names of images ({('ids', 'test_ids')[kind]}=) they are rows, from 0 to "
                 f"{n_images - 1}."
@@ -360,19 +361,22 @@ def _trial_rows(
     return np.array([places[_key(item)] for item in found], dtype=np.intp)
 
 
-def _places(names: Sequence[Any]) -> dict[Any, int]:
-    """Row of each image by its name, and by file name or stem where no other image shares it."""
-    places = {_key(name): row for row, name in enumerate(names)}
-    short: dict[str, set[int]] = {}
-    for row, name in enumerate(names):
-        if isinstance(name, str | PurePath):
-            for part in {PurePath(name).name, PurePath(name).stem}:
-                short.setdefault(part, set()).add(row)
-    return {name: min(rows) for name, rows in short.items() if len(rows) == 1} | places
+def _places(items: Sequence[Any], images: Sequence[Any], what: str) -> dict[Any, int]:
+    """Row of the image that each item stands for, by name where both are names."""
+    places = {_key(image): row for row, image in enumerate(images)}
+    named = {row: str(image) for row, image in enumerate(images) if _is_name(image)}
+    labels = [str(item) for item in dict.fromkeys(items) if _is_name(item)]
+    rows = list(named)
+    found = zip(labels, find_images(labels, list(named.values()), what), strict=True)
+    return places | {label: rows[place] for label, place in found if place is not None}
 
 
 def _key(name: Any) -> Any:
-    return str(PurePath(name)) if isinstance(name, str | PurePath) else name
+    return str(name) if _is_name(name) else name
+
+
+def _is_name(item: Any) -> bool:
+    return isinstance(item, str | PurePath)
 
 
 def _check_shown(subject: str, train: Rows, test: Rows, n_test: int) -> None:
@@ -385,7 +389,7 @@ def _check_shown(subject: str, train: Rows, test: Rows, n_test: int) -> None:
     if len(absent):
         raise ValueError(
             f"{subject} did not see {len(absent)} of the {n_test} test images (rows "
-            f"{shown(absent.tolist())}): accuracies can only be compared over the same images."
+            f"{listed(absent.tolist())}): accuracies can only be compared over the same images."
         )
 
 

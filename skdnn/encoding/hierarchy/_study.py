@@ -263,8 +263,9 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         test_stimuli : sequence of length n_trials, or dict of str to sequence, default=None
             The same of test trials.
         ids : sequence of length n_images, default=None
-            Names of the training images. None: their paths where X is a list of paths, which may
-            be named by file name or stem too; else they have none.
+            Names of the training images; `stimuli` may name a path by its end, file name or stem
+            too, as for :func:`align_responses`. None: their paths where X is a list of paths,
+            else they have none.
         test_ids : sequence of length n_images, default=None
             Names of the test images.
 

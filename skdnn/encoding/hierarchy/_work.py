@@ -222,7 +222,7 @@ class _Run:
             for number, bare, arguments in self._undone(numbers, insist):
                 self._store(*_do(number, bare, arguments, self.folder, insist))
             return
-        lazy = getattr(get_active_backend()[0], "supports_return_generator", False)
+        lazy = get_active_backend()[0].supports_return_generator  # else progress comes at the end
         parallel = Parallel(
             n_jobs=self.n_jobs, return_as="generator_unordered" if lazy else "list"
         )

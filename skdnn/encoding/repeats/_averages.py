@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._blocks import Array, is_lazy, row_parts
+from skdnn._labels import find_rows, listed
 
 # Sums in float64 that are held at a time.
 _SUM_BYTES = 2**29
-_SHOWN = 5
 
 
 class AveragedRepeats(NamedTuple):
@@ -161,7 +161,7 @@ def _ordered(ids: list[Hashable], order: Any) -> list[Hashable]:
         (left, "lacks"),
     ):
         if names:
-            raise ValueError(f"order {problem} {shown(names)}.")
+            raise ValueError(f"order {problem} {listed(names)}.")
     return wanted
 
 
@@ -257,8 +257,8 @@ def align_responses(
     responses : array-like or DataFrame of shape (n_responses, ...)
         One row for each image, in any order. It may be a lazy array.
     ids : sequence of str or Path, default=None
-        Which image each row belongs to: its path, file name, or file name without extension. None
-        takes the index of a DataFrame (or Series).
+        Which image each row belongs to: its path or the end of it, its file name, or any of these
+        without extension. None takes the index of a DataFrame (or Series).
     surplus : {"error", "drop"}, default="error"
         What to do with rows of other images.
 
@@ -270,7 +270,7 @@ def align_responses(
     Raises
     ------
     ValueError
-        Naming images without a response, ids that occur twice, ids of no image, and ids that fit
+        Naming images without a response, images with several, ids of no image, and ids that fit
         several images.
     TypeError
         If images or ids are not names.
@@ -278,6 +278,15 @@ def align_responses(
     See Also
     --------
     average_repeats : For several rows of an image.
+
+    Notes
+    -----
+    Separators of Windows, ``./``, blanks around a name, composed or decomposed accents and the
+    case of the extension make no difference; the case of all else does. An exact path comes
+    first, then the name with the extension, then the longest end that both paths share. Folders
+    that contradict each other (``cat/1.jpg`` and ``dog/1.jpg``) make two images. Only where ids
+    are absolute paths, and one change of folder accounts for all of them, files are taken to
+    have been moved, and a warning says so.
 
     Examples
     --------
@@ -302,66 +311,12 @@ def align_responses(
             f"responses has {responses.shape[0]} rows and ids {len(names)} entries: one id for "
             "each row is needed."
         )
-    rows = _rows_of([_name(item, "images") for item in images], names, surplus)
+    paths = [_name(item, "images") for item in images]
+    found = find_rows(names, paths, "ids", surplus=surplus == "drop")
+    rows = np.array(found, dtype=np.intp)
     if framed:
         return responses.iloc[rows]
     return responses[rows] if isinstance(responses, np.ndarray) else _read_rows(responses, rows)
-
-
-def _rows_of(images: list[str], names: list[str], surplus: str) -> NDArray[np.intp]:
-    """The row of each image."""
-    if repeated := _repeated(images):
-        raise ValueError(
-            f"images holds more than once {shown(repeated)}: give each image once, and index "
-            "the result for repeats."
-        )
-    lookup = _Lookup(images)
-    rows: dict[int, list[int]] = {}
-    unknown = []
-    for row, name in enumerate(names):
-        image = lookup.find(name)
-        if image is None:
-            unknown.append(name)
-        else:
-            rows.setdefault(image, []).append(row)
-    if unknown and surplus == "error":
-        raise ValueError(
-            f"ids holds {shown(unknown)}, the name of no image: drop these rows, or set "
-            "surplus='drop'. An id is an image's path, file name, or file name without extension."
-        )
-    doubled = [images[image] for image, found in rows.items() if len(found) > 1]
-    if doubled:
-        raise ValueError(
-            f"ids names more than once {shown(doubled)}: average repeats with average_repeats "
-            "first."
-        )
-    missing = [name for image, name in enumerate(images) if image not in rows]
-    if missing:
-        raise ValueError(f"There is no response to {shown(missing)}.")
-    return np.array([rows[image][0] for image in range(len(images))], dtype=np.intp)
-
-
-class _Lookup:
-    """Images by path, file name, and file name without extension, the more exact first."""
-
-    def __init__(self, images: list[str]) -> None:
-        self.images = images
-        self.levels: tuple[dict[str, list[int]], ...] = ({}, {}, {})
-        for image, text in enumerate(images):
-            path = PurePath(text)
-            for level, key in zip(self.levels, (str(path), path.name, path.stem), strict=True):
-                level.setdefault(key, []).append(image)
-
-    def find(self, name: str) -> int | None:
-        """The image of that name; ValueError if there are several."""
-        for level in self.levels:
-            found = level.get(str(PurePath(name)), [])
-            if len(found) > 1:
-                which = [self.images[image] for image in found]
-                raise ValueError(f"The id {name!r} fits several images, {shown(which)}.")
-            if found:
-                return found[0]
-        return None
 
 
 def _read_rows(responses: Any, rows: NDArray[np.intp]) -> NDArray[Any]:
@@ -386,7 +341,7 @@ def id_list(ids: Any, name: str) -> list[Hashable]:
         row for row, item in enumerate(found) if item is None or item is pd.NA or item != item
     ]
     if missing:
-        raise ValueError(f"{name} is missing (None or NaN) in rows {shown(missing)}.")
+        raise ValueError(f"{name} is missing (None or NaN) in rows {listed(missing)}.")
     if not found:
         raise ValueError(f"{name} is empty.")
     if not all(isinstance(item, Hashable) for item in found):
@@ -422,10 +377,3 @@ def _name(item: Any, what: str) -> str:
             f"{what} must be names or paths of images, got {type(item).__name__} {item!r}."
         )
     return str(PurePath(item))
-
-
-def shown(names: Sequence[Any]) -> str:
-    """The first names, and how many there are beside."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    first = (str(name) if isinstance(name, PurePath) else name for name in names[:_SHOWN])
-    return ", ".join(map(repr, first)) + more

@@ -13,8 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold
 
-from skdnn._labels import row_labels
-from skdnn.encoding.repeats._averages import id_list, shown, stimulus_codes
+from skdnn._labels import ImageNames, listed, row_labels
+from skdnn.encoding.repeats._averages import id_list, stimulus_codes
 
 
 def stimulus_groups(
@@ -221,9 +221,8 @@ def check_disjoint(
 
     Notes
     -----
-    Paths are compared as they are written: ``train/1.jpg`` and ``test/1.jpg`` are two images. An
-    id without a folder also stands for every path with that file name, with or without
-    its extension.
+    ``train/1.jpg`` and ``test/1.jpg`` are two images. An id that is the end of a path stands for
+    every path that ends so, with or without its extension; see :func:`align_responses`.
 
     Examples
     --------
@@ -237,35 +236,19 @@ def check_disjoint(
         [_path_or_id(item) for item in id_list(ids, f"{name} ids")]
         for ids, name in zip((train_ids, test_ids), names, strict=True)
     )
-    known, short = set(train) | _short_names(train), _bare(train)
+    known, called = set(train), ImageNames(item for item in train if isinstance(item, str))
     both = [
         item
         for item in dict.fromkeys(test)
-        if item in set(train)
-        or (_is_bare(item) and item in known)
-        or bool(_short_names([item]) & short)
+        if item in known or (isinstance(item, str) and called.fitting(item))
     ]
     if both:
         one = len(both) == 1
         raise ValueError(
             f"{len(both)} {'image is' if one else 'images are'} in both the {names[0]} and the "
-            f"{names[1]} set: {shown(both)}. Split by image, e.g. with StimulusKFold."
+            f"{names[1]} set: {listed(both)}. Split by image, e.g. with StimulusKFold."
         )
 
 
 def _path_or_id(item: Hashable) -> Hashable:
     return str(PurePath(item)) if isinstance(item, (str, PurePath)) else item
-
-
-def _is_bare(item: Hashable) -> bool:
-    return isinstance(item, str) and PurePath(item).name == item
-
-
-def _bare(items: list[Hashable]) -> set[Hashable]:
-    return {item for item in items if _is_bare(item)}
-
-
-def _short_names(items: list[Hashable]) -> set[Hashable]:
-    """File names with and without extension."""
-    paths = [PurePath(item) for item in items if isinstance(item, str)]
-    return {path.name for path in paths} | {path.stem for path in paths}

@@ -1,0 +1,263 @@
+"""What lies in a file of several things: numbers and texts by place, and which texts name rows."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skdnn.io._content import (
+    HEADER,
+    Ask,
+    DamageError,
+    Raw,
+    Stored,
+    is_text,
+    parse_header,
+    wanted,
+)
+from skdnn.io._rdm_check import is_rdm_shape, n_conditions
+
+# Lists of names are called like this, unless they name columns.
+_NAMES = re.compile(r"label|name|stim|image|img|file|cond|path|item|exemplar|object|pictu", re.I)
+_COLUMNS = re.compile(r"chan|feature|unit|roi|voxel|neur|column|layer|var|region|sensor", re.I)
+_ENDING = re.compile(r"\.(eps|jpe?g|png|tiff?|bmp|gif|webp)$", re.I)
+_KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "V": "a table"}
+
+
+class Opaque(str):
+    """A kind of thing that cannot be read."""
+
+
+class Struct(dict[str, Any]):
+    """Of MATLAB or Octave; other dicts are groups."""
+
+
+def gathered(tree: Mapping[str, Any]) -> Raw:
+    """Nested members by their place: ``struct.field``, ``cells(2)``, ``group/data``."""
+    raw = Raw({})
+    _put(raw, tree, "")
+    return raw
+
+
+def _put(raw: Raw, value: Any, place: str) -> None:
+    if isinstance(value, Mapping):
+        between = "." if isinstance(value, Struct) else "/"
+        for key, item in value.items():
+            _put(raw, item, f"{place}{between}{key}" if place else str(key))
+    elif isinstance(value, Opaque):
+        if value == "string" and is_naming(place):
+            raise DamageError(
+                f"{place!r} is a string array, which only MATLAB reads: save cellstr({place})"
+            )
+    elif isinstance(value, str) or is_text(value):
+        raw.texts[place] = value
+    elif not isinstance(value, list):
+        if value.shape and not ("(" in place and math.prod(value.shape) <= 1):
+            raw.arrays[place] = value
+    elif all(map(_is_row, value)) and len({x.shape for x in value}) == 1 < len(value):
+        raw.arrays[place] = _rows(value)  # a cell with a row for each image
+    else:
+        for number, item in enumerate(value, start=1):
+            _put(raw, item, f"{place}({number})")
+        # A text in each of many structs, such as a file name, is a list of names as well.
+        structs = bool(value) and all(isinstance(item, Struct) for item in value)
+        for name in value[0] if structs else ():
+            texts = [item.get(name) for item in value]
+            if all(isinstance(text, str) for text in texts):
+                raw.texts[f"{place}.{name}"] = texts
+
+
+def read(array: Any) -> np.ndarray:
+    """The numbers themselves, or why there are none."""
+    if array.dtype.hasobject:
+        raise DamageError("it holds Python objects, which are not read: they may run code")
+    if array.dtype.kind not in "buif":
+        held = _KINDS.get(array.dtype.kind, array.dtype)
+        raise DamageError(f"it holds {held}, not real numbers")
+    return array.read() if isinstance(array, Stored) else array
+
+
+def finished(
+    raw: Raw,
+    path: Path,
+    ask: Ask,
+    key: Callable[[list[str], bool], list[str]] | None = None,
+    mark: bool = False,
+) -> Raw:
+    """Ours by its header, or anyone's with the names that lie beside the numbers.
+
+    `key` gives the places of our layers; `mark` tells whether the file says that it is ours.
+    """
+    if ask.header is not None:  # beside an .npy file
+        (name,) = wanted([ask.header["arrays"][0]["name"]], ask.layers)
+        raw.arrays, raw.header = {name: read(raw.arrays[""])}, ask.header
+        return raw
+    text = raw.texts.get(HEADER)
+    if key is None or not isinstance(text, str) or '"skdnn_features"' not in text:
+        if mark:
+            raise DamageError("its description is missing or damaged")
+        return _of_others(raw, path, ask)
+    header, _ = parse_header(text)
+    layers = [entry["name"] for entry in header["arrays"]]
+    places = dict(zip(layers, key(layers, header["single"]), strict=True))
+    arrays = {}
+    for name in wanted(layers, ask.layers):
+        if places[name] not in raw.arrays:
+            raise DamageError(f"its array {places[name]!r} is missing")
+        arrays[name] = read(raw.arrays[places[name]])
+    for name in ("labels", "targets"):
+        copy = raw.arrays.get(name)
+        setattr(raw, name, raw.texts.get(name) if copy is None else read(copy))
+    raw.arrays, raw.header = arrays, header
+    return raw
+
+
+def _of_others(raw: Raw, path: Path, ask: Ask) -> Raw:
+    """Arrays that are wanted, with the names of their rows."""
+    if not raw.arrays:
+        held = f", but {', '.join(map(repr, raw.texts))}" if raw.texts else ""
+        raise DamageError(f"it holds no arrays of numbers{held}")
+    if raw.labels is None:
+        _with_file_names(raw, path)
+    if ask.rdm:
+        for place, array in raw.arrays.items():
+            if array.dtype.kind in "buif" and is_rdm_shape(array.shape):
+                raw.arrays[place] = read(array)
+        return raw
+    raw.arrays = {name: raw.arrays[name] for name in wanted(list(raw.arrays), ask.layers)}
+    if raw.labels is None:
+        _label(raw, chosen=ask.layers is not None)
+    for place, array in raw.arrays.items():
+        try:
+            raw.arrays[place] = read(array)
+        except DamageError as error:
+            raise DamageError(f"{place!r}: {error}" if place else str(error)) from error
+    return raw
+
+
+def _label(raw: Raw, *, chosen: bool) -> None:
+    """Names of the rows, and only arrays that have such rows."""
+    arrays = {place: array for place, array in raw.arrays.items() if len(array.shape)}
+    fits = {place: names_of(raw, place, array.shape[0]) for place, array in arrays.items()}
+    found = {place: raw.texts[name] for place, name in fits.items() if name is not None}
+    if not found:
+        if not chosen:
+            _tell_left_over(raw)
+        return
+    first = raw.labels = next(iter(found.values()))
+    other = [place for place, names in found.items() if names != first]
+    lost = [place for place in arrays if place not in found]
+    other += [place for place in lost if chosen or not _is_row(arrays[place])]
+    if other:
+        raise DamageError(
+            f"the rows of {next(iter(found))!r} and of {other[0]!r} are not the same: load them "
+            "one by one with layers="
+        )
+    raw.arrays = {place: array for place, array in arrays.items() if place in found}
+    if len(raw.arrays) == 1:
+        ((place, array),) = raw.arrays.items()
+        width = math.prod(array.shape[1:])
+        lists = [v for k, v in raw.texts.items() if k != fits[place] and is_text(v)]
+        lists = [names for names in lists if len(names) == width == len(set(names))]
+        raw.feature_names = lists[0] if len(lists) == 1 else None
+
+
+def names_of(raw: Raw, place: str, n: int, *, unique: bool = False) -> str | None:
+    """Where the names of an array's n rows are: the likeliest of several places."""
+    fits = {}
+    for name, texts in raw.texts.items():
+        if not is_text(texts) or len(texts) != n or _COLUMNS.search(_last(name)):
+            continue
+        distinct = len(set(texts)) == n
+        if distinct or (is_naming(name) and not unique):
+            twin = "_" in place and name.rpartition("_")[2] == place.rpartition("_")[2]
+            near = name[: -len(_last(name))] == place[: len(place) - len(_last(place))]
+            fits[name] = (twin, near, distinct, is_naming(name))
+    return max(fits, key=lambda name: fits[name]) if fits else None
+
+
+def _tell_left_over(raw: Raw) -> None:
+    """Names that fit nothing are not dropped without a word."""
+    sizes = {n for array in raw.arrays.values() for n in array.shape}
+    sizes |= {n_conditions(n) for n in sizes}
+    for name, texts in raw.texts.items():
+        structs = f"{name.rpartition('.')[0]}("  # these it names, not rows
+        if any(place.startswith(structs) for place in raw.arrays):
+            continue
+        if is_text(texts) and is_naming(name) and len(texts) not in sizes:
+            raw.notes.append(
+                f"{name!r} holds {len(texts)} names, which fit the rows of no array in the file, "
+                "and is left aside."
+            )
+
+
+def choose_names(candidates: Mapping[str, Iterable[Any]], n: int) -> list[Any] | None:
+    """The list that tells n rows apart best: one that is called so, then text, then numbers."""
+    fits, lists = {}, {}
+    for name, values in candidates.items():
+        plain = np.asarray(values).tolist()
+        lists[name] = [x.decode() if isinstance(x, bytes) else x for x in plain]
+        if len(plain) == n:
+            text = isinstance(lists[name][0], str)
+            fits[name] = (len(set(plain)) == n, text and is_naming(name), text)
+    return lists[max(fits, key=lambda name: fits[name])] if fits else None
+
+
+def is_naming(place: str) -> bool:
+    """Whether a list that is called so holds names of rows."""
+    return bool(_NAMES.search(_last(place))) and not _COLUMNS.search(_last(place))
+
+
+def _last(place: str) -> str:
+    return re.split(r"[./]", place)[-1]
+
+
+def _is_row(item: Any) -> bool:
+    """Numbers along one axis."""
+    shape = getattr(item, "shape", ())
+    return len(shape) > 0 and math.prod(shape) == max(shape)
+
+
+def _rows(items: list[Any]) -> Stored:
+    """One array of several of one shape, read when it is wanted."""
+    shape, row = items[0].shape, _is_row(items[0])
+    whole = (len(items), max(shape)) if row else (len(items), *shape)
+    dtype = np.result_type(*(item.dtype for item in items))
+    return Stored(whole, dtype, lambda: np.stack([read(x) for x in items]).reshape(whole))
+
+
+def _with_file_names(raw: Raw, path: Path) -> None:
+    """THINGSvision names rows in a file beside, and writes into .mat a variable per image."""
+    beside = path.with_name("file_names.txt")
+    if path == beside or not beside.is_file():
+        return
+    names = beside.read_text(encoding="utf-8").splitlines()
+    stems = [_ENDING.sub("", name) for name in names]
+    shapes = {array.shape for array in raw.arrays.values()}
+    n_parts = sum(re.fullmatch(r"features_\d+", place) is not None for place in raw.arrays)
+    if path.suffix.lower() == ".mat" and len(set(stems) & raw.arrays.keys()) > len(raw.arrays) / 2:
+        odd = sorted(set(stems) ^ raw.arrays.keys())
+        if odd or len(shapes) > 1 or len(set(stems)) < len(names):
+            raise DamageError(
+                f"it holds a variable per image, but its {len(raw.arrays)} variables are not the "
+                f"{len(names)} images of file_names.txt, or differ in shape: {odd[:5]}"
+            )
+        raw.arrays = {"": _rows([raw.arrays[stem] for stem in stems])}
+    elif n_parts == len(raw.arrays) > 1:
+        parts = [raw.arrays[place] for place in sorted(raw.arrays)]
+        shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+        joined = Stored(shape, parts[0].dtype, lambda: np.concatenate([read(x) for x in parts]))
+        raw.arrays = {"": joined}
+    sizes = {n for array in raw.arrays.values() for n in array.shape}
+    if len(names) in sizes | {n_conditions(n) for n in sizes}:
+        raw.texts["file_names"] = names
+    elif path.stem.startswith("features"):
+        raise DamageError(
+            f"its arrays of shape {', '.join(map(str, shapes))} do not have the {len(names)} rows "
+            "that file_names.txt beside it names"
+        )
