@@ -69,9 +69,15 @@ def read_table(
 
     place = Path(path)
     if place.suffix.lower() in _TEXT and place.is_file() and not _saved_by_us(place):
-        names, frame = _text_table(place, rows)
-        return names, {"": frame}
-    loaded = load_features(place)
+        try:
+            loaded = load_features(place)
+        except ValueError:  # said below, by column
+            loaded = None
+        if loaded is None or loaded.labels is None:  # names can be numbers, if images have them
+            names, frame = _text_table(place, rows)
+            return names, {"": frame}
+    else:
+        loaded = load_features(place)
     names = None if loaded.labels is None else list(map(str, loaded.labels))
     if not isinstance(loaded.features, dict):
         return names, {"": loaded.to_frame().reset_index(drop=True)}

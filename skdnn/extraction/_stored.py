@@ -36,7 +36,7 @@ _CAPTURE = 1
 _CHECKED_ROWS = 1024  # at once, which bounds memory
 # Of what a store writes beside the values.
 _MANIFEST_ROW_BYTES = 96  # digest and sum of a row, beside its image's name
-_SHARD_BYTES = 1200  # header of the array, and what its manifest says of all rows
+_SHARD_BYTES = 1150  # header of the array, and what its manifest says of all rows
 _LAYER_BYTES = 650
 ATTEMPTS = 3  # at images whose worker or shard was lost, without any being stored
 
@@ -365,11 +365,8 @@ class _Job:
         network, preparation, settings = self.known
         if here.spec.owned and here.identity[0] != network:
             raise self.source.changed()
-        if [*here.identity[:2], settings_of(here.spec, here.version)] != [
-            network,
-            preparation,
-            settings,
-        ]:
+        now = (*here.identity[:2], settings_of(here.spec, here.version))
+        if now != (network, preparation, settings):
             raise ValueError(
                 f"cache: in a worker process {self.source.spec.name} is not what it is where it "
                 "was called: settings of torch, global hooks, or values and functions of modules "

@@ -32,7 +32,6 @@ def of_hdf5(file: Any, path: Path, ask: Ask) -> Raw | None:
         return _of_pandas(file, path, ask)
     scales = (item.attrs.get("CLASS") for _, item in file.items(file.file))
     if "_NCProperties" in file.file.attrs or b"DIMENSION_SCALE" in scales:
-        file.tree()  # refuses what lies in other files
         return read_netcdf(path, ask)
     return None
 
@@ -89,7 +88,6 @@ def _text(value: Any) -> Any:
 
 def _of_pandas(file: Any, path: Path, ask: Ask) -> Raw | None:
     """``to_hdf``, fixed and table, by pandas itself; None for other files of PyTables."""
-    file.tree()  # refuses what lies in other files
     keys: list[str] = []
 
     def visit(name: str, item: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from skdnn.io import _dialects, _hdf5, _mat, _npy, _parquet, _tables, _text, _torch
@@ -32,9 +33,9 @@ FORMATS = {
         Format("npy", (".npy",), _npy.read_npy, _npy.write_npy, beside=True, maps=True),
         Format("npz", (".npz",), _npy.read_npz, _npy.write_npz),
         Format("hdf5", (".h5", ".hdf5"), _hdf5.read, _hdf5.write, maps=True),
-        Format("mat", (".mat",), _mat.read, _mat.write_auto),
-        Format("mat-v5", (".mat",), _mat.read, _mat.write_v5),
-        Format("mat-v7.3", (".mat",), _mat.read, _mat.write_v73),
+        Format("mat", (".mat",), _mat.read, _mat.write),
+        Format("mat-v5", (".mat",), _mat.read, partial(_mat.write, version="5")),
+        Format("mat-v7.3", (".mat",), _mat.read, partial(_mat.write, version="7.3")),
         Format("txt", (".txt",), _text.read_txt, _text.write_txt, beside=True, text=True),
         Format("csv", (".csv",), _text.read_csv, _text.write_csv, beside=True, text=True),
         Format("parquet", (".parquet",), _parquet.read, _parquet.write),

@@ -19,11 +19,11 @@ from skdnn.io._content import (
     Content,
     DamageError,
     Raw,
-    Source,
     Stored,
     check_size,
 )
 from skdnn.io._dialects import of_hdf5
+from skdnn.io._files import refuse_external
 from skdnn.io._members import Opaque, Struct, finished, gathered
 
 _LISTS = ("cell", "struct", "canonical empty")
@@ -38,11 +38,15 @@ def write(path: Path, content: Content) -> None:
     with h5py.File(path, "w") as file:
         places = key([source.name for source in content.sources], content.single)
         for place, source in zip(places, content.sources, strict=True):
-            _put(file, place, source)
+            data = file.create_dataset(place, shape=source.shape, dtype=source.dtype)
+            row = 0
+            for block in source.blocks():
+                if block.size:
+                    data[row : row + len(block)] = block
+                row += len(block)
         for name, value in {**content.beside(), HEADER: content.header()}.items():
-            numbers = isinstance(value, np.ndarray)
-            dtype = None if numbers else h5py.string_dtype()
-            file.create_dataset(name, data=value, dtype=dtype)
+            text = None if isinstance(value, np.ndarray) else h5py.string_dtype()
+            file.create_dataset(name, data=value, dtype=text)
         file.attrs[MARK] = VERSION
 
 
@@ -83,9 +87,12 @@ class Opened:
     ) -> None:
         self._path, self._external, self._mmap, self._turned = path, external, mmap, turned
         self._seen: set[Any] = set()
+        self._size = os.path.getsize(path)
         self.file = _h5py().File(path, "r")
 
     def __enter__(self) -> Opened:
+        if not self._external:
+            refuse_external(self.file, self._path)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -96,18 +103,11 @@ class Opened:
         return {name: self.value(item) for name, item in self.items(self.file)}
 
     def items(self, group: Any) -> Iterator[tuple[str, Any]]:
-        """Members of a group that lie in this file."""
+        """Members of a group but for references, dead links, and PyTables' own."""
         for name in group:
-            link = group.get(name, getlink=True)
-            if isinstance(link, _h5py().ExternalLink) and not self._external:
-                raise _elsewhere(f"{group.name.rstrip('/')}/{name}", link.filename)
             item = None if name.startswith("#") else group.get(name)
-            if item is not None and item.attrs.get("CLASS") != b"TINDEX":  # of PyTables
+            if item is not None and item.attrs.get("CLASS") != b"TINDEX":
                 yield name, item
-
-    def member(self, name: str) -> Any:
-        """A member of the file by name, None if there is none."""
-        return dict(self.items(self.file)).get(name)
 
     def value(self, item: Any) -> Any:
         """What a member holds; arrays stay on disk."""
@@ -124,22 +124,17 @@ class Opened:
 
     def numbers(self, data: Any, *, turned: bool, dtype: Any = None) -> Stored:
         """A data set, still on disk."""
-        if (data.is_virtual or data.external) and not self._external:
-            sources = data.virtual_sources() if data.is_virtual else data.external
-            names = {getattr(source, "file_name", source[0]) for source in sources} - {"."}
-            if names:
-                raise _elsewhere(data.name, ", ".join(map(str, sorted(names))))
         imaginary = data.dtype.names == ("real", "imag")
         dtype = np.dtype(complex if imaginary else dtype or data.dtype)
-        shape = (data.shape[::-1] or (1, 1)) if turned else data.shape
+        shape = data.shape[::-1] if turned else data.shape
 
         def read() -> np.ndarray:
             if self._mmap:
                 return self._mapped(data)
             if not self._external:
-                check_size(shape, data.dtype.itemsize, os.path.getsize(self._path))
+                check_size(shape, data.dtype.itemsize, self._size)
             values = np.asarray(data[()])
-            return (values.T.reshape(shape) if turned else values).astype(dtype, copy=False)
+            return (values.T if turned else values).astype(dtype, copy=False)
 
         return Stored(shape, dtype, read)
 
@@ -147,22 +142,22 @@ class Opened:
         offset = data.id.get_offset()  # in the file, where the numbers lie in one piece
         if data.external or data.file.filename != self.file.filename:
             raise DamageError(f"{data.name} lies in another file, so mmap=True cannot map it")
-        if offset is not None:
-            return np.memmap(self._path, data.dtype, "r", offset, data.shape)
-        if data.size:
+        if offset is None and data.size:
             raise DamageError(f"{data.name} is stored in pieces, so mmap=True cannot map it")
-        return np.empty(data.shape, data.dtype)
+        if offset is None:
+            return np.empty(data.shape, data.dtype)
+        return np.memmap(self._path, data.dtype, "r", offset, data.shape)
 
     def _of_anyone(self, data: Any) -> Any:
         """Numbers, or text along one axis."""
         if data.shape is None:
             return Opaque("nothing")
-        found = self.numbers(data, turned=self._turned)
         if _h5py().check_string_dtype(data.dtype) is None:
-            return found if data.dtype.kind in "buifc" else Opaque(data.dtype)
+            usual = data.dtype.kind in "buifc"
+            return self.numbers(data, turned=self._turned) if usual else Opaque(data.dtype)
         if max(data.shape, default=1) < data.size:
             return Opaque("a table of text")
-        check_size(data.shape, data.dtype.itemsize, os.path.getsize(self._path))
+        check_size(data.shape, data.dtype.itemsize, self._size)
         values = data.asstr(errors="replace")[()]
         return values if isinstance(values, str) else [str(text) for text in values.ravel()]
 
@@ -171,80 +166,75 @@ class Opened:
         members = dict(self.items(group))
         kind, value = members["type"][()].decode(), members["value"]
         if "OCTAVE_EMPTY_MATRIX" in group.attrs:
-            text, cells = "string" in kind, kind in ("cell", "struct")
-            return "" if text else [] if cells else np.empty([int(n) for n in value[()]])
+            empty = np.empty([int(n) for n in value[()]])
+            return "" if "string" in kind else [] if kind in _LISTS else empty
         if "range" in kind:
             base, _, step = value[()].tolist()
             return (base + step * np.arange(int(value.attrs["OCTAVE_RANGE_NELEM"])))[None]
+        boolean = bool if "bool" in kind else None
         if "sparse" in kind:
             part = dict(self.items(value))
             shape = (int(part["nr"][()]), int(part["nc"][()]))
-            boolean = bool if "bool" in kind else None
-            return self._sparse(part["data"], part["ridx"], part["cidx"], shape, boolean)
+            return self._sparse([part[x] for x in ("data", "ridx", "cidx")], shape, boolean)
         if "struct" in kind or kind == "cell":
-            inner = dict(self.items(value))
-            inner.pop("dims", None)
+            inner = Struct({n: self.value(x) for n, x in self.items(value) if n != "dims"})
             if kind == "cell":
-                places = sorted(inner, key=lambda name: int(name[1:]))
-                return [self.value(inner[name]) for name in places]
-            fields = Struct({name: self.value(item) for name, item in inner.items()})
-            return fields if kind == "scalar struct" else _records(fields)
+                return [inner[name] for name in sorted(inner, key=lambda name: int(name[1:]))]
+            return inner if kind == "scalar struct" else _records(inner)
+        found = self.numbers(value, turned=True, dtype=boolean)
         if "string" in kind:
-            rows = np.atleast_2d(np.asarray(self.numbers(value, turned=True).read()))
+            rows = np.atleast_2d(found.read())
             return _lines([row.tobytes().decode("utf-8", "replace") for row in rows])
-        return self.numbers(value, turned=True, dtype=bool if "bool" in kind else None)
+        scalar = Stored((1, 1), found.dtype, lambda: np.atleast_2d(found.read()))
+        return found if found.shape else scalar
 
     def _of_matlab(self, item: Any) -> Any:
         """Version 7.3: the class as an attribute, axes in reverse, cells as references."""
         kind = bytes(item.attrs.get("MATLAB_class", b"")).decode()
+        boolean = bool if kind == "logical" else None
         if "MATLAB_sparse" in item.attrs:
             part = dict(self.items(item))
             shape = (int(item.attrs["MATLAB_sparse"]), part["jc"].size - 1)
-            boolean = bool if kind == "logical" else None
-            return self._sparse(part.get("data"), part.get("ir"), part["jc"], shape, boolean)
+            return self._sparse([part.get(x) for x in ("data", "ir", "jc")], shape, boolean)
         if not hasattr(item, "dtype"):
-            fields = Struct({name: self._field(child) for name, child in self.items(item)})
-            arrays = [name for name, child in self.items(item) if _is_references(child)]
-            return _records(fields) if arrays else fields
+            children = dict(self.items(item))
+            many = [name for name, child in children.items() if _is_many(child)]
+            fields = {
+                n: self._cells(x) if n in many else self.value(x) for n, x in children.items()
+            }
+            return _records(fields) if many else Struct(fields)
         if item.attrs.get("MATLAB_empty", 0):
             empty = np.empty([int(n) for n in item[()]], _TYPES.get(kind, "f8"))
             return "" if kind == "char" else [] if kind in _LISTS else empty
-        if kind == "cell" or _is_references(item):
-            return [self.value(item.file[reference]) for reference in item[()].ravel()]
+        if kind == "cell":
+            return self._cells(item)
         if kind == "char":
-            units = np.atleast_2d(np.asarray(self.numbers(item, turned=True).read(), np.uint16))
+            units = np.atleast_2d(self.numbers(item, turned=True, dtype=np.uint16).read())
             return _lines([row.tobytes().decode("utf-16-le", "replace") for row in units])
-        if kind not in _TYPES:
-            return Opaque(kind)
-        return self.numbers(item, turned=True, dtype=bool if kind == "logical" else None)
+        return self.numbers(item, turned=True, dtype=boolean) if kind in _TYPES else Opaque(kind)
 
-    def _field(self, child: Any) -> Any:
-        """Of a struct: its value, or a list of values where the structs are many."""
-        if _is_references(child):
-            return [self.value(child.file[reference]) for reference in child[()].ravel()]
-        return self.value(child)
+    def _cells(self, item: Any) -> list[Any]:
+        return [self.value(item.file[reference]) for reference in item[()].ravel()]
 
-    def _sparse(
-        self, data: Any, rows: Any, starts: Any, shape: tuple[int, int], kind: Any
-    ) -> Stored:
-        """Compressed columns, as a dense array."""
+    def _sparse(self, parts: list[Any], shape: tuple[int, int], kind: Any) -> Stored:
+        """Numbers, rows and where columns start, as a dense array; nothing, where all are zero."""
         from scipy.sparse import csc_array
 
-        dtype = np.dtype(kind or (float if data is None else data.dtype))
-        size = os.path.getsize(self._path)
+        dtype = np.dtype(kind or (float if parts[0] is None else parts[0].dtype))
 
         def dense() -> np.ndarray:
-            check_size(shape, dtype.itemsize, size)
-            given = [np.empty(0, dtype)] * 2 if data is None else [data, rows]
-            read = [self.numbers(x, turned=False).read() if hasattr(x, "id") else x for x in given]
-            columns = np.asarray(self.numbers(starts, turned=False).read()).ravel()
-            parts = (read[0].ravel().astype(dtype), read[1].ravel().astype(np.int64), columns)
-            return np.asarray(csc_array(parts, shape=shape).toarray())
+            check_size(shape, dtype.itemsize, self._size)
+            values, rows, starts = (
+                np.empty(0) if part is None else self.numbers(part, turned=False).read().ravel()
+                for part in parts
+            )
+            made = csc_array((values.astype(dtype), rows.astype(int), starts), shape=shape)
+            return np.asarray(made.toarray())
 
         return Stored(shape, dtype, dense)
 
 
-def _records(fields: Struct) -> list[Struct]:
+def _records(fields: dict[str, list[Any]]) -> list[Struct]:
     """An array of structs, which is stored field by field."""
     return [Struct(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
 
@@ -254,25 +244,10 @@ def _lines(rows: list[str]) -> str | list[str]:
     return rows[0] if len(rows) == 1 else [row.rstrip(" \0") for row in rows]
 
 
-def _is_references(item: Any) -> bool:
-    """A field of many structs, which is not marked as a cell."""
+def _is_many(item: Any) -> bool:
+    """A field of an array of structs, which is not marked as a cell."""
     return getattr(item, "dtype", None) == _h5py().ref_dtype and "MATLAB_class" not in item.attrs
-
-
-def _elsewhere(what: str, where: str) -> DamageError:
-    return DamageError(
-        f"{what!r} lies in another file ({where}), which is read only with external=True"
-    )
 
 
 def _h5py() -> Any:
     return import_optional("h5py", "for HDF5 files and MATLAB's of version 7.3")
-
-
-def _put(file: Any, place: str, source: Source) -> None:
-    data = file.create_dataset(place, shape=source.shape, dtype=source.dtype)
-    row = 0
-    for block in source.blocks():
-        if block.size:
-            data[row : row + len(block)] = block
-        row += len(block)

@@ -24,11 +24,19 @@ from skdnn.io._content import (
     parse_header,
     wanted,
 )
+from skdnn.io._files import ExternalError
 from skdnn.io._formats import FORMATS, Format, by_extension, choose
 from skdnn.io._parts import find_parts, part_faults, sidecar, whole_path
 from skdnn.io._text import is_ours
 
-_PASSED_ON = (FileNotFoundError, PermissionError, ImportError, UnknownLayerError, DamageError)
+_PASSED_ON = (
+    FileNotFoundError,
+    PermissionError,
+    ImportError,
+    UnknownLayerError,
+    DamageError,
+    ExternalError,
+)
 _SHOWN = 10
 _LARGE = 2**30  # of a smaller file it is damage if there is no memory for it
 

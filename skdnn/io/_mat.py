@@ -6,7 +6,8 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from skdnn.io._content import (
     check_size,
     is_text,
 )
-from skdnn.io._files import replaced
+from skdnn.io._files import ExternalError, replaced
 from skdnn.io._hdf5 import Opened, is_hdf5
 from skdnn.io._members import Opaque, Struct, finished, gathered
 
@@ -48,7 +49,7 @@ class MatError(DamageError):
     """A file is no .mat file, is cut short, or does not hold what is looked for."""
 
 
-_PASSED_ON = (MatError, FileNotFoundError, PermissionError, ImportError)
+_PASSED_ON = (MatError, ExternalError, FileNotFoundError, PermissionError, ImportError)
 
 
 def read_mat(path: str | os.PathLike[str], name: str, *, external: bool = False) -> Any:
@@ -91,40 +92,16 @@ def read_mat(path: str | os.PathLike[str], name: str, *, external: bool = False)
     ...     read_mat(f"{folder}/a.mat", "a")
     array([[1, 2, 3]])
     """
-    try:
-        if is_hdf5(path):
-            with Opened(Path(path), external, turned=True) as file:
-                return _read(_member(file, name), name)
-        found = _of_v5(path, name)
-        if name not in found:
-            raise MatError(_no_variable(name, [found for found, *_ in _whosmat(path)]))
-        return _read(found[name], name)
-    except _PASSED_ON:
-        raise
-    except Exception as error:  # a broken file makes the libraries raise anything
-        raise MatError(f"cannot be read ({_first_line(error)})") from error
+    with _variable(path, name, external) as value:
+        return _read(value, name)
 
 
 def mat_shape(path: str | os.PathLike[str], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of an array without reading it; raises as `read_mat` does."""
-    try:
-        if is_hdf5(path):
-            with Opened(Path(path), turned=True) as file:
-                found = _member(file, name)
-                if isinstance(found, np.ndarray | Stored) and found.dtype.kind in "buif":
-                    return found.shape, found.dtype
-        else:
-            found = {key: (shape, kind) for key, shape, kind in _whosmat(path)}
-            if name not in found:
-                raise MatError(_no_variable(name, list(found)))
-            shape, kind = found[name]
-            if re.fullmatch(r"double|single|logical|u?int\d+", kind):
-                return tuple(shape), np.dtype(_NUMBERS.get(kind, kind))
-    except _PASSED_ON:
-        raise
-    except Exception as error:  # a broken file makes the libraries raise anything
-        raise MatError(f"cannot be read ({_first_line(error)})") from error
-    raise MatError(f"its variable {name!r} is no array of numbers")
+    with _variable(path, name) as value:
+        if hasattr(value, "dtype") and value.dtype.kind in "buif":
+            return value.shape, value.dtype
+        raise MatError(f"its variable {name!r} is no array of numbers")
 
 
 def write_mat(
@@ -173,24 +150,28 @@ def write_mat(
 # --- saved features --------------------------------------------------------------------------
 
 
-def write_auto(path: Path, content: Content) -> None:
-    """Version 5, which every program reads, or 7.3 from 2 GB on."""
-    write_v73(path, content) if n_bytes(content) >= V5_BYTES else write_v5(path, content)
+def write(path: Path, content: Content, version: Version | None = None) -> None:
+    """``features`` (a struct of layers), ``labels``, ``targets``, and the header.
 
-
-def write_v5(path: Path, content: Content) -> None:
-    """``features`` (a struct of layers), ``labels``, ``targets``, and the header."""
-    if n_bytes(content) >= V5_BYTES:
+    By default of version 5, which every program reads, or 7.3 from 2 GB on.
+    """
+    numbers = [s.n_bytes * (2 if s.dtype == np.float16 else 1) for s in content.sources]
+    size = sum(numbers) + sum(getattr(x, "nbytes", 0) for x in content.beside().values())
+    if version == "5" and size >= V5_BYTES:
         raise ValueError(
-            f"The features take {n_bytes(content)} bytes, and a .mat file of version 5 ends at "
-            f'{V5_BYTES}: use format="mat" or "mat-v7.3", or split them with max_bytes=.'
+            f"The features take {size} bytes, and a .mat file of version 5 ends at {V5_BYTES}: "
+            'use format="mat" or "mat-v7.3", or split them with max_bytes=.'
         )
-    _write(path, _variables(content), "5", seal=True)
-
-
-def write_v73(path: Path, content: Content) -> None:
-    """The same as HDF5 with MATLAB's attributes."""
-    _write(path, _variables(content), "7.3", seal=True)
+    arrays = [_as_matlab("features", source.whole()) for source in content.sources]
+    names = fields([source.name for source in content.sources])
+    made: dict[str, Any] = {
+        "features": arrays[0] if content.single else dict(zip(names, arrays, strict=True))
+    }
+    for name, value in content.beside().items():
+        column = value[:, None] if isinstance(value, np.ndarray) and value.ndim == 1 else value
+        made[name] = column if isinstance(column, list) else _as_matlab(name, column)
+    made[HEADER] = content.header()
+    _write(path, made, version or ("7.3" if size >= V5_BYTES else "5"), seal=True)
 
 
 def read(path: Path, ask: Ask) -> Raw:
@@ -200,23 +181,16 @@ def read(path: Path, ask: Ask) -> Raw:
     # Before scipy sees it: what is damaged can end the process in there.
     if said and said[1].decode() != _digest(path):
         raise DamageError("it is not what was saved (its digest differs)")
-    if is_hdf5(path):
-        with Opened(path, ask.external, turned=True) as file:
-            raw = finished(gathered(file.tree()), path, ask, _key, said is not None)
-    else:
-        try:
-            found = _of_v5(path)
-        except MatError as error:
-            raise DamageError(f"it is {error}") from error
-        raw = finished(gathered(found), path, ask, _key, said is not None)
+    try:
+        if is_hdf5(path):
+            with Opened(path, ask.external, turned=True) as file:
+                raw = finished(gathered(file.tree()), path, ask, _key, said is not None)
+        else:
+            raw = finished(gathered(_of_v5(path)), path, ask, _key, said is not None)
+    except MatError as error:
+        raise DamageError(f"it is {error}") from error
     raw.unchecked = said is not None
     return raw
-
-
-def n_bytes(content: Content) -> int:
-    """Of all numbers, in types that MATLAB has."""
-    sizes = [s.n_bytes * (2 if s.dtype == np.float16 else 1) for s in content.sources]
-    return sum(sizes) + sum(getattr(x, "nbytes", 0) for x in content.beside().values())
 
 
 def fields(names: list[str]) -> list[str]:
@@ -235,18 +209,6 @@ def fields(names: list[str]) -> list[str]:
 
 def _key(names: list[str], single: bool) -> list[str]:
     return ["features"] if single else [f"features.{field}" for field in fields(names)]
-
-
-def _variables(content: Content) -> dict[str, Any]:
-    arrays = [_as_matlab("features", source.whole()) for source in content.sources]
-    names = fields([source.name for source in content.sources])
-    made: dict[str, Any] = {
-        "features": arrays[0] if content.single else dict(zip(names, arrays, strict=True))
-    }
-    for name, value in content.beside().items():
-        column = value[:, None] if isinstance(value, np.ndarray) and value.ndim == 1 else value
-        made[name] = column if isinstance(column, list) else _as_matlab(name, column)
-    return {**made, HEADER: content.header()}
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -339,11 +301,34 @@ def _put(group: Any, name: str, value: Any) -> Any:
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _member(file: Opened, name: str) -> Any:
-    item = file.member(name)
-    if item is None:
-        raise MatError(_no_variable(name, [key for key, _ in file.items(file.file)]))
-    return file.value(item)
+@contextmanager
+def _variable(
+    path: str | os.PathLike[str], name: str, external: bool = False
+) -> Iterator[Any]:
+    """One variable, its arrays still on disk; errors while they are read are told as damage."""
+    try:
+        if is_hdf5(path):
+            with Opened(Path(path), external, turned=True) as file:
+                items = dict(file.items(file.file))
+                yield file.value(_found(items, name))
+        else:
+            shape, kind = _found(_whosmat(path), name)
+            if re.fullmatch(r"double|single|logical|u?int\d+", kind):
+                dtype = np.dtype(_NUMBERS.get(kind, kind))
+                yield Stored(shape, dtype, lambda: np.asarray(_of_v5(path, name)[name]))
+            else:
+                yield _of_v5(path, name)[name]
+    except _PASSED_ON:
+        raise
+    except Exception as error:  # a broken file makes the libraries raise anything
+        raise MatError(f"cannot be read ({_first_line(error)})") from error
+
+
+def _found(variables: Mapping[str, Any], name: str) -> Any:
+    if name in variables:
+        return variables[name]
+    has = f"only {', '.join(map(repr, list(variables)[:5]))}" if variables else "none at all"
+    raise MatError(f"has no variable {name!r}, {has}")
 
 
 def _read(value: Any, name: str) -> Any:
@@ -352,15 +337,16 @@ def _read(value: Any, name: str) -> Any:
         return {key: _read(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list):
         return [_read(item, name) for item in value]
-    if isinstance(value, Opaque) or (hasattr(value, "dtype") and value.dtype.kind not in "buif"):
-        kind = value if isinstance(value, Opaque) else value.dtype
+    value = value.read() if isinstance(value, Stored) and value.dtype.kind != "c" else value
+    kind = value if isinstance(value, Opaque) else getattr(value, "dtype", np.dtype(int))
+    if isinstance(value, Opaque) or np.dtype(kind).kind not in "buif":
         raise MatError(f"its variable {name!r} is no array of numbers, but {kind}")
-    return value.read() if isinstance(value, Stored) else value
+    return value
 
 
 def _of_v5(path: str | os.PathLike[str], name: str | None = None) -> dict[str, Any]:
     """One or all variables, of version 4 or 5, with the types that they have in MATLAB."""
-    about = {key: (shape, kind) for key, shape, kind in _whosmat(path)}
+    about = _whosmat(path)
     for shape, _ in about.values():
         check_size(shape, 8, os.path.getsize(path))
     loadmat = import_optional("scipy.io", "to read .mat files").loadmat
@@ -408,11 +394,11 @@ def _dense(value: Any, size: int) -> np.ndarray:
     return np.asarray(value.toarray())
 
 
-def _whosmat(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, ...], str]]:
-    """Names, shapes and classes of the variables, of a file that is whole."""
+def _whosmat(path: str | os.PathLike[str]) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shapes and classes of the variables, of a file that is whole."""
     _check_complete(path)
     found = import_optional("scipy.io", "to read .mat files").whosmat(path)
-    return [(str(name), tuple(shape), str(kind)) for name, shape, kind in found]
+    return {str(name): (tuple(shape), str(kind)) for name, shape, kind in found}
 
 
 def _check_complete(path: str | os.PathLike[str]) -> None:
@@ -436,11 +422,6 @@ def _check_complete(path: str | os.PathLike[str]) -> None:
             place += 8 + struct.unpack(f"{order}I", length)[0]
     if place != size:
         raise MatError(f"cut short: {size} of {place} bytes")
-
-
-def _no_variable(name: str, found: list[str]) -> str:
-    has = f"only {', '.join(repr(key) for key in found[:5])}" if found else "none at all"
-    return f"has no variable {name!r}, {has}"
 
 
 def _first_line(error: BaseException) -> str:

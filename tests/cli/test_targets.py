@@ -108,6 +108,17 @@ def test_columns_that_are_only_counted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, table)
 
 
+@pytest.mark.parametrize("text", [
+    '"a","b"\n"img10.v2",5,6\n"img2",3,4\n"img1",1,2\n',  # write.table of R
+    '"";"a";"b"\n"img10.v2";5,0;6\n"img2";3;4\n"img1";1;2\n',  # write.csv2
+    'area,V1,V4\nvoxel,0,0\nimage,,\nimg10.v2,5,6\nimg2,3,4\nimg1,1,2\n',
+], ids=["short header", "semicolons", "two headers"])  # fmt: skip
+def test_tables_of_other_programs(tmp_path: Path, text: str) -> None:
+    (tmp_path / "v.csv").write_text(text)
+    found = read_responses(str(tmp_path / "v.csv"), IMAGES, "--responses", assume_order=False)
+    np.testing.assert_array_equal(found, [[1, 2], [3, 4], [5, 6]])
+
+
 def test_numbers_that_could_be_a_count_are_no_names(tmp_path: Path) -> None:
     pd.DataFrame(np.ones((3, 2))).to_csv(tmp_path / "v.csv")
     with pytest.raises(ValueError, match=r"nearest to the first: '0', '1', '2'"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +298,19 @@ def test_frame_of_a_layer() -> None:
         loaded.to_frame()
     with pytest.raises(ValueError, match="layer='a', but there is one array"):
         SavedFeatures(np.ones((2, 2))).to_frame("a")
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_arrays_are_free_when_nobody_holds_them(name: str, tmp_path: Path) -> None:
+    """Without waiting for Python's collector of cycles: they can be large."""
+    path = put(tmp_path, numbers("float32", (5, 4)), name)
+    load_features(path)
+    gc.disable()
+    try:
+        held = weakref.ref(load_features(path).features)
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_one_array_is_an_array_for_numpy() -> None:
