@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
         _run,
         help="list, check or thin out a folder of stored activations",
         description="list: what is stored. verify: read everything and compare checksums; exit "
-        "code 1 if something is damaged (--repair removes it, so that it is computed anew). "
+        "code 1 if something is damaged (--repair mends it; lost rows are computed anew). "
         "prune: remove what --model, --layer, --older-than or --max-bytes choose, and what "
         "killed runs have left.",
         examples=(
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
     cache.add_argument("action", choices=_ACTIONS, help="what to do")
     folder = cache.add_argument("folder", metavar="FOLDER", help="the folder given as --cache")
     folder.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-    cache.add_argument("--repair", action="store_true", help="verify: remove what is damaged")
+    cache.add_argument("--repair", action="store_true", help="verify: mend what is damaged")
     cache.add_argument("--model", metavar="PATTERN", help="prune: of these networks")
     cache.add_argument("--layer", metavar="PATTERN", help="prune: of these layers")
     cache.add_argument("--older-than", type=float, metavar="DAYS", help="prune: written before")
@@ -74,7 +74,7 @@ def _verify(store: Any, arguments: argparse.Namespace) -> None:
     faults = store.verify(repair=arguments.repair)
     _show(faults, "all is well", arguments)
     if len(faults) and not arguments.repair:
-        raise ValueError(f"{len(faults)} file(s) are damaged: --repair removes them.")
+        raise ValueError(f"{len(faults)} file(s) are damaged: --repair mends them.")
 
 
 def _show(table: pd.DataFrame, empty: str, arguments: argparse.Namespace) -> None:
