@@ -302,9 +302,7 @@ def _put(group: Any, name: str, value: Any) -> Any:
 
 
 @contextmanager
-def _variable(
-    path: str | os.PathLike[str], name: str, external: bool = False
-) -> Iterator[Any]:
+def _variable(path: str | os.PathLike[str], name: str, external: bool = False) -> Iterator[Any]:
     """One variable, its arrays still on disk; errors while they are read are told as damage."""
     try:
         if is_hdf5(path):
