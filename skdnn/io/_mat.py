@@ -360,15 +360,14 @@ def _of_v5(path: str | os.PathLike[str], name: str | None = None) -> dict[str, A
     # Ours has labels in its header as well, and thousands of cells are slow.
     names = [one for one in about if HEADER not in about or one != "labels"]
     names = names if name is None else [name]
+    # Types inside of structs and cells scipy alone can tell, at the price of a copy.
+    nested = any(about[one][1] in ("struct", "cell") for one in names if one in about)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            found = loadmat(path, variable_names=names, mat_dtype=True)
-    except np.exceptions.ComplexWarning:  # the imaginary parts would be lost
+            found = loadmat(path, variable_names=names, mat_dtype=nested)
+    except np.exceptions.ComplexWarning:  # imaginary parts would be lost
         found = loadmat(path, variable_names=names)
-        for key in found.keys() & about.keys():
-            if (dtype := _NUMBERS.get(about[key][1])) and found[key].dtype.kind in "buif":
-                found[key] = found[key].astype(dtype)
     except (ValueError, TypeError):
         for one in names if len(names) > 1 else ():
             try:
@@ -376,6 +375,9 @@ def _of_v5(path: str | os.PathLike[str], name: str | None = None) -> dict[str, A
             except Exception as error:  # of damage, any
                 raise MatError(f"unreadable at {one!r} ({_first_line(error)})") from error
         raise
+    for key in found.keys() & about.keys():
+        if (dtype := _NUMBERS.get(about[key][1])) and found[key].dtype.kind in "buif":
+            found[key] = found[key].astype(dtype, copy=False)
     return {key: _plain(value) for key, value in found.items() if key in about}
 
 
