@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from skdnn._sklearn import require
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -43,6 +45,12 @@ def promised() -> dict[str, str]:
 def test_the_list_is_the_lower_bounds() -> None:
     listed = [line.partition("#")[0].strip() for line in OLDEST.splitlines()]
     assert versions([line for line in listed if line], "==") == promised()
+
+
+def test_the_refusal_of_another_scikit_learn_names_the_bound() -> None:
+    asked_for = f"scikit-learn>={promised()['scikit-learn']}"
+    with pytest.raises(RuntimeError, match=re.escape(f'"{asked_for}"')):
+        require(False, "it is not there")
 
 
 def test_every_extra_is_tested_or_left_out_for_a_reason() -> None:

@@ -121,20 +121,21 @@ def describe_layers(spec: ModelSpec, input_shape: tuple[int, ...]) -> list[Layer
         return layers
 
 
-def settings_of(spec: ModelSpec) -> list[Any]:
+def settings_of(spec: ModelSpec, version: str | None = None) -> list[Any]:
     """What of a framework's settings changes the values of every pass; empty if nothing does.
 
     Raises
     ------
     ValueError
-        If hooks or modes that see every network cannot be fingerprinted.
+        If hooks or modes that see every network cannot be fingerprinted, and no `version`
+        stands for them.
     """
     if spec.backend != "torch":  # the policies of Keras's layers are the layers' own
         return []
     _torch_room()
     from skdnn.backends._torch_settings import torch_settings
 
-    return torch_settings()
+    return torch_settings(version)
 
 
 @contextmanager

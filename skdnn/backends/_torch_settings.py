@@ -32,25 +32,27 @@ _DEFAULTS = {
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
-def torch_settings() -> list[Any]:
+def torch_settings(version: str | None) -> list[Any]:
     """What differs from torch's own defaults, as plain values; empty if nothing does.
 
     Raises
     ------
     ValueError
-        If hooks or modes that see every network cannot be fingerprinted.
+        If hooks or modes that see every network cannot be fingerprinted, and no `version`
+        stands for them.
     """
-    return list(_changed())
+    return list(_changed(version))
 
 
-def _changed() -> Iterator[Any]:
+def _changed(version: str | None) -> Iterator[Any]:
     for name, default in _DEFAULTS.items():
         found = _value(name)
         if found not in (default, None):
             yield [name, found]
     for device in _DEVICES:
-        if torch.is_autocast_enabled(device):
-            yield ["autocast", device, str(torch.get_autocast_dtype(device))]
+        is_on, dtype = _autocast(device)
+        if is_on:
+            yield ["autocast", device, str(dtype)]
     if (torch.full((1,), 1e-40, dtype=torch.float32) * 1).item() == 0:
         yield ["flush_denormal"]
     for mode in [
@@ -59,7 +61,7 @@ def _changed() -> Iterator[Any]:
     ]:
         yield _mode(mode)
     hooks = [torch_module._global_forward_pre_hooks, torch_module._global_forward_hooks]
-    describe = Description(None)
+    describe = Description(version)
 
     def code() -> Any:
         members = [describe.members(owner) for owner in (torch, functional, torch.Tensor)]
@@ -82,6 +84,16 @@ def _value(name: str) -> str | None:
         return None
     except RuntimeError as error:  # set by torch's old and new ways at once
         return f"unclear: {str(error).partition(',')[0]}"
+
+
+def _autocast(device: str) -> tuple[bool, Any]:
+    try:
+        return torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    except TypeError:  # torch 2.3
+        old: Any = torch
+        if device == "cpu":
+            return old.is_autocast_cpu_enabled(), old.get_autocast_cpu_dtype()
+        return old.is_autocast_enabled(), old.get_autocast_gpu_dtype()
 
 
 def _mode(mode: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -84,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = chosen.parse_args(argv)
     # The command writes files and opens no window; a machine without a display must do.
     os.environ.setdefault("MPLBACKEND", "Agg")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a terminal can't show is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments.run(arguments)
         sys.stdout.flush()

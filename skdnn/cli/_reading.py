@@ -75,6 +75,8 @@ def reason(error: Exception) -> str:
     text = str(error)
     if isinstance(error, MemoryError):
         return f"it takes more memory than there is{f' ({text})' if text else ''}"
+    if isinstance(error, UnicodeError):
+        return f"it is no text in UTF-8 ({text})"
     if text and isinstance(error, ValueError | TypeError | OSError | ImportError):
         return text
     return f"{type(error).__name__}{f': {text}' if text else ''}"

@@ -81,6 +81,8 @@ def read_table(
     names = None if loaded.labels is None else list(map(str, loaded.labels))
     if not isinstance(loaded.features, dict):
         return names, {"": loaded.to_frame().reset_index(drop=True)}
+    if not loaded.features:
+        raise ValueError(f"{path} holds no array of numbers.")
     tables = {str(name): loaded.to_frame(name).reset_index(drop=True) for name in loaded.features}
     return names, tables
 

@@ -144,7 +144,8 @@ class Source:
             If some of it is code that cannot be fingerprinted.
         """
         preparation = preprocess_identity(self.spec.preprocess, self.version)
-        return self.spec.fingerprint(self.version), preparation, settings_of(self.spec)
+        settings = settings_of(self.spec, self.version)
+        return self.spec.fingerprint(self.version), preparation, settings
 
     def again(self, *, known_weights: bool = True) -> Source:
         """The same, whose identity will be what it is now.

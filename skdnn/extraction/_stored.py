@@ -35,9 +35,9 @@ from skdnn.store import ActivationStore
 _CAPTURE = 1
 _CHECKED_ROWS = 1024  # at once, which bounds memory
 # Of what a store writes beside the values.
-_MANIFEST_ROW_BYTES = 90  # digest and sum of a row, beside its image's name
-_SHARD_BYTES = 1500  # header of the array, and what its manifest says of all rows
-_LAYER_BYTES = 700
+_MANIFEST_ROW_BYTES = 96  # digest and sum of a row, beside its image's name
+_SHARD_BYTES = 1150  # header of the array, and what its manifest says of all rows
+_LAYER_BYTES = 650
 ATTEMPTS = 3  # at images whose worker or shard was lost, without any being stored
 
 
@@ -158,9 +158,9 @@ def fill_store(
         if identify(source.again(known_weights=False), plan) != identities:
             raise ValueError(
                 f"cache: {source.spec.name} changes its own weights, attributes or the values "
-                "that its code reads when it runs, so that nobody can tell whether a stored "
-                "activation is still right. Make it leave them alone (for attributes and values, "
-                "version='1' will do), or use cache=None."
+                "that its code reads when it runs, or a global hook of torch's does, so that "
+                "nobody can tell whether a stored activation is still right. Make it leave them "
+                "alone, or use cache=None."
             )
     return digests
 
@@ -365,7 +365,8 @@ class _Job:
         network, preparation, settings = self.known
         if here.spec.owned and here.identity[0] != network:
             raise self.source.changed()
-        if [*here.identity[:2], settings_of(here.spec)] != [network, preparation, settings]:
+        now = (*here.identity[:2], settings_of(here.spec, here.version))
+        if now != (network, preparation, settings):
             raise ValueError(
                 f"cache: in a worker process {self.source.spec.name} is not what it is where it "
                 "was called: settings of torch, global hooks, or values and functions of modules "

@@ -116,8 +116,8 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
     companions. The forward pass stops after the deepest layer asked for. The network is in eval
     mode without gradients, and a user's own is left as it was found.
 
-    Where `y` has an index of strings, `fit` refuses labels that are not the images' paths, file
-    names or stems.
+    Where `y` has an index of strings, `fit` refuses labels that do not name the images: by their
+    paths or the ends of them, file names or stems.
 
     Examples
     --------
@@ -198,7 +198,9 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         ----------
         X : sequence of n_images
             Paths (``str`` or ``Path``), PIL images, or uint8 arrays (height, width, 3); folders
-            or lists of images where several make up one row.
+            or lists of images where several make up one row; a dataset of h5py of type uint8 and
+            shape (n_images, height, width, 3), or what
+            :func:`~skdnn.datasets.load_hdf5_images` gives, which are read image by image.
         y : array-like of n_images rows, default=None
             Only its row labels are looked at: where they are strings, they must name the images.
 

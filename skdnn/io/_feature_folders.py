@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdnn._html import product
-from skdnn.images import natural_key
+from skdnn._labels import ImageNames, find_images, natural_key
 from skdnn.io._files import refuse
 from skdnn.io._lazy import LazyArray, Positions
 from skdnn.io._mat import MatError, Version, mat_shape, read_variable, write_mat
@@ -131,9 +131,9 @@ def read_feature_folder(
         Its folder within `root`. A slash in the name may be a colon on disk, and either an
         underscore; a folder that bears the very name comes first.
     images : iterable of str or path-like, default=None
-        The rows: names of files without ``.mat``, or paths of images, of which the file name
-        counts, with or without its extension. None takes all files in natural order, ``img2``
-        before ``img10``.
+        The rows: names of files without ``.mat``, or paths of images, whose file name counts,
+        with or without its extension; two images may not share a file. None takes all files in
+        natural order, ``img2`` before ``img10``.
     units : array-like of int, default=None
         Which units to keep, as 0-based positions in the layer flattened in C order; see
         `read_unit_index`. None keeps all.
@@ -173,9 +173,7 @@ def read_feature_folder(
         if not names:
             raise FileNotFoundError(f"layer: the folder {str(folder)!r} holds no .mat files.")
     else:
-        names = [_name_on_disk(image, on_disk) for image in images]
-    missing = {f"{name}.mat": "is not there" for name in names if name not in on_disk}
-    refuse(f"images: features of layer {layer!r} in {str(folder)!r}", missing, len(names))
+        names = _names_on_disk([os.fspath(image) for image in images], list(on_disk), folder)
     return MatFeatures([on_disk[name] for name in names], names, units)
 
 
@@ -271,11 +269,22 @@ def _image_name(image: str | os.PathLike[str]) -> str:
     return PurePath(name).stem if known else name
 
 
-def _name_on_disk(image: str | os.PathLike[str], on_disk: dict[str, Path]) -> str:
-    """What an image's file is called: names may contain dots of their own."""
-    name = PurePath(image).name
-    spellings = (name, name.removesuffix(".mat"), _image_name(image), PurePath(name).stem)
-    return next((spelling for spelling in spellings if spelling in on_disk), _image_name(image))
+def _names_on_disk(images: list[str], on_disk: list[str], folder: Path) -> list[str]:
+    """What the files of images are called."""
+    what = f"images: features in {str(folder)!r}"
+    labels = [image.removesuffix(".mat") for image in images]
+    found = find_images(labels, on_disk, what)
+    pairs = zip(images, found, strict=True)
+    missing = {f"{_image_name(image)}.mat": "is not there" for image, k in pairs if k is None}
+    refuse(what, missing, len(images))
+    names = [on_disk[k] for k in found if k is not None]
+    shared: dict[str, str] = {}
+    for name, label in zip(names, labels, strict=True):
+        if not ImageNames([shared.setdefault(name, label)]).fitting(label):
+            raise ValueError(
+                f"{what}: {name}.mat fits two images, {shared[name]!r} and {label!r}."
+            )
+    return names
 
 
 def _common_shape(paths: Sequence[Path]) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -129,7 +129,7 @@ def load_file(network: Any, path: Path, name: str) -> None:
         with warnings.catch_warnings():  # what Keras would leave out is looked for below
             warnings.simplefilter("ignore")
             network.load_weights(str(path))
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except Exception as error:  # h5py, zipfile and Keras have errors of their own
         first = str(error).strip().splitlines()
@@ -157,6 +157,18 @@ def _content(values: Any) -> tuple[tuple[int, ...], str]:
     return exact.shape, hashlib.sha256(exact.data).hexdigest()
 
 
+def _numbers(where: str, held: Any) -> Any:
+    """An array of weights, which must lie in the file itself and be finite numbers."""
+    if held.is_virtual or held.external:
+        raise ValueError(f"{where} takes its numbers from another file")
+    if held.dtype.kind != "f" and held.size > 1:  # counters are whole numbers
+        raise ValueError(f"{where} holds {held.dtype}, which is no weight")
+    values = held[()]
+    if held.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{where} holds NaN or infinity")
+    return values
+
+
 def _contents(path: Path) -> list[tuple[tuple[int, ...], str]]:
     """All arrays of weights in a file, those of an optimizer not counted."""
     h5py = import_optional("h5py", f"to read {path}")
@@ -170,7 +182,7 @@ def _contents(path: Path) -> list[tuple[tuple[int, ...], str]]:
 
         def look(where: str, held: Any) -> None:
             if isinstance(held, h5py.Dataset) and where.split("/")[0] not in _NOT_WEIGHTS:
-                found.append(_content(held[()]))
+                found.append(_content(_numbers(where, held)))
 
         file.get("model_weights", file).visititems(look)
         return sorted(found)

@@ -48,7 +48,7 @@ def without_head(content: Any) -> Any:
     if not isinstance(state, dict):
         return state
     plain = without_prefixes(state)
-    return {key: value for key, value in plain.items() if not key.startswith("fc.")}
+    return {key: value for key, value in plain.items() if not str(key).startswith("fc.")}
 
 
 def vissl_trunk(content: Any) -> Any:
@@ -61,7 +61,8 @@ def vissl_trunk(content: Any) -> Any:
     if not isinstance(state, dict):
         return state
     prefix = "_feature_blocks."
-    return {str(key).removeprefix(prefix): value for key, value in state.items()}
+    names = {key: key.removeprefix(prefix) if isinstance(key, str) else key for key in state}
+    return {names[key]: value for key, value in state.items()}
 
 
 def encoder_of_mae(content: Any) -> Any:
@@ -70,7 +71,7 @@ def encoder_of_mae(content: Any) -> Any:
     if not isinstance(state, dict):
         return state
     of_training = ("decoder_", "mask_token")
-    return {key: value for key, value in state.items() if not key.startswith(of_training)}
+    return {key: value for key, value in state.items() if not str(key).startswith(of_training)}
 
 
 # --- the networks --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from skdnn.models._spec import Checkpoint
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+_PACKED = 10  # times the size of a file: no weights are packed better
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -164,7 +166,7 @@ def own_weights(weights: Any) -> Weights | None:
     if _ADDRESS.match(text):
         url = text.partition("#sha256=")[0]
         return at_address(text, own_name(url, SUFFIXES, ".pth"))
-    is_path = isinstance(weights, os.PathLike) or text.endswith(SUFFIXES)
+    is_path = isinstance(weights, os.PathLike) or text.lower().endswith(SUFFIXES)
     if not is_path and os.sep not in text and not Path(text).exists():
         return None
     return in_file(Path(text).expanduser())
@@ -182,7 +184,7 @@ def in_file(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Weights:
     if not path.is_file():
         what = "it is no regular file" if path.exists() else "there is no such file"
         raise ValueError(f"weights={str(path)!r}: {what}.")
-    if not path.name.endswith(suffixes):
+    if not path.name.lower().endswith(suffixes):
         raise ValueError(
             f"weights={str(path)!r}: the name must end in one of {', '.join(suffixes)}."
         )
@@ -244,10 +246,20 @@ def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> d
     """
     import torch
 
-    state = (unwrap or unwrapped)(read_checkpoint(path))
+    try:
+        state = (unwrap or unwrapped)(read_checkpoint(path))
+    except RecursionError as error:
+        raise ValueError(f"weights={str(path)!r} holds itself.") from error
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise ValueError(
             f"weights={str(path)!r} holds no state dict (a dict of tensors). "
+            "Save it with torch.save(network.state_dict(), path)."
+        )
+    strange = [key for key in state if not isinstance(key, str)]
+    if strange:
+        raise ValueError(
+            f"weights={str(path)!r} calls its tensors {', '.join(map(repr, strange[:3]))}"
+            f"{', ...' if len(strange) > 3 else ''}: these are no names of a network's weights. "
             "Save it with torch.save(network.state_dict(), path)."
         )
     return without_prefixes(state)
@@ -264,11 +276,12 @@ def read_checkpoint(path: Path) -> Any:
     import torch
 
     try:
-        if path.suffix == ".safetensors":
+        _refuse_bomb(path)
+        if path.suffix.lower() == ".safetensors":
             purpose = f"to read {path}"
             return import_optional("safetensors.torch", purpose).load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except Exception as error:  # each format has errors of its own
         raise ValueError(
@@ -278,9 +291,29 @@ def read_checkpoint(path: Path) -> Any:
         ) from error
 
 
+def _refuse_bomb(path: Path) -> None:
+    """Of a zip archive, as torch writes it: numbers that are not there would fill the memory."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(entry.file_size for entry in archive.infolist())
+        if declared > _PACKED * size + 2**20:
+            raise ValueError(f"it declares {declared} bytes and has {size}")
+
+
 def unwrapped(content: Any) -> Any:
-    """The state dict inside a training script's dict, however deep."""
+    """The state dict inside a training script's dict, however deep.
+
+    Raises
+    ------
+    RecursionError
+        If a dict holds itself.
+    """
+    met: set[int] = set()
     while isinstance(content, dict):
+        if id(content) in met:
+            raise RecursionError
+        met.add(id(content))
         inner = next((k for k in _WRAPPERS if isinstance(content.get(k), dict)), None)
         if inner is None:
             break
@@ -296,13 +329,51 @@ def without_prefixes(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
+def _strange_numbers(tensor: Any, own: Any, is_weight: bool) -> str:
+    """What keeps numbers of a file from standing for a network's own; "" if nothing does."""
+    import torch
+
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta:
+        return "no values"
+    if tensor.layout is not torch.strided:
+        return "sparse"
+    if kind.startswith(("q", "float8")):
+        return f"{kind}, without the scale that belongs to it"
+    if own.is_floating_point() and not tensor.is_floating_point():
+        return kind
+    if not own.is_complex() and tensor.is_complex():
+        return kind
+    if tensor.is_floating_point() and torch.isnan(tensor).any():
+        return "NaN among them"
+    if is_weight and tensor.is_floating_point() and torch.isinf(tensor).any():
+        return "infinity among them"
+    return ""
+
+
+def _check_numbers(network: Any, state: dict[str, Any], path: Path) -> None:
+    """Refuse numbers that would be converted in silence, or make every feature NaN."""
+    weights = {name for name, _ in network.named_parameters()}
+    found = {
+        key: strange
+        for key, own in network.state_dict().items()
+        if key in state and (strange := _strange_numbers(state[key], own, key in weights))
+    }
+    if found:
+        shown = ", ".join(f"{key} ({strange})" for key, strange in list(found.items())[:3])
+        raise ValueError(
+            f"weights={str(path)!r} holds numbers that are no weights of this network: {shown}"
+            f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
+        )
+
+
 def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> None:
     """Load a state dict that must fit exactly; modules may still translate names of old.
 
     Raises
     ------
     ValueError
-        Naming what is missing, surplus, or of another shape.
+        Naming what is missing, surplus, of another shape, or no number that a weight can be.
     """
     own = network.state_dict()
     shapes = [
@@ -313,6 +384,7 @@ def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> N
     missing = [key for key in own if key not in state]
     surplus = [key for key in state if key not in own]
     if not shapes:
+        _check_numbers(network, state, path)
         try:
             missing, surplus = network.load_state_dict(state, strict=False)
         except (RuntimeError, KeyError) as error:  # what a translation runs into

@@ -208,7 +208,8 @@ class LayerSearchCV(PreparedGridSearchCV):
         Parameters
         ----------
         X : sequence of n_images
-            Images, paths, or a table with columns of paths, as the estimator takes them.
+            Images, paths, or a table with columns of paths, as the estimator takes them. Of a
+            dataset of h5py, no fold is read into memory.
         y : array-like of n_images rows, default=None
             Target.
         **params : dict

@@ -15,7 +15,7 @@ from skdnn._files import TEMPORARY, sync_folder
 from skdnn.store._index import LayerRows, StoreIndex
 from skdnn.store._json import is_sealed, read_bytes, read_json, write_json
 from skdnn.store._layer import folder_name, is_folder_name
-from skdnn.store._plain import remove
+from skdnn.store._plain import ASIDE, remove
 from skdnn.store._shard import FORMAT, FORMATS
 from skdnn.store._write import BlockWriter, explained
 
@@ -49,10 +49,11 @@ class Depot:
         self.root, self.dtype, self.mode = root, dtype, mode
         self.fault = ""
         self._format = FORMAT
-        self._check_folder()
+        self.check_folder()
         self.index = StoreIndex.of(root, writable=mode == "a")
 
-    def _check_folder(self) -> None:
+    def check_folder(self) -> None:
+        """Look at what marks the folder as a store."""
         if not self.root.exists():
             if self.mode == "r":
                 raise ValueError(f"root={str(self.root)!r}: there is no such store to read.")
@@ -60,8 +61,7 @@ class Depot:
         if not self.root.is_dir():
             raise ValueError(f"root={str(self.root)!r} is a file: give a folder.")
         names = [name for name in os.listdir(self.root) if not name.startswith(".")]
-        if names:
-            self.fault = self._read_marker() if MARKER in names else "is missing"
+        self.fault = self._read_marker() if MARKER in names else "is missing" if names else ""
         if self.fault and not any(is_folder_name(folder.name) for folder in self.folders()):
             raise ValueError(
                 f"root={str(self.root)!r} is no activation store (its file {MARKER} {self.fault}, "
@@ -73,9 +73,12 @@ class Depot:
         """Learn the format; gives what is wrong with the file."""
         path, fault = self.root / MARKER, ""
         try:
-            self._format = read_json(path)["format"]
-        except (OSError, ValueError, KeyError) as error:
-            fault, self._format = f"is damaged ({error})", _unsealed_format(path)
+            form = read_json(path).get("format")
+            if not isinstance(form, int):
+                raise ValueError("it tells no format")
+        except (OSError, ValueError) as error:
+            fault, form = f"is damaged ({error})", _unsealed_format(path)
+        self._format = form
         if self._format not in FORMATS:
             raise ValueError(
                 f"root={str(self.root)!r} is a store of format {self._format}, and this version "
@@ -171,7 +174,7 @@ class Depot:
                 found = [Path(entry.path) for entry in entries if entry.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(path for path in found if not path.name.startswith("."))
+        return sorted(path for path in found if not path.name.startswith(ASIDE))
 
     def refuse_writing(self, what: str) -> None:
         """Raise if the store is open for reading only."""

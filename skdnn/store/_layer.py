@@ -10,7 +10,7 @@ from typing import Any
 
 from skdnn.models import digest_of
 from skdnn.store._json import read_json
-from skdnn.store._plain import remove
+from skdnn.store._plain import ASIDE, remove
 
 LAYER_FILE = "layer.json"
 #: Of a manifest, what is said of the shard; the rest is said of its layer.
@@ -32,7 +32,8 @@ def is_name(name: str) -> bool:
 
 def is_folder_name(name: str) -> bool:
     """Whether a folder may be one of a layer, by its name."""
-    return is_name(name) and re.fullmatch(r"[^.].*--[0-9a-f]{16}", name) is not None
+    looks_like_it = re.fullmatch(r".+--[0-9a-f]{16}", name) is not None
+    return looks_like_it and is_name(name) and not name.startswith(ASIDE)
 
 
 def _words(identity: Mapping[str, Any]) -> str:
@@ -44,9 +45,9 @@ def belongs(content: Mapping[str, Any], folder: Path) -> bool:
     """Whether a manifest, or a layer's file, is of the layer that its folder is named after."""
     if "folder" in content:
         return bool(content["folder"] == folder.name)
-    if "key" in content:  # format 1: layers' files tell it by what they are named after
+    if "key" in content:  # a layer's file of format 1
         return folder_name(content, content["dtype"]) == folder.name
-    return folder.name.startswith(_words(content) + "--")  # and manifests in part
+    return folder.name.startswith(_words(content) + "--")  # a manifest of format 1
 
 
 def about_layer(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _shard_sizes(folder: Path) -> dict[str, int]:
                 for entry in entries
                 if entry.name.endswith(".npy") and entry.name[:-4] in names
             }
-    except FileNotFoundError:  # removed meanwhile
+    except OSError:  # removed meanwhile
         return {}
 
 

@@ -8,6 +8,9 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+# How the names begin of what is not ours, and was in our way.
+ASIDE = ".aside-"
+
 
 class NotPlainError(ValueError):
     """A pipe, a device, a folder or a ring of links stands where a file should be."""
@@ -49,4 +52,4 @@ def remove(path: Path) -> None:
 
 def set_aside(path: Path) -> None:
     """Give a hidden name to what is not ours and in our way."""
-    path.rename(path.with_name(f".aside-{os.urandom(4).hex()}-{path.name}"))
+    path.rename(path.with_name(f"{ASIDE}{os.urandom(4).hex()}-{path.name}"))

@@ -146,8 +146,8 @@ class ActivationStore:
             for name in names:
                 try:
                     total += os.stat(os.path.join(folder, name)).st_size
-                except FileNotFoundError:
-                    continue  # renamed meanwhile by a writer
+                except OSError:
+                    continue  # renamed meanwhile by a writer, or a link to nothing
         return total
 
     def contents(self) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from skdnn.store._layer import (
     read_layer,
     remove_shard,
 )
-from skdnn.store._plain import remove, set_aside
+from skdnn.store._plain import ASIDE, remove, set_aside
 from skdnn.store._shard import (
     CorruptShardError,
     Shard,
@@ -49,6 +49,7 @@ def find_faults(depot: Depot, repair: bool) -> Iterator[Fault]:
     path, fault : Path, str
     """
     root = depot.root
+    depot.check_folder()
     if depot.fault:
         if repair:
             depot.write_marker()
@@ -80,7 +81,7 @@ def _other_folders(root: Path) -> Iterator[Path]:
     """Folders where shards may have got to and don't belong."""
     for name, inner, _ in os.walk(root):
         folder = Path(name)
-        inner[:] = [name for name in inner if not name.startswith(".")]
+        inner[:] = [name for name in inner if not name.startswith(ASIDE)]
         known = folder in (root, root / "layers", root / "networks")
         if known or (is_folder_name(folder.name) and folder.parent != root / "layers"):
             yield folder
@@ -198,7 +199,7 @@ def _layer_file(folder: Path, repair: bool) -> Iterator[Fault]:
     try:
         read_layer(folder)
     except FileNotFoundError:
-        fault = "is missing" if blocks else ""
+        fault = "it is missing" if blocks else ""
     except OSError as error:
         yield path, _unreadable(error)
         return

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,62 @@ def test_a_failure_is_one_line_and_exit_code_1(
     error = capsys.readouterr().err
     assert error.startswith("skdnn demo: error: ")
     assert str(file) in error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("x"), "a.npy: KeyError: 'x'"),
+        (RuntimeError("no\n  such thing"), "a.npy: RuntimeError: no; such thing"),
+        (MemoryError("Unable to allocate"), "a.npy: it takes more memory than there is (Unable"),
+        (RecursionError(), "a.npy: RecursionError"),
+        (StopIteration(), "a.npy: StopIteration"),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), "a.npy: it is no text in UTF-8"),
+        (ValueError("a.npy is\x1b[31m red:\n- a\n- b"), r"error: a.npy is\x1b[31m red: a; b"),
+    ],
+)
+def test_any_error_is_one_line_with_the_file(
+    error: Exception, told: str, say: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(skdnn, "load_features", fail)
+    said = say("rdm", "a.npy", "--out", "r.csv")
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert said.err.startswith("skdnn rdm: error: ")
+    assert told in said.err
+    debugged = say("rdm", "a.npy", "--out", "r.csv", "--debug")
+    assert debugged.code == 1
+    assert debugged.err.startswith("Traceback")
+    assert debugged.err.endswith(said.err)
+    assert "in fail" in debugged.err
+
+
+def test_what_was_typed_is_shown_escaped(say: Any, tmp_path: Path) -> None:
+    said = say("rdm", "a\n\x1b[31m.npy", "--out", tmp_path / "r.csv")
+    assert said.code == 1
+    assert said.err.count("\n") == 1
+    assert r"a\n\x1b[31m.npy" in said.err
+    for words in (["rdm", "a", "--out", "r.csv", "--\x1b[31m"], ["\x1b[31m"]):
+        said = say(*words)
+        assert said.code == 2
+        assert r"\x1b[31m" in said.err
+        assert "\x1b" not in said.err
+
+
+def test_a_terminal_that_lacks_a_letter(skdnn_environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "käse.csv").write_text("x,a,b,c\na,0,1,2\nb,1,0,3\nc,2,3,0\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "skdnn", "compare", "käse.csv", "--reference", "käse.csv"],
+        cwd=tmp_path,
+        env={**skdnn_environment, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert rb"k\xe4se" in done.stdout
 
 
 def test_an_interrupt_gives_130(

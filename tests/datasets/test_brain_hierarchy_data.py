@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import runpy
 import shutil
-import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.web_server import WebFolder, serve
 from skdnn.datasets import _brain_hierarchy as published
 from skdnn.datasets import fetch_brain_hierarchy
 from skdnn.formats import (
@@ -75,37 +74,28 @@ def make_brain(path: Path) -> None:
 
 
 @pytest.fixture
-def requests() -> list[str]:
-    return []
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebFolder]:
+    """A web server on this computer that takes the place of the real addresses."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serve(folder) as running:
+        here = {name: f"{running.url}/{name}" for name in published._ADDRESSES}
+        monkeypatch.setattr(published, "_ADDRESSES", here)
+        yield running
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requests: list[str]) -> Iterator[Path]:
-    """A web server on this computer that takes the place of the real addresses."""
-    served = tmp_path / "served"
-    served.mkdir()
+def requests(web: WebFolder) -> list[str]:
+    """Names that were asked for."""
+    return web.requests
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
 
-        def do_GET(self) -> None:
-            requests.append(self.path.strip("/"))
-            super().do_GET()
-
-    handler = functools.partial(Quiet, directory=str(served))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        here = {
-            name: f"http://127.0.0.1:{http.server_port}/{name}" for name in published._ADDRESSES
-        }
-        monkeypatch.setattr(published, "_ADDRESSES", here)
-        yield served
-        http.shutdown()
-        thread.join()
+@pytest.fixture
+def server(web: WebFolder) -> Path:
+    """The folder that is served."""
+    return web.path
 
 
 @pytest.fixture
@@ -239,7 +229,7 @@ def test_what_cannot_be_had_is_named_with_its_place(server, tmp_path, download):
     assert published._ADDRESSES["encoding_accuracy.zip"] in message
     assert "as encoding_accuracy.zip, or unpacked into" in message
     assert str(home / "brain_hierarchy" / "encoding") in message
-    assert ("404" in message) is download
+    assert ("404 Client Error" in message) is download
     assert ("download_if_missing is False" in message) is not download
     if not download:  # all that is missing, before anything is downloaded
         assert "settings.json" in message
@@ -272,6 +262,43 @@ def test_damaged_archive_leaves_no_folder(served, tmp_path):
     content[200:300] = bytes(100)
     (served / "decoding_accuracy.zip").write_bytes(content)
     with pytest.raises(ValueError, match=r"decoding_accuracy.zip is damaged"):
+        fetch_brain_hierarchy("decoding", data_home=tmp_path / "home")
+    left = [path.name for path in (tmp_path / "home" / "brain_hierarchy").iterdir()]
+    assert sorted(left) == ["decoding_accuracy.zip", "hashes.json"]
+
+
+def _spoilt(archive: Path, how: str) -> None:
+    """Make it an archive that cannot be unpacked whole."""
+    if how == "empty":
+        zipfile.ZipFile(archive, "w").close()
+        return
+    content = bytearray(archive.read_bytes())
+    for mark, at in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):  # in the list, and before the file
+        entry = content.find(mark)
+        if how == "encrypted":
+            content[entry + at] |= 1
+        elif how == "of an unknown method":
+            content[entry + at + 2] = 99
+        elif mark == b"PK\x01\x02":  # "larger than the disk"
+            content[entry + 24 : entry + 28] = b"\xfe\xff\xff\xff"
+    archive.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("empty", "is an empty archive"),
+        ("encrypted", "is encrypted"),
+        ("of an unknown method", "method 99"),
+        ("larger than the disk", "when it is unpacked"),
+    ],
+)
+def test_archives_that_cannot_be_unpacked_are_refused(
+    served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, reason: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**31))
+    _spoilt(served / "decoding_accuracy.zip", how)
+    with pytest.raises((ValueError, OSError), match=rf"decoding_accuracy\.zip .*{reason}"):
         fetch_brain_hierarchy("decoding", data_home=tmp_path / "home")
     left = [path.name for path in (tmp_path / "home" / "brain_hierarchy").iterdir()]
     assert sorted(left) == ["decoding_accuracy.zip", "hashes.json"]

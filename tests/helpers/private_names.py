@@ -23,14 +23,18 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.extraction._stored",
         "skdnn.extraction._work",
         "skdnn.io._mat",
-        "skdnn.models._checkpoint",
+        "skdnn.store._shard",
+        "skdnn.store._write",
         "skdnn.models._download",
         "skdnn.plotting._display",
     ),
-    "addresses of published files are replaced by a server on this machine": (
+    "places of files, packages and addresses are replaced by ones of the test": (
         "skdnn.datasets._brain_hierarchy",
         "skdnn.datasets._kriegeskorte92",
         "skdnn._config",
+        "skdnn.identity._installed",
+        "skdnn.identity._values",
+        "skdnn.models._hub",
     ),
     "one engine by itself, without the extractor around it": (
         "skdnn.backends._base",
@@ -86,7 +90,9 @@ _REASONS: dict[str, tuple[str, ...]] = {
     "rules that many public functions share, tested once": (
         "skdnn._amounts",
         "skdnn._html",
+        "skdnn._labels",
         "skdnn._optional",
+        "skdnn._sklearn",
         "skdnn.cli._targets",
         "skdnn.cli._unfinished",
         "skdnn.encoding.hierarchy._work",

@@ -125,6 +125,10 @@ def test_names_of_images(tmp_path):
     features = read_feature_folder(tmp_path, "fc", asked)
     assert features.names == ["c.v2", "d.mat", "a", "b", "a"]
     np.testing.assert_array_equal(features[:], np.eye(4, 5)[[2, 3, 0, 1, 0]])
+    for shared in (["x/a.png", "y/a.png"], ["cat/a", "a.png", "dog/a"]):
+        with pytest.raises(ValueError, match=r"a\.mat fits two images"):
+            read_feature_folder(tmp_path, "fc", shared)
+    assert read_feature_folder(tmp_path, "fc", ["a", "x/a.png", "x\\a"]).names == ["a"] * 3
     with pytest.raises(ValueError, match=r"into one file: \['a'\]"):
         write_feature_folder(tmp_path, "fc", ["x/a.png", "y/a.png"], np.eye(2))
     with pytest.raises(ValueError, match=r"images has 1 names, but features 2 rows"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,9 +16,9 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from skdnn import ActivationStore, DNNFeatureExtractor
+from skdnn.backends import _torch
 from skdnn.conditions import as_conditions
 from skdnn.model_comparison import ModelComparison, compare_models
 from skdnn.model_comparison._compare import _labels, _reduced
@@ -54,17 +54,18 @@ def models() -> dict[str, Model]:
 
 
 @pytest.fixture
-def passes() -> Iterator[list[int]]:
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that went through a counted network."""
     sizes: list[int] = []
+    run = _torch._Run.__call__
 
-    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        if isinstance(module, Counted) and not inputs[0].is_meta:
-            sizes.append(len(inputs[0]))
+    def count(self: Any, batch: torch.Tensor, rows: Any) -> None:
+        if isinstance(self.network, Counted):
+            sizes.append(len(batch))
+        run(self, batch, rows)
 
-    handle = register_module_forward_pre_hook(count)
-    yield sizes
-    handle.remove()
+    monkeypatch.setattr(_torch._Run, "__call__", count)
+    return sizes
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -315,6 +316,28 @@ def test_weights_from_files(saved: dict[str, Path], file: str) -> None:
 def test_files_of_another_architecture(saved: dict[str, Path], file: str) -> None:
     with pytest.raises(ValueError, match=f"{file}' (can't be loaded into|does not fit) {SMALL}"):
         spec(weights=saved[file]).load()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda values: values * np.nan, "holds NaN"),
+        (lambda values: values.astype(np.int8), "holds int8"),
+    ],
+)
+def test_numbers_that_are_no_weights(
+    saved: dict[str, Path], tmp_path: Path, change: Any, reason: str
+) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(saved["a.weights.h5"].read_bytes())
+    with h5py.File(path, "r+") as file:
+        held: list[str] = []
+        file.visititems(lambda name, item: held.append(name) if hasattr(item, "shape") else None)
+        values = change(file[held[0]][()])
+        del file[held[0]]
+        file[held[0]] = values
+    with pytest.raises(ValueError, match=rf"a\.weights\.h5' can't be loaded .*{reason}"):
+        spec(weights=path).load()
 
 
 @pytest.mark.parametrize("file", ["whole.keras", "legacy.h5", "a.weights.h5"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,109 @@ def test_a_module_that_is_called_module_keeps_its_name():
     assert list(without_prefixes({"module.w": 1, "other.w": 2})) == ["module.w", "other.w"]
     assert unwrapped({"model": torch.ones(1), "w": 2})["w"] == 2
     assert without_prefixes({}) == {}
+
+
+# Numbers that are no weights
+
+
+def test_a_dict_that_holds_itself(tmp_path: Path) -> None:
+    content: dict[str, Any] = {}
+    content["model"] = {"state_dict": content}
+    torch.save(content, tmp_path / "own.pth")
+    with pytest.raises(ValueError, match=r"own\.pth' holds itself"):
+        load_state_dict(tmp_path / "own.pth")
+
+
+@pytest.mark.parametrize("keys", [[0, 1], [("fc", "weight"), 2], [None, b"fc"]])
+def test_keys_that_are_no_names(tmp_path: Path, keys: list[Any]) -> None:
+    torch.save(dict.fromkeys(keys, torch.ones(2)), tmp_path / "own.pth")
+    with pytest.raises(ValueError, match=rf"own\.pth' calls its tensors .*{keys[1]!r}"):
+        load_state_dict(tmp_path / "own.pth")
+
+
+def test_an_archive_that_declares_more_than_it_holds(tmp_path: Path) -> None:
+    torch.save({"fc.weight": torch.zeros(2**20)}, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "own.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry))
+    with pytest.raises(ValueError, match=r"own\.pth' can't be read .* declares 419\d+ bytes"):
+        load_state_dict(tmp_path / "own.pth")
+
+
+@pytest.mark.parametrize("layout", ["without_head", "vissl_trunk", "encoder_of_mae"])
+def test_published_layouts_with_numbers_as_keys(tmp_path: Path, layout: str) -> None:
+    torch.save({0: torch.ones(2), 1: torch.ones(2)}, tmp_path / "own.pth")
+    with pytest.raises(ValueError, match=r"own\.pth' calls its tensors 0, 1"):
+        load_state_dict(tmp_path / "own.pth", getattr(_published, layout))
+
+
+class Counting(nn.Module):
+    """A weight, a mask with infinities, and a count, as networks have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+        self.register_buffer("mask", torch.full((2,), -torch.inf))
+        self.register_buffer("count", torch.tensor(3))
+
+
+def _with(**changed: torch.Tensor) -> dict[str, torch.Tensor]:
+    state = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}
+    state |= {"mask": torch.full((2,), -torch.inf), "count": torch.tensor(5)}
+    return state | {key.replace("_", "."): value for key, value in changed.items()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_precisions_are_weights(dtype: torch.dtype) -> None:
+    network = Counting()
+    strict_load(network, _with(fc_weight=torch.full((2, 3), 0.5, dtype=dtype)), Path("w"), "own")
+    assert network.fc.weight.dtype == torch.float32
+    assert (network.fc.weight == 0.5).all()
+    assert network.count == 5
+
+
+@pytest.mark.parametrize(
+    ("tensor", "reason"),
+    [
+        (torch.ones(2, 3, dtype=torch.int8), "int8"),
+        (torch.ones(2, 3, dtype=torch.int64), "int64"),
+        (torch.ones(2, 3, dtype=torch.bool), "bool"),
+        (torch.ones(2, 3, dtype=torch.complex64), "complex64"),
+        (torch.ones(2, 3).to(torch.float8_e4m3fn), "float8_e4m3fn, without the scale"),
+        (torch.ones(2, 3).to_sparse(), "sparse"),
+        (torch.ones(2, 3, device="meta"), "no values"),
+        (torch.tensor([[1.0, 2, 3], [4, torch.nan, 6]]), "NaN"),
+        (torch.tensor([[1.0, 2, 3], [4, torch.inf, 6]]), "infinity"),
+    ],
+)
+def test_numbers_that_are_no_weights(tensor: torch.Tensor, reason: str) -> None:
+    network = Counting()
+    before = network.fc.weight.detach().clone()
+    with pytest.raises(ValueError, match=rf"w\.pth' holds .* fc\.weight \({reason}"):
+        strict_load(network, _with(fc_weight=tensor), Path("w.pth"), "own")
+    assert torch.equal(network.fc.weight, before)
+
+
+@pytest.mark.skipif(not hasattr(torch, "quantize_per_tensor"), reason="torch has none any more")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_quantised_tensors_are_no_weights() -> None:
+    tensor = torch.quantize_per_tensor(torch.ones(2, 3), 0.1, 0, torch.qint8)
+    with pytest.raises(ValueError, match=r"fc\.weight \(qint8, without the scale"):
+        strict_load(Counting(), _with(fc_weight=tensor), Path("w.pth"), "own")
+
+
+def test_a_mask_of_nan_is_refused_and_one_of_infinities_is_not() -> None:
+    strict_load(Counting(), _with(), Path("w.pth"), "own")
+    with pytest.raises(ValueError, match=r"mask \(NaN"):
+        strict_load(Counting(), _with(mask=torch.tensor([0.0, torch.nan])), Path("w"), "own")
+
+
+def test_nan_is_refused_before_an_image_is_seen(tmp_path: Path) -> None:
+    state = models.squeezenet1_1(weights=None).state_dict()
+    state["features.0.bias"][3] = torch.nan
+    torch.save(state, tmp_path / "own.PTH")
+    with pytest.raises(ValueError, match=r"own\.PTH' holds .* features\.0\.bias \(NaN"):
+        resolve_model("squeezenet1_1", weights=tmp_path / "own.PTH").load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import shutil
@@ -15,6 +16,8 @@ from numpy.testing import assert_array_equal
 from tiny_network import LAYERS, extractor, files
 
 from skdnn import ActivationStore
+from skdnn.store._json import read_json, write_json
+from skdnn.store._shard import npy_header
 
 
 @pytest.fixture
@@ -114,6 +117,37 @@ def test_sound_rows_of_a_damaged_shard_stay(root, paths, expected):
     assert store.verify().empty
     assert_array_equal(extractor(store, "fc").fit_transform(paths), expected["fc"])
     assert store.stats["images_forwarded"] == 2
+
+
+@pytest.mark.parametrize("where", ["header", "manifest"])
+def test_a_shape_that_no_file_could_hold(root, paths, expected, where):
+    """Is not believed, whoever sealed it."""
+    path = files(root, "fc")[0]
+    if where == "header":
+        content = path.read_bytes()
+        huge = npy_header(np.dtype("<f4"), (8, 10**12))
+        path.write_bytes(huge + content[len(huge) :])
+    else:
+        manifest = path.with_suffix(".json")
+        write_json(manifest, {**read_json(manifest), "shape": [10**12, 5]})
+    store = ActivationStore(root)
+    assert store.verify().file.item() == str(path.relative_to(root))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert_array_equal(extractor(store, "fc").fit_transform(paths), expected["fc"])
+        stored = extractor(store, "fc").fit(paths).stored(paths)
+        assert_array_equal(stored[:, 1:3], expected["fc"][:, 1:3])
+    assert [path.stem in str(warning.message) for warning in told] == [True] * (where != "header")
+    check_after_repair(root, paths, expected, at_most=0)
+
+
+def test_a_header_is_what_numpy_writes() -> None:
+    for dtype in ("<f4", "<f2"):
+        for n_rows in (0, 1, 512, 10**7):
+            for shape in ((), (5,), (64, 27, 27), (3,) * 20, *((n,) for n in range(1, 200, 7))):
+                about = {"descr": dtype, "fortran_order": False, "shape": (n_rows, *shape)}
+                np.lib.format.write_array_header_1_0(written := io.BytesIO(), about)
+                assert npy_header(np.dtype(dtype), (n_rows, *shape)) == written.getvalue()
 
 
 def test_half_precision_rows_are_kept_to_the_bit(paths, tmp_path):

@@ -17,9 +17,9 @@ import tiny_network
 from numpy.testing import assert_array_equal
 from PIL import Image
 from tiny_network import LAYERS, PRELUDE, deadly, extractor, write_images
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from skdnn import ActivationStore, digests
+from skdnn.backends import _torch
 from skdnn.extraction import _stored
 from skdnn.store import Depot
 
@@ -389,16 +389,19 @@ def test_images_that_only_the_decoder_refuses(store, tmp_path, n_jobs, verbose):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no luck"), KeyboardInterrupt()], ids=repr)
-def test_stopped_in_the_middle(store, paths, expected, error):
-    passes = iter(range(99))
+def test_stopped_in_the_middle(store, paths, expected, error, monkeypatch):
+    passes, run = iter(range(99)), _torch._Run.__call__
 
-    def stop(module, args):
-        if isinstance(module, tiny_network.Tiny) and next(passes) == 3:
+    def stop(self, batch, rows):
+        if next(passes) == 3:
             raise error
+        run(self, batch, rows)
 
     dnn = extractor(store, batch_size=3).fit(paths[:1])
-    with register_module_forward_pre_hook(stop), pytest.raises(type(error)):
+    monkeypatch.setattr(_torch._Run, "__call__", stop)
+    with pytest.raises(type(error)):
         dnn.precompute(paths, LAYERS, verbose=0)
+    monkeypatch.setattr(_torch._Run, "__call__", run)
     assert store.verify().empty
     assert store.contents().images.tolist() == [9, 9, 9]
     assert leftovers(store) == []

@@ -133,6 +133,17 @@ def test_two_networks_of_one_shape_are_not_taken_for_each_other(root, paths, exp
     assert store.stats["images_forwarded"] == before
 
 
+def test_a_network_may_have_any_name(tmp_path, paths):
+    tiny = Tiny().eval()
+    for name in (".hidden", "a/../b", "--"):
+        model = Model(tiny, {"resize": (16, 20), "crop": None}, name=name)
+        dnn = DNNFeatureExtractor(model, "fc", cache=tmp_path / "store")
+        dnn.fit_transform(paths[:3])
+    store = ActivationStore(tmp_path / "store")
+    assert store.verify(repair=True).empty
+    assert set(store.contents().model) == {".hidden", "a/../b", "--"}
+
+
 def test_a_table_of_another_network_is_not_believed(tmp_path, paths):
     class Wide(Tiny):
         def __init__(self) -> None:
@@ -196,6 +207,15 @@ def test_a_store_without_its_marker_says_how_to_restore_it(root, paths, expected
         assert marker.read_bytes() == whole
         assert_array_equal(extractor(store).fit_transform(paths), expected["fc"])
         assert store.stats["images_forwarded"] == 0
+
+
+def test_a_marker_that_is_lost_while_a_store_is_open(root, paths, expected):
+    store = ActivationStore(root)
+    (root / "skdnn-store.json").unlink()
+    assert_array_equal(extractor(store).fit_transform(paths), expected["fc"])
+    assert len(store.verify(repair=True)) == 1
+    assert (root / "skdnn-store.json").exists()
+    assert store.verify().empty
 
 
 def test_the_marker_is_restored_from_a_shell(root, capsys):

@@ -17,9 +17,9 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from sklearn.base import clone
 from tiny_network import LAYERS, extractor, write_images
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from skdnn import ActivationStore
+from skdnn.backends import _torch
 
 SEVERAL = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -58,19 +58,20 @@ def test_each_image_is_forwarded_once_for_all_layers(store, paths, expected):
     assert store.stats == {**missed, "hits": 69}
 
 
-def test_stats_count_what_the_network_saw(store, paths):
+def test_stats_count_what_the_network_saw(store, paths, monkeypatch):
     passes = []
+    run = _torch._Run.__call__
 
-    def count(module, args):
-        if isinstance(module, tiny_network.Tiny):
-            passes.append(len(args[0]))
+    def count(self, batch, rows):
+        passes.append(len(batch))
+        run(self, batch, rows)
 
     dnn = extractor(store, "conv", batch_size=8).fit(paths)
-    with register_module_forward_pre_hook(count):
-        dnn.transform(paths)
-        assert store.stats["batches_forwarded"] == len(passes) == 3
-        dnn.transform(paths)
-        extractor(store, "conv").fit_transform(paths)
+    monkeypatch.setattr(_torch._Run, "__call__", count)
+    dnn.transform(paths)
+    assert store.stats["batches_forwarded"] == len(passes) == 3
+    dnn.transform(paths)
+    extractor(store, "conv").fit_transform(paths)
     assert passes == [8, 8, 8]
 
 

@@ -77,7 +77,7 @@ class CKAScorer(BaseEstimator):
     RuntimeWarning that names it.
 
     *Labels of images.* If rows of y are labelled by strings and X are image paths (or a
-    DataFrame with a string index), each label must be its image's path, file name or stem.
+    DataFrame with a string index), each label must name its image: path, file name or stem.
 
     References
     ----------

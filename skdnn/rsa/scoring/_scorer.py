@@ -92,7 +92,7 @@ class RSAScorer(BaseEstimator):
     make y an RDM only if the columns they pick are symmetric with a zero diagonal.
 
     *Labels of images.* If rows of y are labelled by strings and X are image paths (or a
-    DataFrame with a string index), each label must be its image's path, file name or stem.
+    DataFrame with a string index), each label must name its image: path, file name or stem.
 
     *Constant RDMs.* An estimator that predicts RDMs and learnt nothing predicts a constant one,
     which scores 0. A target RDM that is constant among the conditions of a fold (all of one
