@@ -17,17 +17,18 @@ from skdnn.identity._values import Description
 
 # What they are when nobody has changed them; all else in torch's switches is about speed, or
 # chooses among algorithms that differ by rounding.
+_FULL = ("none", "ieee")
 _DEFAULTS = {
-    "get_default_dtype": "torch.float32",
-    "get_float32_matmul_precision": "highest",
-    "backends.cuda.matmul.allow_tf32": "False",
-    "backends.cuda.matmul.allow_fp16_accumulation": "False",
-    "backends.cuda.matmul.allow_fp16_reduced_precision_reduction": "True",
-    "backends.cuda.matmul.allow_bf16_reduced_precision_reduction": "True",
-    "backends.cudnn.allow_tf32": "True",
-    "backends.fp32_precision": "none",
-    "backends.cuda.matmul.fp32_precision": "none",
-    **{f"backends.mkldnn.{part}.fp32_precision": "none" for part in ("conv", "matmul", "rnn")},
+    "get_default_dtype": ("torch.float32",),
+    "get_float32_matmul_precision": ("highest",),
+    "backends.cuda.matmul.allow_tf32": ("False",),
+    "backends.cuda.matmul.allow_fp16_accumulation": ("False",),
+    "backends.cuda.matmul.allow_fp16_reduced_precision_reduction": ("True",),
+    "backends.cuda.matmul.allow_bf16_reduced_precision_reduction": ("True",),
+    "backends.cudnn.allow_tf32": ("True",),
+    "backends.fp32_precision": _FULL,
+    "backends.cuda.matmul.fp32_precision": _FULL,
+    **{f"backends.mkldnn.{part}.fp32_precision": _FULL for part in ("conv", "matmul", "rnn")},
 }
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 
@@ -45,9 +46,9 @@ def torch_settings(version: str | None) -> list[Any]:
 
 
 def _changed(version: str | None) -> Iterator[Any]:
-    for name, default in _DEFAULTS.items():
+    for name, usual in _DEFAULTS.items():
         found = _value(name)
-        if found not in (default, None):
+        if found is not None and found not in usual:
             yield [name, found]
     for device in _DEVICES:
         is_on, dtype = _autocast(device)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import os
-import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +13,8 @@ from typing import Any, Literal
 
 from sklearn.utils import Bunch
 
-from skdnn._amounts import in_bytes
 from skdnn._config import data_home as _data_home
+from skdnn.datasets._archive import unpack
 
 Split = Literal["training", "test"]
 _FIGSHARE = "https://ndownloader.figshare.com/files/"
@@ -46,8 +43,6 @@ _SUBJECTS = ("sub-01", "sub-02", "sub-03")
 _FRAMEWORKS = ("caffe", "pytorch", "tensorflow")
 _SPLITS = ("training", "test")
 _RECORD = "hashes.json"
-# What Python can unpack, whatever its version.
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _DEEPEST = 4  # folders within folders, to where an archive's own begin
 _DESCR = """\
 Published data of the brain hierarchy score
@@ -109,7 +104,7 @@ def fetch_brain_hierarchy(
         If files are missing and cannot be downloaded; the message says what to put where.
     ValueError
         If a choice is unknown or does not go with `what`, or a file is not what it was when it
-        was first fetched, or not of the right kind.
+        was first fetched, or not of the right kind, or an archive cannot be unpacked.
 
     See Also
     --------
@@ -225,7 +220,7 @@ class _Home:
         if not placed_by_hand:
             self._fetch(wanted)
         self._compare(archive)
-        _unpack(archive, folder)
+        unpack(archive, folder)
         if not placed_by_hand:
             archive.unlink()
         return folder
@@ -322,44 +317,6 @@ def _is_of_its_kind(path: Path, name: str) -> bool:
     if name.endswith(".h5"):
         return head == b"\x89HDF\r\n\x1a\n"
     return head.lstrip()[:1] == b"{"
-
-
-def _check_archive(file: zipfile.ZipFile, archive: Path) -> None:
-    """Refuse what cannot be unpacked whole, before anything is written."""
-    entries = [entry for entry in file.infolist() if not entry.is_dir()]
-    if not entries:
-        raise ValueError(f"{archive} is an empty archive: move it away to have it downloaded.")
-    needed = sum(entry.file_size for entry in entries)
-    free = shutil.disk_usage(archive.parent).free
-    if needed > free:
-        have = f"{in_bytes(free)} are free"
-        raise OSError(f"{archive} takes {in_bytes(needed)} when it is unpacked, and {have}.")
-    for entry in entries:
-        if entry.flag_bits & 1:
-            raise ValueError(f"{archive} is encrypted ({entry.filename}): unpack it by hand.")
-        if entry.compress_type not in _METHODS:
-            raise ValueError(
-                f"{archive} is compressed in a way that Python cannot read (method "
-                f"{entry.compress_type} of {entry.filename}): unpack it by hand."
-            )
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack beside the folder and rename, so that a half-unpacked one is never used."""
-    temporary = folder.with_name(f".{folder.name}-{os.getpid()}")
-    try:
-        with zipfile.ZipFile(archive) as file:
-            _check_archive(file, archive)
-            file.extractall(temporary)
-        if folder.is_dir():
-            folder.rmdir()  # empty, or it would have been used
-        os.replace(temporary, folder)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise ValueError(
-            f"{archive} is damaged ({error}): move it away to have it downloaded again."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _folder_called(root: Path, name: str) -> Path:

@@ -39,7 +39,8 @@ class _KerasDescription(Description):
         held = [
             (name, part)
             for name, part in sorted(vars(layer).items())
-            if name not in self._bookkeeping and name != "call"  # ours, while it is watched
+            if name not in self._bookkeeping and not name.startswith("_self_")  # tensorflow's
+            if name != "call"  # ours, while it is watched
             if own or isinstance(part, types.FunctionType)
         ]
         # Of a Functional of one's own class, the configuration is how its layers hang together.
@@ -74,6 +75,9 @@ class _KerasDescription(Description):
             return ["layer", self._places[id(value)]]
         if isinstance(value, self._keras.Variable | self._keras.KerasTensor):
             return [list(value.shape), str(value.dtype)]  # among the weights; in the graph
-        if hasattr(type(value), "get_config") and library(type(value).__module__):
+        base, home = type(value).__bases__[0], library(type(value).__module__)
+        if home.startswith("keras") and issubclass(base, list | dict | set):
+            return super()._of(base(value))  # Keras's own kind, which sees what is put in
+        if home and hasattr(type(value), "get_config"):
             return [self.of(type(value)), self._config(value)]  # initializers and their like
         return super()._of(value)

@@ -13,6 +13,7 @@ import pickle
 import re
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -141,6 +142,8 @@ class Description:
             return [kind.__name__, self.of(value.__wrapped__)]
         if kind is property:
             return ["property", self.of([value.fget, value.fset, value.fdel])]
+        if kind is weakref.ref:
+            return ["weak", self.of(value())]
         if kind is list:
             return ["list", [self.of(part) for part in value]]
         if kind in (set, frozenset):  # in no order: each part for itself

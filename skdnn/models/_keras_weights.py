@@ -122,10 +122,11 @@ def load_file(network: Any, path: Path, name: str) -> None:
     Raises
     ------
     ValueError
-        If the file cannot be read, or holds the weights of another architecture.
+        If the file cannot be read, takes numbers from other files, or holds the weights of
+        another architecture or no weights.
     """
     try:
-        held = _contents(path)
+        held = _contents(path, network)
         with warnings.catch_warnings():  # what Keras would leave out is looked for below
             warnings.simplefilter("ignore")
             network.load_weights(str(path))
@@ -157,32 +158,49 @@ def _content(values: Any) -> tuple[tuple[int, ...], str]:
     return exact.shape, hashlib.sha256(exact.data).hexdigest()
 
 
-def _numbers(where: str, held: Any) -> Any:
-    """An array of weights, which must lie in the file itself and be finite numbers."""
-    if held.is_virtual or held.external:
-        raise ValueError(f"{where} takes its numbers from another file")
-    if held.dtype.kind != "f" and held.size > 1:  # counters are whole numbers
-        raise ValueError(f"{where} holds {held.dtype}, which is no weight")
-    values = held[()]
-    if held.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError(f"{where} holds NaN or infinity")
-    return values
+def _contents(path: Path, network: Any) -> list[tuple[tuple[int, ...], str]]:
+    """All arrays of weights in a file, those of an optimizer not counted.
 
-
-def _contents(path: Path) -> list[tuple[tuple[int, ...], str]]:
-    """All arrays of weights in a file, those of an optimizer not counted."""
+    Raises
+    ------
+    ValueError
+        If they lie in another file, or are not numbers that the network can have.
+    """
     h5py = import_optional("h5py", f"to read {path}")
+    largest = max(int(np.prod(weight.shape)) for weight in network.weights)
+    others = {(np.dtype(weight.dtype).kind, tuple(weight.shape)) for weight in network.weights}
     with ExitStack() as stack:
         source: Any = path
         if path.suffix == ".keras":
             archive = stack.enter_context(zipfile.ZipFile(path))
+            size, room = archive.getinfo(_IN_ARCHIVE).file_size, _room_for(network)
+            if size > room:
+                raise ValueError(f"it declares {size} bytes of weights, where {room} are plenty")
             source = io.BytesIO(archive.read(_IN_ARCHIVE))
         file = stack.enter_context(h5py.File(source, "r"))
         found: list[tuple[tuple[int, ...], str]] = []
 
         def look(where: str, held: Any) -> None:
             if isinstance(held, h5py.Dataset) and where.split("/")[0] not in _NOT_WEIGHTS:
-                found.append(_content(_numbers(where, held)))
+                if held.is_virtual or held.external:
+                    raise ValueError(f"the numbers of {where!r} lie in another file")
+                if held.size > largest:
+                    raise ValueError(f"{where!r} is of shape {held.shape}: too large")
+                if held.dtype.kind != "f" and (held.dtype.kind, held.shape) not in others:
+                    raise ValueError(f"{where!r} holds {held.dtype} numbers")
+                if held.dtype.kind == "f" and not np.isfinite(held[()]).all():
+                    raise ValueError(f"{where!r} holds NaN or infinity")
+                found.append(_content(held[()]))
 
+        elsewhere = file.visititems_links(  # which swallows what is raised inside
+            lambda where, link: where if isinstance(link, h5py.ExternalLink) else None
+        )
+        if elsewhere is not None:
+            raise ValueError(f"{elsewhere!r} is a link to another file")
         file.get("model_weights", file).visititems(look)
         return sorted(found)
+
+
+def _room_for(network: Any) -> int:
+    """Bytes that a file of the network's weights does not reach, with those of its optimizer."""
+    return 16 * 8 * sum(int(np.prod(weight.shape)) for weight in network.weights) + 2**26

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+import zipfile
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,7 +258,8 @@ def _load_published(full_name: str, path: Path) -> Any:
         source = {"state_dict": load_state_dict(path)}
     try:
         network = _build(full_name, pretrained=True, pretrained_cfg_overlay=source)
-    except RuntimeError as error:  # torch's, of a state dict that does not fit
+    except (RuntimeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        # torch's, of a state dict that does not fit; numpy's, of an archive
         raise ValueError(
             f"{str(path)!r} does not fit {PREFIX + full_name}: {error}. Remove the file to have "
             "it downloaded again."

@@ -242,27 +242,35 @@ def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> d
     Raises
     ------
     ValueError
-        If the file is no checkpoint, is cut short, or holds anything but tensors and numbers.
+        If the file is no checkpoint, is cut short, or holds anything but tensors under names.
     """
-    import torch
-
+    content = read_checkpoint(path)
     try:
-        state = (unwrap or unwrapped)(read_checkpoint(path))
-    except RecursionError as error:
-        raise ValueError(f"weights={str(path)!r} holds itself.") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+        why = _no_state_dict(state := (unwrap or unwrapped)(content))
+    except RecursionError:
+        why = "holds itself"
+    if why:
         raise ValueError(
-            f"weights={str(path)!r} holds no state dict (a dict of tensors). "
-            "Save it with torch.save(network.state_dict(), path)."
-        )
-    strange = [key for key in state if not isinstance(key, str)]
-    if strange:
-        raise ValueError(
-            f"weights={str(path)!r} calls its tensors {', '.join(map(repr, strange[:3]))}"
-            f"{', ...' if len(strange) > 3 else ''}: these are no names of a network's weights. "
-            "Save it with torch.save(network.state_dict(), path)."
+            f"weights={str(path)!r} {why}. Save it with torch.save(network.state_dict(), path)."
         )
     return without_prefixes(state)
+
+
+def _no_state_dict(state: Any) -> str:
+    """Why this is no dict of tensors under names; "" if it is one."""
+    import torch
+
+    none = "holds no state dict (a dict of tensors)"
+    if not isinstance(state, dict):
+        return f"{none}: it is a {type(state).__name__}"
+    if not state:
+        return f"{none}: it is empty"
+    strange = [key for key in state if not isinstance(key, str)]
+    if strange:
+        called = f"{', '.join(map(repr, strange[:3]))}{', ...' if len(strange) > 3 else ''}"
+        return f"calls its tensors {called}: these are no names of a network's weights"
+    others = {key: type(v).__name__ for key, v in state.items() if not torch.is_tensor(v)}
+    return "".join(f"{none}: its entry {key!r} is a {others[key]}" for key in list(others)[:1])
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -284,21 +292,24 @@ def read_checkpoint(path: Path) -> Any:
     except ImportError:
         raise
     except Exception as error:  # each format has errors of its own
+        first = str(error).strip().partition("\n")[0]
+        empty = "it is empty" if path.is_file() and not path.stat().st_size else ""
         raise ValueError(
             f"weights={str(path)!r} can't be read as a checkpoint of tensors "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}). "
+            f"({empty or f'{type(error).__name__}: {first}'}). "
             "Save it with torch.save(network.state_dict(), path)."
         ) from error
 
 
 def _refuse_bomb(path: Path) -> None:
     """Of a zip archive, as torch writes it: numbers that are not there would fill the memory."""
-    size = path.stat().st_size
+    if not path.is_file():
+        raise ValueError("it is no regular file")
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             declared = sum(entry.file_size for entry in archive.infolist())
-        if declared > _PACKED * size + 2**20:
-            raise ValueError(f"it declares {declared} bytes and has {size}")
+        if declared > _PACKED * path.stat().st_size + 2**20:
+            raise ValueError(f"it declares {declared} bytes and has {path.stat().st_size}")
 
 
 def unwrapped(content: Any) -> Any:
@@ -329,7 +340,7 @@ def without_prefixes(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def _strange_numbers(tensor: Any, own: Any, is_weight: bool) -> str:
+def _strange_numbers(tensor: Any, own: Any) -> str:
     """What keeps numbers of a file from standing for a network's own; "" if nothing does."""
     import torch
 
@@ -338,26 +349,27 @@ def _strange_numbers(tensor: Any, own: Any, is_weight: bool) -> str:
         return "no values"
     if tensor.layout is not torch.strided:
         return "sparse"
-    if kind.startswith(("q", "float8")):
+    if kind.startswith(("q", "float8", "float4")):
         return f"{kind}, without the scale that belongs to it"
-    if own.is_floating_point() and not tensor.is_floating_point():
+    if not (own.is_floating_point() or own.is_complex()):  # counts and places are whole
+        same = not tensor.is_complex() and tensor.to(own.dtype).to(tensor.dtype) == tensor
+        return "" if torch.is_tensor(same) and bool(same.all()) else kind
+    if not (tensor.is_floating_point() or own.is_complex()):
         return kind
-    if not own.is_complex() and tensor.is_complex():
-        return kind
-    if tensor.is_floating_point() and torch.isnan(tensor).any():
+    if (torch.isnan(tensor) & ~torch.isnan(own)).any():
         return "NaN among them"
-    if is_weight and tensor.is_floating_point() and torch.isinf(tensor).any():
+    lost = torch.isfinite(own) & ~torch.isfinite(tensor.to(own.dtype))  # masks hold infinities
+    if (lost & torch.isinf(tensor)).any():
         return "infinity among them"
-    return ""
+    return f"{kind}, too large for {own.dtype}" if lost.any() else ""
 
 
 def _check_numbers(network: Any, state: dict[str, Any], path: Path) -> None:
     """Refuse numbers that would be converted in silence, or make every feature NaN."""
-    weights = {name for name, _ in network.named_parameters()}
     found = {
         key: strange
         for key, own in network.state_dict().items()
-        if key in state and (strange := _strange_numbers(state[key], own, key in weights))
+        if key in state and (strange := _strange_numbers(state[key], own))
     }
     if found:
         shown = ", ".join(f"{key} ({strange})" for key, strange in list(found.items())[:3])

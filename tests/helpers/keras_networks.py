@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -76,3 +78,26 @@ class Times(keras.layers.Layer):
 class TimesAndMore(Times):
     def call(self, x):
         return self.factor * x + 1
+
+
+SCALE = 1.0
+TABLE = {"k": [1.0]}
+
+
+class Holder(keras.layers.Layer):
+    """Holds values of every kind, and reads some of this module."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.number, self.text, self.nothing = 1.0, "sin", None
+        self.list, self.dict = [1.0, 2.0], {"a": 1, "b": {"c": [2]}}
+        self.set, self.tuple = {1, 2}, (1, (2,))
+        self.ordered, self.array = collections.OrderedDict(a=1), np.ones(3)
+        self.held = Held()
+
+    def call(self, x):
+        return x * self.number * SCALE * TABLE["k"][0]
+
+
+class Held:
+    k = 1.0
