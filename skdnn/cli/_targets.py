@@ -116,7 +116,7 @@ def matched(
     if n_rows != len(wanted):
         raise ValueError(
             f"{what} has {n_rows} rows without names, but there are {len(wanted)} images: "
-            "put the names of the images into its first column."
+            "a row per image is needed, and names (in a table, its first column)."
         )
     if not assume_order:
         raise ValueError(

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from skdnn.io._feature_folders import find_layer
 from skdnn.io._files import refuse
-from skdnn.io._mat import MatError, read_mat
+from skdnn.io._mat import MatError, read_variable
 from skdnn.io._selection import nearest
 
 VARIABLE = "accuracy"
@@ -86,7 +86,7 @@ def read_accuracies(
     for network, layer, subject, roi, path in files:
         place = made[network].setdefault(layer, {}).setdefault(subject, {})
         try:
-            place[roi] = np.asarray(read_mat(path, VARIABLE), dtype=np.float64).ravel()
+            place[roi] = np.asarray(read_variable(path, VARIABLE), dtype=np.float64).ravel()
         except FileNotFoundError:
             faults[str(path)] = "is not there"
         except (MatError, TypeError) as error:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -138,6 +138,25 @@ class Content:
     save: str  # one for all parts
     part: tuple[int, int]  # number, of how many
     rows: tuple[int, int, int]  # first, behind the last, of how many
+
+    def some(self, number: int, bounds: list[tuple[int, int]]) -> Content:
+        """One part of all, with the rows between its bounds."""
+        first, stop = bounds[number]
+
+        def cut(source: Source) -> Source:
+            return replace(source, start=first, stop=stop)
+
+        targets = self.targets
+        return replace(
+            self,
+            sources=[cut(source) for source in self.sources],
+            labels=None if self.labels is None else self.labels[first:stop],
+            targets=cut(targets)
+            if isinstance(targets, Source)
+            else targets and targets[first:stop],
+            part=(number + 1, len(bounds)),
+            rows=(first, stop, self.rows[2]),
+        )
 
     def beside(self) -> dict[str, list[str] | np.ndarray]:
         """Labels and targets as other programs find them: text or numbers."""

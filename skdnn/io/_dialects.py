@@ -14,6 +14,7 @@ from scipy.spatial.distance import squareform
 
 from skdnn._optional import import_optional
 from skdnn.io._content import Ask, DamageError, Raw, Stored, wanted
+from skdnn.io._files import refuse_external
 from skdnn.io._members import choose_names, finished, is_naming, read
 from skdnn.io._rdm_check import n_conditions
 
@@ -32,8 +33,14 @@ def of_hdf5(file: Any, path: Path, ask: Ask) -> Raw | None:
         return _of_pandas(file, path, ask)
     scales = (item.attrs.get("CLASS") for _, item in file.items(file.file))
     if "_NCProperties" in file.file.attrs or b"DIMENSION_SCALE" in scales:
+        _refuse_external(file, path, ask)
         return read_netcdf(path, ask)
     return None
+
+
+def _refuse_external(file: Any, path: Path, ask: Ask) -> None:
+    if not ask.external:
+        refuse_external(file.file, path)
 
 
 def _of_rsatoolbox(file: Any, path: Path, ask: Ask) -> Raw | None:
@@ -49,15 +56,14 @@ def _of_rsatoolbox(file: Any, path: Path, ask: Ask) -> Raw | None:
         data = tree["measurements"]
         raw = Raw({"": data})
         raw.labels = _own_names(described("obs_descriptors"), data.shape[0])
-        columns = _own_names(described("channel_descriptors"), data.shape[1])
-        if columns and len(set(columns)) == len(columns):
-            raw.feature_names = list(map(str, columns))
+        columns = _own_names(described("channel_descriptors"), data.shape[1], unique=True)
+        raw.feature_names = columns and list(map(str, columns))
         return finished(raw, path, ask)
     if "dissimilarities" not in tree:
         return None
     pairs = read(tree["dissimilarities"])
-    labels = _own_names(described("pattern_descriptors"), n_conditions(pairs.shape[1]))
-    labels = labels if labels and len(set(labels)) == len(labels) else None
+    n = n_conditions(pairs.shape[1])
+    labels = _own_names(described("pattern_descriptors"), n, unique=True)
     about = described("rdm_descriptors")
     own = {k: np.asarray(v).tolist() for k, v in about.items() if k != "index"}
     own = {k: [_text(x) for x in v] for k, v in own.items() if len(v) == len(pairs)}
@@ -71,9 +77,10 @@ def _of_rsatoolbox(file: Any, path: Path, ask: Ask) -> Raw | None:
     return Raw(dict(zip(keys, squares, strict=True)), labels=labels, provenance={"rdm": shown})
 
 
-def _own_names(described: Mapping[str, Any], n: int) -> list[Any] | None:
+def _own_names(described: Mapping[str, Any], n: int, *, unique: bool = False) -> list[Any] | None:
     """Names of rows; the index that rsatoolbox adds is one if rows were chosen or sorted."""
     own = choose_names({k: v for k, v in described.items() if k != "index"}, n)
+    own = None if unique and own and len(set(own)) < n else own
     index = np.asarray(described.get("index", ())).tolist()
     counted = own is None and len(index) == n and index != list(range(n))
     return index if counted else own
@@ -88,6 +95,7 @@ def _text(value: Any) -> Any:
 
 def _of_pandas(file: Any, path: Path, ask: Ask) -> Raw | None:
     """``to_hdf``, fixed and table, by pandas itself; None for other files of PyTables."""
+    _refuse_external(file, path, ask)
     keys: list[str] = []
 
     def visit(name: str, item: Any) -> None:
@@ -95,6 +103,7 @@ def _of_pandas(file: Any, path: Path, ask: Ask) -> Raw | None:
             keys.append(name)
         _check_pickles(item)
 
+    visit("", file.file)
     file.file.visititems(visit)
     if not keys:
         return None
@@ -138,7 +147,7 @@ def _joined(name: Any) -> str:
 def _check_pickles(item: Any) -> None:
     """PyTables unpickles attributes and objects, which can run any code but for this."""
     texts = [np.ravel(value) for value in item.attrs.values()]
-    if item.attrs.get("PSEUDOATOM") == b"object":
+    if item.attrs.get("PSEUDOATOM") in (b"object", "object"):
         texts.append(np.array([row.tobytes() for row in item[()]], dtype=object))
     for text in (x for array in texts for x in array.tolist() if isinstance(x, bytes)):
         try:

@@ -17,7 +17,7 @@ from skdnn._html import product
 from skdnn._labels import ImageNames, find_images, natural_key
 from skdnn.io._files import refuse
 from skdnn.io._lazy import LazyArray, Positions
-from skdnn.io._mat import MatError, Version, mat_shape, read_mat, write_mat
+from skdnn.io._mat import MatError, Version, mat_shape, read_variable, write_mat
 
 VARIABLE = "feat"
 _IMAGES = frozenset((".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".eps"))
@@ -97,7 +97,7 @@ class MatFeatures(LazyArray):
         faults = {}
         for place, path in enumerate(self._paths[row] for row in rows):
             try:
-                values = read_mat(path, VARIABLE)
+                values = read_variable(path, VARIABLE)
                 if values.size != self._n_stored:
                     was = f"{self._n_stored} when it was opened"
                     raise MatError(f"has {values.size} units now, {was}")

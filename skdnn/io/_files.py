@@ -83,7 +83,12 @@ def refuse_external(file: Any, path: str | os.PathLike[str]) -> None:
 
     found = file.id.links.visit(elsewhere, info=True)
     if found:
-        raise ExternalError(
-            f"{os.fspath(path)!r} takes {found[0]!r} from another file, {found[1]!r}. Pass "
-            "external=True if you trust it."
-        )
+        raise external_error(path, *found)
+
+
+def external_error(path: str | os.PathLike[str], name: str, other: str) -> ExternalError:
+    """What is in the file, and where it really lies."""
+    return ExternalError(
+        f"{os.fspath(path)!r} takes {name!r} from another file, {other!r}. Pass external=True if "
+        "you trust it."
+    )

@@ -23,7 +23,7 @@ from skdnn.io._content import (
     check_size,
 )
 from skdnn.io._dialects import of_hdf5
-from skdnn.io._files import refuse_external
+from skdnn.io._files import external_error
 from skdnn.io._members import Opaque, Struct, finished, gathered
 
 _LISTS = ("cell", "struct", "canonical empty")
@@ -91,23 +91,29 @@ class Opened:
         self.file = _h5py().File(path, "r")
 
     def __enter__(self) -> Opened:
-        if not self._external:
-            refuse_external(self.file, self._path)
         return self
 
     def __exit__(self, *error: object) -> None:
         self.file.close()
 
-    def tree(self) -> dict[str, Any]:
+    def tree(self, *but: str) -> dict[str, Any]:
         """All members: numbers, text, lists and dicts of these."""
-        return {name: self.value(item) for name, item in self.items(self.file)}
+        items = self.items(self.file)
+        return {name: self.value(item) for name, item in items if name not in but}
 
     def items(self, group: Any) -> Iterator[tuple[str, Any]]:
         """Members of a group but for references, dead links, and PyTables' own."""
         for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, _h5py().ExternalLink):
+                self._leads_to(f"{group.name.rstrip('/')}/{name}"[1:], link.filename)
             item = None if name.startswith("#") else group.get(name)
             if item is not None and item.attrs.get("CLASS") != b"TINDEX":
                 yield name, item
+
+    def _leads_to(self, name: str, other: str) -> None:
+        if not self._external:
+            raise external_error(self._path, name, other)
 
     def value(self, item: Any) -> Any:
         """What a member holds; arrays stay on disk."""
@@ -124,6 +130,9 @@ class Opened:
 
     def numbers(self, data: Any, *, turned: bool, dtype: Any = None) -> Stored:
         """A data set, still on disk."""
+        others = [x.file_name for x in data.virtual_sources()] if data.is_virtual else []
+        for other in {*others, *(place for place, *_ in data.external or ())} - {"."}:
+            self._leads_to(data.name[1:], other)
         imaginary = data.dtype.names == ("real", "imag")
         dtype = np.dtype(complex if imaginary else dtype or data.dtype)
         shape = data.shape[::-1] if turned else data.shape
@@ -152,9 +161,9 @@ class Opened:
         """Numbers, or text along one axis."""
         if data.shape is None:
             return Opaque("nothing")
+        found = self.numbers(data, turned=self._turned)
         if _h5py().check_string_dtype(data.dtype) is None:
-            usual = data.dtype.kind in "buifc"
-            return self.numbers(data, turned=self._turned) if usual else Opaque(data.dtype)
+            return found if data.dtype.kind in "buifc" else Opaque(data.dtype)
         if max(data.shape, default=1) < data.size:
             return Opaque("a table of text")
         check_size(data.shape, data.dtype.itemsize, self._size)

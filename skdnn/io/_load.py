@@ -121,16 +121,16 @@ class SavedFeatures:
 
     def __repr__(self) -> str:
         arrays = self.features if isinstance(self.features, dict) else {"": self.features}
-        shown = [f"{name} {a.shape} {a.dtype}".strip() for name, a in list(arrays.items())[:3]]
-        labels = None if self.labels is None else f"{len(self.labels)}, {self.labels[:2]}"
-        about = {
-            "features": ", ".join(shown) + (f" and {len(arrays) - 3} more" * (len(arrays) > 3)),
-            "labels": labels
-            and labels.replace("]", ", ...]" * (len(self.labels or ()) > 2) or "]"),
-            "targets": None if self.targets is None else self.targets.shape,
-            "provenance": ", ".join(self.provenance) or None,
-        }
-        told = (f"{name}: {value}" for name, value in about.items() if value is not None)
+        told = [f"{name} {a.shape} {a.dtype}".strip() for name, a in list(arrays.items())[:3]]
+        told[-1] += f" and {len(arrays) - 3} more" * (len(arrays) > 3)
+        told = [f"features: {', '.join(told)}"]
+        if self.labels is not None:
+            first = ", ".join([*map(repr, self.labels[:2]), *["..."][: len(self.labels) - 2]])
+            told.append(f"labels: {len(self.labels)}, [{first}]")
+        if self.targets is not None:
+            told.append(f"targets: {self.targets.shape}")
+        if self.provenance:
+            told.append(f"provenance: {', '.join(self.provenance)}")
         return f"SavedFeatures({'; '.join(told)})"
 
     def _repr_html_(self) -> str:

@@ -92,6 +92,14 @@ def read_mat(path: str | os.PathLike[str], name: str, *, external: bool = False)
     ...     read_mat(f"{folder}/a.mat", "a")
     array([[1, 2, 3]])
     """
+    try:
+        return read_variable(path, name, external)
+    except MatError as error:
+        raise MatError(f"{os.fspath(path)}: {error}") from error
+
+
+def read_variable(path: str | os.PathLike[str], name: str, external: bool = False) -> Any:
+    """The same, with errors that leave it to others to name the file."""
     with _variable(path, name, external) as value:
         return _read(value, name)
 
@@ -184,7 +192,8 @@ def read(path: Path, ask: Ask) -> Raw:
     try:
         if is_hdf5(path):
             with Opened(path, ask.external, turned=True) as file:
-                raw = finished(gathered(file.tree()), path, ask, _key, said is not None)
+                tree = file.tree("labels") if HEADER in file.file else file.tree()
+                raw = finished(gathered(tree), path, ask, _key, said is not None)
         else:
             raw = finished(gathered(_of_v5(path)), path, ask, _key, said is not None)
     except MatError as error:
@@ -348,23 +357,27 @@ def _of_v5(path: str | os.PathLike[str], name: str | None = None) -> dict[str, A
     for shape, _ in about.values():
         check_size(shape, 8, os.path.getsize(path))
     loadmat = import_optional("scipy.io", "to read .mat files").loadmat
-    names = None if name is None else [name]
+    # Ours has labels in its header as well, and thousands of cells are slow.
+    names = [one for one in about if HEADER not in about or one != "labels"]
+    names = names if name is None else [name]
+    # Types inside of structs and cells scipy alone can tell, at the price of a copy.
+    nested = any(about[one][1] in ("struct", "cell") for one in names if one in about)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            found = loadmat(path, variable_names=names, mat_dtype=True)
-    except np.exceptions.ComplexWarning:  # the imaginary parts would be lost
+            found = loadmat(path, variable_names=names, mat_dtype=nested)
+    except np.exceptions.ComplexWarning:  # imaginary parts would be lost
         found = loadmat(path, variable_names=names)
-        for key in found.keys() & about.keys():
-            if (dtype := _NUMBERS.get(about[key][1])) and found[key].dtype.kind in "buif":
-                found[key] = found[key].astype(dtype)
     except (ValueError, TypeError):
-        for one in about if name is None else ():
+        for one in names if len(names) > 1 else ():
             try:
                 loadmat(path, variable_names=[one])
             except Exception as error:  # of damage, any
                 raise MatError(f"unreadable at {one!r} ({_first_line(error)})") from error
         raise
+    for key in found.keys() & about.keys():
+        if (dtype := _NUMBERS.get(about[key][1])) and found[key].dtype.kind in "buif":
+            found[key] = found[key].astype(dtype, copy=False)
     return {key: _plain(value) for key, value in found.items() if key in about}
 
 

@@ -236,8 +236,10 @@ def _with_file_names(raw: Raw, path: Path) -> None:
     beside = path.with_name("file_names.txt")
     if path == beside or not beside.is_file():
         return
-    names = beside.read_text(encoding="utf-8").splitlines()
-    stems = [_ENDING.sub("", name) for name in names]
+    names = [name for name in beside.read_text(encoding="utf-8").split("\n") if name]
+    # Which endings are cut off depends on the version.
+    forms = [(name.strip(), _ENDING.sub("", name.strip())) for name in names]
+    stems = [long if long in raw.arrays else short for long, short in forms]
     shapes = {array.shape for array in raw.arrays.values()}
     n_parts = sum(re.fullmatch(r"features_\d+", place) is not None for place in raw.arrays)
     if path.suffix.lower() == ".mat" and len(set(stems) & raw.arrays.keys()) > len(raw.arrays) / 2:

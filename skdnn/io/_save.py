@@ -6,8 +6,7 @@ import hashlib
 import numbers
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,27 +87,23 @@ def save_features(
 
     Notes
     -----
-    Every file is written under a temporary name and synced. All of them take their names at the
-    end, so that a process that is killed while writing leaves the older files as they were (and
-    perhaps a hidden one, ``.tmp-...``, which can be removed). Where several files belong together
-    (parts, descriptions) and the process dies between two renames, loading finds out and says so.
+    All files are written under temporary names, synced and then renamed, so that a process that is
+    killed leaves the older files as they were (and perhaps hidden ones, ``.tmp-...``). Where
+    several files belong together (parts, descriptions) and it dies between two renames, loading
+    finds out and says so.
 
     What other programs find:
 
-    - .npy, .npz: ``numpy.load``; in .npz, ``features`` or ``features/LAYER``, ``labels`` and
-      ``targets``.
-    - .h5: data sets ``features`` or ``features/LAYER``, ``labels`` and ``targets``. A slash in
-      the name of a layer is written %2F.
-    - .mat: variables ``features`` (layers are fields of a struct, named with letters, digits and
-      underscores), ``labels`` (a cell of char) and ``targets``. Half precision is stored as
-      single.
-    - .txt, .csv: ``numpy.loadtxt(path, delimiter=...).reshape(shape)`` for one array: from three
-      axes on, each two-dimensional slice stands under a comment that tells its place. Numbers
-      are written with as many digits as it takes to read the same number again.
+    - .npy, .npz, .h5: arrays ``features`` or ``features/LAYER`` (a slash in the name of a layer is
+      written %2F in .h5), ``labels`` and ``targets``.
+    - .mat: variables ``features`` (a struct with a field per layer, named with letters, digits and
+      underscores), ``labels`` (a cell of char), ``targets``. Half precision is stored as single.
+    - .txt, .csv: ``numpy.loadtxt(path, delimiter=...).reshape(shape)`` for one array; from three
+      axes on, each two-dimensional slice stands under a comment. Every digit is written.
     - .parquet: one column per feature, labels as the index.
 
     Labels, targets and provenance travel in the file; for .npy, .txt and .csv beside it in a file
-    of the same name plus ``.json``, which holds the SHA-256 of the data file.
+    of the same name plus ``.json``. All of it is under checksums.
 
     Examples
     --------
@@ -126,15 +121,15 @@ def save_features(
     ((4, 3), 'cat.png', 'alexnet')
     """
     chosen, place = _destination(Path(path), format)
-    given = _gather(features, labels, targets)
-    if chosen.name == "npy" and len(given.arrays) > 1:
+    whole = _gather(features, labels, targets, complete(provenance))
+    if chosen.name == "npy" and len(whole.sources) > 1:
         raise ValueError(
-            f"An .npy file holds one array, but features is a dict of {len(given.arrays)} layers: "
-            "save it as .npz or .h5."
+            f"An .npy file holds one array, but features is a dict of {len(whole.sources)} "
+            "layers: save it as .npz or .h5."
         )
-    history = complete(provenance)
-    row_bytes = sum(_row_bytes(array, given.dtypes[name]) for name, array in given.arrays.items())
-    bounds = split_rows(given.n_rows, count_parts(given.n_rows, row_bytes, n_parts, max_bytes))
+    n_rows = whole.rows[2]
+    row_bytes = sum(source.n_bytes for source in whole.sources) // max(n_rows, 1)
+    bounds = split_rows(n_rows, count_parts(n_rows, row_bytes, n_parts, max_bytes))
     finals = [part_path(place, number, len(bounds)) for number in range(1, len(bounds) + 1)]
     older = _older(place)
     if older and not overwrite:
@@ -142,55 +137,13 @@ def save_features(
             f"{older[0]} exists{' and more' if len(older) > 1 else ''}: give overwrite=True to "
             "replace it, or another name."
         )
-    contents = given.contents(bounds, history)
-    _write_all(chosen, finals, contents)
+    _write_all(chosen, finals, [whole.some(n, bounds) for n in range(len(bounds))])
     new = {*finals, *(map(sidecar, finals) if chosen.beside else ())}
     for path_ in older:
         if path_ not in new:
             path_.unlink(missing_ok=True)
     sync_folder(place.parent)
     return finals
-
-
-@dataclass
-class _Given:
-    """What is to be saved, checked."""
-
-    arrays: dict[str, Any]
-    dtypes: dict[str, np.dtype[Any]]
-    single: bool
-    n_rows: int
-    labels: list[Any] | None
-    targets: np.ndarray | None
-    feature_names: list[str] | None
-
-    def contents(
-        self, bounds: list[tuple[int, int]], provenance: dict[str, Any]
-    ) -> Iterator[Content]:
-        """One per part, under one number for this save."""
-        save = uuid.uuid4().hex
-        for number, (first, stop) in enumerate(bounds, start=1):
-            yield Content(
-                single=self.single,
-                sources=[
-                    Source(name, array, first, stop, self.dtypes[name])
-                    for name, array in self.arrays.items()
-                ],
-                labels=None if self.labels is None else self.labels[first:stop],
-                targets=self._some_targets(first, stop),
-                feature_names=self.feature_names,
-                provenance=provenance,
-                save=save,
-                part=(number, len(bounds)),
-                rows=(first, stop, self.n_rows),
-            )
-
-    def _some_targets(self, first: int, stop: int) -> Source | list[str] | None:
-        if self.targets is None:
-            return None
-        if self.targets.dtype.kind == "U":
-            return list(map(str, self.targets[first:stop]))
-        return Source("targets", self.targets, first, stop, self.targets.dtype)
 
 
 def _destination(path: Path, name: str | None) -> tuple[Format, Path]:
@@ -209,37 +162,42 @@ def _destination(path: Path, name: str | None) -> tuple[Format, Path]:
     return chosen, place
 
 
-def _gather(features: Any, labels: Any, targets: Any) -> _Given:
+def _gather(features: Any, labels: Any, targets: Any, provenance: dict[str, Any]) -> Content:
+    """All that is to be saved, checked."""
     single = not isinstance(features, Mapping)
     layers = {"": features} if single else dict(features)
     if not layers or not all(isinstance(name, str) and (name or single) for name in layers):
         raise ValueError(
             f"features must be an array, or a dict with names of layers, got keys {list(layers)}."
         )
-    arrays, dtypes, feature_names = {}, {}, None
+    sources: list[Source] = []
+    feature_names = None
     for name, value in layers.items():
         if isinstance(value, pd.DataFrame | pd.Series):
             labels = _index_labels(value) if labels is None else labels
             if single and isinstance(value, pd.DataFrame):
                 feature_names = [str(column) for column in value.columns]
-        arrays[name] = array = _as_array(value)
-        dtypes[name] = check_dtype(array.dtype, f"features[{name!r}]" if name else "features")
+        array = _as_array(value)
+        dtype = check_dtype(array.dtype, f"features[{name!r}]" if name else "features")
         if not array.shape:
             raise ValueError("features must have rows, got a single number.")
+        sources.append(Source(name, array, 0, int(array.shape[0]), dtype))
     if feature_names and len(set(feature_names)) < len(feature_names):
         raise ValueError("features is a DataFrame with columns of the same name: rename them.")
-    lengths = {name: int(array.shape[0]) for name, array in arrays.items()}
-    n_rows = next(iter(lengths.values()))
+    lengths = {source.name: source.stop for source in sources}
+    n_rows = sources[0].stop
     if set(lengths.values()) != {n_rows}:
         raise ValueError(f"The layers of features differ in their number of rows: {lengths}.")
-    return _Given(
-        arrays,
-        dtypes,
+    return Content(
         single,
-        n_rows,
+        sources,
         _check_labels(labels, n_rows),
         _check_targets(targets, n_rows),
         feature_names,
+        provenance,
+        save=uuid.uuid4().hex,
+        part=(1, 1),
+        rows=(0, n_rows, n_rows),
     )
 
 
@@ -252,10 +210,6 @@ def _as_array(value: Any) -> Any:
     if np.ma.is_masked(value):
         raise ValueError("features is masked, which no format keeps: use .filled(np.nan).")
     return value if lazy and hasattr(value, "__getitem__") and not frame else np.asarray(value)
-
-
-def _row_bytes(array: Any, dtype: np.dtype[Any]) -> int:
-    return int(np.prod(array.shape[1:], dtype=np.int64)) * dtype.itemsize
 
 
 def _index_labels(frame: pd.DataFrame | pd.Series) -> list[Any] | None:
@@ -281,7 +235,7 @@ def _check_labels(labels: Any, n_rows: int) -> list[Any] | None:
     return [str(x) for x in found]
 
 
-def _check_targets(targets: Any, n_rows: int) -> np.ndarray | None:
+def _check_targets(targets: Any, n_rows: int) -> Source | list[str] | None:
     if targets is None:
         return None
     array = np.asarray(targets)
@@ -292,8 +246,8 @@ def _check_targets(targets: Any, n_rows: int) -> np.ndarray | None:
     if array.dtype.kind == "U":
         if array.ndim > 1:
             raise ValueError(f"targets of text must have one axis, got shape {array.shape}.")
-        return array
-    return array.astype(check_dtype(array.dtype, "targets"), copy=False)
+        return list(map(str, array))
+    return Source("targets", array, 0, n_rows, check_dtype(array.dtype, "targets"))
 
 
 def _older(place: Path) -> list[Path]:
@@ -302,7 +256,7 @@ def _older(place: Path) -> list[Path]:
     return [path for file in data for path in (file, sidecar(file)) if path.exists()]
 
 
-def _write_all(chosen: Format, finals: list[Path], contents: Iterator[Content]) -> None:
+def _write_all(chosen: Format, finals: list[Path], contents: list[Content]) -> None:
     """Write and sync every file, then rename all of them."""
     assert chosen.write is not None
     folder = finals[0].parent

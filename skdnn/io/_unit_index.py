@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdnn.io._mat import MatError, Version, read_mat, write_mat
+from skdnn.io._mat import MatError, Version, read_variable, write_mat
 
 _VARIABLE = "index"
 
@@ -51,7 +51,7 @@ def read_unit_index(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     file_path = Path(path).expanduser()
     try:
-        index = read_mat(file_path, _VARIABLE)
+        index = read_variable(file_path, _VARIABLE)
         if not isinstance(index, dict):
             raise MatError(f"its variable {_VARIABLE!r} is no struct with a field for each layer")
         return {layer: _checked(layer, values) for layer, values in index.items()}

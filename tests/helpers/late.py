@@ -13,10 +13,11 @@ import pytest
 class Late:
     """Stands for a module until a test asks for one of its names; skips where it is missing."""
 
+    __slots__ = ("_load",)  # no dict of its own, so that monkeypatch restores the module
     _mock_name = None  # pytest, which collects, asks every object for it
 
     def __init__(self, name: str, load: Callable[[str], Any] = pytest.importorskip) -> None:
-        self.__dict__["_load"] = lambda: load(name)
+        object.__setattr__(self, "_load", lambda: load(name))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "_pytest", "pytest")):  # and for these

@@ -297,9 +297,10 @@ def test_all_faults_in_one_error(tmp_path, image_paths):
         write(tmp_path, "other.png", b"P6 2 2 255 " + bytes(12)): "not an image of a known format",
         str(tmp_path / "gone.png"): "missing",
         str(tmp_path): "folder",
-        "null\0.png": "",
+        "'null\\x00.png'": "missing",
     }
-    X = [*image_paths, *bad, *bad]
+    given = [path if "null" not in path else "null\0.png" for path in bad]
+    X = [*image_paths, *given, *given]
     with pytest.raises(ValueError, match="8 of 17 image files cannot be used") as caught:
         check_images(as_image_inputs(X))
     lines = str(caught.value).splitlines()[1:]
@@ -650,9 +651,11 @@ def test_error_survives_pickling():
     assert isinstance(error, ValueError)
 
 
-@pytest.mark.parametrize("name", ["gone.png", "null\0.png"])
-def test_unopenable_file(name, tmp_path):
-    with pytest.raises(ImageReadError, match=f"{name}: it cannot be opened"):
+@pytest.mark.parametrize(
+    ("name", "shown"), [("gone.png", "gone.png"), ("null\0.png", r"null\\x00.png'")]
+)
+def test_unopenable_file(name, shown, tmp_path):
+    with pytest.raises(ImageReadError, match=f"{shown}: it cannot be opened"):
         read_image(str(tmp_path / name))
 
 

@@ -68,9 +68,11 @@ def test_only_rows_that_are_asked_for_are_read(folder, monkeypatch):
 
     features = read_feature_folder(folder, "conv1", NAMES)
     read: list[str] = []
-    original = _features.read_mat
+    original = _features.read_variable
     monkeypatch.setattr(
-        _features, "read_mat", lambda path, name: read.append(path.stem) or original(path, name)
+        _features,
+        "read_variable",
+        lambda path, name: read.append(path.stem) or original(path, name),
     )
     features[[2, 0]]
     assert read == ["n03_7", "n02_10"]

@@ -446,7 +446,7 @@ def test_file_names_beside(tmp_path: Path, ending: str) -> None:
 def test_a_variable_per_image(tmp_path: Path, shape: tuple[int, ...]) -> None:
     values = np.arange(5.0 * np.prod(shape)).reshape(5, *shape)
     path = things_folder(tmp_path, FILES) / "features.mat"
-    stems = [name.rpartition(".")[0] for name in FILES]
+    stems = [name.removesuffix(".png").removesuffix(".jpg") for name in FILES]  # not .JPEG
     savemat(path, {stem: values[n] for n, stem in reversed(list(enumerate(stems)))})
     loaded = load_features(path)
     assert loaded.labels == FILES
@@ -531,6 +531,10 @@ def test_chosen_conditions_keep_their_index(tmp_path: Path) -> None:
     whole = rdm.RDMs(squareform(SQUARE)[None])
     whole.subset_pattern("index", [0, 2, 3]).save(str(tmp_path / "a.h5"), "hdf5")
     assert load_rdm(tmp_path / "a.h5").index.tolist() == [0, 2, 3]
+    classes = {"category": ["a", "a", "b", "b"]}
+    whole = rdm.RDMs(squareform(SQUARE)[None], pattern_descriptors=classes)
+    whole.subset_pattern("index", [0, 2, 3]).save(str(tmp_path / "b.h5"), "hdf5")
+    assert load_rdm(tmp_path / "b.h5").index.tolist() == [0, 2, 3]
 
 
 def test_data_of_rsatoolbox(tmp_path: Path) -> None:
@@ -593,11 +597,20 @@ def test_pickles_in_a_table_are_not_opened(tmp_path: Path) -> None:
     pytest.importorskip("tables")
     FRAME.to_hdf(tmp_path / "a.h5", key="x")
     target = tmp_path / "ran"
+    code = f"cposix\nsystem\n(S'touch {target}'\ntR.".encode()
     with h5py.File(tmp_path / "a.h5", "r+") as file:
-        code = f"cposix\nsystem\n(S'touch {target}'\ntR."
-        file["x"].attrs["encoding"] = np.bytes_(code.encode())
-    with pytest.raises(ValueError, match=r"a.h5: '/x' holds Python objects"):
+        file["x"].attrs["encoding"] = np.bytes_(code)
+    with pytest.raises(ValueError, match=r"a.h5: '/x' holds Python objects \(posix.system\)"):
         load_features(tmp_path / "a.h5")
+    FRAME.to_hdf(tmp_path / "b.h5", key="x")
+    for kind in (b"object", "object"):
+        with h5py.File(tmp_path / "b.h5", "r+") as file:
+            del file["x/axis1"]
+            rows = file["x"].create_dataset("axis1", (1,), h5py.vlen_dtype(np.uint8))
+            rows[0] = np.frombuffer(code, np.uint8)
+            rows.attrs["CLASS"], rows.attrs["PSEUDOATOM"] = np.bytes_("VLARRAY"), kind
+        with pytest.raises(ValueError, match=r"b.h5: '/x/axis1' holds Python objects"):
+            load_features(tmp_path / "b.h5")
     assert not target.exists()
 
 

@@ -23,10 +23,7 @@ from skdnn.backends import _torch
 from skdnn.extraction import _stored
 from skdnn.store import Depot
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")
 
 HOURS = 3600.0
 
@@ -63,7 +60,7 @@ def check_all(store: ActivationStore, paths: list[str], expected: dict[str, np.n
 
 KILLED_AT_EACH_RENAME = """
 _sink.BLOCK_ROWS = 8
-folder, *paths = sys.argv[1:]
+folder, step, *paths = sys.argv[1:]
 extractor(f"{folder}/warm").precompute(paths[:2], verbose=0)  # load all that will be needed
 
 def fill(k):
@@ -90,9 +87,9 @@ while True:
     assert in_child(lambda: check(k)) == 0, k
     if status == 0:
         break
-    k += 1
+    k += int(step)
 unbroken = np.load(f"{folder}/{k}.npz")
-for earlier in range(k):
+for earlier in range(0, k, int(step)):
     found = np.load(f"{folder}/{earlier}.npz")
     for layer in LAYERS:
         assert np.array_equal(found[layer], unbroken[layer]), (earlier, layer)
@@ -100,8 +97,18 @@ print("renames", k)
 """
 
 
+def test_killed_before_some_renames(run_script, tmp_path, paths):
+    told = run_script(KILLED_AT_EACH_RENAME, tmp_path, 9, *paths)
+    kept = [[int(number) for number in case.split()] for case in told.strip().splitlines()[:-1]]
+    assert [k for k, _, _ in kept] == [0, 9, 18, 27]
+    assert kept[0][1:] == [0, 0]
+    assert kept[-1][1:] == [23, 23]
+    assert any(0 < most < 23 for _, _, most in kept)
+
+
+@pytest.mark.slow
 def test_killed_before_each_rename(run_script, tmp_path, paths):
-    told = run_script(KILLED_AT_EACH_RENAME, tmp_path, *paths)
+    told = run_script(KILLED_AT_EACH_RENAME, tmp_path, 1, *paths)
     *cases, last = told.strip().splitlines()
     # A marker, a table of the network, three folders; three blocks of three layers, each twice.
     assert last == "renames 23"
@@ -137,6 +144,7 @@ print(killed)
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(run_script, tmp_path, expected, paths):
     *progress, killed = map(int, run_script(KILLED_AT_RANDOM, tmp_path / "s", *paths).split())
     assert killed >= 3
@@ -147,6 +155,7 @@ def test_killed_at_random_moments(run_script, tmp_path, expected, paths):
     assert store.stats["images_forwarded"] <= len(paths) - (before // 8) * 8
 
 
+@pytest.mark.slow
 def test_leftovers_go_after_an_hour(run_script, store, paths):
     extractor(store).precompute(paths[:2], LAYERS, verbose=0)
     folder = files(store, "fc")[0].parent
@@ -177,7 +186,7 @@ np.savez(f"{folder}-{seed}.npz", **found)
 """
 
 
-@pytest.mark.parametrize("n_processes", [2, 4])
+@pytest.mark.parametrize("n_processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_fill_together(tmp_path, n_processes, paths, expected):
     root, start = tmp_path / "store", tmp_path / "start"
     running = [
@@ -322,6 +331,7 @@ for mode in "ar":
 """
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_be_written_to(run_script, few_rows):
     with tempfile.TemporaryDirectory() as folder:  # others may not look into pytest's folders
         paths = write_images(Path(folder, "images"), 11)
@@ -368,7 +378,10 @@ def test_a_file_that_changes_meanwhile_is_refused(store, tmp_path, monkeypatch):
     assert digests.DIGEST.itemsize == 64
 
 
-@pytest.mark.parametrize(("n_jobs", "verbose"), [(None, 0), (None, None), (2, 0)])
+@pytest.mark.parametrize(
+    ("n_jobs", "verbose"),
+    [(None, 0), (None, None), pytest.param(2, 0, marks=pytest.mark.slow)],
+)
 def test_images_that_only_the_decoder_refuses(store, tmp_path, n_jobs, verbose):
     paths = write_images(tmp_path / "images", 11)
     for row in (0, 7):  # header and end are sound
@@ -409,6 +422,7 @@ def test_stopped_in_the_middle(store, paths, expected, error, monkeypatch):
     assert store.stats["images_forwarded"] == 23
 
 
+@pytest.mark.slow
 def test_a_lost_worker_is_replaced(store, paths, tmp_path, monkeypatch):
     flag = tmp_path / "flag"
     flag.write_text(str(os.getpid()))
