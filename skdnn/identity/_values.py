@@ -25,6 +25,8 @@ from skdnn.identity._installed import MAIN, library, sources
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 # What Python and torch write into a class for themselves.
+# Of classes: names of Python's own, and where this process put a class of Keras.
+_NUMBERED = re.compile("__|_api_export")
 _UNSAID = re.compile(
     "_abc_impl|_backward_cls|_autograd_function_id|__(dict|weakref|doc|module|slotnames|orig_bases|"
     "abstractmethods|parameters|annotations|annotate_func|annotations_cache|firstlineno|"
@@ -230,7 +232,9 @@ class Description:
             inner = getattr(member, "__func__", getattr(member, "fget", member))
             if isinstance(inner, types.FunctionType):
                 found.append([name, qualified(inner) if _home(inner)[1] else self.of(inner)])
-            elif isinstance(owner, type) and type(member) in _SCALARS and name[:2] != "__":
+            elif _NUMBERED.match(name) or not isinstance(owner, type):
+                continue
+            elif type(member) in _SCALARS:
                 found.append([name, repr(member)])
         return found
 
