@@ -25,6 +25,8 @@ from skdnn.identity._installed import MAIN, library, sources
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 # What Python and torch write into a class for themselves.
+# torch.compile replaces these of all networks; a network that is there has been built.
+_OF_BUILDING = {"__init__", "__setstate__"}
 # Of classes: names of Python's own, and where this process put a class of Keras.
 _NUMBERED = re.compile("__|_api_export")
 _UNSAID = re.compile(
@@ -230,6 +232,8 @@ class Description:
         found: list[Any] = []
         for name, member in sorted(vars(owner).items()):
             inner = getattr(member, "__func__", getattr(member, "fget", member))
+            if name in _OF_BUILDING:
+                continue
             if isinstance(inner, types.FunctionType):
                 found.append([name, qualified(inner) if _home(inner)[1] else self.of(inner)])
             elif _NUMBERED.match(name) or not isinstance(owner, type):

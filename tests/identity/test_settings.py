@@ -113,3 +113,15 @@ def test_hooks_that_cannot_be_told_ask_for_a_version(tmp_path):
 def test_no_setting_no_entry():
     """Rows of named networks are found by what they were before there were settings."""
     assert named()._source().identity[2] == []
+
+
+def test_compiling_another_network_changes_no_key():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    own = identity(network)
+    install = pytest.importorskip("torch._dynamo.mutation_guard").install_generation_tagging_init
+    made, restored = nn.Module.__init__, nn.Module.__setstate__
+    try:
+        install()  # what torch.compile does to all modules
+        assert identity(network) == own
+    finally:
+        nn.Module.__init__, nn.Module.__setstate__ = made, restored
