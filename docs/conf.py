@@ -61,6 +61,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"tempfile|pathlib\..*"),
     (r"py:obj", r"(n_features_in|feature_names_in|classes)_"),
     (r"py:obj", r"skdnn\.images\.\w+"),
+    (r"py:class", r"skdnn\.models\._spec\.Checkpoint"),  # a field of ModelSpec
 ]
 
 # --- gallery -----------------------------------------------------------------------------------

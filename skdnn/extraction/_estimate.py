@@ -170,7 +170,7 @@ def _to_forward(work: Work, conditions: Conditions, may_download: bool) -> Group
     if work.cache is None:
         return [(names, _without_cache(work, conditions))] if len(inputs) else []
     digests = digest_images(inputs)
-    unknown = not may_download and needs_download(work.source.spec, work.source.weights)
+    unknown = not may_download and needs_download(work.source.spec)
     if unknown:  # nothing of it can be stored then
         absent = {name: np.ones(len(digests), dtype=bool) for name in names}
     else:

@@ -172,7 +172,7 @@ class Source:
 
     def known_network(self) -> str | None:
         """Fingerprint; None where a file is not here, or where code cannot be fingerprinted."""
-        if needs_download(self.spec, self.weights):
+        if needs_download(self.spec):
             return None
         try:
             return self.spec.fingerprint(self.version)

@@ -82,8 +82,11 @@ def _distributions(path: tuple[str, ...]) -> dict[str, list[tuple[Path, Any]]]:
     return found
 
 
-def sources(modules: Iterable[str]) -> list[tuple[str, str]]:
-    """Digests of the code in modules, and in all that they import, where not installed."""
+def sources(modules: Iterable[str], readable: bool = True) -> list[tuple[str, str]]:
+    """Digests of the code in modules, and in all that they import, where not installed.
+
+    OSError if the source of a module can't be read any more; without `readable` it is left out.
+    """
     waiting, found = list(modules), dict.fromkeys((*MAIN, ""), "")
     while waiting:
         name = waiting.pop()
@@ -91,9 +94,15 @@ def sources(modules: Iterable[str]) -> list[tuple[str, str]]:
         if name in found or module is None or library(name):
             continue
         found[name], file = "", getattr(module, "__file__", None)
-        if file and os.path.isfile(file):  # else a notebook's
-            state, package = os.stat(file), getattr(module, "__package__", None) or ""
-            known = _read(file, package, state.st_ino, state.st_size, state.st_mtime_ns)
+        if file:  # else a notebook's
+            package = getattr(module, "__package__", None) or ""
+            try:
+                state = os.stat(file)
+                known = _read(file, package, state.st_ino, state.st_size, state.st_mtime_ns)
+            except OSError:
+                if readable:
+                    raise
+                continue
             found[name], waiting = known[0], [*waiting, *known[1], name.rpartition(".")[0]]
     return sorted((name, digest) for name, digest in found.items() if digest)
 

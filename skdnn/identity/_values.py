@@ -90,7 +90,8 @@ class Description:
         """What `parts` gives, with the source of all modules met on the way."""
         try:
             found = parts()
-        except (Unseen, RecursionError) as error:
+            code = sources(self._modules)
+        except (Unseen, RecursionError, OSError) as error:
             if self._version is None:
                 raise ValueError(
                     f"cache: {what} is code that can't be fingerprinted ({error}), so that "
@@ -99,7 +100,8 @@ class Description:
                     "or use cache=None."
                 ) from None
             found = qualified(value)
-        return [found, sources(self._modules), self._version]
+            code = sources(self._modules, readable=False)
+        return [found, code, self._version]
 
     def model(self, parts: Callable[[], Any], network: Any, weights: str | None) -> list[Any]:
         told = self.whole(parts, f"model of class {type(network).__name__}", network)

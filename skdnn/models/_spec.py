@@ -261,27 +261,7 @@ def origin_of_weights(spec: ModelSpec, weights: Any) -> str:
     return "random" if weights is None and spec.owned else spec.origin
 
 
-def needs_download(spec: ModelSpec, weights: Any) -> bool:
+def needs_download(spec: ModelSpec) -> bool:
     """Whether the fingerprint can't be told without the file, and the file is not here."""
     is_hashed = spec.name.startswith("published/") and spec.origin == "published"
     return is_hashed and spec.checkpoint().sha256 is None
-
-
-def find_checkpoint(spec: ModelSpec, weights: Any, version: str | None = None) -> Checkpoint:
-    """Look for the file that holds a network's weights; nothing is downloaded.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    weights : str, path or None
-        What was asked for.
-    version : str, default=None
-        Of no use any more: the weights of one's own network can always be told.
-
-    Returns
-    -------
-    checkpoint : Checkpoint
-        Nothing is known of random weights, and of one's own network only the SHA-256 of all its
-        parameters.
-    """
-    return spec.checkpoint()

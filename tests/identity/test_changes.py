@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,3 +138,13 @@ def test_a_version_stands_for_the_rest_of_nothing_else(make):
     second = identity(net, version="1")
     change("net.relu = nn.Tanh()")
     assert len({first, second, identity(net, version="1")}) == 3
+
+
+def test_sources_that_cannot_be_read_any_more(laboratory):
+    """Left out of the key, a change of them would go unnoticed."""
+    lab = laboratory()
+    net = lab.build()
+    Path(lab["deep"].__file__).unlink()
+    with pytest.raises(ValueError, match=rf"{lab.names['deep']}\.py.*version='1'"):
+        identity(net)
+    assert identity(net, version="1") != identity(net, version="2")

@@ -313,8 +313,11 @@ def test_a_small_disk(tmp_path, expected, paths):
 
 
 READ_ONLY = """
+import tempfile, tiny_network
+tiny_network.network = network_of_torch
 root, *paths = sys.argv[1:]
-plain(paths[:1])  # loads what a user without rights may not read here
+with tempfile.TemporaryDirectory() as warm:  # loads what a user without rights may not read here
+    extractor(warm).fit_transform(paths[:1])
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
@@ -332,7 +335,8 @@ for mode in "ar":
 
 
 @pytest.mark.slow
-def test_a_store_that_cannot_be_written_to(run_script, few_rows):
+def test_a_store_that_cannot_be_written_to(run_script, few_rows, monkeypatch):
+    monkeypatch.setattr(tiny_network, "network", tiny_network.network_of_torch)
     with tempfile.TemporaryDirectory() as folder:  # others may not look into pytest's folders
         paths = write_images(Path(folder, "images"), 11)
         store = ActivationStore(Path(folder, "store"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,14 @@ class Tiny(nn.Module):
 def network(seed: int = 0) -> Tiny:
     torch.manual_seed(seed)
     return Tiny().eval()
+
+
+def network_of_torch(seed: int = 0) -> nn.Module:
+    """Layers of the same names without code of one's own, which a reader need not see."""
+    torch.manual_seed(seed)
+    parts = {"conv": nn.Conv2d(3, 4, 3, stride=2), "relu": nn.ReLU()}
+    parts |= {"conv2": nn.Conv2d(4, 6, 3, stride=2), "flatten": nn.Flatten()}
+    return nn.Sequential(OrderedDict(parts, fc=nn.Linear(6 * 3 * 4, 5))).eval()
 
 
 def extractor(cache: Any, layer: Any = "fc", seed: int = 0, **more: Any) -> DNNFeatureExtractor:
