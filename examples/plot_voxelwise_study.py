@@ -16,7 +16,6 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
@@ -30,6 +29,7 @@ from skdnn.encoding import (
     ncsnr_ceiling,
     nested_encoding,
     normalize_scores,
+    pool_folds,
     split_half_reliability,
 )
 
@@ -145,26 +145,19 @@ with warnings.catch_warnings():
         model="digits",
         subject="S1",
         roi=rois,
-        n_permutations=199 if quick else 999,
         random_state=0,
     )
 print(table.drop(columns="normalised").head(3).round(3).to_string())
 
 # %%
-# One row for each voxel: its mean correlation, and the layer that most folds chose. The p-value of
-# a fold is the share of random orders of its test images in which the predictions do as well: it
-# says that a voxel is predicted at all, not how well, nor that its layer is right. Folds share
-# training images, so their p-values depend on each other; twice their mean is a valid p-value
-# whatever the dependence, and is adjusted for the number of voxels (false discovery rate).
+# One row for each voxel: its mean correlation, the layer that most folds chose, and one p-value.
+# It says that a voxel is predicted at all, not how well, nor that its layer is right. Folds share
+# training images, so their p-values depend on each other: ``pool_folds`` allows for that, and
+# adjusts for the number of voxels (false discovery rate).
 
-by_voxel = table.groupby("voxel")
-voxels["r"] = by_voxel["r"].mean()
-voxels["layer"] = by_voxel["layer"].agg(lambda chosen: chosen.mode().get(0))
-same = table["layer"] == table["voxel"].map(voxels["layer"])
-voxels["agreement"] = same.groupby(table["voxel"]).mean()  # share of folds
-voxels["p"] = np.minimum(2 * by_voxel["p"].mean(), 1)
-alive = voxels["p"].notna()
-voxels.loc[alive, "p_fdr"] = false_discovery_control(voxels.loc[alive, "p"])
+pooled = pool_folds(table).set_index("voxel")
+voxels[["r", "layer", "p_fdr"]] = pooled[["r", "layer", "p_fdr"]]
+voxels["agreement"] = pooled["layer_share"]  # share of folds
 significant = voxels["p_fdr"] < 0.05
 
 # %%

@@ -30,9 +30,8 @@ def add(commands: Any) -> None:
         help="predict voxels from features: which layer, how well, how surely",
         description="Voxelwise encoding: for each voxel, ridge regression chooses a layer and a "
         "penalty inside the training images and predicts the images that were held out. "
-        "p-values come from permutations of the held-out images; those of several folds are "
-        "combined as twice their mean, and adjusted for the number of voxels (false discovery "
-        "rate).",
+        "A voxel has one p-value, of its mean correlation over folds, adjusted for the number of "
+        "voxels (false discovery rate).",
         examples=(
             "skdnn encode features.h5 --responses voxels.csv --out voxels_table.csv",
             "skdnn encode features.h5 --responses subj1.h5 --layer features.2 features.10 "
@@ -78,7 +77,17 @@ def add(commands: Any) -> None:
     )
     test.complete = shtab.FILE  # type: ignore[attr-defined]
     encode.add_argument(
-        "--permutations", type=int, default=1000, metavar="N", help="for p-values (default: 1000)"
+        "--per",
+        choices=("voxel", "fold"),
+        default="voxel",
+        help="a row of the table: each voxel, or each voxel in each fold (default: voxel)",
+    )
+    encode.add_argument(
+        "--permutations",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the held-out images, for the p-values of --per fold (default: 0, Student's t)",
     )
     encode.add_argument(
         "--fdr",
@@ -88,7 +97,7 @@ def add(commands: Any) -> None:
         help="false discovery rate at which a voxel counts as predicted (default: 0.05)",
     )
     encode.add_argument("--seed", type=int, default=0, help="of folds and permutations")
-    add_out(encode, "a row for each voxel and fold (.csv, .tsv, .json)")
+    add_out(encode, "a row for each voxel (.csv, .tsv, .json)")
     add_assume_order(encode)
     add_overwrite(encode)
     add_quiet(encode)
@@ -97,7 +106,7 @@ def add(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     from skdnn import LayerwiseEncoder
-    from skdnn.encoding import LayerFeatures, nested_encoding
+    from skdnn.encoding import LayerFeatures, nested_encoding, pool_folds
 
     _check_usage(arguments)
     outs = places(arguments, TABLES)
@@ -129,31 +138,10 @@ def _run(arguments: argparse.Namespace) -> None:
         n_permutations=arguments.permutations,
         random_state=arguments.seed,
     )
-    _report(by_voxel(table), list(features.layers), arguments)
+    voxels_table = pool_folds(table)
+    _report(voxels_table, list(features.layers), arguments)
     for out in outs:
-        write_table(table, out)
-
-
-def by_voxel(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each voxel: mean r over folds, the layer of most folds, an adjusted p-value."""
-    from scipy.stats import false_discovery_control
-
-    groups = table.groupby(["roi", "voxel"], sort=False)
-    n_folds = table["fold"].nunique()
-    made = groups["r"].mean().to_frame()
-    made["layer"] = groups["layer"].agg(_most)
-    p = groups["p"].mean()
-    made["p"] = p if n_folds == 1 else np.minimum(2 * p, 1)
-    made["p_fdr"] = np.nan
-    known = made["p"].notna()
-    if known.any():
-        made.loc[known, "p_fdr"] = false_discovery_control(made.loc[known, "p"])
-    return made.reset_index()
-
-
-def _most(chosen: pd.Series) -> Any:
-    """The most frequent value; None where there is none."""
-    return chosen.mode().get(0)
+        write_table(table if arguments.per == "fold" else voxels_table, out)
 
 
 def _check_usage(arguments: argparse.Namespace) -> None:
@@ -161,7 +149,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     if arguments.cv < 2:
         wrong = f"--cv {arguments.cv}: two folds or more are needed"
     elif arguments.permutations < 0:
-        wrong = f"--permutations {arguments.permutations}: give 0 (no p-values) or more"
+        wrong = f"--permutations {arguments.permutations}: give 0 or more"
     elif not 0 < arguments.fdr < 1:
         wrong = f"--fdr {arguments.fdr}: give a number between 0 and 1"
     elif arguments.groups and arguments.test_images:
@@ -261,21 +249,20 @@ def _inner_folds(groups: np.ndarray | None, arguments: argparse.Namespace) -> in
 
 def _report(voxels: pd.DataFrame, layers: Sequence[str], arguments: argparse.Namespace) -> None:
     """How many voxels, how well, how many surely, and which layers."""
-    tested = arguments.permutations > 0
     rows = []
     areas = [("all", voxels), *voxels.groupby("roi", sort=False)]
     for name, part in areas if len(areas) > 2 else areas[:1]:
         sure = part["p_fdr"] < arguments.fdr
-        counted = part[sure] if tested else part
+        counted = part[sure]
         row = {
             "area": name,
             "voxels": len(part),
             "median_r": float(part["r"].median()),
-            "significant": int(sure.sum()) if tested else None,
+            "significant": int(sure.sum()),
         }
         rows.append(row | {layer: int((counted["layer"] == layer).sum()) for layer in layers})
     table = pd.DataFrame(rows)
-    which = f"significant voxels (FDR {arguments.fdr:g})" if tested else "voxels"
+    which = f"significant voxels (FDR {arguments.fdr:g})"
     text = table.to_string(index=False, float_format="{:.3f}".format)
     text += f"\nlayers: numbers of {which} that are predicted best from each"
     facts = {
@@ -283,6 +270,5 @@ def _report(voxels: pd.DataFrame, layers: Sequence[str], arguments: argparse.Nam
                   for row in rows],
         "layers": list(layers),
         "fdr": arguments.fdr,
-        "permutations": arguments.permutations,
     }  # fmt: skip
     show_facts(facts, text, as_json=arguments.json)

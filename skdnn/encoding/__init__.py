@@ -22,6 +22,7 @@ from skdnn.encoding.hierarchy._study import BrainHierarchyScore
 from skdnn.encoding.layers._encoder import LayerwiseEncoder
 from skdnn.encoding.layers._features import LayerFeatures
 from skdnn.encoding.layers._nested import nested_encoding
+from skdnn.encoding.layers._pooled import pool_folds
 from skdnn.encoding.repeats._averages import (
     align_responses,
     average_repeats,
@@ -75,6 +76,7 @@ __all__ = [
     "nested_encoding",
     "normalize_scores",
     "pattern_correlation",
+    "pool_folds",
     "pool_subjects",
     "profile_correlation",
     "r2_score",

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import false_discovery_control
 
 from skdnn import LayerwiseEncoder, save_features
-from skdnn.encoding import LayerFeatures, nested_encoding
+from skdnn.encoding import LayerFeatures, nested_encoding, pool_folds
 
 N = 60
 NAMES = [f"img{n}.png" for n in range(1, N + 1)]
@@ -52,10 +51,12 @@ def by_hand(cv: Any = 4, inner: int = 5, **options: Any) -> pd.DataFrame:
 
 
 OPTIONS = ("--responses", "voxels.csv", "--permutations", 99, "--seed", 2)
+FOLDS = ("--per", "fold")
 
 
 def test_the_table_and_the_summary(study: Path, run_skdnn: Any) -> None:
-    done = run_skdnn("encode", "f.h5", *OPTIONS, "--cv", 4, "--out", "t.csv", "--json", cwd=study)
+    words = ("encode", "f.h5", *OPTIONS, "--cv", 4, "--json")
+    done = run_skdnn(*words, *FOLDS, "--out", "t.csv", cwd=study)
     assert done.returncode == 0, done.stderr
     found, expected = pd.read_csv(study / "t.csv"), by_hand()
     assert len(found) == 20
@@ -64,14 +65,24 @@ def test_the_table_and_the_summary(study: Path, run_skdnn: Any) -> None:
     assert found["layer"].tolist() == expected["layer"].tolist()
     assert found["voxel"].tolist() == [*VOXELS.columns] * 4
     (row,) = json.loads(done.stdout)["areas"]
-    p = np.minimum(2 * expected.groupby("voxel")["p"].mean(), 1)
-    assert row["significant"] == (false_discovery_control(p) < 0.05).sum() == 4
-    assert row["median_r"] == pytest.approx(expected.groupby("voxel")["r"].mean().median())
+    voxels = pool_folds(expected)
+    assert row["significant"] == (voxels["p_fdr"] < 0.05).sum() == 4
+    assert row["median_r"] == pytest.approx(voxels["r"].median())
     assert (row["voxels"], row["early"], row["late"]) == (5, 2, 2)
 
 
+def test_a_row_for_each_voxel(study: Path, say: Any) -> None:
+    said = say("encode", "f.h5", *OPTIONS, "--cv", 4, "--out", "t.csv")
+    assert said.code == 0, said.err
+    found, expected = pd.read_csv("t.csv"), pool_folds(by_hand())
+    assert found["voxel"].tolist() == [*VOXELS.columns]
+    assert found["layer"].tolist() == expected["layer"].tolist()
+    for column in ("layer_share", "n_folds", "r", "r2", "p", "p_fdr"):
+        np.testing.assert_allclose(found[column], expected[column], atol=1e-12)
+
+
 def test_test_images(study: Path, say: Any) -> None:
-    said = say("encode", "f.h5", *OPTIONS, "--test-images", "test.txt", "--out", "t.json")
+    said = say("encode", "f.h5", *OPTIONS, "--test-images", "test.txt", *FOLDS, "--out", "t.json")
     assert said.code == 0, said.err
     expected = by_hand([(np.arange(40), np.arange(40, N))])
     found = pd.DataFrame(json.loads(Path("t.json").read_text()))
@@ -81,7 +92,7 @@ def test_test_images(study: Path, say: Any) -> None:
 
 def test_groups_stay_together(study: Path, say: Any) -> None:
     said = say("encode", "f.h5", *OPTIONS, "--cv", 3, "--groups", "c.csv", "category",
-               "--out", "t.csv")  # fmt: skip
+               *FOLDS, "--out", "t.csv")  # fmt: skip
     assert said.code == 0, said.err
     # Four of the six groups are left to train on, so that the inner folds are four.
     expected = by_hand(3, 4, groups=[f"c{n % 6}" for n in range(N)])
@@ -92,21 +103,21 @@ def test_groups_stay_together(study: Path, say: Any) -> None:
 def test_areas_and_layers(study: Path, say: Any) -> None:
     areas = {"V1": VOXELS.to_numpy()[:, :2], "IT": VOXELS.to_numpy()[:, 2:]}
     save_features(areas, "areas.mat", labels=STEMS)
-    words = ("encode", "f.h5", "--responses", "areas.mat", "--permutations", 0)
+    words = ("encode", "f.h5", "--responses", "areas.mat")
     said = say(*words, "--json", "--quiet")
     assert said.code == 0, said.err
     assert said.err == ""
     rows = {row["area"]: row for row in json.loads(said.out)["areas"]}
     assert list(rows) == ["all", "V1", "IT"]
     assert (rows["V1"]["voxels"], rows["V1"]["early"]) == (2, 2)
-    assert rows["all"]["significant"] is None
+    assert rows["all"]["significant"] == rows["V1"]["significant"] + rows["IT"]["significant"] == 4
     said = say(*words, "--layer", "late", "--json")
     assert json.loads(said.out)["layers"] == ["late"]
 
 
 def test_without_names_nothing_is_paired_unasked(study: Path, say: Any) -> None:
     np.save("bare.npy", VOXELS.to_numpy())
-    words = ("--permutations", 0, "--quiet", "--cv", 4, "--seed", 2, "--out", "t.csv")
+    words = (*FOLDS, "--quiet", "--cv", 4, "--seed", 2, "--out", "t.csv")
     said = say("encode", "f.h5", "--responses", "bare.npy", *words)
     assert (said.code, Path("t.csv").exists()) == (1, False)
     assert "bare.npy has no names" in said.err
@@ -121,7 +132,7 @@ def test_features_without_names(study: Path, say: Any) -> None:
     save_features(LAYERS, "bare.h5")
     VOXELS.to_csv("in_order.csv")
     np.save("bare.npy", VOXELS.to_numpy())
-    words = ("--permutations", 0, "--quiet", "--cv", 4, "--seed", 2)
+    words = (*FOLDS, "--quiet", "--cv", 4, "--seed", 2)
     for responses in ("in_order.csv", "bare.npy"):
         said = say("encode", "bare.h5", "--responses", responses, *words, "--json")
         assert said.code == 1

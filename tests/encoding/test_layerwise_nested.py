@@ -23,7 +23,13 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV, nested_encoding
+from skdnn.encoding import (
+    LayerFeatures,
+    LayerwiseEncoder,
+    VoxelwiseRidgeCV,
+    correlation_p_values,
+    nested_encoding,
+)
 from skdnn.encoding.layers._nested import permutation_p
 
 
@@ -47,7 +53,7 @@ def test_the_table_equals_a_script() -> None:
         )  # fmt: skip
     assert list(table.columns) == [
         "model", "layer", "subject", "roi", "voxel", "fold", "alpha", "r", "r2", "normalised",
-        "p", "p_fdr",
+        "p", "p_fdr", "n_test", "n_images",
     ]  # fmt: skip
     assert len(table) == 3 * 8
     assert set(table["model"]) == {"net"}
@@ -105,7 +111,8 @@ def test_other_encoders_and_inputs(data: Any, tmp_path: Path) -> None:
     assert table["voxel"].tolist() == [f"v{i}" for i in range(8)] * 3
     assert table["layer"].isna().all()
     assert table["alpha"].isin(ALPHAS).all()
-    assert table[["normalised", "p", "p_fdr"]].isna().all(axis=None)
+    assert table["normalised"].isna().all()
+    assert_allclose(table["p"], correlation_p_values(table["r"], 20, adjust=None))
     with h5py.File(tmp_path / "both.h5", "w") as file:
         sets = [file.create_dataset(name, data=a) for name, a in (("x", X), ("y", Y))]
         lazy = nested_encoding(VoxelwiseRidgeCV(ALPHAS), *sets, 3)

@@ -19,10 +19,11 @@ from skdnn._sklearn import safe_indexing
 from skdnn.encoding.layers._features import LayerFeatures, LazyRows
 from skdnn.encoding.ridge._checks import make_folds
 from skdnn.encoding.ridge._solvers import scores_of
+from skdnn.encoding.scores._significance import correlation_p_values
 
 COLUMNS = [
     "model", "layer", "subject", "roi", "voxel", "fold", "alpha", "r", "r2", "normalised", "p",
-    "p_fdr",
+    "p_fdr", "n_test", "n_images",
 ]  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def nested_encoding(
         The correlation that a perfect model would have with each voxel, the square root of its
         reliability. ``normalised`` is r divided by it, and NaN where it is not positive.
     n_permutations : int, default=0
-        Permutations of the held-out images for the p-values; 0 is none.
+        Permutations of the held-out images for the p-values; 0 takes Student's t instead.
     random_state : int, RandomState instance or None, default=None
         Of the permutations, and of an integer `cv`.
 
@@ -80,8 +81,9 @@ def nested_encoding(
     -------
     table : DataFrame
         A row for each fold and voxel: model, layer, subject, roi, voxel, fold, alpha, r, r2,
-        normalised, p, p_fdr. ``layer`` and ``alpha`` are those chosen in that fold, None and NaN
-        for encoders without them.
+        normalised, p, p_fdr, n_test, n_images. ``layer`` and ``alpha`` are those chosen in that
+        fold, None and NaN for encoders without them; ``n_test`` is the number of images that were
+        held out of ``n_images``.
 
     Warns
     -----
@@ -90,15 +92,18 @@ def nested_encoding(
 
     See Also
     --------
+    pool_folds : One row, and one p-value, for each voxel.
     LayerwiseEncoder : Chooses a layer for each voxel.
     sklearn.model_selection.cross_val_score : One number for each fold.
 
     Notes
     -----
-    *p-values* are one-sided: :math:`(1 + \#\{r^* \ge r\}) / (1 + B)` over B permutations of the
-    order of the predictions, the same for all voxels. They hold for held-out rows that are
-    exchangeable when the model is worthless: average repeats of an image first. ``p_fdr`` are
-    adjusted after Benjamini and Hochberg over the voxels of a fold.
+    *p-values* are one-sided, and each is of one fold: do not average them, nor count folds in
+    which a voxel is significant, but see :func:`pool_folds`. Without permutations they are those
+    of `correlation_p_values`, with them :math:`(1 + \#\{r^* \ge r\}) / (1 + B)` over B orders of
+    the predictions, the same for all voxels. Both hold for held-out rows that are exchangeable
+    when the model is worthless: average repeats of an image first. ``p_fdr`` are adjusted after
+    Benjamini and Hochberg over the voxels of a fold.
 
     A normalised score can exceed 1 by chance, or because the ceiling is one of another subset of
     images; it is left as it is.
@@ -154,6 +159,8 @@ def nested_encoding(
             "normalised": r / tops,
             "p": p,
             "p_fdr": adjusted(p, "fdr"),
+            "n_test": len(test),
+            "n_images": len(Y),
         }
         tables.append(pd.DataFrame(columns, columns=COLUMNS))
     table = pd.concat(tables, ignore_index=True)
@@ -171,9 +178,10 @@ def permutation_p(
     predicted: Array, measured: Array, r: Array, n_permutations: int, rng: np.random.RandomState
 ) -> Array:
     """One-sided p of each voxel's r under permutations of the rows; NaN where r is."""
-    if not n_permutations:
-        return np.full(len(r), np.nan)
     n_rows = len(predicted)
+    if not n_permutations:
+        enough = n_rows > 2  # of two, every correlation is 1 or -1
+        return correlation_p_values(r, n_rows, adjust=None) if enough else np.full(len(r), np.nan)
     known = np.isfinite(r)
     guess, truth = _standardised(predicted[:, known]), _standardised(measured[:, known])
     reached = r[known] - 1e-12  # the same order again is as large, whatever the rounding
