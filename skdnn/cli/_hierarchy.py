@@ -47,6 +47,11 @@ def add(commands: Any) -> None:
     )
     score.add_argument("--alpha", type=float, default=0.05, help="of that test (default: 0.05)")
     score.add_argument(
+        "--adjust",
+        choices=("sidak",),
+        help="adjust that test for choosing the best of several (default: as in the paper, no)",
+    )
+    score.add_argument(
         "--random-layers",
         type=int,
         metavar="N",
@@ -59,6 +64,14 @@ def add(commands: Any) -> None:
         default=1000,
         metavar="N",
         help="resamples behind the 95%% interval; 0 for none (default: 1000)",
+    )
+    score.add_argument(
+        "--permutations",
+        type=int,
+        default=0,
+        metavar="N",
+        help="random pairings of layers and areas behind a p-value, and behind the score that "
+        "their qualities give without a hierarchy (default: 0, none)",
     )
     score.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     add_out(hierarchy, "a table (.csv, .tsv, .json) or a picture (.png, .pdf, .svg, .jpg)")
@@ -154,7 +167,8 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         wrong = f"--features needs {' and '.join(missing)}" if missing else None
     elif arguments.responses:
         wrong = "--responses goes with --features"
-    if arguments.bootstrap < 0:
-        wrong = f"--bootstrap {arguments.bootstrap}: give 0 or more"
+    for option in ("bootstrap", "permutations"):
+        if getattr(arguments, option) < 0:
+            wrong = f"--{option} {getattr(arguments, option)}: give 0 or more"
     if wrong:
         raise argparse.ArgumentError(None, wrong)

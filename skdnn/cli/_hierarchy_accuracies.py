@@ -59,7 +59,11 @@ def _score(
     folder: Path, kind: str, network: str, settings: Any, arguments: argparse.Namespace
 ) -> dict[str, float]:
     """The score of a network, with its interval over subjects and units."""
-    from skdnn.encoding import bootstrap_hierarchy_score, brain_hierarchy_score
+    from skdnn.encoding import (
+        bootstrap_hierarchy_score,
+        brain_hierarchy_score,
+        hierarchy_permutation_test,
+    )
     from skdnn.formats import as_hierarchy, read_accuracies
 
     accuracies = read_accuracies(folder, settings, networks=[network])[network]
@@ -68,6 +72,7 @@ def _score(
         "n_samples": arguments.n_test_images,
         "alpha": arguments.alpha,
         "test": arguments.test,
+        "adjust": arguments.adjust,
     }
     select = kind == "decoding" and arguments.random_layers
     n_layers = arguments.random_layers if select and select < len(levels) else None
@@ -75,6 +80,11 @@ def _score(
         levels, n_layers=n_layers, random_state=arguments.seed, **rule
     )
     found = {"score": float(score)}
+    if arguments.permutations:
+        tested = hierarchy_permutation_test(
+            levels, n_permutations=arguments.permutations, random_state=arguments.seed, **rule
+        )
+        found |= {"p": tested.p_value, "expected": tested.expected}
     if not arguments.bootstrap or n_layers:
         return found
     by_subject = [

@@ -145,10 +145,12 @@ def _fitted(
         direction=arguments.direction,
         alpha=arguments.alpha,
         test=arguments.test,
+        adjust=arguments.adjust,
         n_units=arguments.units,
         n_voxels=arguments.voxels,
         n_layers=arguments.random_layers,
         n_boot=arguments.bootstrap or None,
+        n_permutations=arguments.permutations or None,
         random_state=arguments.seed,
         n_jobs=arguments.jobs,
         folder=arguments.results,
@@ -207,6 +209,12 @@ def _finish(study: Any, outs: Sequence[Path], arguments: argparse.Namespace) -> 
     }
     interval = "" if low is None else f" (95% interval {low:.3f} to {high:.3f})"
     lines = [f"brain hierarchy score {study.score_:.3f}{interval}"]
+    if arguments.permutations:
+        facts |= {"p": study.p_value_, "expected": _number(study.expected_score_)}
+        lines.append(
+            f"without a hierarchy {study.expected_score_:.3f} (p = {study.p_value_:.3g}, "
+            f"{arguments.permutations} pairings)"
+        )
     lines += [f"{name} {getattr(study, f'{name}_score_'):.3f}" for name in directions]
     for name in directions:
         part = study.top_table_[study.top_table_["direction"] == name]

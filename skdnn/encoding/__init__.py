@@ -13,6 +13,7 @@
 from skdnn.encoding.decoding._select_k_best import SelectKBestRidge
 from skdnn.encoding.hierarchy._bootstrap import bootstrap_hierarchy_score
 from skdnn.encoding.hierarchy._p_values import hierarchy_p_values
+from skdnn.encoding.hierarchy._permutation import hierarchy_permutation_test
 from skdnn.encoding.hierarchy._score import (
     brain_hierarchy_score,
     pool_subjects,
@@ -70,6 +71,7 @@ __all__ = [
     "explainable_variance",
     "explained_variance_score",
     "hierarchy_p_values",
+    "hierarchy_permutation_test",
     "identification_accuracy",
     "ncsnr",
     "ncsnr_ceiling",

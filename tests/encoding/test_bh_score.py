@@ -16,7 +16,12 @@ from scipy.stats import t as student
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import Ridge
 
-from skdnn.encoding import BrainHierarchyScore, SelectKBestRidge
+from skdnn.encoding import (
+    BrainHierarchyScore,
+    SelectKBestRidge,
+    brain_hierarchy_score,
+    hierarchy_permutation_test,
+)
 
 ROIS = ["V1", "V4", "HVC"]
 SUBJECTS = ["S1", "S2"]
@@ -534,3 +539,33 @@ def test_chance() -> None:
                 data[side][subject][roi] = rng.normal(size=data[side][subject][roi].shape)
         scores.append(study(data, n_boot=None, alpha=1).score_)
     assert abs(np.mean(scores)) < 0.15
+
+
+def test_against_no_hierarchy(data: dict[str, Any]) -> None:
+    done = study(data, test="t", adjust="sidak", n_permutations=60, random_state=0)
+    rule = {"n_samples": N_TEST, "test": "t", "adjust": "sidak"}
+    nulls = []
+    for direction in ("decoding", "encoding"):
+        found = getattr(done, f"{direction}_accuracy_")
+        levels = [*SHAPES] if direction == "decoding" else ROIS
+        others = ROIS if direction == "decoding" else [*SHAPES]
+        pooled = []
+        for level in levels:
+            places = [
+                [(level, s, o) if direction == "decoding" else (o, s, level) for o in others]
+                for s in SUBJECTS
+            ]
+            pooled.append(np.hstack([[found[place] for place in each] for each in places]))
+        score = brain_hierarchy_score(pooled, **rule)
+        assert getattr(done, f"{direction}_score_") == pytest.approx(score)
+        nulls.append(
+            hierarchy_permutation_test(
+                pooled, n_permutations=60, random_state=done._boot_seed, **rule
+            ).null
+        )
+    null = np.mean(nulls, axis=0)
+    null = null[~np.isnan(null)]
+    assert done.expected_score_ == pytest.approx(null.mean())
+    assert done.p_value_ == pytest.approx((1 + np.sum(null >= done.score_)) / (1 + len(null)))
+    assert done.p_value_ < 0.1
+    assert not hasattr(study(data, n_boot=None), "p_value_")

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
 from skdnn._html import card
 from skdnn.encoding.hierarchy._score import (
+    Rule,
     best_levels,
-    check_filter,
     check_subjects,
     count,
     spearman,
@@ -34,11 +35,16 @@ class HierarchyBootstrap:
     score : float
         The score of the data, pooled over subjects.
     low, high : float
-        Bounds of the percentile interval.
+        Bounds of the interval.
     standard_error : float
-        Standard deviation of the resampled scores.
+        From the subjects (jackknife) and shared units, or the standard deviation of the resampled
+        scores, as the interval is.
     samples : ndarray of shape (n_boot,)
         The resampled scores; NaN where a resample has none.
+    left_out : ndarray of shape (n_subjects,)
+        The score without each subject; NaN where there is none.
+    unit_variance : float
+        Variance of the score over samples of units that all subjects share; 0 where they do not.
     """
 
     score: float
@@ -46,6 +52,8 @@ class HierarchyBootstrap:
     high: float
     standard_error: float
     samples: Array
+    left_out: Array
+    unit_variance: float = 0.0
 
     def _repr_html_(self) -> str:
         """A card for notebooks."""
@@ -64,8 +72,10 @@ def bootstrap_hierarchy_score(
     n_samples: int,
     alpha: float = 0.05,
     test: str = "published",
+    adjust: str | None = None,
     n_boot: int = 1000,
     confidence: float = 0.95,
+    method: str = "t",
     resample_subjects: bool = True,
     resample_units: bool = True,
     shared_units: bool = False,
@@ -83,13 +93,20 @@ def bootstrap_hierarchy_score(
         A unit is kept if the p-value of its best accuracy is smaller.
     test : {"published", "t"}, default="published"
         How p-values are computed (see `hierarchy_p_values`).
+    adjust : {"sidak"} or None, default=None
+        As in `brain_hierarchy_score`.
     n_boot : int, default=1000
         Number of resamples.
     confidence : float, default=0.95
-        Share of the resampled scores inside the interval.
+        How often the interval should hold the score of the population.
+    method : {"t", "percentile"}, default="t"
+        ``"t"`` takes Student's distribution with as many degrees of freedom as there are
+        subjects, less one, and the variance between subjects. ``"percentile"`` takes the middle
+        of the resampled scores, which is too narrow with few subjects: there are only 10
+        different samples of three. It is also taken for one subject, and without
+        `resample_subjects`.
     resample_subjects : bool, default=True
-        Draw subjects with replacement. With very few subjects the interval is rough: there are
-        only 10 different samples of three.
+        Draw subjects with replacement.
     resample_units : bool, default=True
         Draw the units (or voxels) of each level with replacement.
     shared_units : bool, default=False
@@ -101,7 +118,7 @@ def bootstrap_hierarchy_score(
     Returns
     -------
     result : HierarchyBootstrap
-        With attributes `score`, `low`, `high`, `standard_error` and `samples`.
+        With attributes `score`, `low`, `high`, `standard_error`, `samples` and `left_out`.
 
     Raises
     ------
@@ -124,6 +141,16 @@ def bootstrap_hierarchy_score(
     from few test images is not in the interval. Resampled units are counts of a multinomial
     distribution, so that the cost does not grow with their number.
 
+    ``method="t"``: from the score of all n subjects and those without each of them come
+    pseudo-values :math:`n S - (n - 1) S_{-i}`; their variance over n is the squared standard
+    error, to which that of `shared_units`, over resamples of units, is added. The interval reaches
+    :math:`t_{n-1}` standard errors to both sides, and not beyond -1 and 1.
+
+    References
+    ----------
+    Tukey, J. W. (1958). Bias and confidence in not quite large samples. Annals of Mathematical
+    Statistics, 29(2), 614.
+
     Examples
     --------
     >>> import numpy as np
@@ -136,14 +163,16 @@ def bootstrap_hierarchy_score(
     True
     """
     subjects = check_subjects(accuracies_by_subject)
-    check_filter(alpha, test, n_samples)
+    rule = Rule(n_samples, alpha, test, adjust)
+    if method not in ("t", "percentile"):
+        raise ValueError(f"method must be 't' or 'percentile', got {method!r}.")
     if n_boot < 1 or not 0 < confidence < 1:
         raise ValueError(
             f"n_boot={n_boot} must be 1 at least, and confidence={confidence} between 0 and 1."
         )
     if not (resample_subjects or resample_units):
         raise ValueError("resample_subjects and resample_units are both False: resample one.")
-    codes = [[best_levels(lev, n_samples, alpha, test) for lev in each] for each in subjects]
+    codes = [[best_levels(level, rule) for level in each] for each in subjects]
     n_others = len(subjects[0][0])
     tables = np.array([[count(level, n_others) for level in each] for each in codes])
     score = spearman(tables.sum(axis=0))
@@ -157,7 +186,16 @@ def bootstrap_hierarchy_score(
         resampled = _resample_together(codes, times, n_others, rng)
     else:
         resampled = _resample_apart(codes, tables, times, rng)
-    return _summary(score, np.array([spearman(table) for table in resampled]), confidence)
+    samples = np.array([spearman(table) for table in resampled])
+    left_out = np.array([spearman(tables.sum(axis=0) - table) for table in tables])
+    unit_variance = 0.0
+    if shared_units and resample_units and resample_subjects:
+        together = _resample_together(codes, np.ones_like(times), n_others, rng)
+        unit_variance = float(np.nanvar([spearman(table) for table in together]))
+    few = method == "percentile" or len(subjects) == 1 or not resample_subjects
+    interval = percentile_interval if few else student_interval
+    found = interval(score, samples, left_out, unit_variance, confidence)
+    return HierarchyBootstrap(score, *found, samples, left_out, unit_variance)
 
 
 def _subject_counts(n: int, n_boot: int, resample: bool, rng: RandomState) -> Counts:
@@ -207,7 +245,10 @@ def _resample_together(
     return total
 
 
-def _summary(score: float, samples: Array, confidence: float) -> HierarchyBootstrap:
+def percentile_interval(
+    score: float, samples: Array, left_out: Array, unit_variance: float, confidence: float
+) -> tuple[float, float, float]:
+    """Low, high and standard error by the resampled scores."""
     known = samples[~np.isnan(samples)]
     if len(known) < len(samples):
         warnings.warn(
@@ -217,7 +258,18 @@ def _summary(score: float, samples: Array, confidence: float) -> HierarchyBootst
             stacklevel=3,
         )
     if len(known) == 0:
-        return HierarchyBootstrap(score, np.nan, np.nan, np.nan, samples)
+        return np.nan, np.nan, np.nan
     low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
     error = float(known.std(ddof=1)) if len(known) > 1 else np.nan
-    return HierarchyBootstrap(score, float(low), float(high), error, samples)
+    return float(low), float(high), error
+
+
+def student_interval(
+    score: float, samples: Array, left_out: Array, unit_variance: float, confidence: float
+) -> tuple[float, float, float]:
+    """Low, high and standard error by the scores without each subject."""
+    n = len(left_out)
+    pseudo = n * score - (n - 1) * left_out
+    error = float(np.sqrt(pseudo.var(ddof=1) / n + unit_variance))
+    half = float(student.ppf((1 + confidence) / 2, n - 1)) * error
+    return float(np.maximum(score - half, -1)), float(np.minimum(score + half, 1)), error

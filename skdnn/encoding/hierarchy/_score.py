@@ -59,6 +59,7 @@ def brain_hierarchy_score(
     n_samples: int,
     alpha: float = 0.05,
     test: str = "published",
+    adjust: str | None = None,
     n_layers: int | None = None,
     n_draws: int = 100,
     random_state: int | RandomState | None = None,
@@ -80,6 +81,10 @@ def brain_hierarchy_score(
     test : {"published", "t"}, default="published"
         How p-values are computed (see `hierarchy_p_values`). ``"published"`` gives the
         scores of the paper, but drops the best predicted units; ``"t"`` is the standard test.
+    adjust : {"sidak"} or None, default=None
+        Adjust the p-value for having chosen the best of several levels, after Šidák. None tests
+        the best as if it were the only one, as the paper does: of five brain areas that predict
+        nothing, the best is then significant for 12% of units at the level .05.
     n_layers : int, default=None
         Score random selections of so many levels, each of the first, the last and others drawn
         between them, in order; the result is their mean. The paper does this with 5 layers
@@ -109,10 +114,12 @@ def brain_hierarchy_score(
     Warns
     -----
     UserWarning
-        If no unit is kept, or all that are kept share a level, so that the score is NaN.
+        If no unit is kept, or all that are kept share a level, so that the score is NaN; with the
+        number of units that the published test drops because they are predicted too well.
 
     See Also
     --------
+    hierarchy_permutation_test : What the score would be without a hierarchy.
     pool_subjects : Units of several subjects side by side.
     bootstrap_hierarchy_score : An interval for the score.
     top_level_table : The proportions behind it.
@@ -138,9 +145,10 @@ def brain_hierarchy_score(
     >>> round(brain_hierarchy_score(layers, n_samples=50), 3)
     0.816
     """
-    levels = _check_accuracies(accuracies)
-    check_filter(alpha, test, n_samples)
-    best = [best_levels(level, n_samples, alpha, test) for level in levels]
+    levels = check_accuracies(accuracies)
+    rule = Rule(n_samples, alpha, test, adjust)
+    rule.warn_of_dropped(levels)
+    best = [best_levels(level, rule) for level in levels]
     table = np.stack([count(codes, len(levels[0])) for codes in best])
     draws = None
     if n_layers is None:
@@ -204,6 +212,7 @@ def top_level_table(
     n_samples: int,
     alpha: float = 0.05,
     test: str = "published",
+    adjust: str | None = None,
 ) -> pd.DataFrame:
     """Which level is best for how many units of each level.
 
@@ -221,6 +230,8 @@ def top_level_table(
         A unit is kept if the p-value of its best accuracy is smaller.
     test : {"published", "t"}, default="published"
         How p-values are computed.
+    adjust : {"sidak"} or None, default=None
+        As in `brain_hierarchy_score`.
 
     Returns
     -------
@@ -251,13 +262,13 @@ def top_level_table(
     conv1  1.0  0.0
     fc8    0.5  0.5
     """
-    levels = _check_accuracies(accuracies)
-    check_filter(alpha, test, n_samples)
+    levels = check_accuracies(accuracies)
+    rule = Rule(n_samples, alpha, test, adjust)
     names = _check_names("level_names", level_names, len(levels))
     others = _check_names("other_names", other_names, len(levels[0]))
     rows = []
     for name, level in zip(names, levels, strict=True):
-        counts = count(best_levels(level, n_samples, alpha, test), len(others))
+        counts = count(best_levels(level, rule), len(others))
         kept = int(counts.sum())
         for other, kept_there in zip(others, counts.tolist(), strict=True):
             share = kept_there / kept if kept else np.nan
@@ -266,20 +277,54 @@ def top_level_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def check_filter(alpha: float, test: str, n_samples: int) -> None:
-    """Raise ValueError if no accuracy could pass."""
-    check_test(test, n_samples)
-    if not 0 < alpha <= 1:
-        raise ValueError(f"alpha={alpha} must be above 0, and 1 at most.")
-    least = hierarchy_p_values(np.sqrt(0.5), n_samples, test="published")
-    if test == "published" and least >= alpha:
-        raise ValueError(
-            f"With n_samples={n_samples} the published test gives no p-value below {least:.3g}, "
-            f"so that no accuracy passes alpha={alpha}: take test='t', or more samples."
-        )
+@dataclass(frozen=True)
+class Rule:
+    """Which units are kept; ValueError if no accuracy could pass."""
+
+    n_samples: int
+    alpha: float = 0.05
+    test: str = "published"
+    adjust: str | None = None
+
+    def __post_init__(self) -> None:
+        check_test(self.test, self.n_samples)
+        if self.adjust not in (None, "sidak"):
+            raise ValueError(f"adjust must be 'sidak' or None, got {self.adjust!r}.")
+        if not 0 < self.alpha <= 1:
+            raise ValueError(f"alpha={self.alpha} must be above 0, and 1 at most.")
+        least = hierarchy_p_values(np.sqrt(0.5), self.n_samples, test="published")
+        if self.test == "published" and least >= self.alpha:
+            raise ValueError(
+                f"With n_samples={self.n_samples} the published test gives no p-value below "
+                f"{least:.3g}, so that no accuracy passes alpha={self.alpha}: take test='t', or "
+                "more samples."
+            )
+
+    def keeps(self, r: Array, n_levels: int, test: str | None = None) -> NDArray[np.bool_]:
+        """Whether the highest of so many accuracies is positive and significant."""
+        p = hierarchy_p_values(r, self.n_samples, test=test or self.test)
+        if self.adjust:
+            p = 1 - (1 - p / 2) ** n_levels  # of one side: the highest is asked for
+        return (r > 0) & (p < self.alpha)
+
+    def warn_of_dropped(self, levels: Sequence[Array]) -> None:
+        """Say how many units are predicted too well for the published test."""
+        if self.test != "published":
+            return
+        highest = [np.nan_to_num(level).max(axis=0, initial=-1) for level in levels]
+        good = [r[(r > np.sqrt(0.5)) & ~self.keeps(r, len(levels[0]))] for r in highest]
+        n = sum(map(len, good))
+        if n:
+            least = min(r.min() for r in good if r.size)
+            warnings.warn(
+                f"{n} of {sum(map(len, highest))} units are predicted so well (r of {least:.3f} "
+                "and more) that the published test drops them; test='t' keeps them.",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
-def _check_accuracies(accuracies: Sequence[ArrayLike], name: str = "accuracies") -> list[Array]:
+def check_accuracies(accuracies: Sequence[ArrayLike], name: str = "accuracies") -> list[Array]:
     """Arrays of (other levels, units); those given are not written to."""
     levels = [np.asarray(level, dtype=np.float64) for level in accuracies]
     if not levels:
@@ -305,7 +350,7 @@ def _check_accuracies(accuracies: Sequence[ArrayLike], name: str = "accuracies")
 
 def check_subjects(accuracies_by_subject: Sequence[Sequence[ArrayLike]]) -> list[list[Array]]:
     subjects = [
-        _check_accuracies(subject, f"accuracies of subject {number}")
+        check_accuracies(subject, f"accuracies of subject {number}")
         for number, subject in enumerate(accuracies_by_subject)
     ]
     if not subjects:
@@ -328,13 +373,12 @@ def _check_names(parameter: str, names: Sequence[str] | None, n: int) -> list:
     return list(names)
 
 
-def best_levels(level: Array, n_samples: int, alpha: float, test: str) -> Counts:
+def best_levels(level: Array, rule: Rule) -> Counts:
     """For each unit the row of its highest accuracy, the first of equal ones; -1: not kept."""
     known = np.where(np.isnan(level), 0.0, level)
     best = np.argmax(known, axis=0).astype(np.int64)
     r = np.take_along_axis(known, best[None], axis=0)[0]
-    kept = (r > 0) & (hierarchy_p_values(r, n_samples, test=test) < alpha)
-    return np.where(kept, best, -1)
+    return np.where(rule.keeps(r, len(level)), best, -1)
 
 
 def count(codes: Counts, n: int) -> Counts:

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdnn._blocks import Array
 from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
 from skdnn.encoding.decoding._select_k_best import SelectKBestRidge
-from skdnn.encoding.hierarchy._bootstrap import bootstrap_hierarchy_score
+from skdnn.encoding.hierarchy._combined import combine
 from skdnn.encoding.hierarchy._inputs import (
     extract_layers,
     given_layers,
@@ -29,12 +29,7 @@ from skdnn.encoding.hierarchy._inputs import (
 from skdnn.encoding.hierarchy._jobs import JobMaker, draw_columns
 from skdnn.encoding.hierarchy._p_values import hierarchy_p_values
 from skdnn.encoding.hierarchy._report import announce_work, draw_shares
-from skdnn.encoding.hierarchy._score import (
-    brain_hierarchy_score,
-    check_filter,
-    pool_subjects,
-    top_level_table,
-)
+from skdnn.encoding.hierarchy._score import Rule
 from skdnn.encoding.hierarchy._work import ResultFolder, run_jobs
 
 if TYPE_CHECKING:
@@ -69,6 +64,8 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
     test : {"published", "t"}, default="published"
         How p-values are computed: as published or by the standard test; see
         :func:`~skdnn.encoding.hierarchy_p_values`.
+    adjust : {"sidak"} or None, default=None
+        Adjust them for having chosen the best of several areas, or layers.
     n_units : int, default=1000
         Units of each layer that are decoded: of more, so many are drawn, the same for all
         subjects and areas. None decodes all. Encoding always uses all units.
@@ -82,8 +79,10 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         Number of these selections.
     n_boot : int, default=1000
         Bootstrap resamples of units and subjects behind ``interval_``; None does without.
+    n_permutations : int, default=None
+        Random pairings behind ``p_value_``; None does without.
     confidence : float, default=0.95
-        Share of the resampled scores inside the interval.
+        How often the interval should hold the score of the population.
     random_state : int, RandomState instance or None, default=0
         Seeds the draws of units, voxels and layers, and the bootstrap. None draws anew each time,
         so that nothing in `folder` that depends on a draw is found again.
@@ -101,7 +100,11 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
     decoding_score_, encoding_score_ : float
         Where the direction was asked for.
     interval_ : tuple of float
-        Bootstrap interval (low, high) of the score of all layers. Only with `n_boot`.
+        Interval (low, high) of the score of all layers. Only with `n_boot`.
+    p_value_, expected_score_ : float
+        Of the score of all layers, against what their qualities and those of the areas give
+        without a hierarchy; see :func:`~skdnn.encoding.hierarchy_permutation_test`. Only with
+        `n_permutations`.
     decoding_accuracy_ : dict of (layer, subject, area) to ndarray of shape (n_units,)
         Pearson correlation of true and decoded units over test images; NaN where undefined.
     encoding_accuracy_ : dict of (layer, subject, area) to ndarray of shape (n_voxels,)
@@ -144,8 +147,9 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
     nobody has begun, and at the end all have the whole result. Only if the last jobs of another
     process are still running are these done twice.
 
-    *Interval.* Units are the same in all subjects and drawn for all together, voxels are not. It
-    holds no uncertainty from the choice of test images.
+    *Interval.* As :func:`~skdnn.encoding.bootstrap_hierarchy_score`, by Student's distribution
+    over subjects; of one subject, the percentiles of resampled units. Units are the same in all
+    subjects and drawn for all together, voxels are not. No choice of test images is in it.
 
     References
     ----------
@@ -180,11 +184,13 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         "decoder": [None, object],
         "alpha": [Interval(Real, 0, 1, closed="right")],
         "test": [StrOptions({"published", "t"})],
+        "adjust": [StrOptions({"sidak"}), None],
         "n_units": [Interval(Integral, 1, None, closed="left"), None],
         "n_voxels": [Interval(Integral, 1, None, closed="left"), None],
         "n_layers": [Interval(Integral, 2, None, closed="left"), None],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "n_boot": [Interval(Integral, 1, None, closed="left"), None],
+        "n_permutations": [Interval(Integral, 1, None, closed="left"), None],
         "confidence": [Interval(Real, 0, 1, closed="neither")],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
@@ -201,11 +207,13 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         decoder: Any = None,
         alpha: float = 0.05,
         test: str = "published",
+        adjust: str | None = None,
         n_units: int | None = 1000,
         n_voxels: int | None = 1000,
         n_layers: int | None = None,
         n_draws: int = 100,
         n_boot: int | None = 1000,
+        n_permutations: int | None = None,
         confidence: float = 0.95,
         random_state: Any = 0,
         n_jobs: int | None = None,
@@ -218,11 +226,13 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         self.decoder = decoder
         self.alpha = alpha
         self.test = test
+        self.adjust = adjust
         self.n_units = n_units
         self.n_voxels = n_voxels
         self.n_layers = n_layers
         self.n_draws = n_draws
         self.n_boot = n_boot
+        self.n_permutations = n_permutations
         self.confidence = confidence
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -290,7 +300,7 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         """
         n_images, load, names = self._sources((X, X_test), (ids, test_ids))
         decoder = SelectKBestRidge(100, 500) if self.decoder is None else self.decoder
-        check_filter(self.alpha, self.test, n_images[1])
+        Rule(**self._rule(n_images[1]))
         study = read_study(load, n_images, (y, y_test), (stimuli, test_stimuli), names)
         self.layers_, self.subjects_, self.rois_ = list(study.layers), study.subjects, study.rois
         self.n_test_images_ = study.n_test
@@ -415,39 +425,26 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         return [[rows(subject, level) for level in levels] for subject in self.subjects_]
 
     def _score(self) -> None:
-        scores, tables, samples = [], [], []
-        for direction in self._directions():
-            decoding = direction == "decoding"
-            by_subject = self._by_subject(direction)
-            pooled = pool_subjects(by_subject)
-            rule = {"n_samples": self.n_test_images_, "alpha": self.alpha, "test": self.test}
-            score: Any = brain_hierarchy_score(
-                pooled,
-                n_layers=self.n_layers if decoding else None,
-                n_draws=self.n_draws,
-                random_state=self._score_seed,
-                **rule,  # type: ignore[arg-type]
-            )
+        directions = self._directions()
+        found = combine(
+            {direction: self._by_subject(direction) for direction in directions},
+            {direction: self._levels(direction) for direction in directions},
+            self._rule(self.n_test_images_),
+            n_layers=self.n_layers,
+            n_draws=self.n_draws,
+            n_boot=self.n_boot,
+            confidence=self.confidence,
+            n_permutations=self.n_permutations,
+            seeds={"score": self._score_seed, "boot": self._boot_seed},
+        )
+        for direction, score in found.scores.items():
             setattr(self, f"{direction}_score_", score)
-            scores.append(score)
-            table = top_level_table(pooled, *self._levels(direction), **rule)  # type: ignore[arg-type]
-            table.insert(0, "direction", direction)
-            tables.append(table)
-            if self.n_boot is not None:
-                # With one seed, each resample has the same subjects in both directions.
-                boot = bootstrap_hierarchy_score(
-                    by_subject,
-                    n_boot=self.n_boot,
-                    shared_units=decoding,
-                    random_state=self._boot_seed,
-                    **rule,  # type: ignore[arg-type]
-                )
-                samples.append(boot.samples)
-        self.score_ = float(np.mean(scores))
-        self.top_table_ = pd.concat(tables, ignore_index=True)
-        if self.n_boot is not None:
-            tail = (1 - self.confidence) / 2
-            resampled = np.mean(samples, axis=0)
-            known = resampled[~np.isnan(resampled)]
-            low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
-            self.interval_ = (float(low), float(high))
+        self.score_, self.top_table_ = found.score, found.table
+        if found.interval is not None:
+            self.interval_ = found.interval
+        if found.p_value is not None:
+            self.p_value_, self.expected_score_ = found.p_value, found.expected
+
+    def _rule(self, n_samples: int) -> dict[str, Any]:
+        rule = {"alpha": self.alpha, "test": self.test, "adjust": self.adjust}
+        return {"n_samples": n_samples, **rule}
