@@ -145,6 +145,23 @@ def warn_undefined(
     warnings.warn(message, RuntimeWarning, stacklevel=stacklevel)
 
 
+def warn_no_ceiling(stack: RDMStack, comparison: str, stacklevel: int = 3) -> None:
+    """Say which subjects leave a noise ceiling undefined."""
+    found = _flat_ones(stack, "rdms", comparison)
+    if found:
+        kind = "constant" if comparison not in _ZERO else "zero everywhere"
+        reason = f"{' and '.join(found)} {'are' if len(found) > 1 else 'is'} {kind}"
+        way = "Leave such subjects out."
+    else:
+        reason = "subjects share too few known pairs of conditions"
+        way = "Each needs three or more, that differ, in common with the others."
+    warnings.warn(
+        f"The noise ceiling is NaN: {reason}, so the {comparison} comparison is undefined. {way}",
+        RuntimeWarning,
+        stacklevel=stacklevel,
+    )
+
+
 _ZERO = ("cosine", "cosine_cov", "bures")
 
 
