@@ -56,6 +56,7 @@ def noise_ceiling(
     comparison: str = "spearman",
     *,
     subject_level: str | int | None = None,
+    conditions: ArrayLike | None = None,
 ) -> Any:
     r"""Noise ceiling of the RDMs of several subjects.
 
@@ -70,6 +71,9 @@ def noise_ceiling(
     subject_level : str or int, default=None
         Which level of the MultiIndex is the subject. None takes one that is called "subject"
         (in any case), or the first.
+    conditions : array-like of shape (n_conditions,), default=None
+        Labels of the conditions of those RDMs that have none, in their order. They are then
+        matched with the labels of the others, and nothing is taken to be in the same order.
 
     Returns
     -------
@@ -88,6 +92,8 @@ def noise_ceiling(
     -----
     RuntimeWarning
         If a ceiling is NaN, naming the subjects whose RDM is constant.
+    UserWarning
+        If some RDMs are labelled and others are not.
 
     See Also
     --------
@@ -132,7 +138,7 @@ def noise_ceiling(
     0.975 0.986
     """
     comparison = check_comparison(comparison)
-    stack = read_rdms(rdms, "rdms")
+    stack = read_rdms(rdms, "rdms", conditions)
     groups = subject_groups(stack.names, len(stack), subject_level)
     found = {}
     for name, rows in groups.items():

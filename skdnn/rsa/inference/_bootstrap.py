@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skdnn.rsa.comparison._ceiling import NoiseCeiling, ceiling, pools
 from skdnn.rsa.comparison._measures import similarities
@@ -48,6 +48,7 @@ def bootstrap_rsa(
     n_permutations: int = 1000,
     random_state: Any = None,
     n_jobs: int | None = None,
+    conditions: ArrayLike | None = None,
 ) -> BootstrapResult:
     r"""Confidence intervals and tests of models: against zero, each other, and the noise ceiling.
 
@@ -78,6 +79,9 @@ def bootstrap_rsa(
         Where samples and permutations come from.
     n_jobs : int or None, default=None
         Number of threads; the result does not depend on it.
+    conditions : array-like of shape (n_conditions,), default=None
+        Labels of the conditions of those RDMs that have none, in their order. They are then
+        matched with the labels of the others, and nothing is taken to be in the same order.
 
     Returns
     -------
@@ -192,7 +196,7 @@ def bootstrap_rsa(
     exact = _check_method(method)
     n_boot = check_count(n_boot, "n_boot", 2)
     n_permutations = check_count(n_permutations, "n_permutations", 0)
-    study = read_study(models, data, comparison)
+    study = read_study(models, data, comparison, conditions)
     resample = _check_resample(resample, study)
     draw, permute = generators(random_state, 2)
     seed = int(permute.integers(2**31))
