@@ -78,7 +78,11 @@ def add(commands: Any) -> None:
     )
     test.complete = shtab.FILE  # type: ignore[attr-defined]
     encode.add_argument(
-        "--permutations", type=int, default=1000, metavar="N", help="for p-values (default: 1000)"
+        "--permutations",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="for p-values (default: 1000); 0 writes those of the t distribution",
     )
     encode.add_argument(
         "--fdr",
@@ -161,7 +165,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     if arguments.cv < 2:
         wrong = f"--cv {arguments.cv}: two folds or more are needed"
     elif arguments.permutations < 0:
-        wrong = f"--permutations {arguments.permutations}: give 0 (no p-values) or more"
+        wrong = f"--permutations {arguments.permutations}: give 0 (p-values by t) or more"
     elif not 0 < arguments.fdr < 1:
         wrong = f"--fdr {arguments.fdr}: give a number between 0 and 1"
     elif arguments.groups and arguments.test_images:

@@ -250,7 +250,11 @@ class LayerSearchCV(PreparedGridSearchCV):
         if loan is not None:
             self._settle(lent["param_grid"], loan)
             self._layer_profile = layer_profile(
-                **lent, results=self.cv_results_, refit=self.refit, X=X
+                **lent,
+                results=self.cv_results_,
+                refit=self.refit,
+                X=X,
+                best_index=self.best_index_ if self.refit or not self.multimetric_ else None,
             )
         return self
 

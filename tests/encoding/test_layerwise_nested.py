@@ -23,7 +23,13 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV, nested_encoding
+from skdnn.encoding import (
+    LayerFeatures,
+    LayerwiseEncoder,
+    VoxelwiseRidgeCV,
+    correlation_p_values,
+    nested_encoding,
+)
 from skdnn.encoding.layers._nested import permutation_p
 
 
@@ -105,7 +111,10 @@ def test_other_encoders_and_inputs(data: Any, tmp_path: Path) -> None:
     assert table["voxel"].tolist() == [f"v{i}" for i in range(8)] * 3
     assert table["layer"].isna().all()
     assert table["alpha"].isin(ALPHAS).all()
-    assert table[["normalised", "p", "p_fdr"]].isna().all(axis=None)
+    assert table["normalised"].isna().all()
+    for _, rows in table.groupby("fold"):  # without permutations, by t
+        assert_allclose(rows["p"], correlation_p_values(rows["r"], 20, adjust=None))
+        assert_allclose(rows["p_fdr"], correlation_p_values(rows["r"], 20))
     with h5py.File(tmp_path / "both.h5", "w") as file:
         sets = [file.create_dataset(name, data=a) for name, a in (("x", X), ("y", Y))]
         lazy = nested_encoding(VoxelwiseRidgeCV(ALPHAS), *sets, 3)
@@ -116,7 +125,8 @@ def test_other_encoders_and_inputs(data: Any, tmp_path: Path) -> None:
     groups = np.repeat(np.arange(12), 5)
     pipeline = make_pipeline(FunctionTransformer(), VoxelwiseRidgeCV(ALPHAS, cv=GroupKFold(2)))
     grouped = nested_encoding(pipeline, X, Y, 3, groups=groups)
-    train, test = next(iter(GroupKFold(3).split(X, Y, groups)))
+    parts = GroupKFold(3, shuffle=True, random_state=0).split(X, Y, groups)
+    train, test = next(iter(parts))
     fitted = VoxelwiseRidgeCV(ALPHAS, cv=GroupKFold(2)).fit(X[train], Y[train], groups[train])
     each = fitted.score_per_target(X[test], Y[test], scoring="correlation")
     assert_allclose(grouped.loc[grouped["fold"] == 0, "r"], each)

@@ -135,22 +135,22 @@ class FeatureReweightedRSA(RDMPredictor):
 
     *What it must be compared with* is RSA without a fit, of features prepared as well: centred by
     the training mean, ``make_pipeline(StandardScaler(with_std=False), RDM("correlation"))``.
-    Spearman with human IT of the 92 images in five outer folds, units of EfficientNet-Lite0
-    (blocks averaged over space):
+    Spearman with human IT of the 92 images in two times five outer folds, units of
+    EfficientNet-Lite0 (blocks averaged over space):
 
     ==================================== ======= ======= ======= ===========
     .                                    block 1 block 3 block 5 penultimate
     ==================================== ======= ======= ======= ===========
     units                                24      80      192     1280
-    correlation, no fit                  .169    .166    .326    .220
-    the same, centred                    .171    .223    .349    .345
-    the default                          .305    .282    .531    .375
-    ``normalize=False``                  .324    .284    .461    .253
-    as published, on standardised units  .305    .281    .473    .154
+    correlation, no fit                  .205    .196    .340    .251
+    the same, centred                    .208    .227    .345    .330
+    the default                          .278    .283    .503    .347
+    ``normalize=False``                  .240    .223    .429    .188
+    as published, on standardised units  .303    .293    .431    .152
     ==================================== ======= ======= ======= ===========
 
     Where all features count alike, a fit can only lose: of 100 such features and 40 conditions
-    the default keeps .155 of .170, the published way .003.
+    the default keeps .155 of .170, and the published way .003.
 
     Conditions are what is sampled; pairs that share one are not independent. All folds are
     therefore folds of conditions, outside (cross-validate this estimator as any other) and
