@@ -24,7 +24,7 @@ from joblib import Parallel, delayed
 from scipy import stats
 from scipy.spatial.distance import pdist
 
-from skdnn.rsa import bootstrap_rsa, permutation_test, random_effects_test
+from skdnn.rsa import bootstrap_rsa, noise_ceiling, permutation_test, random_effects_test
 from skdnn.rsa.comparison._measures import similarities
 
 ALPHA = 0.05
@@ -184,21 +184,40 @@ def pair_fixed(rng: np.random.Generator, n: int, k: int) -> Found:
 
 
 def ceiling_several(rng: np.random.Generator, n: int, kind: str, noise: float, k: int) -> Found:
-    """The model is the mean RDM of as many other subjects as are in the ceiling's pool."""
+    """The mean RDM of as many other subjects as are in the ceiling's pool, and the truth."""
     signal = patterns(rng, n, kind)
     data = several(rng, signal, noise, k)
     others = several(rng, signal, noise, k - 1)
     model = ((others - others.mean(axis=1, keepdims=True)) / others.std(axis=1)[:, None]).mean(0)
+    models = np.stack([model, pdist(signal)])
     out = {}
     for resample in ("conditions", "both"):
         result = bootstrap_rsa(
-            model, data, "pearson", n_boot=2, resample=resample, n_permutations=0,
+            models, data, "pearson", n_boot=2, resample=resample, n_permutations=0,
             random_state=seed(rng),
         )  # fmt: skip
-        out[resample] = result.to_frame()["p_ceiling"][0]
-        less = result.to_frame(ceiling_alternative="less")
-        out[f"{resample}, less"] = less["p_ceiling"][0]
+        two_sided = result.to_frame(ceiling_alternative="two-sided")["p_ceiling"]
+        out[f"{resample}, as good"], out[f"{resample}, truth"] = result.to_frame()["p_ceiling"]
+        out[f"{resample}, as good, two-sided"] = two_sided[0]
+        out[f"{resample}, truth, two-sided"] = two_sided[1]
     return out
+
+
+def ceiling_missing(
+    rng: np.random.Generator, n: int, noise: float, k: int, comparison: str
+) -> Found:
+    """Every second subject lacks half of the conditions; is the truth above the upper bound?"""
+    signal = patterns(rng, n, "isotropic")
+    data = several(rng, signal, noise, k)
+    for row in data[::2]:
+        there = np.zeros((n, n), dtype=bool)
+        kept = rng.permutation(n)[: n // 2]
+        there[np.ix_(kept, kept)] = True
+        row[~there[np.triu_indices(n, k=1)]] = np.nan
+    score = float(similarities(pdist(signal)[None], data, n, comparison).mean())
+    lower, upper = noise_ceiling(data, comparison)
+    # As p-values: below alpha where the truth is above the bound.
+    return {"truth above upper": float(score <= upper), "truth below lower": float(score >= lower)}
 
 
 def ceiling_fixed(rng: np.random.Generator, n: int, k: int) -> Found:
@@ -209,10 +228,10 @@ def ceiling_fixed(rng: np.random.Generator, n: int, k: int) -> Found:
     result = bootstrap_rsa(
         model, data, "pearson", n_boot=2, resample="subjects", random_state=seed(rng)
     )
-    less = result.to_frame(ceiling_alternative="less")
+    two_sided = result.to_frame(ceiling_alternative="two-sided")
     return {
         "subjects": result.to_frame()["p_ceiling"][0],
-        "subjects, less": less["p_ceiling"][0],
+        "subjects, two-sided": two_sided["p_ceiling"][0],
     }
 
 
@@ -425,6 +444,14 @@ def ceiling_rows(count: int) -> Rows:
                 yield f"{kind}, {k} subjects, n = {n}", study, count
 
 
+def ceiling_missing_rows(count: int) -> Rows:
+    """Ceilings where subjects lack conditions."""
+    for comparison in ("spearman", "kendall"):
+        for k, noise in ((4, 1), (6, 0.5), (6, 1), (10, 1)):
+            study = partial(ceiling_missing, n=20, noise=noise, k=k, comparison=comparison)
+            yield f"{comparison}, {k} subjects, noise {noise}, n = 20", study, count
+
+
 def ceiling_fixed_rows(count: int) -> Rows:
     """Against the ceiling, fixed conditions."""
     for k in (4, 8, 20):
@@ -473,6 +500,9 @@ TABLES = {
     "pairs-fixed": ("Between two models as good for these conditions", pair_fixed_rows),
     "ceiling": ("Against the lower ceiling: a model as good as the other subjects", ceiling_rows),
     "ceiling-fixed": ("Against the lower ceiling, fixed conditions", ceiling_fixed_rows),
+    "ceiling-missing": (
+        "Ceilings where every second subject lacks half of the conditions", ceiling_missing_rows
+    ),
     "coverage": ("Coverage of 95% intervals", coverage_rows),
     "coverage-theirs": ("Coverage beside rsatoolbox's, same studies", their_coverage_rows),
     "power": ("Power, and false positives at effect 0, beside rsatoolbox's", power_rows),

@@ -93,7 +93,7 @@ extractor(list(layers.values())).precompute(data.paths, verbose=0)
 # - ``Normalizer()`` divides each image's features by their length.
 #
 # After centring, distances are best measured as cosines: unlike correlations, these do not change
-# when PCA turns the axes.
+# when PCA turns the axes or chooses their signs.
 
 centre, normalise = StandardScaler(with_std=False), Normalizer()
 

@@ -149,7 +149,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     if arguments.cv < 2:
         wrong = f"--cv {arguments.cv}: two folds or more are needed"
     elif arguments.permutations < 0:
-        wrong = f"--permutations {arguments.permutations}: give 0 or more"
+        wrong = f"--permutations {arguments.permutations}: give 0 (p-values by t) or more"
     elif not 0 < arguments.fdr < 1:
         wrong = f"--fdr {arguments.fdr}: give a number between 0 and 1"
     elif arguments.groups and arguments.test_images:

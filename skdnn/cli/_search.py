@@ -96,7 +96,8 @@ def add(commands: Any) -> None:
         type=int,
         metavar="N",
         help="principal components of the features; 0 keeps all units (default: 50, or as many "
-        "as the training images allow)",
+        "as the training images allow). The correlation distance is that of the patterns that "
+        "they stand for, whatever the components' signs",
     )
     search.add_argument("--cv", type=int, default=5, metavar="K", help="folds (default: 5)")
     search.add_argument(
@@ -178,7 +179,8 @@ def _steps(arguments: argparse.Namespace, n_images: int) -> list[tuple[str, Any]
     if n_components is None:
         n_components = min(_COMPONENTS, n_images - -(-n_images // arguments.cv) - 1)
     if n_components:
-        steps.append(("pca", GramPCA(n_components)))
+        exact = arguments.method == "rsa" and arguments.metric == "correlation"
+        steps.append(("pca", GramPCA(n_components, keep_correlation=exact)))
     if arguments.method == "encoding":
         return [*steps, ("ridge", VoxelwiseRidgeCV(cv=None))]
     target = "rdm" if arguments.rdm else "patterns"

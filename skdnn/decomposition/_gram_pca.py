@@ -13,11 +13,18 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from skdnn._blocks import Blocks, is_lazy, row_parts, sum_over_blocks
 from skdnn._sklearn import Interval, RealNotInt, StrOptions, fit_context, infer_dimension
 from skdnn.decomposition import _gram
+from skdnn.decomposition._directions import (
+    with_direction_of_ones,
+    without_direction_of_ones,
+)
+from skdnn.decomposition._probabilistic import ProbabilisticModel
 
 Array = NDArray[np.float64]
 
 
-class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class GramPCA(
+    ProbabilisticModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     r"""Exact principal component analysis for data that are much wider than long.
 
     A drop-in for :class:`sklearn.decomposition.PCA` where the rows are few (images) and the
@@ -41,6 +48,9 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Number of columns (in ``fit`` on more rows than columns: of rows) that are read and
         computed on at a time. None takes blocks of about 4 MB of an array, and reads about 64 MB
         at a time from a file.
+    keep_correlation : bool, default=False
+        Give one column more, in coordinates in which the Pearson correlations of rows are those
+        of the patterns that the components stand for. Set it in front of a correlation distance.
 
     Attributes
     ----------
@@ -101,6 +111,13 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     data is always of this kind: centring takes one dimension.) Whitening them gives meaningless
     numbers, there as here.
 
+    **Correlation of components.** The signs of components are a convention. Inner products,
+    Euclidean and cosine distances of scores do not depend on them; a correlation does, because it
+    subtracts the mean over components. With ``keep_correlation=True`` the scores get a column of
+    zeros and are mirrored such that the features' vector of ones becomes theirs: inner products
+    stay, and correlations are those of ``inverse_transform(scores) - mean_``. Rank correlations
+    across components mean nothing in either form.
+
     ``get_covariance``, ``get_precision`` and the scores describe X also with ``whiten=True``,
     where scikit-learn's mix both scales.
 
@@ -137,6 +154,7 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         "copy": ["boolean"],
         "whiten": ["boolean"],
         "block_size": [Interval(Integral, 1, None, closed="left"), None],
+        "keep_correlation": ["boolean"],
     }
 
     def __init__(
@@ -146,11 +164,13 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         copy: bool = True,
         whiten: bool = False,
         block_size: int | None = None,
+        keep_correlation: bool = False,
     ) -> None:
         self.n_components = n_components
         self.copy = copy
         self.whiten = whiten
         self.block_size = block_size
+        self.keep_correlation = keep_correlation
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike | Any, y: Any = None) -> GramPCA:
@@ -190,14 +210,15 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        X_new : ndarray of shape (n_samples, n_components_)
-            The scores; from :math:`G` itself, without another pass over wide X.
+        X_new : ndarray of shape (n_samples, n_components_) or (n_samples, n_components_ + 1)
+            The scores; from :math:`G` itself, without another pass over wide X. One column more
+            with ``keep_correlation=True``.
         """
         X, U = self._fit(X)
         if U is None:
             return self._project(X)
         scale = np.sqrt(self.n_samples_ - 1) if self.whiten else self.singular_values_
-        return (U * scale).astype(self.components_.dtype)
+        return self._turned(U * scale).astype(self.components_.dtype, copy=False)
 
     def transform(self, X: ArrayLike | Any) -> NDArray[np.floating]:
         """Project X on the components.
@@ -209,8 +230,9 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        X_new : ndarray of shape (n_samples, n_components_)
-            The scores; float32 if X and the components are.
+        X_new : ndarray of shape (n_samples, n_components_) or (n_samples, n_components_ + 1)
+            The scores; float32 if X and the components are. One column more with
+            ``keep_correlation=True``.
         """
         check_is_fitted(self)
         return self._project(self._checked(X, reset=False))
@@ -220,8 +242,8 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_components_)
-            Scores.
+        X : array-like of shape (n_samples, n_components_) or (n_samples, n_components_ + 1)
+            Scores, as `transform` gives them.
 
         Returns
         -------
@@ -230,89 +252,17 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         scores = check_array(X, input_name="X", dtype=[np.float64, np.float32])
+        if self.keep_correlation:
+            turned = without_direction_of_ones(scores, self.components_)
+            scores = turned.astype(scores.dtype, copy=False)
         if self.whiten:
             scores = scores * np.sqrt(self.explained_variance_)
         return scores @ self.components_ + self.mean_
 
-    def get_covariance(self) -> NDArray[np.floating]:
-        r"""Covariance of the data under the model of probabilistic PCA.
-
-        Returns
-        -------
-        covariance : ndarray of shape (n_features_in_, n_features_in_)
-            :math:`W^\top \mathrm{diag}(\lambda - \sigma^2) W + \sigma^2 I` with the components
-            :math:`W`, their variances :math:`\lambda`, and the noise variance :math:`\sigma^2`.
-        """
-        check_is_fitted(self)
-        return self._spectral(self.explained_variance_, self.noise_variance_)
-
-    def get_precision(self) -> NDArray[np.floating]:
-        """Inverse of the covariance under the model of probabilistic PCA.
-
-        Returns
-        -------
-        precision : ndarray of shape (n_features_in_, n_features_in_)
-            The inverse of ``get_covariance()``, without inverting it.
-
-        Raises
-        ------
-        ValueError
-            If the covariance is singular: too many components are kept.
-        """
-        variance, noise = self._regular_spectrum()
-        return self._spectral(1 / variance, 1 / noise if noise else 0.0)
-
-    def score_samples(self, X: ArrayLike | Any) -> Array:
-        """Log-likelihood of each row under the model of probabilistic PCA.
-
-        Parameters
-        ----------
-        X : array-like or lazy array of shape (n_samples, n_features)
-            Data of any real dtype.
-
-        Returns
-        -------
-        log_likelihood : ndarray of shape (n_samples,), float64
-            Computed from the scores and the lengths of the rows: no matrix of features by
-            features is made.
-
-        Raises
-        ------
-        ValueError
-            If the covariance is singular: too many components are kept.
-        """
-        variance, noise = self._regular_spectrum()
-        X = self._checked(X, reset=False)
-        scores, squares = self._scores(X, with_squares=True)
-        left = self.n_features_in_ - self.n_components_
-        distance = np.sum(scores**2 / variance, axis=1)
-        log_det = np.sum(np.log(variance))
-        if left:
-            distance += np.maximum(squares - np.sum(scores**2, axis=1), 0) / noise
-            log_det += left * np.log(noise)
-        return -0.5 * (distance + log_det + self.n_features_in_ * np.log(2 * np.pi))
-
-    def score(self, X: ArrayLike | Any, y: Any = None) -> float:
-        """Mean log-likelihood of the rows under the model of probabilistic PCA.
-
-        Parameters
-        ----------
-        X : array-like or lazy array of shape (n_samples, n_features)
-            Data of any real dtype.
-        y : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        log_likelihood : float
-            The mean of ``score_samples(X)``.
-        """
-        return float(np.mean(self.score_samples(X)))
-
     @property
     def _n_features_out(self) -> int:
         """What sklearn counts the output's names by."""
-        return self.n_components_
+        return self.n_components_ + self.keep_correlation
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """X as a 2-D array of its own dtype, or the lazy array; finiteness is seen later."""
@@ -394,7 +344,13 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if self.whiten:
             scale = np.sqrt(self.explained_variance_)
             scores /= np.maximum(scale, np.finfo(scale.dtype).eps)
+        scores = self._turned(scores)
         return scores.astype(np.result_type(_out_dtype(X), self.components_), copy=False)
+
+    def _turned(self, scores: Array) -> Array:
+        return (
+            with_direction_of_ones(scores, self.components_) if self.keep_correlation else scores
+        )
 
     def _scores(self, X: Any, with_squares: bool = False) -> tuple[Array, Array]:
         """Scores of the rows of X, and (else zeros) the centred rows' squared lengths."""
@@ -419,25 +375,6 @@ class GramPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         start = np.zeros((len(part), self.n_components_ + 1))
         return sum_over_blocks(work, part, 1, self.block_size, start)
-
-    def _regular_spectrum(self) -> tuple[Array, float]:
-        """Variances of the components and the noise, if the covariance has an inverse."""
-        check_is_fitted(self)
-        variance = self.explained_variance_.astype(np.float64)
-        complete = self.n_components_ == self.n_features_in_
-        if (variance <= 0).any() or not (complete or self.noise_variance_ > 0):
-            raise ValueError(
-                f"n_components={self.n_components!r} kept {self.n_components_} components of "
-                f"{self.n_features_in_} features and no noise variance: the covariance is "
-                "singular and has no likelihood. Keep fewer components."
-            )
-        return variance, 0.0 if complete else self.noise_variance_
-
-    def _spectral(self, along: Array, across: float) -> NDArray[np.floating]:
-        """The matrix with these eigenvalues along the components and across them."""
-        matrix = (self.components_.T * (along - across)) @ self.components_
-        matrix.flat[:: len(matrix) + 1] += across
-        return matrix.astype(self.components_.dtype, copy=False)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

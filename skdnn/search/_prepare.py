@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from warnings import warn
 
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -15,6 +15,7 @@ from skdnn.conditions import as_conditions
 from skdnn.feature_extractor import DNNFeatureExtractor, precompute_many
 from skdnn.images import check_images
 from skdnn.rsa import RSAScorer
+from skdnn.rsa.dissimilarity._components import START, signs_before_rdm
 from skdnn.search._find import find_extractors, make_candidates
 from skdnn.store import ActivationStore
 
@@ -70,6 +71,24 @@ def least_conditions(estimator: Any, scoring: Any) -> tuple[int, int]:
     return 1, _MIN_CONDITIONS if any(isinstance(s, RSAScorer) for s in scorers) else 1
 
 
+def tell_signs(estimator: Any, param_grid: Any, scoring: Any) -> None:
+    """Say once, for the whole search, where signs of components decide an RDM.
+
+    Its folds say no more then: what ignores them is left by the ``catch_warnings`` around.
+    """
+    scorers = scoring.values() if isinstance(scoring, dict) else [scoring]
+    metrics = [each.metric for each in scorers if isinstance(each, RSAScorer)] or [None]
+    texts = {
+        signs_before_rdm(candidate, metric)
+        for _, candidate in make_candidates(estimator, param_grid)
+        for metric in metrics
+    } - {None}
+    for text in sorted(map(str, texts)):
+        warnings.warn(text, UserWarning, stacklevel=8)
+    if texts:
+        warnings.filterwarnings("ignore", message=START)
+
+
 @dataclass
 class Part:
     """X, or columns of it, and the different extractors that see it."""
@@ -102,7 +121,7 @@ class Needs:
     def warn_of_unknown(self) -> None:
         """Say which extractors are filled later."""
         if self.unknown:
-            warn(
+            warnings.warn(
                 f"{', '.join(self.unknown)} will see something else than X or columns of it: its "
                 "activations are stored when it is fitted, layer by layer, and not in one pass "
                 "before the search.",

@@ -16,6 +16,7 @@ from skdnn.search._find import Found, find_extractors, make_candidates
 
 # What RSAScorer(detail=True) calls the bounds.
 _CEILINGS = ("ceiling_lower", "ceiling_upper")
+_CHOSEN = "chosen by the search"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,12 @@ def has_layer_axis(candidates: Sequence[tuple[Mapping[str, Any], Sequence[Found]
 
 
 def layer_profile(
-    estimator: Any, param_grid: Any, results: Mapping[str, Any], refit: Any, X: Any
+    estimator: Any,
+    param_grid: Any,
+    results: Mapping[str, Any],
+    refit: Any,
+    X: Any,
+    best_index: int | None = None,
 ) -> pd.DataFrame | None:
     """One row per layer: its best candidate's scores.
 
@@ -57,6 +63,8 @@ def layer_profile(
         Of the search: of several scores, the one that decides is shown, or all if none does.
     X : sequence of n_images
         The first one tells the size of what a network is fed, where preprocessing does not.
+    best_index : int, default=None
+        The candidate that the search chose, whatever by: its row has rank 1.
 
     Returns
     -------
@@ -81,7 +89,7 @@ def layer_profile(
     depths = _depths(extractors)
     metrics = _metrics(results, refit)
     rows = [
-        _row(setting, depths[setting], numbers, results, metric)
+        _row(setting, depths[setting], numbers, results, metric, best_index)
         for metric in metrics
         for setting, numbers in groups.items()
     ]
@@ -102,10 +110,16 @@ def _row(
     numbers: Sequence[int],
     results: Mapping[str, Any],
     metric: str,
+    best_index: int | None,
 ) -> dict[str, Any]:
     """The best of the candidates that have this setting."""
     means = np.asarray(results[f"mean_test_{metric}"])[list(numbers)]
-    best = numbers[int(np.argmax(np.nan_to_num(means, nan=-np.inf)))]
+    is_best = best_index in numbers
+    best: int = (
+        best_index  # type: ignore[assignment]  # among the numbers
+        if is_best
+        else numbers[int(np.argmax(np.nan_to_num(means, nan=-np.inf)))]
+    )
     own = {_param(setting.extractor, name) for name in ("layer", "model", "pooling")}
     others = {
         k: v for k, v in results["params"][best].items() if k not in own | {setting.extractor}
@@ -119,6 +133,7 @@ def _row(
         "std": results[f"std_test_{metric}"][best],
         **{f"split{k}": results[f"split{k}_test_{metric}"][best] for k in range(n_splits)},
         "optimistic": len(numbers) > 1,
+        _CHOSEN: is_best,
         **_ceilings(results, metric, best),
         **others,
     }
@@ -141,8 +156,8 @@ def _tidy(
     profile = pd.DataFrame(
         {c: pd.Series([row.get(c) for row in rows], dtype=_dtype(c)) for c in columns}
     )
-    by_rank = profile.groupby(["metric", "extractor"])["mean"]
-    ranks = by_rank.rank(ascending=False, method="min", na_option="bottom").astype(int)
+    ranks = _ranks(profile)
+    profile = profile.drop(columns=_CHOSEN)
     profile.insert(list(profile.columns).index("std") + 1, "rank", ranks)
     order = profile.assign(
         **{c: pd.factorize(profile[c])[0] for c in ("metric", "extractor", "model")}
@@ -152,6 +167,17 @@ def _tidy(
     for column in ("model", "pooling"):
         single[column] = len(set(profile[column])) == 1
     return profile.drop(columns=[column for column, drop in single.items() if drop])
+
+
+def _ranks(profile: pd.DataFrame) -> pd.Series:
+    """Ranks by mean score; what the search chose comes before what has a higher mean."""
+    best = profile.groupby(["metric", "extractor"])["mean"].transform("max")
+    ahead = profile[_CHOSEN].astype(bool) & (profile["mean"] != best)
+    first = profile.assign(mean=profile["mean"].where(~ahead, np.inf))
+    ranks = first.groupby(["metric", "extractor"])["mean"].rank(
+        ascending=False, method="min", na_option="bottom"
+    )
+    return ranks.astype(int)
 
 
 def _dtype(column: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -24,7 +25,7 @@ from skdnn.search._lend import (
     lend,
 )
 from skdnn.search._memory import FitMemory
-from skdnn.search._prepare import Splits, find_needs, least_conditions, shuffled
+from skdnn.search._prepare import Splits, find_needs, least_conditions, shuffled, tell_signs
 from skdnn.search._profile import layer_profile
 from skdnn.store import ActivationStore
 
@@ -111,7 +112,8 @@ class LayerSearchCV(PreparedGridSearchCV):
     -----
     UserWarning
         If an extractor sees something else than X or columns of it, e.g. behind another step of
-        a pipeline: it fills its store when it is fitted, layer by layer.
+        a pipeline: it fills its store when it is fitted, layer by layer. Or if signs of
+        components decide an RDM, see `keep_correlation` of :class:`~skdnn.GramPCA`.
 
     See Also
     --------
@@ -235,7 +237,8 @@ class LayerSearchCV(PreparedGridSearchCV):
         self.__dict__.pop("_layer_profile", None)
         self._loan: Loan | None = None
         try:
-            super().fit(X, y, **params)
+            with warnings.catch_warnings():  # for what `_prepare` has said already
+                super().fit(X, y, **params)
             lent = {name: getattr(self, name) for name in own}
         finally:
             self.__dict__.update(own)
@@ -247,7 +250,11 @@ class LayerSearchCV(PreparedGridSearchCV):
         if loan is not None:
             self._settle(lent["param_grid"], loan)
             self._layer_profile = layer_profile(
-                **lent, results=self.cv_results_, refit=self.refit, X=X
+                **lent,
+                results=self.cv_results_,
+                refit=self.refit,
+                X=X,
+                best_index=self.best_index_ if self.refit or not self.multimetric_ else None,
             )
         return self
 
@@ -397,6 +404,8 @@ class LayerSearchCV(PreparedGridSearchCV):
         """Make and check the folds, and send the images through the networks."""
         if self.cv is None or isinstance(self.cv, int | np.integer):
             self._checked_cv_orig = shuffled(self._checked_cv_orig, self.random_state)
+        if isinstance(self.estimator, BaseEstimator):
+            tell_signs(self.estimator, self.param_grid, self.scoring)
         found = extractors_in([self.estimator, self.param_grid])
         if not found or not isinstance(self.estimator, BaseEstimator):
             return

@@ -53,7 +53,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def by_hand(steps: list[Any]) -> LayerSearchCV:
     extractor = DNNFeatureExtractor("alexnet", weights=None, random_state=5, device="cpu")
-    head = [("dnn", extractor), ("center", StandardScaler(with_std=False)), ("pca", GramPCA(5))]
+    pca = GramPCA(5, keep_correlation=steps[0][0] == "rdm")
+    head = [("dnn", extractor), ("center", StandardScaler(with_std=False)), ("pca", pca)]
     return LayerSearchCV(
         Pipeline([*head, *steps]),
         {"dnn__layer": LAYERS},

@@ -422,3 +422,54 @@ def test_constructor_takes_the_parameters_of_scikit_learn() -> None:
     with sklearn.config_context(print_changed_only=False):
         assert shared <= GramPCA().get_params().keys() & PCA().get_params().keys()
     assert all(GramPCA().get_params()[name] == PCA().get_params()[name] for name in shared)
+
+
+# --- correlations that do not hang on signs --------------------------------------------------
+
+
+class Flipped(GramPCA):
+    """Components of the other sign, every second one."""
+
+    def fit(self, X: Any, y: Any = None) -> GramPCA:
+        super().fit(X, y)
+        signs = np.where(np.arange(self.n_components_) % 2, -1, 1)
+        self.components_ = self.components_ * signs[:, None].astype(self.components_.dtype)
+        return self
+
+
+@pytest.mark.parametrize("shape", [(30, 200), (40, 7)])
+@pytest.mark.parametrize("n_components", [1, 3, 7])
+@pytest.mark.parametrize("whiten", [False, True])
+def test_correlations_are_those_of_what_components_stand_for(
+    shape: Any, n_components: int, whiten: bool
+) -> None:
+    X = graded(*shape) + 0.3
+    pca = GramPCA(n_components, whiten=whiten, keep_correlation=True)
+    turned = pca.fit_transform(X)
+    assert turned.shape == (shape[0], n_components + 1)
+    scores = GramPCA(n_components, whiten=whiten).fit_transform(X)
+    stand_for = scores @ pca.components_
+    if n_components > 1:
+        expected = np.corrcoef(stand_for)
+        assert_allclose(np.corrcoef(turned), expected, atol=1e-12)
+        assert_allclose(
+            np.corrcoef(
+                Flipped.transform(
+                    Flipped(n_components, whiten=whiten, keep_correlation=True).fit(X), X
+                )
+            ),
+            expected,
+            atol=1e-12,
+        )
+    assert_allclose(turned @ turned.T, scores @ scores.T, atol=1e-10)
+    assert_allclose(pca.transform(X), turned, atol=1e-10)
+    back = GramPCA(n_components, whiten=whiten).fit(X).inverse_transform(scores)
+    assert_allclose(pca.inverse_transform(turned), back, atol=1e-10)
+    assert len(pca.get_feature_names_out()) == n_components + 1
+
+
+def test_turned_scores_of_float32_stay_float32() -> None:
+    X = graded(20, 90, dtype=np.float32)
+    pca = GramPCA(4, keep_correlation=True)
+    assert pca.fit_transform(X).dtype == pca.transform(X).dtype == np.float32
+    assert pca.inverse_transform(pca.transform(X)).dtype == np.float32

@@ -23,6 +23,7 @@ from skdnn.encoding import (
     hierarchy_permutation_test,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*the published test drops them:UserWarning")
 ROIS = ["V1", "V4", "HVC"]
 SUBJECTS = ["S1", "S2"]
 SHAPES = {"conv1": (4, 3, 3), "conv2": (30,), "fc": (25,)}

@@ -31,7 +31,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV
+from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV, nested_encoding
 from skdnn.encoding.layers._encoder import best_layers
 from skdnn.encoding.layers._features import LazyRows
 from skdnn.encoding.layers._stacking import simplex_weights
@@ -144,7 +144,8 @@ def test_every_form_of_X_gives_the_same(data: Any) -> None:
         assert_allclose(clone(encoder).fit(X, Y).predict(X), expected, rtol=1e-8)
     one = LayerwiseEncoder(ALPHAS, layers=["mid"]).fit(layers, Y)
     assert one.layer_names_ == ["mid"]
-    alone = VoxelwiseRidgeCV(ALPHAS).fit(layers["mid"], Y)
+    shuffled = KFold(5, shuffle=True, random_state=0)
+    alone = VoxelwiseRidgeCV(ALPHAS, cv=shuffled).fit(layers["mid"], Y)
     assert_allclose(one.predict(layers), alone.predict(layers["mid"]))
 
 
@@ -179,7 +180,8 @@ def test_the_choice_is_that_of_one_model_for_each_layer(
     cv: Any, scoring: str, select: str
 ) -> None:
     layers, Y = study()
-    params = {"cv": cv, "scoring": scoring}
+    folds = cv if cv is None else KFold(cv, shuffle=True, random_state=0)
+    params = {"cv": folds, "scoring": scoring}
     ours = LayerwiseEncoder(ALPHAS, select=select, **params).fit(layers, Y)
     each = [VoxelwiseRidgeCV(ALPHAS, **params).fit(layer, Y) for layer in layers.values()]
     scores = np.stack([model.best_score_ for model in each])
@@ -208,9 +210,10 @@ def test_the_choice_is_that_of_one_model_for_each_layer(
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_stacking(cv: Any, fit_intercept: bool) -> None:
     layers, Y = study()
-    ours = LayerwiseEncoder(ALPHAS, select="stack", cv=cv, fit_intercept=fit_intercept)
-    ours.fit(layers, Y)
     folds = KFold(60 if cv is None else cv)
+    ours = LayerwiseEncoder(
+        ALPHAS, select="stack", cv=cv and folds, fit_intercept=fit_intercept
+    ).fit(layers, Y)
     whole = np.zeros_like(Y)
     for voxel in range(Y.shape[1]):
         models = [
@@ -341,7 +344,8 @@ def test_groups_are_routed(data: Any) -> None:
     features, Y = data
     groups = np.repeat(np.arange(12), 5)
     by_hand = LayerwiseEncoder(ALPHAS, cv=3).fit(features, Y, groups=groups)
-    expected = LayerwiseEncoder(ALPHAS, cv=list(GroupKFold(3).split(Y, Y, groups)))
+    folds = GroupKFold(3, shuffle=True, random_state=0).split(Y, Y, groups)
+    expected = LayerwiseEncoder(ALPHAS, cv=list(folds))
     assert_array_equal(by_hand.cv_scores_, expected.fit(features, Y).cv_scores_)
     with sklearn.config_context(enable_metadata_routing=True):
         encoder = LayerwiseEncoder(ALPHAS, cv=GroupKFold(2)).set_fit_request(groups=True)
@@ -376,3 +380,21 @@ def test_layers_from_an_extractor(tmp_path: Path) -> None:
     assert_allclose(
         cross_val_predict(encoder, LayerFeatures(stored), Y, cv=2), expected, rtol=1e-6
     )
+
+
+def test_folds_of_an_integer_are_shuffled() -> None:
+    """Stimuli come sorted by category: neighbours would be left out together."""
+    rng = np.random.default_rng(0)
+    category = np.repeat(np.arange(6), 10)
+    features = {"a": rng.normal(size=(6, 20))[category] * 2 + rng.normal(size=(60, 20))}
+    Y = rng.normal(size=(6, 4))[category] + 0.3 * rng.normal(size=(60, 4))
+    found = LayerwiseEncoder(ALPHAS).fit(features, Y)
+    by_hand = KFold(5, shuffle=True, random_state=0)
+    assert_array_equal(
+        found.cv_scores_, LayerwiseEncoder(ALPHAS, cv=by_hand).fit(features, Y).cv_scores_
+    )
+    sorted_folds = LayerwiseEncoder(ALPHAS, cv=KFold(5)).fit(features, Y)
+    assert found.cv_scores_.mean() > sorted_folds.cv_scores_.mean() + 0.3
+    table = nested_encoding(LayerwiseEncoder(ALPHAS), features, Y, 5)
+    same = nested_encoding(LayerwiseEncoder(ALPHAS), features, Y, by_hand)
+    assert_allclose(table["r"], same["r"])

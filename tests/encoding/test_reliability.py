@@ -385,3 +385,33 @@ def test_ceilings_that_cannot_be_meant_are_refused() -> None:
         normalize_scores([0.5], [0.5], kind="rho")
     with pytest.raises(ValueError, match="ceiling_kind must be"):
         normalize_scores([0.5], [0.5], ceiling_kind="upper")
+
+
+def test_images_of_one_trial_count_in_the_average() -> None:
+    """The reliability is that of the average of all images, repeated or not."""
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(500, 200))
+    trials = signal + 1.5 * rng.normal(size=(4, 500, 200))
+    trials[1:, 200:] = np.nan
+    average = np.nanmean(trials, axis=0)
+    r = np.array([np.corrcoef(average[:, v], signal[:, v])[0, 1] for v in range(200)])
+    for split_by in ("repeat", "image"):
+        found = split_half_reliability(trials, split_by=split_by, random_state=0)
+        assert np.mean(found) == pytest.approx(np.mean(r**2), abs=0.03)
+    with pytest.warns(RuntimeWarning, match="above 1"):
+        assert normalize_scores(r, found).values.mean() == pytest.approx(1, abs=0.05)
+    only = split_half_reliability(trials[:, :200], random_state=0)
+    assert np.mean(only) == pytest.approx(1 / (1 + 2.25 / 4), abs=0.03)
+    unseen = np.concatenate([trials, np.full((4, 3, 200), np.nan)], axis=1)  # never shown
+    assert_allclose(split_half_reliability(unseen, random_state=0),
+                    split_half_reliability(trials, random_state=0), atol=1e-12)  # fmt: skip
+
+
+def test_hardly_reliable_targets_are_left_out_and_counted() -> None:
+    with pytest.warns(RuntimeWarning) as caught:
+        found = normalize_scores([0.3, 0.2, 0.1, 0.9], [0.25, 0.1, 0.05, 0.3])
+    assert "2 of 4 targets have a reliability that is NaN or not above 0.1" in str(
+        caught[0].message
+    )
+    assert_array_equal(found.unreliable, [False, True, True, False])
+    assert (found.n_targets, found.n_unreliable, found.n_above_one) == (4, 2, 1)

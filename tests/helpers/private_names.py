@@ -82,7 +82,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.rsa.fitting._mixture",
         "skdnn.rsa.fitting._pair_ridge",
         "skdnn.rsa.inference._resample",
-        "skdnn.rsa.inference._resample_ceiling",
+        "skdnn.rsa.comparison._ceiling",
         "skdnn.rsa.inference._resample_ranks",
         "skdnn.rsa.inference._resample_variance",
         "skdnn.rsa.scoring._targets",

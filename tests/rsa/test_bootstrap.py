@@ -9,9 +9,9 @@ from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
 from skdnn.rsa import bootstrap_rsa, compare_rdms, noise_ceiling, random_effects_test
+from skdnn.rsa.comparison._ceiling import ceiling
 from skdnn.rsa.comparison._measures import similarities
 from skdnn.rsa.inference._resample import expand, sample
-from skdnn.rsa.inference._resample_ceiling import expanded_ceiling
 from skdnn.rsa.inference._resample_ranks import sort_pairs, twice_mid
 from skdnn.rsa.inference._resample_variance import Influence, kernel_margins, kernel_sums
 
@@ -63,20 +63,20 @@ def test_ceilings_of_drawn_subjects_leave_out_all_draws(comparison):
     found = sample(data[:1], data, counts, subjects, comparison).both
     for row, (drawn, who) in enumerate(zip(counts, subjects, strict=True)):
         pairs = expand(data, drawn)
-        expected = expanded_ceiling(pairs, 12, comparison, who)
+        expected = ceiling(pairs, 12, comparison, who)
         np.testing.assert_allclose(found[row], expected, atol=1e-10)
 
 
 def test_ceiling_of_drawn_subjects_in_words():
     data = rdms(3)
-    lower, upper = expanded_ceiling(data, 12, "pearson", np.array([2, 1, 0]))
+    lower, upper = ceiling(data, 12, "pearson", np.array([2, 1, 0]))
     z = stats.zscore(data, axis=1)
     r = np.corrcoef(data)
     assert lower == pytest.approx(r[0, 1])
     pooled = 2 * z[0] + z[1]
     expected = (2 * np.corrcoef(pooled, z[0])[0, 1] + np.corrcoef(pooled, z[1])[0, 1]) / 3
     assert upper == pytest.approx(expected)
-    alone = expanded_ceiling(data, 12, "pearson", np.array([3, 0, 0]))
+    alone = ceiling(data, 12, "pearson", np.array([3, 0, 0]))
     assert np.isnan(alone[0])
     assert alone[1] == pytest.approx(1)
 
@@ -332,7 +332,8 @@ def test_alternatives_and_adjustments():
         ceiling["p_ceiling_adjusted"], stats.false_discovery_control(ceiling["p_ceiling"])
     )
     below = result.scores < result.ceiling.lower
-    two = result.to_frame()["p_ceiling"]
+    pd.testing.assert_series_equal(result.to_frame()["p_ceiling"], ceiling["p_ceiling"])
+    two = result.to_frame(ceiling_alternative="two-sided")["p_ceiling"]
     np.testing.assert_allclose(np.where(below, two / 2, 1 - two / 2), ceiling["p_ceiling"])
     a, b = (result.pairwise(alternative=side)["p"] for side in ("greater", "less"))
     np.testing.assert_allclose(a + b, 1)

@@ -8,7 +8,7 @@ from scipy.stats import rankdata, spearmanr
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 
-from skdnn.rsa import RDM, RSAScorer, compare_rdms, compute_rdm, noise_ceiling
+from skdnn.rsa import RDM, RSAScorer, bootstrap_rsa, compare_rdms, compute_rdm, noise_ceiling
 from skdnn.rsa.comparison._measures import COMPARISONS
 
 N = 12
@@ -114,6 +114,83 @@ def test_unknown_pairs_are_pooled_over_the_others():
     normed = rdms / np.sqrt(np.nanmean(rdms**2, axis=1, keepdims=True))
     upper = np.mean([compare_rdms(np.nanmean(normed, axis=0), each, "cosine") for each in rdms])
     assert noise_ceiling(rdms, "cosine").upper == pytest.approx(upper, abs=1e-12)
+
+
+RANKS = ["spearman", "rho-a", "kendall", "tau-a"]
+
+
+def lacking(rdms, per_subject, seed=0):
+    """RDMs of which each subject lacks other conditions."""
+    rng = np.random.default_rng(seed)
+    out = np.stack([squareform(rdm) for rdm in rdms])
+    for square, count in zip(out, per_subject, strict=True):
+        gone = rng.permutation(len(square))[:count]
+        square[gone] = np.nan
+        square[:, gone] = np.nan
+    return out
+
+
+@pytest.mark.parametrize("comparison", RANKS)
+@pytest.mark.parametrize("per_subject", [(6, 0, 6, 0), (3, 3, 3, 3), (0, 0, 0, 7)])
+def test_subjects_who_agree_but_lack_different_conditions(comparison, per_subject):
+    rdms = lacking(subjects(noise=0), per_subject)
+    both = noise_ceiling(rdms, comparison)
+    # Where nobody knows all pairs, others' orders leave some of one's own open.
+    np.testing.assert_allclose(both, 1, atol=0.03 if 0 not in per_subject else 0.005)
+
+
+@pytest.mark.parametrize("comparison", RANKS)
+def test_the_same_gaps_in_all_subjects_are_no_gaps(comparison):
+    rdms = subjects()
+    square = np.stack([squareform(rdm) for rdm in rdms])
+    square[:, :4] = square[:, :, :4] = np.nan
+    fewer = np.stack([squareform(rdm)[4:, 4:] for rdm in rdms])
+    np.testing.assert_allclose(
+        noise_ceiling(square, comparison), noise_ceiling(fewer, comparison), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("comparison", RANKS)
+def test_the_truth_stays_below_the_upper_bound_where_conditions_lack(comparison):
+    above = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        shared = rng.normal(size=(14, 20))
+        rdms = [pdist(shared + 0.5 * rng.normal(size=shared.shape)) for _ in range(6)]
+        missing = lacking(rdms, (7, 0, 7, 0, 7, 0), seed)
+        truth = compare_rdms(pdist(shared), missing, comparison).mean()
+        lower, upper = noise_ceiling(missing, comparison)
+        assert lower < upper
+        above += truth > upper
+    assert above <= 1
+
+
+def test_gaps_are_shared_by_scorer_and_bootstrap():
+    rdms = lacking(subjects(), (5, 0, 5, 0))
+    labelled = frame([squareform(rdm, checks=False) for rdm in rdms], ["a", "b", "c", "d"])
+    expected = noise_ceiling(rdms)
+    model = compute_rdm(np.random.default_rng(3).normal(size=(N, 4)))
+    result = bootstrap_rsa(model, rdms, n_boot=3, n_permutations=0, random_state=0)
+    np.testing.assert_allclose(result.ceiling, expected)
+    features = np.random.default_rng(3).normal(size=(N, 4))
+    pipeline = make_pipeline(RDM()).fit(features)
+    found = RSAScorer(detail=True, target="rdm")(pipeline, features, labelled)
+    np.testing.assert_allclose([found["ceiling_lower"], found["ceiling_upper"]], expected)
+
+
+def test_a_constant_subject_is_named():
+    rdms = subjects()
+    rdms[2] = 1.0
+    with pytest.warns(RuntimeWarning, match=r"NaN: rdms\[2\] is constant"):
+        assert np.isnan(noise_ceiling(rdms)).all()
+    with pytest.warns(RuntimeWarning, match="rdms of 's3' is constant"):
+        noise_ceiling(frame(rdms, ["s1", "s2", "s3", "s4"]), "pearson")
+    rdms[1] = 2.0
+    with pytest.warns(RuntimeWarning, match=r"rdms\[1\] and rdms\[2\] are constant"):
+        noise_ceiling(rdms, "kendall")
+    alone = lacking(subjects(), (0, 0, N - 2, 0))
+    with pytest.warns(RuntimeWarning, match="too few known pairs"):
+        noise_ceiling(alone)
 
 
 def test_one_subject_has_no_ceiling():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from itertools import combinations
 from typing import Any
 
@@ -15,12 +16,12 @@ from scipy.optimize import nnls
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 from sklearn.base import clone
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold, RepeatedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skdnn.rsa import FeatureReweightedRSA, RSAScorer, compute_rdm
+from skdnn.rsa import RDM, FeatureReweightedRSA, RSAScorer, compute_rdm
 from skdnn.rsa.fitting import _pair_ridge
 from skdnn.rsa.fitting._pair_ridge import nonnegative_minimum, reweight, weighted_pairs
 
@@ -134,10 +135,16 @@ def test_features_far_from_zero_lose_no_digits() -> None:
     np.testing.assert_allclose(moved.predict(features + 1e5), plain.predict(features), rtol=1e-6)
 
 
+def published(*args: Any, **settings: Any) -> FeatureReweightedRSA:
+    """As Kaniuth and Hebart fit it."""
+    ways = {"normalize": False, "standardize": True, "shrink_to": "zero"}
+    return FeatureReweightedRSA(*args, **(ways | settings))
+
+
 @pytest.mark.parametrize("standardize", [True, False])
 def test_fit_predict_score_by_hand(features, voxels, brain, standardize) -> None:
     train, test = np.arange(20), np.arange(20, N)
-    model = FeatureReweightedRSA(alphas=0.5, standardize=standardize)
+    model = published(alphas=0.5, standardize=standardize)
     model.fit(features[train], brain.iloc[train])
     scale = features[train].std(0) if standardize else np.ones(P)
     np.testing.assert_allclose(model.scale_, scale, rtol=1e-12)
@@ -163,24 +170,24 @@ def test_alpha_is_chosen_over_conditions(features, voxels, nonnegative) -> None:
     alphas = [0.001, 0.1, 10.0]
     inner = KFold(4, shuffle=True, random_state=3)
     settings = {"nonnegative": nonnegative, "target_metric": "sqeuclidean"}
-    model = FeatureReweightedRSA(alphas=alphas, cv=inner, **settings).fit(features, voxels)
+    model = published(alphas=alphas, cv=inner, **settings).fit(features, voxels)
     expected = np.zeros(3)
     for row, alpha in enumerate(alphas):
-        one = FeatureReweightedRSA(alphas=alpha, **settings)
+        one = published(alphas=alpha, **settings)
         expected[row] = cross_val_score(one, features, voxels, cv=inner).mean()
     np.testing.assert_allclose(model.cv_scores_, expected, rtol=1e-10)
     assert model.alpha_ == alphas[np.argmax(expected)]
-    refit = FeatureReweightedRSA(alphas=model.alpha_, **settings).fit(features, voxels)
+    refit = published(alphas=model.alpha_, **settings).fit(features, voxels)
     np.testing.assert_array_equal(model.coef_, refit.coef_)
     np.testing.assert_array_equal(model.alphas_, alphas)
-    same = FeatureReweightedRSA(alphas=alphas, cv=4, random_state=3, **settings)
+    same = published(alphas=alphas, cv=4, random_state=3, **settings)
     np.testing.assert_array_equal(same.fit(features, voxels).cv_scores_, model.cv_scores_)
 
 
 def test_it_finds_the_features_that_matter(features, voxels) -> None:
-    model = FeatureReweightedRSA(
-        target_metric="sqeuclidean", nonnegative=True, random_state=0
-    ).fit(features, voxels)
+    model = published(target_metric="sqeuclidean", nonnegative=True, random_state=0).fit(
+        features, voxels
+    )
     assert model.coef_[:2].min() > 2 * model.coef_[2:].max()
     distances = clone(model).set_params(fit_intercept=False).fit(features, voxels)
     assert (distances.predict(features) >= 0).all()
@@ -205,7 +212,7 @@ def test_cross_validation_with_patterns_and_with_labelled_rdms(features, voxels,
 
 def test_pipelines_and_searches(features, brain) -> None:
     pipeline = make_pipeline(
-        FunctionTransformer(), StandardScaler(), FeatureReweightedRSA(cv=2, random_state=0)
+        FunctionTransformer(), StandardScaler(), published(cv=2, random_state=0)
     )
     grid = {"featurereweightedrsa__nonnegative": [True, False], "standardscaler__with_std": [True]}
     search = GridSearchCV(pipeline, grid, cv=FOLDS, error_score="raise").fit(features, brain)
@@ -239,12 +246,12 @@ def upper(square: Any) -> np.ndarray:
 def test_unknown_pairs_are_left_out(features, brain) -> None:
     holed = brain.copy()
     holed.iloc[0, 5] = holed.iloc[5, 0] = holed.iloc[2, 9] = holed.iloc[9, 2] = np.nan
-    model = FeatureReweightedRSA(alphas=0.1).fit(features, holed)
+    model = published(alphas=0.1).fit(features, holed)
     known = ~np.isnan(upper(holed))
     design = design_of(features / features.std(0))[known]
     ridge = Ridge(alpha=penalty(design, 0.1)).fit(design, upper(holed)[known])
     np.testing.assert_allclose(model.coef_, ridge.coef_, rtol=1e-9)
-    assert np.isfinite(FeatureReweightedRSA(random_state=0).fit(features, holed).cv_scores_).all()
+    assert np.isfinite(published(random_state=0).fit(features, holed).cv_scores_).all()
 
 
 def test_near_duplicates_keep_their_order() -> None:
@@ -257,16 +264,16 @@ def test_near_duplicates_keep_their_order() -> None:
 
 def test_a_feature_that_is_constant_in_training_has_no_weight(features, voxels) -> None:
     features[:, 3] = 7.3
-    model = FeatureReweightedRSA(alphas=1).fit(features, voxels)
+    model = published(alphas=1).fit(features, voxels)
     assert model.coef_[3] == pytest.approx(0, abs=1e-15)
     assert model.scale_[3] == 1
     with pytest.raises(ValueError, match="No feature in X varies"):
-        FeatureReweightedRSA(alphas=1).fit(np.ones((N, 3)), voxels)
+        published(alphas=1).fit(np.ones((N, 3)), voxels)
 
 
 def test_units_of_features_do_not_matter(features, voxels) -> None:
     """The penalty is relative: even without standardizing."""
-    model = FeatureReweightedRSA(standardize=False, random_state=0)
+    model = FeatureReweightedRSA(normalize=False, random_state=0)
     a = clone(model).fit(features, voxels)
     b = clone(model).fit(1000 * features, voxels)
     assert a.alpha_ == b.alpha_
@@ -387,3 +394,92 @@ def test_as_scoring_the_scorer_takes_the_prediction_for_an_rdm(features, voxels)
     np.testing.assert_allclose(
         cross_val_score(model, features, voxels, cv=FOLDS, scoring=scoring), own, atol=1e-12
     )
+
+
+# --- equal weights as the end of the penalty ---------------------------------------------------
+
+
+def prepared(train, rows) -> np.ndarray:
+    """Centred by the training mean; each pattern with mean 0 and length 1."""
+    ready = rows - train.mean(axis=0)
+    ready = ready - ready.mean(axis=1, keepdims=True)
+    return ready / np.linalg.norm(ready, axis=1, keepdims=True)
+
+
+def test_the_strongest_penalty_is_rsa_without_a_fit(features, voxels) -> None:
+    model = FeatureReweightedRSA(alphas=1e9).fit(features[:20], voxels[:20])
+    plain = pdist(features[20:] - features[:20].mean(axis=0), "correlation")
+    assert spearmanr(upper(model.predict(features[20:])), plain).statistic > 1 - 1e-9
+    raw = FeatureReweightedRSA(alphas=1e9, normalize=False).fit(features[:20], voxels[:20])
+    plain = pdist(features[20:], "sqeuclidean")
+    assert spearmanr(upper(raw.predict(features[20:])), plain).statistic > 1 - 1e-9
+    against = FeatureReweightedRSA(alphas=1e9, target="rdm")  # falls with distances
+    mirrored = 2 - compute_rdm(features[:20])
+    np.fill_diagonal(mirrored, 0)
+    named = pd.DataFrame(mirrored, NAMES[:20], NAMES[:20])
+    assert against.fit(features[:20], named).coef_.min() > 0
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("n", [9, N])  # fewer pairs than features, and more
+def test_penalised_differences_from_the_shared_weight(features, n, intercept) -> None:
+    rng = np.random.default_rng(0)
+    X = np.hstack([features[:n], rng.normal(size=(n, 60))])
+    y = prepared(X, X) + 0.05 * rng.normal(size=X.shape)
+    model = FeatureReweightedRSA(
+        alphas=0.5, target_metric="sqeuclidean", fit_intercept=intercept
+    ).fit(X, y)
+    design = design_of(prepared(X, X))
+    target = pdist(y, "sqeuclidean")
+    one = LinearRegression(fit_intercept=intercept).fit(design.sum(1)[:, None], target).coef_[0]
+    assert one > 0
+    left = target - one * design.sum(axis=1)
+    centred = design - design.mean(axis=0) if intercept else design
+    alpha = 0.5 * np.sum(centred**2) / design.shape[1]
+    ridge = Ridge(alpha=alpha, fit_intercept=intercept).fit(design, left)
+    np.testing.assert_allclose(model.coef_, one + ridge.coef_, rtol=1e-7)
+
+
+def test_nonnegative_weights_are_drawn_together_too(features) -> None:
+    rng = np.random.default_rng(0)
+    voxels = features @ np.diag([2, 1, 1, 1, 0.5, 0]) + rng.normal(size=features.shape)
+    model = FeatureReweightedRSA(
+        alphas=0.05, nonnegative=True, target_metric="sqeuclidean", normalize=False
+    ).fit(features, voxels)
+    design = design_of(features)
+    target = pdist(voxels, "sqeuclidean")
+    one = LinearRegression().fit(design.sum(1)[:, None], target).coef_[0]
+    size = np.sqrt(penalty(design, 0.05))
+    rows = np.vstack([design - design.mean(axis=0), size * np.eye(P)])
+    expected = nnls(rows, np.append(target - target.mean(), size * one * np.ones(P)))[0]
+    np.testing.assert_allclose(model.coef_, expected, rtol=1e-7, atol=1e-12)
+
+
+def test_the_default_is_hardly_worse_than_no_fit_where_features_count_alike() -> None:
+    default, none = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(40, 100))
+        y = X + 2 * rng.normal(size=X.shape)
+        folds = KFold(4, shuffle=True, random_state=seed)
+        plain = make_pipeline(StandardScaler(with_std=False), RDM())
+        none += list(cross_val_score(plain, X, y, cv=folds, scoring=RSAScorer()))
+        model = FeatureReweightedRSA(random_state=0)
+        default += list(cross_val_score(model, X, y, cv=folds))
+    assert np.mean(default) > np.mean(none) - 0.05
+
+
+def test_a_fit_that_is_worse_than_none_is_told() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, 100))
+    y = X + 0.5 * rng.normal(size=X.shape)
+    with pytest.warns(UserWarning, match="the fit is worse than none"):
+        model = published(alphas=[1e-3, 1e-2], random_state=0).fit(X, y)
+    assert model.unfitted_score_ > model.cv_scores_.max()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = FeatureReweightedRSA(random_state=0).fit(X, y)
+        assert FeatureReweightedRSA(alphas=1.0).fit(X, y).unfitted_score_ is None
+    centred = X - X.mean(axis=0)
+    assert found.unfitted_score_ == pytest.approx(model.unfitted_score_)
+    assert spearmanr(pdist(centred, "correlation"), pdist(y, "correlation")).statistic > 0.3

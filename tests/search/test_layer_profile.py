@@ -159,3 +159,22 @@ def test_ceilings_stand_beside_the_scores(paths, model, patterns, refit):
     weights = weighted_scores(results)
     chosen = weights if refit is best_by_pairs else results["mean_test_score"]
     assert search.best_index_ == chosen.argmax()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rank_one_is_what_the_search_chose(paths, model, seed):
+    """Also where the choice is not by the mean over folds."""
+    voxels = np.random.default_rng(seed).normal(size=(N, 7))
+    cv = PredefinedSplit(np.where(np.arange(N) < 4, 0, 1))
+    pipeline = Pipeline([("dnn", dnn(model)), ("rdm", RDM())])
+    grid = {**LAYERS, "rdm__metric": ["euclidean", "cosine"]}
+    search = LayerSearchCV(
+        pipeline, grid, cv=cv, scoring=RSAScorer(detail=True), refit=best_by_pairs
+    ).fit(paths, voxels)
+    profile = search.layer_profile_
+    first = profile[profile["rank"] == 1]
+    assert first["layer"].tolist() == [search.best_params_["dnn__layer"]]
+    assert first["rdm__metric"].tolist() == [search.best_params_["rdm__metric"]]
+    assert sorted(profile["rank"]) == [1, 2, 3]
+    rest = profile[profile["rank"] > 1].sort_values("rank")["mean"]
+    assert rest.is_monotonic_decreasing

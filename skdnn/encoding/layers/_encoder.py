@@ -53,8 +53,8 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         mean over voxels. ``"stack"``: predictions of all layers are mixed for each voxel, with
         weights that are not negative, add up to 1, and make the held-out squared error smallest.
     cv : int, splitter, iterable or None, default=5
-        How training rows are held out, see :class:`VoxelwiseRidgeCV`. An integer does **not**
-        shuffle without `random_state`.
+        How training rows are held out, see :class:`VoxelwiseRidgeCV`. Unlike there, the folds of
+        an integer are shuffled: stimuli mostly come sorted by category.
     scoring : {"r2", "correlation"}, default="r2"
         What penalty and layer make best.
     fit_intercept : bool, default=True
@@ -72,8 +72,8 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Targets that are read and computed on at a time, at most.
     device : str, default="cpu"
         ``"cpu"`` computes with numpy; any other is a device of torch, such as ``"cuda"``.
-    random_state : int, RandomState instance or None, default=None
-        Shuffles the rows (or groups) before an integer `cv` parts them; None does not shuffle.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the shuffling where `cv` is an integer; None shuffles anew each time.
 
     Attributes
     ----------
@@ -175,7 +175,7 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         nan_targets: str = "error",
         target_chunk: int | None = None,
         device: str = "cpu",
-        random_state: Any = None,
+        random_state: Any = 0,
     ) -> None:
         self.alphas = alphas
         self.layers = layers
@@ -219,7 +219,7 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         alphas = check_alphas(self.alphas)
         features = read_layers(X, self.layers)
         Y, self._single = check_targets(y, len(features), self)
-        folds = make_folds(self.cv, features, y, groups, self.random_state)
+        folds = make_folds(self.cv, features, y, groups, self.random_state, shuffle=True)
         targets = read_targets(
             Y,
             centre=self.fit_intercept,

@@ -21,6 +21,7 @@ from skdnn.encoding.ridge._checks import make_folds
 from skdnn.encoding.ridge._solvers import scores_of
 from skdnn.encoding.scores._significance import correlation_p_values
 
+_LEAST_FOR_T = 3  # images
 COLUMNS = [
     "model", "layer", "subject", "roi", "voxel", "fold", "alpha", "r", "r2", "normalised", "p",
     "p_fdr", "n_test", "n_images",
@@ -40,7 +41,7 @@ def nested_encoding(
     voxels: ArrayLike | None = None,
     ceiling: ArrayLike | float | None = None,
     n_permutations: int = 0,
-    random_state: Any = None,
+    random_state: Any = 0,
 ) -> pd.DataFrame:
     r"""Evaluate an encoding model on images that had no part in any choice.
 
@@ -57,7 +58,7 @@ def nested_encoding(
     y : array-like, DataFrame or lazy array of shape (n_images, n_voxels)
         Responses.
     cv : int, splitter or iterable, default=5
-        Outer folds. An integer does not shuffle without `random_state`.
+        Outer folds. Those of an integer are shuffled: stimuli mostly come sorted by category.
     groups : array-like of shape (n_images,), default=None
         What must stay together, in the outer folds and (where the encoder's ``fit`` takes them)
         the inner ones.
@@ -73,9 +74,10 @@ def nested_encoding(
         The correlation that a perfect model would have with each voxel, the square root of its
         reliability. ``normalised`` is r divided by it, and NaN where it is not positive.
     n_permutations : int, default=0
-        Permutations of the held-out images for the p-values; 0 takes Student's t instead.
-    random_state : int, RandomState instance or None, default=None
-        Of the permutations, and of an integer `cv`.
+        Permutations of the held-out images for the p-values; 0 takes them from the t
+        distribution, see :func:`correlation_p_values`.
+    random_state : int, RandomState instance or None, default=0
+        Of the permutations, and of the folds of an integer `cv`.
 
     Returns
     -------
@@ -122,7 +124,7 @@ def nested_encoding(
     >>> layers = {"early": rng.normal(size=(90, 40)), "late": rng.normal(size=(90, 60))}
     >>> voxels = np.column_stack([layers["early"][:, 0], layers["late"][:, 0]])
     >>> table = nested_encoding(
-    ...     LayerwiseEncoder(), layers, voxels, cv=3, roi=["V1", "IT"], random_state=0)
+    ...     LayerwiseEncoder(), layers, voxels, cv=3, roi=["V1", "IT"])
     >>> table.groupby("roi")["layer"].first().to_dict()
     {'IT': 'late', 'V1': 'early'}
     """
@@ -132,7 +134,7 @@ def nested_encoding(
     X = LayerFeatures(X) if isinstance(X, Mapping) else X
     names = _voxel_names(voxels, y)
     Y: Any = y if is_lazy(y) else _matrix(y)
-    folds = make_folds(cv, X, Y, groups, None if random_state is None else rng)
+    folds = make_folds(cv, X, Y, groups, rng, shuffle=True)
     if folds is None:
         raise ValueError("cv=None: a fold of one image has no correlation. Give a number.")
     roi = np.broadcast_to(np.asarray(roi, dtype=object), Y.shape[1])
@@ -177,11 +179,12 @@ def nested_encoding(
 def permutation_p(
     predicted: Array, measured: Array, r: Array, n_permutations: int, rng: np.random.RandomState
 ) -> Array:
-    """One-sided p of each voxel's r under permutations of the rows; NaN where r is."""
+    """One-sided p of each voxel's r under permutations of the rows, or by t; NaN where r is."""
     n_rows = len(predicted)
     if not n_permutations:
-        enough = n_rows > 2  # of two, every correlation is 1 or -1
-        return correlation_p_values(r, n_rows, adjust=None) if enough else np.full(len(r), np.nan)
+        if n_rows < _LEAST_FOR_T:
+            return np.full(len(r), np.nan)
+        return correlation_p_values(np.clip(r, -1, 1), n_rows, adjust=None)
     known = np.isfinite(r)
     guess, truth = _standardised(predicted[:, known]), _standardised(measured[:, known])
     reached = r[known] - 1e-12  # the same order again is as large, whatever the rounding

@@ -80,9 +80,12 @@ def split_half_reliability(
     .. math:: \rho = \frac{k r}{1 + (k - 1) r},
         \qquad k = \overline{1 / n_\mathrm{half}} \; / \; \overline{1 / n},
 
-    where the means are over images, :math:`n` is an image's number of repeats and
-    :math:`n_\mathrm{half}` that in a half: :math:`k = 2` for even numbers without gaps. Noise is
-    as likely to make :math:`r` too low as too high, so values below 0 are kept.
+    where :math:`n_\mathrm{half}` is the number of an image's repeats in a half, averaged over the
+    images in both halves, and :math:`n` that of all its repeats, averaged over **all** images:
+    :math:`k = 2` for even numbers without gaps, and less where images of one trial, which are in
+    no half, are in the average too. So :math:`\rho` is the reliability of the average of all
+    images given. For scores of some of them, give only those. Noise is as likely to make
+    :math:`r` too low as too high, so values below 0 are kept.
 
     References
     ----------
@@ -204,7 +207,7 @@ def _lengthening(repeats: Repeats, halves: Halves) -> float:
     """How many halves the average of all repeats is worth."""
     both = halves[0].any(axis=0) & halves[1].any(axis=0)
     inverse = np.mean([(1 / half[:, both].sum(axis=0)).mean() for half in halves])
-    return float(inverse / (1 / repeats.counts[both]).mean())
+    return float(inverse / (1 / repeats.counts[repeats.counts > 0]).mean())
 
 
 def explainable_variance(

@@ -48,9 +48,18 @@ def working_dtype(dtype: str, of_X: np.dtype[Any]) -> type[np.floating]:
 
 
 def make_folds(
-    cv: Any, X: Any, y: Any, groups: ArrayLike | None, random_state: Any
+    cv: Any,
+    X: Any,
+    y: Any,
+    groups: ArrayLike | None,
+    random_state: Any = None,
+    *,
+    shuffle: bool = False,
 ) -> list[Fold] | None:
-    """Rows to fit on and rows to score, fold by fold; None to leave out each row in turn."""
+    """Rows to fit on and rows to score, fold by fold; None to leave out each row in turn.
+
+    With `shuffle`, an integer parts shuffled rows (or groups).
+    """
     if cv is None:
         if groups is not None:
             raise ValueError(
@@ -58,10 +67,10 @@ def make_folds(
                 "take cv=LeaveOneGroupOut() or a number of folds."
             )
         return None
-    if isinstance(cv, int | np.integer) and (groups is not None or random_state is not None):
+    if isinstance(cv, int | np.integer) and (groups is not None or shuffle):
         kind = KFold if groups is None else GroupKFold
         chance = {"shuffle": True, "random_state": random_state}
-        cv = kind(int(cv), **(chance if random_state is not None else {}))
+        cv = kind(int(cv), **(chance if shuffle else {}))
     folds = [
         (_positions(train), _positions(test)) for train, test in check_cv(cv).split(X, y, groups)
     ]

@@ -236,7 +236,8 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
         alphas = check_alphas(self.alphas)
         X = checked_features(self, X, reset=True)
         Y, self._single = check_targets(y, X.shape[0], self)
-        folds = make_folds(self.cv, X, y, groups, self.random_state)
+        chance = self.random_state
+        folds = make_folds(self.cv, X, y, groups, chance, shuffle=chance is not None)
         targets = read_targets(
             Y,
             centre=self.fit_intercept,

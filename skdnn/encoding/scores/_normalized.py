@@ -13,6 +13,8 @@ from skdnn._blocks import Array
 from skdnn.encoding.repeats._reliability import mean_inverse, ncsnr_ceiling
 
 _KINDS = ("r", "r2")
+# Below, ratios of estimates are far from 1 for the true model, see the notes.
+_MIN_CEILING = 0.1
 _CEILINGS = ("reliability", "explainable_variance", "ncsnr", "max_r")
 
 
@@ -30,6 +32,21 @@ class NormalizedScores(NamedTuple):
     divided_by: str
     """What scores were divided by, in words."""
 
+    @property
+    def n_targets(self) -> int:
+        """Number of scores."""
+        return self.values.size
+
+    @property
+    def n_unreliable(self) -> int:
+        """Number of scores that were made NaN because of their reliability."""
+        return int(self.unreliable.sum())
+
+    @property
+    def n_above_one(self) -> int:
+        """Number of values above 1."""
+        return int(self.above_one.sum())
+
 
 def normalize_scores(
     scores: ArrayLike,
@@ -38,7 +55,7 @@ def normalize_scores(
     kind: str = "r",
     ceiling_kind: str = "reliability",
     n_repeats: ArrayLike | None = None,
-    min_ceiling: float = 0.0,
+    min_ceiling: float = _MIN_CEILING,
 ) -> NormalizedScores:
     r"""Divide scores by what the true model would reach, given the noise in the data.
 
@@ -63,13 +80,15 @@ def normalize_scores(
     n_repeats : int or array-like of shape (n_images,), default=None
         Number of repeats in the averages that were scored, for the two kinds that are about one
         trial (there it must be given; 1 if single trials were scored).
-    min_ceiling : float, default=0.0
-        Targets whose reliability :math:`\rho` is not above this are NaN.
+    min_ceiling : float, default=0.1
+        Targets whose reliability :math:`\rho` is not above this are NaN: there the ratio says
+        little, see Notes. 0.0 keeps all that are positive.
 
     Returns
     -------
     normalized : NormalizedScores
-        Named tuple ``(values, above_one, unreliable, reliability, divided_by)``.
+        Named tuple ``(values, above_one, unreliable, reliability, divided_by)``, with the counts
+        ``n_targets``, ``n_unreliable`` and ``n_above_one``.
 
     Raises
     ------
@@ -100,9 +119,23 @@ def normalize_scores(
     :math:`ncsnr^2 / (ncsnr^2 + \overline{1/n})`.
 
     The mean over targets is 1 for the true model only if the reliable ones are chosen without
-    looking at the scores, and the ratio of two estimates grows wild as :math:`\rho` goes to 0:
-    set `min_ceiling` accordingly. Values above 1 are flagged and never clipped, which would
-    make a biased mean look sound.
+    looking at the scores, and the ratio of two estimates grows wild as :math:`\rho` goes to 0.
+    Simulated with 50 to 1,000 images and 2 to 4 repeats, the true model's mean is
+
+    =========== ===================== =====================
+    reliability ``min_ceiling=0``     ``min_ceiling=0.1``
+    =========== ===================== =====================
+    .5          1.00 to 1.07          1.00 to 1.04
+    .3          1.01 to 1.18          .99 to 1.03
+    .2          1.02 to 1.20          .87 to 1.02
+    .1          .94 to 1.19           .67 to .87
+    =========== ===================== =====================
+
+    where at .1 half of the targets or more are left out, and without the limit 3 to 38% of them
+    have no positive estimate. So targets that are as noisy as the limit are kept only where noise
+    made their reliability too high, and come out too low; with few images, take 0.2 or 0.3 and
+    report how many are left. Values above 1 are flagged and never clipped, which would make a
+    biased mean look sound.
 
     References
     ----------
@@ -187,7 +220,7 @@ def _warn(unreliable: NDArray[np.bool_], above: NDArray[np.bool_], min_ceiling: 
     if unreliable.any():
         warnings.warn(
             f"{unreliable.sum()} of {unreliable.size} targets have a reliability that is NaN or "
-            f"not above {max(min_ceiling, 0.0):g}: their normalised score is NaN.",
+            f"not above {max(min_ceiling, 0.0):g} (min_ceiling): their normalised score is NaN.",
             RuntimeWarning,
             stacklevel=3,
         )

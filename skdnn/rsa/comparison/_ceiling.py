@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from skdnn.rsa.comparison._compare import warn_no_ceiling
 from skdnn.rsa.comparison._measures import (
     CENTRED,
     RANKED,
@@ -17,6 +18,7 @@ from skdnn.rsa.comparison._measures import (
     ranks,
     similarities,
 )
+from skdnn.rsa.comparison._rank_pools import rank_pools
 from skdnn.rsa.comparison._stack import read_rdms, without_level
 
 Array = NDArray[np.float64]
@@ -54,6 +56,7 @@ def noise_ceiling(
     comparison: str = "spearman",
     *,
     subject_level: str | int | None = None,
+    conditions: ArrayLike | None = None,
 ) -> Any:
     r"""Noise ceiling of the RDMs of several subjects.
 
@@ -68,6 +71,9 @@ def noise_ceiling(
     subject_level : str or int, default=None
         Which level of the MultiIndex is the subject. None takes one that is called "subject"
         (in any case), or the first.
+    conditions : array-like of shape (n_conditions,), default=None
+        Labels of the conditions of those RDMs that have none, in their order. They are then
+        matched with the labels of the others, and nothing is taken to be in the same order.
 
     Returns
     -------
@@ -81,6 +87,13 @@ def noise_ceiling(
     ValueError
         If there is only one subject, whose noise cannot be told from its signal, or the RDMs or
         `comparison` are refused by :func:`skdnn.rsa.compare_rdms`.
+
+    Warns
+    -----
+    RuntimeWarning
+        If a ceiling is NaN, naming the subjects whose RDM is constant.
+    UserWarning
+        If some RDMs are labelled and others are not.
 
     See Also
     --------
@@ -103,7 +116,10 @@ def noise_ceiling(
     divided by their mean for Bures' similarity. For the whitened comparisons it is the root mean
     square in the whitened space, so that the upper bound is one; rsatoolbox takes the plain one
     there, and its bounds are a little lower. Pairs that are NaN in some subjects are pooled over
-    the others.
+    the others. Ranks among different pairs have different scales, so where subjects lack
+    different conditions, the known pairs of each take the values that the pooled ranks have
+    there, in the subject's own order, and are pooled again, five times: of subjects who agree,
+    some of whom lack half of the conditions, both bounds are 1 to rounding or a little below.
 
     References
     ----------
@@ -122,7 +138,7 @@ def noise_ceiling(
     0.975 0.986
     """
     comparison = check_comparison(comparison)
-    stack = read_rdms(rdms, "rdms")
+    stack = read_rdms(rdms, "rdms", conditions)
     groups = subject_groups(stack.names, len(stack), subject_level)
     found = {}
     for name, rows in groups.items():
@@ -132,6 +148,8 @@ def noise_ceiling(
                 f"rdms holds the RDM{of} of one subject only: a noise ceiling needs two or more."
             )
         found[name] = ceiling(stack.pairs[rows], stack.n_conditions, comparison)
+    if np.isnan(list(found.values())).any():
+        warn_no_ceiling(stack, comparison)
     if stack.names is None or stack.names.nlevels == 1:
         return next(iter(found.values()))
     level = _subject_level(stack.names, subject_level)
@@ -161,22 +179,42 @@ def _subject_level(names: pd.Index, wanted: str | int | None) -> int:
     raise ValueError(f"subject_level={wanted!r} is no level of the columns: they are {known}.")
 
 
-def ceiling(pairs: Array, n_conditions: int, comparison: str) -> NoiseCeiling:
-    """Ceiling of the RDMs in the rows of `pairs`; NaN where a similarity is undefined."""
+def ceiling(
+    pairs: Array, n_conditions: int, comparison: str, drawn: NDArray[np.int64] | None = None
+) -> NoiseCeiling:
+    """Ceiling of the RDMs in the rows of `pairs`; NaN where a similarity is undefined.
+
+    `drawn` says how often each subject counts; the pool of the others lacks all draws of one.
+    """
+    counts = np.ones(len(pairs), dtype=np.int64) if drawn is None else drawn
+    subjects = np.flatnonzero(counts)
+    pooled, others = pools(pairs, n_conditions, comparison, counts)
+    share = counts[subjects] / counts.sum()
+    upper = similarities(pooled[None], pairs[subjects], n_conditions, comparison)[0]
+    lower = np.full(len(subjects), np.nan)
+    for row, subject in enumerate(subjects) if len(subjects) > 1 else ():
+        own = pairs[[subject]]
+        lower[row] = similarities(others[[subject]], own, n_conditions, comparison)[0, 0]
+    return NoiseCeiling(float(lower @ share), float(upper @ share))
+
+
+def pools(
+    pairs: Array, n_conditions: int, comparison: str, drawn: NDArray[np.int64] | None = None
+) -> tuple[Array, Array]:
+    """The pooled RDM, and for each subject that of all others; NaN where it is not known."""
+    counts = np.ones(len(pairs), dtype=np.int64) if drawn is None else drawn
+    known = ~np.isnan(pairs)
+    if comparison in RANKED and (known != known[0]).any():
+        return rank_pools(pairs, counts)
     ready = comparable(pairs, n_conditions, comparison)
     known = ~np.isnan(ready)
-    total, count = np.where(known, ready, 0).sum(axis=0), known.sum(axis=0)
-    lower, upper = [], []
-    pooled = _mean(total, count)
-    for row, own, has in zip(pairs, ready, known, strict=True):
-        others = _mean(total - np.where(has, own, 0), count - has)
-        both = similarities(np.stack([others, pooled]), row[None], n_conditions, comparison)
-        lower.append(both[0, 0])
-        upper.append(both[1, 0])
-    return NoiseCeiling(float(np.mean(lower)), float(np.mean(upper)))
+    ready = np.where(known, ready, 0) * counts[:, None]
+    weight = known * counts[:, None]
+    total, count = ready.sum(axis=0), weight.sum(axis=0)
+    return _mean(total, count), _mean(total - ready, count - weight)
 
 
-def _mean(total: Array, count: NDArray[np.intp]) -> Array:
+def _mean(total: Array, count: NDArray[np.int64]) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 

@@ -17,6 +17,8 @@ def compare_rdms(
     a: ArrayLike | pd.DataFrame | Any,
     b: ArrayLike | pd.DataFrame | Any,
     comparison: str = "spearman",
+    *,
+    conditions: ArrayLike | None = None,
 ) -> Any:
     r"""Similarity of RDMs over their pairs of conditions.
 
@@ -48,6 +50,10 @@ def compare_rdms(
           :math:`\operatorname{tr} (G_a^{1/2} G_b G_a^{1/2})^{1/2} / \sqrt{\operatorname{tr} G_a
           \operatorname{tr} G_b}`.
 
+    conditions : array-like of shape (n_conditions,), default=None
+        Labels of the conditions of those RDMs that have none, in their order. They are then
+        matched with the labels of the others, and nothing is taken to be in the same order.
+
     Returns
     -------
     similarity : float, ndarray or DataFrame
@@ -64,6 +70,8 @@ def compare_rdms(
     -----
     RuntimeWarning
         If a similarity is NaN, saying which RDM is the cause.
+    UserWarning
+        If one side is labelled and the other is not.
 
     See Also
     --------
@@ -74,7 +82,8 @@ def compare_rdms(
     Notes
     -----
     *Labels.* If both RDMs are labelled, `b` is put into the order of `a`, and other labels are an
-    error. If only one is labelled, or none, the order is taken as the same.
+    error. If only one is labelled, or none, the order is taken as the same; a warning says so in
+    the first case (numbers from 0 on are no labels), and `conditions` avoids it.
 
     *Unknown and constant.* Pairs that are NaN in either of two RDMs are left out of both; the
     whitened comparisons then use the covariance of the pairs that are left, and Bures'
@@ -112,7 +121,7 @@ def compare_rdms(
     0     0.866     0.5
     """
     comparison = check_comparison(comparison)
-    stack_a, stack_b = read_rdms(a, "a"), read_rdms(b, "b")
+    stack_a, stack_b = read_rdms(a, "a", conditions), read_rdms(b, "b", conditions)
     stack_b = stack_b.like(stack_a, "b", "a")
     found = similarities(stack_a.pairs, stack_b.pairs, stack_a.n_conditions, comparison)
     if np.isnan(found).any():
@@ -143,6 +152,23 @@ def warn_undefined(
             reason = "Constant, or fewer than three, are the pairs of conditions known in both"
         message = f"{reason} {names[0]} and {names[1]}: their similarity is NaN."
     warnings.warn(message, RuntimeWarning, stacklevel=stacklevel)
+
+
+def warn_no_ceiling(stack: RDMStack, comparison: str, stacklevel: int = 3) -> None:
+    """Say which subjects leave a noise ceiling undefined."""
+    found = _flat_ones(stack, "rdms", comparison)
+    if found:
+        kind = "constant" if comparison not in _ZERO else "zero everywhere"
+        reason = f"{' and '.join(found)} {'are' if len(found) > 1 else 'is'} {kind}"
+        way = "Leave such subjects out."
+    else:
+        reason = "subjects share too few known pairs of conditions"
+        way = "Each needs three or more, that differ, in common with the others."
+    warnings.warn(
+        f"The noise ceiling is NaN: {reason}, so the {comparison} comparison is undefined. {way}",
+        RuntimeWarning,
+        stacklevel=stacklevel,
+    )
 
 
 _ZERO = ("cosine", "cosine_cov", "bures")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,6 +59,7 @@ class RDMStack:
                 f"{self.n_conditions}: RDMs of the same conditions are needed."
             )
         if self.conditions is None or other.conditions is None:
+            _tell_half_labelled(self.conditions, other.conditions, own, others)
             return self
         if self.conditions.equals(other.conditions):
             return self
@@ -96,13 +99,42 @@ def pair_positions(positions: NDArray[np.intp], n_conditions: int) -> NDArray[np
     return low * (2 * n_conditions - low - 1) // 2 + high - low - 1
 
 
-def read_rdms(rdms: Any, what: str) -> RDMStack:
+def _tell_half_labelled(
+    own: pd.Index | None, other: pd.Index | None, name: str, others: str
+) -> None:
+    """Warn where only one side says what its conditions are; numbers from 0 on say nothing."""
+    if own is None and other is None:
+        return
+    labels, with_labels, without = (own, name, others) if other is None else (other, others, name)
+    if isinstance(labels, pd.RangeIndex):
+        return
+    warnings.warn(
+        f"{with_labels} is labelled and {without} is not: its conditions are taken to be in the "
+        "same order. Label them (conditions=, where the function takes it).",
+        UserWarning,
+        stacklevel=_outside(),
+    )
+
+
+def _outside() -> int:
+    """The level of the caller who called into this package, for a warning."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("skdnn."):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def read_rdms(rdms: Any, what: str, conditions: ArrayLike | None = None) -> RDMStack:
     """Read one RDM or several; `what` is their name in errors.
+
+    `conditions` are the labels of those that have none.
 
     One RDM is a square array, its condensed form, or a labelled DataFrame. Several are a stack
     (k, n, n) or (k, n_pairs), a DataFrame whose columns are a MultiIndex that ends in the
     condition, or a dict or list of RDMs.
     """
+    if conditions is not None:
+        return _labelled(rdms, what, conditions)
     if isinstance(rdms, RDMStack):
         return rdms
     if isinstance(rdms, pd.DataFrame):
@@ -117,11 +149,42 @@ def read_rdms(rdms: Any, what: str) -> RDMStack:
         return replace(
             _read_several([(rdms[key], f"{what}[{key!r}]") for key in rdms], what), names=names
         )
-    if isinstance(rdms, (list, tuple)) and any(
-        isinstance(item, (pd.DataFrame, np.ndarray)) and item.ndim > 1 for item in rdms
-    ):
+    if isinstance(rdms, (list, tuple)) and _is_list_of_rdms(rdms):
         return _read_several([(item, f"{what}[{k}]") for k, item in enumerate(rdms)], what)
     return _read_array(rdms, what)
+
+
+def _labelled(rdms: Any, what: str, conditions: ArrayLike) -> RDMStack:
+    """RDMs of which those without labels get these."""
+    labels = pd.Index(np.asarray(conditions))
+    check_unique(labels, "labels in conditions=")
+    if isinstance(rdms, Mapping):
+        rdms = {
+            key: _with_labels(read_rdms(rdm, f"{what}[{key!r}]"), labels)
+            for key, rdm in rdms.items()
+        }
+    elif isinstance(rdms, (list, tuple)) and _is_list_of_rdms(rdms):
+        rdms = [_with_labels(read_rdms(rdm, f"{what}[{k}]"), labels) for k, rdm in enumerate(rdms)]
+    stack = read_rdms(rdms, what)
+    return _with_labels(stack, labels)
+
+
+def _with_labels(stack: RDMStack, labels: pd.Index) -> RDMStack:
+    if stack.conditions is not None and not isinstance(stack.conditions, pd.RangeIndex):
+        return stack
+    if len(labels) != stack.n_conditions:
+        raise ValueError(
+            f"conditions= has {len(labels)} labels for RDMs of {stack.n_conditions} conditions."
+        )
+    return replace(stack, conditions=labels)
+
+
+def _is_list_of_rdms(rdms: Sequence[Any]) -> bool:
+    return any(
+        isinstance(item, RDMStack)
+        or (isinstance(item, (pd.DataFrame, np.ndarray)) and item.ndim > 1)
+        for item in rdms
+    )
 
 
 def _read_array(rdms: Any, what: str) -> RDMStack:

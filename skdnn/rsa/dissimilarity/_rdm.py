@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdnn._blocks import is_lazy
 from skdnn._sklearn import Interval, fit_context, wants_dataframe
+from skdnn.rsa.dissimilarity._components import SIGNED, look_like_scores, message
 from skdnn.rsa.dissimilarity._compute import check_metric, compute_rdm
 from skdnn.rsa.dissimilarity._noise import check_precision
 from skdnn.rsa.dissimilarity._patterns import check_finite
@@ -52,6 +54,13 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, if X was a DataFrame whose columns are all strings.
 
+    Warns
+    -----
+    UserWarning
+        In ``fit``, if X is what a PCA makes of its own training rows and the metric is
+        ``"correlation"`` or ``"spearman"``: signs of components, a convention, would decide.
+        Clones of one RDM say it once.
+
     See Also
     --------
     compute_rdm : The same as a function.
@@ -86,6 +95,8 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
         "prior_weight": [Interval(Real, 0, None, closed="neither")],
         "metric_params": [dict, None],
     }
+
+    _makes_rdms = True
 
     def __init__(
         self,
@@ -126,6 +137,8 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
             check_precision(self.noise_precision, patterns.shape[1])
         if not is_lazy(patterns):
             check_finite(patterns, X.index if isinstance(X, pd.DataFrame) else None)
+            if self.metric in SIGNED and look_like_scores(patterns):
+                self._tell("what stands before RDM", stacklevel=5)
         return self
 
     def transform(self, X: ArrayLike | pd.DataFrame) -> Any:
@@ -179,6 +192,18 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
             )
         self._sklearn_output_config = {"transform": transform}
         return self
+
+    def _tell(self, who: str, stacklevel: int) -> None:
+        """Say that signs decide: once for all clones of an RDM, such as those of the folds."""
+        told = self.__dict__.setdefault("_told", set())
+        if self.metric not in told or "_is_clone" not in self.__dict__:
+            warnings.warn(message(who, self.metric), UserWarning, stacklevel=stacklevel)
+        told.add(self.metric)
+
+    def __sklearn_clone__(self) -> RDM:
+        twin = super().__sklearn_clone__()
+        twin._told, twin._is_clone = self.__dict__.setdefault("_told", set()), True
+        return twin
 
     def _options(self) -> dict[str, Any]:
         """The parameters but for the metric, as `compute_rdm` takes them."""

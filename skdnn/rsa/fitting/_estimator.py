@@ -190,6 +190,14 @@ def held_out_scores(
     Nothing is learnt from a pair with a held-out condition in it. A constant prediction counts
     as 0, folds whose target is constant are left out; NaN if that leaves none.
     """
+    scores = scores_by_fold(fit_predict, targets, alphas, folds, comparison)
+    return scores.mean(axis=1) if scores.size else np.full(len(scores), np.nan)
+
+
+def scores_by_fold(
+    fit_predict: FitPredict, targets: Targets, alphas: Array, folds: Folds, comparison: str
+) -> Array:
+    """The same for each fold and target RDM: (n_predicted, n_columns), of none if none counts."""
     comparison = check_comparison(comparison)
     columns = []
     for train, test in folds:
@@ -200,16 +208,29 @@ def held_out_scores(
         held_out = targets.rdms.subset(test)
         found = similarities(predicted, held_out.pairs, len(test), comparison)
         columns.append(found[:, ~np.isnan(found).all(axis=0)])
-    scores = np.concatenate(columns, axis=1) if columns else np.empty((len(alphas), 0))
-    if scores.shape[1] == 0:
-        return np.full(len(alphas), np.nan)
-    return np.nan_to_num(scores).mean(axis=1)
+    if not columns:
+        return np.empty((len(alphas), 0))
+    return np.nan_to_num(np.concatenate(columns, axis=1))
 
 
 def best_alpha(alphas: Array, scores: Array) -> float:
     """The penalty with the highest score, the largest of equals; the largest if none has one."""
     defined = np.nan_to_num(scores, nan=-np.inf)
     return float(alphas[defined == defined.max()].max())
+
+
+def strongest_as_good(alphas: Array, scores: Array) -> float:
+    """The largest penalty that is no more than one standard error below the best one.
+
+    `scores` (n_alphas, n_folds); the error is that of the differences, fold by fold.
+    """
+    if scores.shape[1] < 2:
+        return float(alphas.max()) if not scores.size else best_alpha(alphas, scores[:, 0])
+    means = scores.mean(axis=1)
+    best = scores[np.flatnonzero(alphas == best_alpha(alphas, means))[0]]
+    behind = best - scores
+    error = behind.std(axis=1, ddof=1) / np.sqrt(scores.shape[1])
+    return float(alphas[behind.mean(axis=1) <= error].max())
 
 
 def check_length(targets: Targets, n_conditions: int) -> None:

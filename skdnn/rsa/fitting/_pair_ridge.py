@@ -18,6 +18,8 @@ _CHUNK = 2**22
 _LARGEST = 2**14
 # Penalties below this share of the mean of the diagonal are left to eigenvectors.
 _SMALL = 1e-9
+# Least correlation of the target and plain distances that the shared weight stands for.
+_LEAST = 0.01
 # Changes of the set of positive weights before another algorithm takes over.
 _MAX_PIVOTS = 200
 
@@ -35,11 +37,18 @@ def weighted_pairs(features: Array, weights: Array) -> Array:
 
 
 def reweight(
-    features: Array, target: Array, alphas: Array, *, nonnegative: bool, intercept: bool
+    features: Array,
+    target: Array,
+    alphas: Array,
+    *,
+    nonnegative: bool,
+    intercept: bool,
+    equal: bool = False,
 ) -> tuple[Array, Array]:
     """Ridge weights (n_features, n_alphas) and intercepts; the features are centred.
 
-    `target` are the pairs, NaN where unknown.
+    `target` are the pairs, NaN where unknown. The penalty is on the squares of the weights, or,
+    if `equal`, of their differences from the one weight that would be best for all features.
     """
     known = ~np.isnan(target)
     n_known, n_features = int(known.sum()), features.shape[1]
@@ -48,12 +57,20 @@ def reweight(
     means = _column_means(features, known) if intercept else np.zeros(n_features)
     primal = nonnegative or n_features <= n_known
     _check_memory(n_features, n_known, nonnegative)
+    shared = 0.0
+    if equal:
+        plain = weighted_pairs(features, np.ones((n_features, 1)))[0] - means.sum()
+        shared = _shared_weight(np.where(known, plain, 0.0), centred)
+        centred = np.where(known, centred - shared * plain, 0.0)
     if primal:
         gram = _gram(features, known, means)
         penalties = alphas * _mean_variance(gram, n_features)
         moments = _adjoint(features, centred) - means * centred.sum()
-        solve = _solve_nonnegative if nonnegative else _solve_ridge
-        weights = solve(gram, moments, penalties)
+        if nonnegative:  # of the weights themselves, not of their differences from the shared one
+            moments = moments + shared * gram.sum(axis=1)
+            weights = _solve_nonnegative(gram, moments, penalties, shared)
+        else:
+            weights = shared + _solve_ridge(gram, moments, penalties)
     else:
         kernel = _kernel(features, known, means)
         penalties = alphas * _mean_variance(kernel, n_features)
@@ -62,8 +79,20 @@ def reweight(
         for column, dual in enumerate(duals.T):
             full = np.zeros(len(target))
             full[known] = dual
-            weights[:, column] = _adjoint(features, full) - means * dual.sum()
+            weights[:, column] = shared + _adjoint(features, full) - means * dual.sum()
     return weights, target_mean - means @ weights
+
+
+def _shared_weight(plain: Array, target: Array) -> float:
+    """The best weight of all features alike, and never quite zero or below.
+
+    Where the target is unrelated to distances, or falls with them, strong penalties still leave
+    the distances as they are.
+    """
+    square = float(plain @ plain)
+    if square <= 0:
+        return 0.0
+    return max(float(plain @ target), _LEAST * np.sqrt(square * float(target @ target))) / square
 
 
 def _mean_variance(matrix: Array, n_features: int) -> float:
@@ -159,13 +188,16 @@ def _ridged(matrix: Array, penalty: float) -> Array:
     return out
 
 
-def _solve_nonnegative(matrix: Array, right: Array, penalties: Array) -> Array:
-    """The same with no negative element, as the minimum of the quadratic form."""
+def _solve_nonnegative(matrix: Array, right: Array, penalties: Array, shared: float) -> Array:
+    """The same with no negative element, as the minimum of the quadratic form.
+
+    The penalty is on differences from the `shared` value.
+    """
     out = np.zeros((len(right), len(penalties)))
     free = right > 0
     for column in np.argsort(-penalties):  # each starts where the last, stronger one ended
         ridged = _ridged(matrix, penalties[column])
-        out[:, column] = nonnegative_minimum(ridged, right, free)
+        out[:, column] = nonnegative_minimum(ridged, right + penalties[column] * shared, free)
         free = out[:, column] > 0
     return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,24 @@ from scipy.spatial.distance import squareform
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdnn._sklearn import fit_context
+from skdnn._sklearn import StrOptions, fit_context
 from skdnn.rsa.fitting._estimator import (
     SHARED_CONSTRAINTS,
     RDMPredictor,
     best_alpha,
     check_length,
     condition_folds,
-    held_out_scores,
     needed_target,
     read_alphas,
+    scores_by_fold,
+    strongest_as_good,
 )
 from skdnn.rsa.fitting._pair_ridge import reweight, weighted_pairs
+from skdnn.rsa.scoring._targets import Targets
 
 Array = NDArray[np.float64]
 
-_ALPHAS = np.logspace(-3, 4, 8)
+_ALPHAS = {"equal": np.logspace(-3, 6, 10), "zero": np.logspace(-3, 4, 8)}
 
 
 class FeatureReweightedRSA(RDMPredictor):
@@ -34,7 +37,9 @@ class FeatureReweightedRSA(RDMPredictor):
 
     Classical RSA gives every feature the same weight. Here the weights are fitted by ridge
     regression to the target's dissimilarities among the training conditions, and
-    ``predict`` gives the RDM of other conditions (Kaniuth & Hebart, 2022).
+    ``predict`` gives the RDM of other conditions (Kaniuth & Hebart, 2022). By default the penalty
+    draws weights together, and the patterns are prepared such that equal weights give the
+    correlation distance: the strongest penalty is RSA without a fit.
 
     Parameters
     ----------
@@ -48,17 +53,27 @@ class FeatureReweightedRSA(RDMPredictor):
     nonnegative : bool, default=False
         Allow no negative weights: with ``fit_intercept=False`` the prediction is then a squared
         Euclidean distance.
-    standardize : bool, default=True
-        Divide each feature by its standard deviation among the training conditions.
+    normalize : bool, default=True
+        Subtract from each feature its mean among the training conditions, then give each pattern
+        the mean 0 and the length 1: a sum of squared differences is then twice the correlation
+        distance. False takes features as they are: for targets that are (squared) Euclidean
+        distances, and where magnitudes count.
+    standardize : bool, default=False
+        Divide each feature by its standard deviation among the training conditions, before the
+        patterns are normalised. Units that hardly vary then count as much as any.
+    shrink_to : {"equal", "zero"}, default="equal"
+        What the penalty draws weights to: ``"equal"``, the one weight that would be best for all
+        features, or ``"zero"``, as published.
     fit_intercept : bool, default=True
         Add a constant to all pairs. It changes no correlation.
     alphas : float or array-like, default=None
         Strength of the penalty on the squared weights, positive, relative to the mean variance
         of the squared differences: the ridge parameter is
         :math:`\lambda = \alpha \operatorname{tr}(G) / p` with G as in the Notes, so that one
-        grid serves for all units and numbers of conditions. Of several values, the one with the
-        best score in cross-validation over the training conditions is taken. None is
-        ``np.logspace(-3, 4, 8)``.
+        grid serves for all units and numbers of conditions. Of several values, cross-validation
+        over the training conditions takes the one with the best score, or with
+        ``shrink_to="equal"`` the largest that is no more than one standard error below it. None
+        is ``np.logspace(-3, 6, 10)``, or ``np.logspace(-3, 4, 8)`` with ``shrink_to="zero"``.
     cv : int, splitter or iterable, default=None
         The inner cross-validation that chooses alpha; its folds are folds of *conditions*, and
         only pairs within the held-out conditions are predicted. An int is a shuffled
@@ -75,12 +90,17 @@ class FeatureReweightedRSA(RDMPredictor):
         Constant that is added to all pairs.
     scale_ : ndarray of shape (n_features,), float64
         What each feature is divided by.
+    mean_ : ndarray of shape (n_features,), float64
+        What is subtracted from each feature with ``normalize=True``.
     alpha_ : float
         The penalty that was chosen.
     alphas_ : ndarray of shape (n_alphas,), float64
         The penalties that were tried.
     cv_scores_ : ndarray of shape (n_alphas,) or None
         Mean score of each over the inner folds; None if there was only one.
+    unfitted_score_ : float or None
+        Mean score over the same folds without a fit: of the correlation distance of the centred
+        features, or the squared Euclidean distance of the features, whichever is better.
     target_ : {"rdm", "patterns"}
         What y was taken for.
     rdm_names_ : list of str
@@ -90,6 +110,12 @@ class FeatureReweightedRSA(RDMPredictor):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, if X was a DataFrame whose columns are all strings.
 
+    Warns
+    -----
+    UserWarning
+        In ``fit``, if no penalty predicts held-out training conditions as well as no fit does,
+        to a standard error over the inner folds.
+
     See Also
     --------
     LayerMixtureRSA : One weight per layer instead of one per feature.
@@ -97,12 +123,34 @@ class FeatureReweightedRSA(RDMPredictor):
 
     Notes
     -----
-    With features :math:`x_{if}` of the :math:`n` training conditions, scaled, and target
+    With features :math:`x_{if}` of the :math:`n` training conditions, prepared, and target
     dissimilarities :math:`d_{ij}`, the weights minimise
 
     .. math::
         \sum_{i<j} \Big( d_{ij} - b - \sum_f w_f (x_{if} - x_{jf})^2 \Big)^2
-        + \lambda \sum_f w_f^2.
+        + \lambda \sum_f (w_f - w_0)^2,
+
+    where :math:`w_0` is the least-squares weight of all features alike (at least a little above
+    0), or 0 with ``shrink_to="zero"``.
+
+    *What it must be compared with* is RSA without a fit, of features prepared as well: centred by
+    the training mean, ``make_pipeline(StandardScaler(with_std=False), RDM("correlation"))``.
+    Spearman with human IT of the 92 images in two times five outer folds, units of
+    EfficientNet-Lite0 (blocks averaged over space):
+
+    ==================================== ======= ======= ======= ===========
+    .                                    block 1 block 3 block 5 penultimate
+    ==================================== ======= ======= ======= ===========
+    units                                24      80      192     1280
+    correlation, no fit                  .205    .196    .340    .251
+    the same, centred                    .208    .227    .345    .330
+    the default                          .278    .283    .503    .347
+    ``normalize=False``                  .240    .223    .429    .188
+    as published, on standardised units  .303    .293    .431    .152
+    ==================================== ======= ======= ======= ===========
+
+    Where all features count alike, a fit can only lose: of 100 such features and 40 conditions
+    the default keeps .155 of .170, and the published way .003.
 
     Conditions are what is sampled; pairs that share one are not independent. All folds are
     therefore folds of conditions, outside (cross-validate this estimator as any other) and
@@ -150,7 +198,8 @@ class FeatureReweightedRSA(RDMPredictor):
     >>> scorer = RSAScorer(metric="sqeuclidean")
     >>> cross_val_score(RDM("sqeuclidean"), features, voxels, cv=folds, scoring=scorer).round(2)
     array([0.34, 0.46, 0.5 , 0.35])
-    >>> reweighted = FeatureReweightedRSA(target_metric="sqeuclidean", random_state=0)
+    >>> reweighted = FeatureReweightedRSA(
+    ...     target_metric="sqeuclidean", normalize=False, random_state=0)
     >>> cross_val_score(reweighted, features, voxels, cv=folds).round(2)
     array([0.85, 0.93, 0.9 , 0.95])
     """
@@ -159,6 +208,8 @@ class FeatureReweightedRSA(RDMPredictor):
         **SHARED_CONSTRAINTS,
         "nonnegative": ["boolean"],
         "standardize": ["boolean"],
+        "normalize": ["boolean"],
+        "shrink_to": [StrOptions({"equal", "zero"})],
     }
 
     def __init__(
@@ -168,11 +219,13 @@ class FeatureReweightedRSA(RDMPredictor):
         target: str = "auto",
         target_metric: str = "correlation",
         nonnegative: bool = False,
-        standardize: bool = True,
+        standardize: bool = False,
         fit_intercept: bool = True,
         alphas: float | ArrayLike | None = None,
         cv: Any = None,
         random_state: Any = None,
+        normalize: bool = True,
+        shrink_to: str = "equal",
     ) -> None:
         self.comparison = comparison
         self.target = target
@@ -183,6 +236,8 @@ class FeatureReweightedRSA(RDMPredictor):
         self.alphas = alphas
         self.cv = cv
         self.random_state = random_state
+        self.normalize = normalize
+        self.shrink_to = shrink_to
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -213,21 +268,14 @@ class FeatureReweightedRSA(RDMPredictor):
         targets = self._read_y(X, y)
         check_length(targets, len(features))
         target = needed_target(targets)
-        self.alphas_ = read_alphas(self.alphas, _ALPHAS, zero=False)
+        self.alphas_ = read_alphas(self.alphas, _ALPHAS[self.shrink_to], zero=False)
         self.alpha_, self.cv_scores_ = float(self.alphas_[0]), None
+        self.unfitted_score_: float | None = None
         if len(self.alphas_) > 1:
-            folds = condition_folds(self.cv, len(features), self.random_state)
-
-            def fit_predict(train: Any, test: Any, known: Array, alphas: Array) -> Array:
-                weights, intercepts, scale = self._solve(features[train], known, alphas)
-                return weighted_pairs(features[test] / scale, weights) + intercepts[:, None]
-
-            self.cv_scores_ = held_out_scores(
-                fit_predict, targets, self.alphas_, folds, self.comparison
-            )
-            self.alpha_ = best_alpha(self.alphas_, self.cv_scores_)
+            self._choose(features, targets)
         chosen = np.array([self.alpha_])
-        weights, intercepts, self.scale_ = self._solve(features, target, chosen)
+        self.mean_, self.scale_ = _moments(features, self.standardize)
+        weights, intercepts = self._solve(features, target, chosen)
         self.coef_ = weights[:, 0]
         self.intercept_ = float(intercepts[0])
         return self
@@ -247,20 +295,87 @@ class FeatureReweightedRSA(RDMPredictor):
         """
         check_is_fitted(self)
         features = validate_data(self, X, reset=False, dtype=np.float64, ensure_min_samples=2)
-        pairs = weighted_pairs(features / self.scale_, self.coef_[:, None])[0]
+        ready = _ready(features, self.mean_, self.scale_, self.normalize)
+        pairs = weighted_pairs(ready, self.coef_[:, None])[0]
         return squareform(pairs + self.intercept_, checks=False)
 
-    def _solve(self, features: Array, target: Array, alphas: Array) -> tuple[Array, Array, Array]:
-        """Weights (n_features, n_alphas), intercepts and the scale of the features."""
-        scaler = StandardScaler(with_std=self.standardize).fit(features)
-        scale = scaler.scale_ if self.standardize else np.ones(features.shape[1])
-        scaled = scaler.transform(features)
-        scaled[:, np.ptp(features, axis=0) == 0] = 0  # not the round-off of a mean
-        weights, intercepts = reweight(
-            scaled,
+    def _choose(self, features: Array, targets: Targets) -> None:
+        """Set the penalty by folds of conditions, and say where no fit would be better."""
+        folds = condition_folds(self.cv, len(features), self.random_state)
+
+        def fit_predict(train: Any, test: Any, known: Array, alphas: Array) -> Array:
+            weights, intercepts = self._solve(features[train], known, alphas)
+            moments = _moments(features[train], self.standardize)
+            ready = _ready(features[test], *moments, self.normalize)
+            fitted = weighted_pairs(ready, weights) + intercepts[:, None]
+            return np.concatenate([fitted, _without_fit(features[train], features[test])])
+
+        scores = scores_by_fold(fit_predict, targets, self.alphas_, folds, self.comparison)
+        if not scores.size:
+            self.alpha_ = float(self.alphas_.max())
+            self.cv_scores_ = np.full(len(self.alphas_), np.nan)
+            return
+        fitted, unfitted = scores[: len(self.alphas_)], scores[len(self.alphas_) :]
+        self.cv_scores_ = fitted.mean(axis=1)
+        self.unfitted_score_ = float(unfitted.mean(axis=1).max())
+        if self.shrink_to == "equal":
+            self.alpha_ = strongest_as_good(self.alphas_, fitted)
+        else:
+            self.alpha_ = best_alpha(self.alphas_, self.cv_scores_)
+        if _is_behind(fitted[np.argmax(self.cv_scores_)], unfitted):
+            warnings.warn(
+                f"FeatureReweightedRSA predicts held-out training conditions by "
+                f"{self.cv_scores_.max():.3f} at best, and features without a fit by "
+                f"{self.unfitted_score_:.3f} ({self.comparison}): the fit is worse than none. "
+                "See normalize=, standardize= and shrink_to=, or use RDM.",
+                UserWarning,
+                stacklevel=5,
+            )
+
+    def _solve(self, features: Array, target: Array, alphas: Array) -> tuple[Array, Array]:
+        """Weights (n_features, n_alphas) and intercepts."""
+        ready = _ready(features, *_moments(features, self.standardize), self.normalize)
+        if not self.normalize:
+            ready[:, np.ptp(features, axis=0) == 0] = 0  # not the round-off of a mean
+        return reweight(
+            ready - ready.mean(axis=0),
             target,
             alphas,
             nonnegative=self.nonnegative,
             intercept=self.fit_intercept,
+            equal=self.shrink_to == "equal",
         )
-        return weights, intercepts, scale
+
+
+def _is_behind(fitted: Array, unfitted: Array) -> bool:
+    """Whether a fit is worse than the better of two ways without one, by more than chance.
+
+    More than a standard error of the differences over folds.
+    """
+    ahead = unfitted[np.argmax(unfitted.mean(axis=1))] - fitted
+    error = ahead.std(ddof=1) / np.sqrt(len(ahead)) if len(ahead) > 1 else 0.0
+    return bool(ahead.mean() > max(error, 1e-9))
+
+
+def _moments(features: Array, standardize: bool) -> tuple[Array, Array]:
+    """Mean and scale of the features of training conditions."""
+    scaler = StandardScaler(with_std=standardize).fit(features)
+    return scaler.mean_, scaler.scale_ if standardize else np.ones(features.shape[1])
+
+
+def _ready(features: Array, mean: Array, scale: Array, normalize: bool) -> Array:
+    """Features as they are weighted; with `normalize` each pattern has mean 0 and length 1."""
+    ready = (features - mean) / scale
+    if not normalize:
+        return ready
+    ready -= ready.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(ready, axis=1, keepdims=True)
+    return np.divide(ready, lengths, out=np.zeros_like(ready), where=lengths > 0)
+
+
+def _without_fit(train: Array, test: Array) -> Array:
+    """Correlation distances of centred features, and squared Euclidean ones: (2, n_pairs)."""
+    ones = np.ones((train.shape[1], 1))
+    mean = train.mean(axis=0)
+    both = [_ready(test, mean, np.ones(len(mean)), normalize) for normalize in (True, False)]
+    return np.concatenate([weighted_pairs(each, ones) for each in both])

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from skdnn.rsa.comparison._ceiling import NoiseCeiling, ceiling, comparable
+from skdnn.rsa.comparison._ceiling import NoiseCeiling, ceiling, pools
 from skdnn.rsa.comparison._measures import similarities
 from skdnn.rsa.inference._resample import Sampled, sample
-from skdnn.rsa.inference._resample_ceiling import expanded_ceiling, gram_ceilings
+from skdnn.rsa.inference._resample_ceiling import gram_ceilings
 from skdnn.rsa.inference._resample_variance import (
     Influence,
     kernel_margins,
@@ -48,6 +48,7 @@ def bootstrap_rsa(
     n_permutations: int = 1000,
     random_state: Any = None,
     n_jobs: int | None = None,
+    conditions: ArrayLike | None = None,
 ) -> BootstrapResult:
     r"""Confidence intervals and tests of models: against zero, each other, and the noise ceiling.
 
@@ -78,6 +79,9 @@ def bootstrap_rsa(
         Where samples and permutations come from.
     n_jobs : int or None, default=None
         Number of threads; the result does not depend on it.
+    conditions : array-like of shape (n_conditions,), default=None
+        Labels of the conditions of those RDMs that have none, in their order. They are then
+        matched with the labels of the others, and nothing is taken to be in the same order.
 
     Returns
     -------
@@ -131,9 +135,15 @@ def bootstrap_rsa(
     Satterthwaite's degrees of freedom, which take the kurtosis of g into account. Simulated
     false positives (benchmarks/rsa_calibration.py) are near alpha, with exceptions on the safe
     side, of one to four in a hundred studies at alpha .05: with fewer than about eight subjects,
-    tests against the ceiling where subjects are resampled, and between models with
+    two-sided tests against the ceiling where subjects are resampled, and between models with
     ``resample="both"`` where subjects differ by noise only; and with any number, one-sided tests
     against the ceiling, since a score's error is the smaller the nearer it is to the ceiling.
+
+    *Against the ceiling,* ``p_ceiling`` is small if a model scores **below** the lower ceiling: it
+    predicts subjects worse than the other subjects do, and leaves something unexplained. The
+    noise-free truth scores above the lower ceiling, whose pool is noisy, and is not accused. A
+    p-value that is not small does not show that nothing is left: between the two ceilings no test
+    can tell.
 
     *Against zero.* The distribution of an unrelated model's score is skewed for few categories or
     low dimensions, and t is then far off. Where conditions are resampled, p comes from
@@ -177,7 +187,7 @@ def bootstrap_rsa(
     >>> columns = ["model", "score", "low", "high", "p", "p_ceiling"]
     >>> result.to_frame()[columns].round(3)
            model  score    low   high      p  p_ceiling
-    0       good   0.31  0.213  0.407  0.001      0.228
+    0       good   0.31  0.213  0.407  0.001      0.114
     1  unrelated  -0.06 -0.134  0.015  0.966      0.000
     >>> result.pairwise()[["model_a", "model_b", "difference", "p"]].round(4)
       model_a    model_b  difference    p
@@ -186,7 +196,7 @@ def bootstrap_rsa(
     exact = _check_method(method)
     n_boot = check_count(n_boot, "n_boot", 2)
     n_permutations = check_count(n_permutations, "n_permutations", 0)
-    study = read_study(models, data, comparison)
+    study = read_study(models, data, comparison, conditions)
     resample = _check_resample(resample, study)
     draw, permute = generators(random_state, 2)
     seed = int(permute.integers(2**31))
@@ -299,12 +309,12 @@ def _spread(study: Study, found: Sampled, n_boot: int, influence: Influence) -> 
     """What variances over conditions are made of, and the subjects' part in them."""
     n, k = study.n_conditions, study.n_subjects
     values = found.each.mean(axis=2)
-    pools: Array | None = None
+    others: Array | None = None
     if k > 1:
         values = np.concatenate([values, found.ceilings[:, :1]], axis=1)
-        pools = _pools_of_others(study)
+        others = pools(study.data, n, study.comparison)[1]
     total, parts = np.zeros((len(values.T), study.models.shape[1])), None
-    for kernels in subject_kernels(influence, study.models, study.data, pools):
+    for kernels in subject_kernels(influence, study.models, study.data, others):
         total = total + kernels / k
         if k > 1:
             sums = kernel_sums(kernels, kernel_margins(kernels, n))
@@ -314,16 +324,6 @@ def _spread(study: Study, found: Sampled, n_boot: int, influence: Influence) -> 
     left_out = values[n_boot:] if len(values) > n_boot else None
     conditions = OverConditions(left_out, values[:n_boot], mean, margins)
     return Spread(conditions, None, None if parts is None else parts + mean * -k)
-
-
-def _pools_of_others(study: Study) -> Array:
-    """For each subject the pooled RDM of all others; NaN where it is not known."""
-    ready = comparable(study.data, study.n_conditions, study.comparison)
-    known = ~np.isnan(ready)
-    ready = np.where(known, ready, 0)
-    count = known.sum(axis=0) - known
-    total = ready.sum(axis=0) - ready
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _over_subjects(study: Study, lower: float) -> OverSubjects:
@@ -346,7 +346,7 @@ def _subject_ceilings(study: Study, counts: Counts) -> Array:
             return gram_ceilings(np.broadcast_to(gram, (len(counts), *gram.shape)), counts)
     sets, place = np.unique(counts, axis=0, return_inverse=True)
     n, comparison = study.n_conditions, study.comparison
-    found = np.array([expanded_ceiling(study.data, n, comparison, drawn) for drawn in sets])
+    found = np.array([ceiling(study.data, n, comparison, drawn) for drawn in sets])
     return found[place.ravel()]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import squareform
 
 from skdnn._html import card
@@ -135,6 +135,7 @@ def permutation_test(
     alternative: str = "greater",
     random_state: Any = None,
     n_jobs: int | None = None,
+    conditions: ArrayLike | None = None,
 ) -> PermutationResult:
     r"""Test whether models are related to the data by permuting conditions (Mantel's test).
 
@@ -156,6 +157,9 @@ def permutation_test(
         Where the permutations come from.
     n_jobs : int or None, default=None
         Number of threads; the result does not depend on it.
+    conditions : array-like of shape (n_conditions,), default=None
+        Labels of the conditions of those RDMs that have none, in their order. They are then
+        matched with the labels of the others, and nothing is taken to be in the same order.
 
     Returns
     -------
@@ -225,7 +229,7 @@ def permutation_test(
     """
     check_alternative(alternative)
     n_permutations = check_count(n_permutations, "n_permutations", 1)
-    study = read_study(models, data, comparison)
+    study = read_study(models, data, comparison, conditions)
     exact = math.factorial(study.n_conditions) <= n_permutations
     score = _statistic(study)
     batches = _batches(study.n_conditions, n_permutations, exact, random_state)

@@ -15,9 +15,10 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
+from skdnn.rsa.comparison._ceiling import ceiling
 from skdnn.rsa.comparison._measures import CENTRED, RANKED, WHITENED, is_flat, similarities
 from skdnn.rsa.comparison._stack import pair_positions
-from skdnn.rsa.inference._resample_ceiling import expanded_ceiling, gram_ceilings, rank_ceilings
+from skdnn.rsa.inference._resample_ceiling import gram_ceilings, rank_ceilings
 from skdnn.rsa.inference._resample_ranks import WeightedRanks
 from skdnn.rsa.inference._resample_variance import Influence, Ready
 
@@ -114,15 +115,14 @@ class _Job(NamedTuple):
     def expanded(self, counts: Counts, subject_counts: Counts | None) -> Sampled:
         """One sample after the other, its conditions written out."""
         out = self._nothing(len(counts))
-        everyone = np.ones(len(self.data), dtype=np.int64)
         for row, drawn in enumerate(counts):
             models, data, n = expand(self.models, drawn), expand(self.data, drawn), drawn.sum()
             out.each[row] = similarities(models, data, int(n), self.comparison)
             if self.ceilings:
-                out.ceilings[row] = expanded_ceiling(data, int(n), self.comparison, everyone)
+                out.ceilings[row] = ceiling(data, int(n), self.comparison)
             if self.ceilings and subject_counts is not None:
                 subjects = subject_counts[row]
-                out.both[row] = expanded_ceiling(data, int(n), self.comparison, subjects)
+                out.both[row] = ceiling(data, int(n), self.comparison, subjects)
         return out
 
     def ranked(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn.rsa.comparison._ceiling import comparable
-from skdnn.rsa.comparison._measures import similarities
 from skdnn.rsa.inference._resample_ranks import RankedSamples, scaled
 
 Array = NDArray[np.float64]
@@ -94,30 +92,3 @@ def _pool_ranks(pooled: NDArray[np.int64], weights: NDArray) -> Array:
     out = np.empty(len(pooled))
     out[order] = np.repeat(both, np.diff(ends, prepend=-1))
     return out
-
-
-def expanded_ceiling(
-    pairs: Array, n_conditions: int, comparison: str, drawn: Counts
-) -> tuple[float, float]:
-    """Ceiling of subjects that were drawn so often, for any comparison and RDMs with NaN."""
-    ready = comparable(pairs, n_conditions, comparison)
-    subjects = np.flatnonzero(drawn)
-    upper = _to_pool(ready, pairs[subjects], drawn, n_conditions, comparison)
-    lower = np.full(len(subjects), np.nan)
-    for row, subject in enumerate(subjects) if len(subjects) > 1 else ():
-        rest = drawn.copy()
-        rest[subject] = 0
-        lower[row] = _to_pool(ready, pairs[[subject]], rest, n_conditions, comparison)[0]
-    share = drawn[subjects] / drawn.sum()
-    return float(lower @ share), float(upper @ share)
-
-
-def _to_pool(
-    ready: Array, pairs: Array, drawn: Counts, n_conditions: int, comparison: str
-) -> Array:
-    """Similarity of subjects to the pooled RDM of those that were drawn."""
-    known = ~np.isnan(ready) * drawn[:, None]
-    count = known.sum(axis=0)
-    total = (np.nan_to_num(ready) * known).sum(axis=0)
-    pool = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return similarities(pool[None], pairs, n_conditions, comparison)[0]

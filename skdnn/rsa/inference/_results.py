@@ -99,7 +99,7 @@ class BootstrapResult:
         level: float = 0.95,
         *,
         alternative: str = "greater",
-        ceiling_alternative: str = "two-sided",
+        ceiling_alternative: str = "less",
         adjust: str | None = "holm",
     ) -> pd.DataFrame:
         """Scores, intervals and tests, one row for each model.
@@ -110,8 +110,10 @@ class BootstrapResult:
             Level of the intervals.
         alternative : {"greater", "less", "two-sided"}, default="greater"
             What ``p`` is to show: a score above, below, or other than that of an unrelated model.
-        ceiling_alternative : {"two-sided", "less"}, default="two-sided"
-            What ``p_ceiling`` is to show: a score other than, or below, the lower noise ceiling.
+        ceiling_alternative : {"less", "two-sided"}, default="less"
+            What ``p_ceiling`` is to show: a score below the lower noise ceiling, so that the
+            model leaves something unexplained, or one other than the lower ceiling, which the
+            noise-free truth has too: it scores above.
         adjust : {"holm", "fdr", None}, default="holm"
             How p-values are adjusted for the number of models.
 
@@ -122,7 +124,7 @@ class BootstrapResult:
             ``p_adjusted``, ``p_ceiling`` and ``p_ceiling_adjusted``.
         """
         check_alternative(alternative)
-        check_alternative(ceiling_alternative, ("two-sided", "less"))
+        check_alternative(ceiling_alternative, ("less", "two-sided"))
         check_adjust(adjust)
         found = self.intervals(level)
         found.insert(2, "standard_error", self.standard_errors)

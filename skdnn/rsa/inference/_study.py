@@ -51,11 +51,13 @@ class Study:
         return not (np.isnan(self.models).any() or np.isnan(self.data).any())
 
 
-def read_study(models: Any, data: Any, comparison: str, stacklevel: int = 4) -> Study:
+def read_study(
+    models: Any, data: Any, comparison: str, conditions: Any = None, stacklevel: int = 4
+) -> Study:
     """Read and align models and subjects; warns once of similarities that are NaN."""
     comparison = check_comparison(comparison)
-    stack = read_rdms(models, "models")
-    subjects = read_rdms(data, "data").like(stack, "data", "models")
+    stack = read_rdms(models, "models", conditions)
+    subjects = read_rdms(data, "data", conditions).like(stack, "data", "models")
     if len(subject_groups(subjects.names, len(subjects))) > 1:
         raise ValueError(
             "data holds RDMs that differ by more than the subject (e.g. by ROI): select one of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Any
 
@@ -21,6 +22,7 @@ from skdnn.rsa.comparison._measures import (
     similarities_to_prediction,
 )
 from skdnn.rsa.comparison._stack import RDMStack, check_square, rdm_name
+from skdnn.rsa.dissimilarity._components import rdm_of, signs_before_rdm
 from skdnn.rsa.dissimilarity._compute import check_metric, compute_rdm
 from skdnn.rsa.scoring._representation import check_rows, predicts_rdm, representation, source_rdm
 from skdnn.rsa.scoring._targets import Targets, read_targets
@@ -227,9 +229,22 @@ class RSAScorer(BaseEstimator):
         self._validate_params()
         self._check_settings()
         check_rows(X, y, None)
+        self._tell_signs(getattr(estimator, "best_estimator_", estimator))
         rdm = self._estimated_rdm(estimator, X)
         scores = self._score(rdm, y, self.target, predicts_rdm(estimator))
         return scores if self.detail else scores["score"]
+
+    def _tell_signs(self, estimator: Any) -> None:
+        """Say once, not in each fold, that signs of components decide the RDM."""
+        text = signs_before_rdm(estimator, self.metric)
+        if text is None:
+            return
+        step = rdm_of(estimator)  # has said it already, where it saw it
+        teller, key = (self, text) if step is None else (step, step.metric)
+        told = teller.__dict__.setdefault("_told", set())
+        if key not in told:
+            warnings.warn(text, UserWarning, stacklevel=3)
+        told.add(key)
 
     def _check_settings(self) -> None:
         check_comparison(self.comparison)

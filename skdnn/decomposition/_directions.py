@@ -1,0 +1,52 @@
+"""Scores turned so that the ones of the feature space are the ones of the scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def with_direction_of_ones(scores: NDArray[Any], components: NDArray[Any]) -> Array:
+    r"""Scores in k + 1 coordinates whose vector of ones is that of the features.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, k)
+        Coordinates along the components.
+    components : ndarray of shape (k, p)
+        Orthonormal rows.
+
+    Returns
+    -------
+    turned : ndarray of shape (n, k + 1), float64
+        Inner products are those of the scores, and the mean over columns, times
+        :math:`\sqrt{k + 1}`, is the mean over the p features of ``scores @ components``, times
+        :math:`\sqrt{p}`. So the Pearson correlations of rows are those of these patterns.
+    """
+    padded = np.zeros((len(scores), len(components) + 1))
+    padded[:, :-1] = scores
+    return _mirrored(padded, _mirror(components))
+
+
+def without_direction_of_ones(turned: NDArray[Any], components: NDArray[Any]) -> Array:
+    """The scores that were turned."""
+    return _mirrored(np.array(turned, dtype=np.float64), _mirror(components))[:, :-1]
+
+
+def _mirror(components: NDArray[Any]) -> Array:
+    """Normal of the mirror between the features' unit vector of ones and that of the scores."""
+    size = len(components) + 1
+    ones = np.empty(size)
+    ones[:-1] = components.sum(axis=1, dtype=np.float64) / np.sqrt(components.shape[1])
+    ones[-1] = np.sqrt(max(0.0, 1 - ones[:-1] @ ones[:-1]))  # the part outside the components
+    normal = ones / np.linalg.norm(ones) - 1 / np.sqrt(size)
+    length = np.linalg.norm(normal)
+    return normal / length if length > np.finfo(np.float64).eps else np.zeros(size)
+
+
+def _mirrored(rows: Array, normal: Array) -> Array:
+    return rows - 2 * np.outer(rows @ normal, normal)
