@@ -103,7 +103,7 @@ def fetch_kriegeskorte92(
 
     Notes
     -----
-    The images come sorted by category: shuffle or stratify in cross-validation.
+    The images come sorted by category: shuffle in cross-validation.
 
     References
     ----------

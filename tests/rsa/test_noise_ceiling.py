@@ -264,7 +264,7 @@ def test_ceilings_of_rois_and_of_patterns(features):
 def test_one_subject_gives_no_ceilings(features):
     y = frame(subjects()[:1], "a")
     found = RSAScorer(detail=True)(make_pipeline(RDM()).fit(features), features, y)
-    assert set(found) == {"score", "a", "n_pairs"}
+    assert set(found) == {"score", "a", "attainable", "n_pairs"}
 
 
 def test_reserved_names(features):

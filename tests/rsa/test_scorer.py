@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skdnn.rsa import RDM, RSAScorer, category_rdm, compute_rdm
+from skdnn.rsa import RDM, RSAScorer, category_rdm, compare_rdms, compute_rdm
 
 N, P, V = 24, 10, 17
 FOLDS = KFold(4, shuffle=True, random_state=0)
@@ -359,3 +359,43 @@ def test_nothing_is_warned_of_in_an_ordinary_search(features, brain):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cross_val_score(final(), features, brain, cv=FOLDS)
+
+
+@pytest.mark.parametrize("comparison", ["spearman", "kendall", "tau-a", "rho-a"])
+def test_what_is_attainable_where_the_target_has_ties(features, comparison):
+    kinds = np.repeat(["animal", "tool", "face"], [9, 8, 7])
+    target = category_rdm(pd.Series(kinds, index=NAMES))
+    scorer = RSAScorer(comparison, detail=True)
+    found = scorer(RDM().fit(features), features, target)
+    pairs = target.to_numpy()[np.triu_indices(N, 1)]
+    best = -1.0
+    for seed in range(3):  # whatever the order among equal ones
+        strict = pairs + 1e-3 * np.random.default_rng(seed).random(len(pairs))
+        rdm = squareform(strict.argsort().argsort() + 1.0)
+        best = max(best, float(compare_rdms(rdm, target.to_numpy(), comparison)))
+    assert found["attainable"] == pytest.approx(best)
+    assert found["attainable"] < 0.9
+    # Ties are a third of the pairs and two thirds of them: what is left is the share of others.
+    if comparison == "tau-a":
+        n, ties = len(pairs), np.unique(pairs, return_counts=True)[1]
+        assert best == pytest.approx(1 - (ties * (ties - 1)).sum() / (n * (n - 1)))
+
+
+def test_a_target_without_ties_is_attainable(features, brain, voxels):
+    assert RSAScorer(detail=True)(RDM().fit(features), features, brain)["attainable"] == 1
+    assert "attainable" not in RSAScorer("pearson", detail=True)(
+        RDM().fit(features), features, brain
+    )
+    many = pd.concat({"a": brain, "b": brain.round(0)}, axis=1)
+    found = RSAScorer(detail=True)(RDM().fit(features), features, many)
+    apart = RSAScorer(detail=True)(RDM().fit(features), features, brain.round(0))
+    assert found["attainable"] == pytest.approx((1 + apart["attainable"]) / 2)
+
+
+def test_small_folds_are_told(features, brain):
+    pipeline, scorer = RDM().fit(features), RSAScorer()
+    with pytest.warns(UserWarning, match="9 conditions, 36 pairs, are few"):
+        scorer(pipeline, features[:9], brain.iloc[:9])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scorer(pipeline, features[:10], brain.iloc[:10])

@@ -27,7 +27,7 @@ from skdnn.rsa.dissimilarity._compute import compute_rdm
 Array = NDArray[np.float64]
 
 # Keys of a scorer's results that are no RDM's.
-RESERVED = ("", "score", "ceiling_lower", "ceiling_upper", "n_pairs")
+RESERVED = ("", "score", "ceiling_lower", "ceiling_upper", "attainable", "n_pairs")
 
 
 @dataclass(frozen=True)
