@@ -43,7 +43,7 @@ extensions = [
 exclude_patterns = ["_build", "_ext", "generated/commands.md", "generated/examples"]
 
 # --- Markdown ----------------------------------------------------------------------------------
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 # --- docstrings --------------------------------------------------------------------------------

@@ -153,15 +153,17 @@ def compute_rdm(
     Arrays on disk are read once by the correlation, cosine and Euclidean metrics, and again only
     where close pairs or extreme numbers ask for it.
 
-    **Folds.** If a condition has no row in a fold, or in no other, its pairs are averaged over
-    the remaining folds; a pair that no fold measures is NaN. With a precision for each fold,
+    **Folds.** If a condition has no row in a fold, distances are averaged over each two folds that
+    hold both conditions of a pair, so that what a fold adds to all its patterns cancels; a pair
+    that no two folds hold is NaN. With a precision for each fold,
     there is one product for each pair of folds, with the inverse of the mean of their two
     covariances; each should be the precision of the fold's *mean* patterns.
 
     **Other software.** rsatoolbox sorts conditions, and folds that come with a list of
     precisions, by label. Its "mahalanobis" is this one, but silently Euclidean without a
     precision. A constant float32 pattern has a correlation distance of about 1 there, and is NaN
-    here. A condition that some fold lacks is an error there. scipy's "mahalanobis" is a root, is
+    here. A condition that some fold lacks is an error there,
+    or (``calc_rdm_unbalanced``) the means of folds do not cancel. scipy's "mahalanobis" is a root, is
     not divided by :math:`p`, and takes the covariance of X itself.
 
     References

@@ -71,7 +71,12 @@ def _leave_one_out(
     precision: Any,
     size: int | None,
 ) -> Iterator[Side]:
-    """For each fold, its means and those of the other folds' rows, in blocks of features."""
+    """For each fold, its means and those of the other folds' rows, in blocks of features.
+
+    Where conditions are missing in folds, each two folds are taken by themselves: means over
+    several would hold other folds for one condition than for another, and what a fold adds to all
+    its patterns would not cancel in their difference.
+    """
     weights = None
     if precision is not None:
         checked = check_precision(precision, X.shape[1])
@@ -79,12 +84,15 @@ def _leave_one_out(
             weights = checked
         else:
             X = whitened(X, precision_root(checked))
-    splits = []
-    for fold in range(of_fold.max() + 1):
-        inside = averaging(codes, of_fold == fold, n)
-        outside = averaging(codes, of_fold != fold, n)
-        valid = (np.diff(inside.indptr) > 0) & (np.diff(outside.indptr) > 0)
-        splits.append((inside, outside, valid))
+    numbers = range(of_fold.max() + 1)
+    each = [averaging(codes, of_fold == fold, n) for fold in numbers]
+    measured = [np.diff(average.indptr) > 0 for average in each]
+    if np.all(measured):
+        sides = [(each[fold], averaging(codes, of_fold != fold, n)) for fold in numbers]
+        splits = [(*side, measured[0]) for side in sides]
+    else:
+        splits = [(each[i], each[j], measured[i] & measured[j])
+                  for i, j in combinations(numbers, 2)]  # fmt: skip
     for columns, block in column_blocks(X, size):
         for split, (inside, outside, valid) in enumerate(splits):
             first, second = inside @ block, outside @ block
