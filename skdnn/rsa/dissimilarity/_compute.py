@@ -162,9 +162,9 @@ def compute_rdm(
     **Other software.** rsatoolbox sorts conditions, and folds that come with a list of
     precisions, by label. Its "mahalanobis" is this one, but silently Euclidean without a
     precision. A constant float32 pattern has a correlation distance of about 1 there, and is NaN
-    here. A condition that some fold lacks is an error there,
-    or (``calc_rdm_unbalanced``) the means of folds do not cancel. scipy's "mahalanobis" is a root, is
-    not divided by :math:`p`, and takes the covariance of X itself.
+    here. A condition that some fold lacks is an error there, or (``calc_rdm_unbalanced``) the
+    means of folds do not cancel. scipy's "mahalanobis" is a root, is not divided by :math:`p`, and
+    takes the covariance of X itself.
 
     References
     ----------
