@@ -2,9 +2,9 @@
 
     python benchmarks/encoding_calibration.py [--series 2000]
 
-Measured and predicted series are unrelated, 240 rows each, autoregressive of first order. Rejection
-rates at alpha .05 have a standard error of .005 with 2,000 series. "effect" are predictions that
-correlate with the measured series by .24.
+Measured and predicted series are unrelated, 240 rows each, autoregressive of first order.
+Rejection rates at alpha .05 have a standard error of .005 with 2,000 series. "effect" are
+predictions that correlate with the measured series by .25.
 """
 
 from __future__ import annotations

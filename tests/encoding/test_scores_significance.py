@@ -215,7 +215,7 @@ def test_refused_blocks() -> None:
         (np.zeros(12), "one block"),
         (12, "one block"),
         (0, "blocks must be"),
-        (np.zeros(11), "there are 12 rows"),
+        (np.zeros(11), "12 rows"),
         ([0, 1] * 6, "do not follow each other"),
     ):
         with pytest.raises(ValueError, match=message):
