@@ -18,12 +18,9 @@ from skdnn.rsa.dissimilarity._compute import compute_rdm
 from skdnn.rsa.dissimilarity._noise import estimate_noise_precision
 from skdnn.rsa.dissimilarity._rdm import RDM
 from skdnn.rsa.fitting._mixture import LayerMixtureRSA, stack_layers
+from skdnn.rsa.fitting._partial import partial_rdm_correlation
 from skdnn.rsa.fitting._partitioning import variance_partitioning
-from skdnn.rsa.fitting._regression import (
-    RegressionRSA,
-    partial_rdm_correlation,
-    regression_rsa,
-)
+from skdnn.rsa.fitting._regression import RegressionRSA, regression_rsa
 from skdnn.rsa.fitting._reweighting import FeatureReweightedRSA
 from skdnn.rsa.inference._bootstrap import bootstrap_rsa
 from skdnn.rsa.inference._permutation import permutation_test

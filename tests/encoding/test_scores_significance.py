@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -162,3 +163,62 @@ def test_samples_without_variance_are_left_out_of_the_bootstrap() -> None:
         warnings.simplefilter("error")
         found = bootstrap_scores(y, p, n_bootstraps=50, random_state=0)
     assert np.isfinite(found).all()
+
+
+# --- rows in time --------------------------------------------------------------------------------
+
+
+def autoregressive(n: int, n_series: int, memory: float, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=(n, n_series))
+    out = noise.copy()
+    for row in range(1, n):
+        out[row] += memory * out[row - 1]
+    return out
+
+
+RUNS = np.repeat(["a", "c", "b", "d", "e", "g", "f", "h"], [20, 30, 25, 15, 30, 20, 25, 15])
+
+
+@pytest.mark.parametrize("blocks", [20, RUNS])
+def test_blocks_keep_the_level_where_rows_are_alike(blocks: Any) -> None:
+    measured, predicted = (autoregressive(180, 400, 0.8, seed) for seed in (0, 1))
+    settings = {"n_permutations": 199, "adjust": None, "random_state": 0}
+    rows = score_p_values(measured, predicted, **settings)
+    whole = score_p_values(measured, predicted, blocks=blocks, **settings)
+    assert np.mean(rows <= 0.05) > 0.15
+    assert np.mean(whole <= 0.05) < 0.09
+    related = score_p_values(measured, measured + predicted, blocks=blocks, **settings)
+    assert np.mean(related <= 0.05) > 0.9
+
+
+def test_blocks_are_moved_as_a_whole() -> None:
+    """By hand: four blocks of 2, 3, 2 and 1 rows, all 24 orders of them."""
+    runs = np.array([7, 7, 3, 3, 3, 5, 5, 1])
+    y, p = np.random.default_rng(3).normal(size=(2, 8))
+    parts = [np.flatnonzero(runs == run) for run in (7, 3, 5, 1)]
+    r = [np.corrcoef(y[np.concatenate(order)], p)[0, 1] for order in permutations(parts)]
+    share = np.mean(np.array(r) >= r[0] - 1e-12)
+    found = score_p_values(y, p, blocks=runs, n_permutations=4000, random_state=0, adjust=None)
+    assert found[0] == pytest.approx(share, abs=0.04)
+    successive = np.repeat(np.arange(4), [3, 3, 3, 1])
+    y, p = np.random.default_rng(4).normal(size=(2, 10, 4))
+    by_length, by_run = (
+        score_p_values(y, p, blocks=blocks, n_permutations=50, random_state=0)
+        for blocks in (3, successive)
+    )
+    assert_array_equal(by_length, by_run)
+
+
+def test_refused_blocks() -> None:
+    y, p = np.random.default_rng(0).normal(size=(2, 12, 2))
+    for blocks, message in (
+        (np.zeros(12), "one block"),
+        (12, "one block"),
+        (0, "blocks must be"),
+        (np.zeros(11), "12 rows"),
+        ([0, 1] * 6, "do not follow each other"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            score_p_values(y, p, blocks=blocks)
+    with pytest.warns(RuntimeWarning, match="3 blocks, which have 6 orders"):
+        score_p_values(y, p, blocks=4, n_permutations=20, random_state=0)

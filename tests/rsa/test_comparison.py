@@ -206,7 +206,11 @@ def test_reversed_labels_would_score_otherwise_without_alignment():
     a = labelled(random_pairs(7, 1), list("abcdefg"))
     turned = a.iloc[::-1, ::-1]
     assert compare_rdms(a, turned) == pytest.approx(1.0)
-    assert compare_rdms(a, turned.to_numpy()) < 0.9  # no labels, order taken as the same
+    with pytest.warns(UserWarning, match="a is labelled and b is not"):
+        assert compare_rdms(a, turned.to_numpy()) < 0.9  # no labels, order taken as the same
+    with pytest.warns(UserWarning, match="b is labelled and a is not") as told:
+        compare_rdms(turned.to_numpy(), a)
+    assert told[0].filename == __file__  # whoever called
 
 
 def test_different_labels_are_listed():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import pdist, squareform
 
-from skdnn.rsa import category_rdm, compute_rdm
+from skdnn.rsa import RDM, category_rdm, compute_rdm
 
 SHARED = ["correlation", "euclidean", "sqeuclidean", "cosine"]
 
@@ -258,3 +258,18 @@ def test_category_rdm():
 def test_category_rdm_errors(labels, names, message):
     with pytest.raises(ValueError, match=message):
         category_rdm(labels, names=names)
+
+
+def test_missing_voxels_are_named_by_column():
+    patterns = np.random.default_rng(0).normal(size=(12, 9))
+    patterns[:, [2, 5]] = np.nan
+    with pytest.raises(ValueError, match="columns 2, 5, in every row"):
+        compute_rdm(patterns)
+    patterns[3:, 5] = 0.0
+    patterns[:, 2] = 1.0
+    with pytest.raises(ValueError, match="column 5, in 3 rows"):
+        RDM("cosine").fit(pd.DataFrame(patterns, index=[f"c{k}" for k in range(12)]))
+    patterns[:, 5] = 0.0
+    patterns[4] = np.inf
+    with pytest.raises(ValueError, match="in row 4"):
+        compute_rdm(patterns)

@@ -415,3 +415,64 @@ def test_a_real_relation_survives_holding_out() -> None:
     assert parts["early"] > 0.5
     assert 0 < parts["late"] < 0.2
     assert parts.sum() < within.sum()
+
+
+# --- controls with noise -----------------------------------------------------------------------
+
+
+def noisy_study(seed: int, noise: float = 1.0) -> tuple[np.ndarray, ...]:
+    """A model and a brain that share a control only, and the control measured twice."""
+    rng = np.random.default_rng(seed)
+    shared, own, other = (rng.normal(size=780) for _ in range(3))
+    twice = shared + noise * rng.normal(size=(2, 780))
+    return shared + own, shared + other, shared, *twice
+
+
+@pytest.mark.parametrize("comparison", ["pearson", "spearman"])
+def test_a_noisy_control_is_corrected_by_its_reliability(comparison) -> None:
+    true, noisy, corrected = [], [], []
+    for seed in range(30):
+        model, brain, control, first, second = noisy_study(seed)
+        r = compare_rdms(first, second, comparison)
+        settings = {"comparison": comparison}
+        true.append(partial_rdm_correlation(model, brain, control, **settings))
+        noisy.append(partial_rdm_correlation(model, brain, first, **settings))
+        corrected += [
+            partial_rdm_correlation(model, brain, first, control_reliability=r, **settings),
+            partial_rdm_correlation(
+                model, brain, first + second, control_reliability=2 * r / (1 + r), **settings
+            ),
+        ]
+    assert abs(np.mean(true)) < 0.03
+    assert np.mean(noisy) > 0.25
+    assert abs(np.mean(corrected)) < 0.05
+
+
+def test_partial_correlation_with_reliabilities_by_the_formula(models, data) -> None:
+    model, control, _ = models.values()
+    brain = data[0]
+    pairs = (model, brain), (model, control), (brain, control)
+    r_ab, r_ac, r_bc = (compare_rdms(a, b, "pearson") for a, b in pairs)
+    expected = (r_ab - r_ac * r_bc / 0.8) / np.sqrt((1 - r_ac**2 / 0.8) * (1 - r_bc**2 / 0.8))
+    found = partial_rdm_correlation(model, brain, control, "pearson", control_reliability=0.8)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_reliability_of_one_changes_nothing_and_others_are_refused() -> None:
+    model, brain, control, *twice = noisy_study(0)
+    several = np.stack([control, *twice])
+    plain = partial_rdm_correlation(model, brain, several)
+    for reliability in (1.0, [1, 1, 1]):
+        found = partial_rdm_correlation(model, brain, several, control_reliability=reliability)
+        assert found == pytest.approx(plain, abs=1e-10)
+    for wrong in (0, 1.2, [0.5, 0.5], np.nan):
+        with pytest.raises(ValueError, match="control_reliability"):
+            partial_rdm_correlation(model, brain, several, control_reliability=wrong)
+    # Two that correlate by .5 cannot both be of a reliability of .1.
+    assert np.isnan(
+        partial_rdm_correlation(model, brain, several[1:], control_reliability=[0.1, 0.1])
+    )
+    constant = np.stack([control, np.ones(780)])
+    assert partial_rdm_correlation(
+        model, brain, constant, control_reliability=1.0
+    ) == pytest.approx(partial_rdm_correlation(model, brain, control))

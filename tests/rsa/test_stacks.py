@@ -1,5 +1,7 @@
 """Several RDMs at once: every form that they come in, and the same numbers as one by one."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
-from skdnn.rsa import compare_rdms
+from skdnn.rsa import bootstrap_rsa, compare_rdms, noise_ceiling, permutation_test
 from skdnn.rsa.comparison._measures import COMPARISONS
 from skdnn.rsa.comparison._stack import pair_positions, read_rdms
 
@@ -148,3 +150,58 @@ def test_subsets_of_condensed_rdms(chosen):
     subset = read_rdms(frame(A[0]), "rdm").subset(chosen)
     assert list(subset.conditions) == [NAMES[k] for k in chosen]
     np.testing.assert_array_equal(subset.square()[0], square[np.ix_(chosen, chosen)])
+
+
+# --- labels of those that have none --------------------------------------------------------------
+
+ORDER = np.array([3, 0, 6, 2, 5, 1, 4])
+TURNED = [NAMES[k] for k in ORDER]
+
+
+def turned(pairs):
+    return squareform(pairs)[np.ix_(ORDER, ORDER)]
+
+
+FUNCTIONS = {
+    "compare": lambda a, b, **how: compare_rdms(a, b, **how),
+    "bootstrap": lambda a, b, **how: bootstrap_rsa(
+        a, b, n_boot=3, n_permutations=0, random_state=0, **how
+    ).scores[0],
+    "permutation": lambda a, b, **how: permutation_test(
+        a, b, n_permutations=9, random_state=0, **how
+    ).scores[0],
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_conditions_name_what_has_no_labels(name):
+    function, (a, b) = FUNCTIONS[name], B
+    expected = function(squareform(a), squareform(b))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert function(frame(a), turned(b), conditions=TURNED) == pytest.approx(expected)
+        assert function(turned(a), frame(b), conditions=TURNED) == pytest.approx(expected)
+        assert function(frame(a), frame(b)) == pytest.approx(expected)
+        numbered = pd.DataFrame(squareform(b))  # numbers from 0 on say nothing
+        assert function(squareform(a), numbered) == pytest.approx(expected)
+        assert function(frame(a), numbered, conditions=NAMES) == pytest.approx(expected)
+    with pytest.warns(UserWarning, match="is labelled and .* is not") as told:
+        assert function(frame(a), turned(b)) != pytest.approx(expected)
+    assert len(told) == 1
+    with pytest.raises(ValueError, match="6 labels for RDMs of 7 conditions"):
+        function(frame(a), squareform(b), conditions=NAMES[:6])
+    with pytest.raises(ValueError, match="repeat: 'im0'"):
+        function(frame(a), squareform(b), conditions=[*NAMES[:6], "im0"])
+    with pytest.raises(ValueError, match="labelled differently"):
+        function(frame(a), squareform(b), conditions=list("abcdefg"))
+
+
+def test_a_ceiling_of_labelled_and_bare_subjects():
+    expected = noise_ceiling(A)
+    mixed = {"s1": frame(A[0]), "s2": turned(A[1]), "s3": turned(A[2])}
+    for form in (mixed, list(mixed.values())):
+        assert noise_ceiling(form, conditions=TURNED) == pytest.approx(expected)
+        with pytest.warns(UserWarning, match="is labelled and .* is not"):
+            assert noise_ceiling(form) != pytest.approx(expected)
+    assert noise_ceiling(A, conditions=NAMES) == pytest.approx(expected)
+    assert noise_ceiling(list(A), conditions=NAMES) == pytest.approx(expected)

@@ -47,6 +47,23 @@ def working_dtype(dtype: str, of_X: np.dtype[Any]) -> type[np.floating]:
     return np.float32 if is_single else np.float64
 
 
+def check_weights(sample_weight: ArrayLike | float | None, n_rows: int) -> Array | None:
+    """Weights of rows, None where all are equal."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape not in ((), (n_rows,)):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}: give a weight for each of {n_rows} rows."
+        )
+    weights = np.broadcast_to(weights, n_rows)
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
+        raise ValueError(
+            "sample_weight must hold finite numbers that are not negative, and not all zero."
+        )
+    return weights.copy()
+
+
 def make_folds(
     cv: Any,
     X: Any,

@@ -131,7 +131,7 @@ def _products(
     """Coefficients (targets, features), or in the dual form (targets, rows)."""
     device = problem.device
     parts = problem.all_parts()
-    back = device.work(problem.eigen[1])
+    back = device.work(problem.back())
     found = np.zeros((int(which.sum()), len(back)), device.dtype)
     place = np.cumsum(which) - 1
     wanted = which & targets.usable

@@ -5,6 +5,11 @@ With the eigenvalues of a Gram matrix, predictions for all penalties are
 given for, :math:`L` one for each that is predicted. In the dual form s and R are the eigenvalues
 and -vectors of :math:`X_c X_c^\top`, and L is the Gram matrix across rows times R; in the primal
 form V are those of :math:`X_c^\top X_c`, and R and L are :math:`X_c V` of either rows.
+
+Weights W of rows enter as in scikit-learn: centring is by weighted means, and rows are multiplied
+by the roots of their weights before the rest. In the dual form R is then
+:math:`W^{1/2}` times eigenvectors of :math:`W^{1/2} X_c X_c^\top W^{1/2}`, in the primal form
+:math:`W X_c V`. L is of rows as they are.
 """
 
 from __future__ import annotations
@@ -77,15 +82,33 @@ class Parts(NamedTuple):
     rows_in: Rows
     rows_out: Rows
     left_out: bool = False  # predict each row from all others
+    shares: Any = None  # of the rows in their mean, (n_in,); None: equal ones
+
+    def mean(self, y_in: Any) -> Any:
+        """(Weighted) mean of targets over the rows in."""
+        return y_in.mean(0) if self.shares is None else self.shares @ y_in
+
+    @property
+    def share(self) -> Any:
+        """Of each row in the mean."""
+        return 1 / len(self.rows_in) if self.shares is None else self.shares
 
 
 class Problem:
     """One feature matrix, and the products of it that ridge regression needs."""
 
     def __init__(
-        self, X: Any, *, fit_intercept: bool, solver: str, device: Device, name: str = "X"
+        self,
+        X: Any,
+        *,
+        fit_intercept: bool,
+        solver: str,
+        device: Device,
+        name: str = "X",
+        weights: Array | None = None,
     ) -> None:
         self.X = X
+        self.weights = weights  # of rows; None: equal ones
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.device = device
@@ -112,7 +135,7 @@ class Problem:
             for columns, block in blocks:
                 check_finite(block, self.name)
                 if self.fit_intercept:
-                    mean[columns] = block.mean(axis=0)
+                    mean[columns] = np.average(block, axis=0, weights=self.weights)
                     block -= mean[columns]
                     along += block @ mean[columns]
                 placed = device.put(block)
@@ -131,17 +154,19 @@ class Problem:
             total = np.zeros(n_columns)
             for rows, block in blocks:
                 check_finite(block, self.name, rows.start)
-                total += block.sum(axis=0)
+                total += block.sum(axis=0) if self.weights is None else self.weights[rows] @ block
             return total
 
         def products(blocks: Blocks) -> Array:
             scatter = np.zeros((n_columns, n_columns))
-            for _, block in blocks:
+            for rows, block in blocks:
                 block -= mean
+                block = self._rooted(block, rows)
                 scatter += block.T @ block
             return scatter
 
-        mean = sum_over_blocks(totals, self.X, 0, None, np.zeros(n_columns)) / self.n_rows
+        mean = sum_over_blocks(totals, self.X, 0, None, np.zeros(n_columns))
+        mean /= self.n_rows if self.weights is None else self.weights.sum()
         mean *= self.fit_intercept
         scatter = sum_over_blocks(products, self.X, 0, None, np.zeros((n_columns, n_columns)))
         return self.device.put(scatter), mean
@@ -157,13 +182,21 @@ class Problem:
 
     def _in_working_type(self, parts: Parts) -> Parts:
         left, right, values = map(self.device.work, parts[:3])
-        return parts._replace(left=left, right=right, values=values)
+        shares = None if parts.shares is None else self.device.work(parts.shares)
+        return parts._replace(left=left, right=right, values=values, shares=shares)
 
     @cached_property
     def eigen(self) -> tuple[Any, Any]:
         """Eigenvalues and -vectors of what is decomposed of all rows, in float64."""
-        is_dual = self.is_dual(self.n_rows)
-        return self.device.eigh((self.dual_products if is_dual else self.primal_products)[0])
+        if not self.is_dual(self.n_rows):
+            return self.device.eigh(self.primal_products[0])
+        gram, everything = self.dual_products[0], slice(None)
+        return self.device.eigh(self._rooted(self._rooted(gram, everything).T, everything))
+
+    def back(self) -> Any:
+        """What turns parts along the eigenvectors into coefficients, of columns or of rows."""
+        vectors = self.eigen[1]
+        return self._rooted(vectors, slice(None)) if self.is_dual(self.n_rows) else vectors
 
     def all_parts(self) -> Parts:
         """All rows on the right, and nothing predicted."""
@@ -171,44 +204,78 @@ class Problem:
         rows = np.arange(self.n_rows)
         if not self.is_dual(self.n_rows):
             vectors = self.device.put(self._rows(rows) - self.primal_products[1]) @ vectors
-        return self._in_working_type(Parts(vectors[:0], vectors, values, rows, rows[:0]))
+            vectors = self._rooted(vectors, rows)
+        right = self._rooted(vectors, rows)
+        return self._in_working_type(
+            Parts(vectors[:0], right, values, rows, rows[:0], shares=self._shares(rows))
+        )
 
     def left_out_parts(self) -> Parts:
         """Predictions of each row from all others, in closed form."""
-        _, right, values, rows, _, _ = self.all_parts()
-        if self.is_dual(self.n_rows):
-            right = right * self.device.xp.sqrt(values)
-        return Parts(right, right, values, rows, rows, left_out=True)
+        parts = self.all_parts()
+        rows, right = parts.rows_in, parts.right
+        if self.weights is None:
+            if self.is_dual(self.n_rows):
+                right = right * self.device.xp.sqrt(parts.values)
+            left = right
+        elif self.is_dual(self.n_rows):
+            left = self.device.work(self.dual_products[0] @ self.back())
+        else:
+            centred = self._rows(rows) - self.primal_products[1]
+            left = self.device.work(self.device.put(centred) @ self.eigen[1])
+        return parts._replace(left=left, right=right, rows_out=rows, left_out=True)
+
+    def _rooted(self, array: Any, rows: Any) -> Any:
+        """Rows times the roots of their weights; of numpy or of the device."""
+        if self.weights is None:
+            return array
+        roots = np.sqrt(self.weights[rows])[:, None]
+        return array * (roots if isinstance(array, np.ndarray) else self.device.put(roots))
+
+    def _shares(self, rows: Rows) -> Any:
+        """Of these rows in their weighted mean; None where they are equal."""
+        if self.weights is None:
+            return None
+        return self.device.put(self.weights[rows] / self.weights[rows].sum())
 
     def _dual_parts(self, train: Rows, test: Rows) -> Parts:
         gram = self.dual_products[0]
         inner, across = gram[train][:, train], gram[test][:, train]
+        shares = self._shares(train)
         if self.fit_intercept:
-            means = inner.mean(0)
-            level = means.mean()
+            means = inner.mean(0) if shares is None else inner @ shares
+            level = means.mean() if shares is None else means @ shares
+            along = across.mean(1) if shares is None else across @ shares
             inner = inner - means - means[:, None] + level
-            across = across - across.mean(1)[:, None] - means + level
-        values, vectors = self.device.eigh(inner)
-        return Parts(across @ vectors, vectors, values, train, test)
+            across = across - along[:, None] - means + level
+        values, vectors = self.device.eigh(self._rooted(self._rooted(inner, train).T, train))
+        right = self._rooted(vectors, train)
+        return Parts(across @ right, right, values, train, test, shares=shares)
 
     def _primal_parts(self, train: Rows, test: Rows) -> Parts:
         scatter, mean = self.primal_products
         inside = self._rows(train) - mean
+        weights = None if self.weights is None else self.weights[train]
         if 2 * len(train) > self.n_rows:  # less work by what is to be taken away
-            others = self.device.put(self._rows(_others(train, self.n_rows)) - mean)
+            rest = _others(train, self.n_rows)
+            others = self.device.put(self._rooted(self._rows(rest) - mean, rest))
             scatter = scatter - others.T @ others
         else:
-            placed = self.device.put(inside)
+            placed = self.device.put(self._rooted(inside, train))
             scatter = placed.T @ placed
         if self.fit_intercept:
-            shift = inside.mean(axis=0)
+            shift = np.average(inside, axis=0, weights=weights)
             inside -= shift
             placed = self.device.put(shift)
-            scatter = scatter - len(train) * placed[:, None] * placed
+            total = len(train) if weights is None else float(weights.sum())
+            scatter = scatter - total * placed[:, None] * placed
             mean = mean + shift
         values, vectors = self.device.eigh(scatter)
         left = self.device.put(self._rows(test) - mean) @ vectors
-        return Parts(left, self.device.put(inside) @ vectors, values, train, test)
+        if weights is not None:
+            inside *= weights[:, None]
+        right = self.device.put(inside) @ vectors
+        return Parts(left, right, values, train, test, shares=self._shares(train))
 
     def _rows(self, rows: Rows) -> Array:
         """Some rows in float64; read in increasing order, which h5py asks for."""
@@ -321,7 +388,7 @@ def _operators(parts: Parts, alphas: Array, intercept: bool, device: Device) -> 
     for start, alpha in zip(range(0, len(found), n_out), alphas, strict=True):
         matrix = (parts.left / (parts.values + float(alpha))) @ parts.right.T
         if intercept:
-            matrix += 1 / n_in  # the mean, of which the rest takes nothing
+            matrix += parts.share  # the mean, of which the rest takes nothing
         if parts.left_out:
             eye = device.work(device.put(np.eye(n_out)))
             matrix = eye - (eye - matrix) / (1 - device.xp.diagonal(matrix))[:, None]
@@ -332,14 +399,14 @@ def _operators(parts: Parts, alphas: Array, intercept: bool, device: Device) -> 
 def _predict(parts: Parts, alphas: Array, y_in: Any, intercept: bool, device: Device) -> Any:
     """Predictions (targets, penalties, rows out) by way of the eigenvectors."""
     turned = y_in.T @ parts.right  # (targets, rank)
-    level = y_in.mean(0)[:, None] if intercept else 0
+    level = parts.mean(y_in)[:, None] if intercept else 0
     found = []
     for alpha in alphas:
         left = parts.left / (parts.values + float(alpha))
         predicted = turned @ left.T + level
         if parts.left_out:
             leverage = device.xp.einsum("ir,ir->i", left, parts.right)
-            leverage = leverage + (1 / len(parts.rows_in) if intercept else 0)
+            leverage = leverage + (parts.share if intercept else 0)
             predicted = y_in.T - (y_in.T - predicted) / (1 - leverage)
         found.append(predicted)
     return device.xp.stack(found, 1)
@@ -352,10 +419,10 @@ def predict_each(
     weights = 1 / (parts.values + device.put(alpha, device.dtype)[:, None])
     predicted = ((y_in.T @ parts.right) * weights) @ parts.left.T
     if intercept:
-        predicted = predicted + y_in.mean(0)[:, None]
+        predicted = predicted + parts.mean(y_in)[:, None]
     if parts.left_out:
         leverage = weights @ (parts.left * parts.right).T
-        leverage = leverage + (1 / len(parts.rows_in) if intercept else 0)
+        leverage = leverage + (parts.share if intercept else 0)
         predicted = y_in.T - (y_in.T - predicted) / (1 - leverage)
     return device.get(predicted)
 

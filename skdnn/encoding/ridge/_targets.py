@@ -92,9 +92,17 @@ def check_targets(y: Any, n_rows: int, estimator: object) -> tuple[Any, bool]:
 
 
 def read_targets(
-    Y: Any, *, centre: bool, nan_targets: str, size: int | None, stacklevel: int
+    Y: Any,
+    *,
+    centre: bool,
+    nan_targets: str,
+    size: int | None,
+    stacklevel: int,
+    weights: Array | None = None,
 ) -> Targets:
     """Look at all targets once; warn of those without a model, or refuse them.
+
+    `weights` of rows count in the means.
 
     Raises
     ------
@@ -107,7 +115,7 @@ def read_targets(
 
     def look(columns: slice, block: Array) -> None:
         with np.errstate(invalid="ignore", over="ignore"):  # infinity minus infinity
-            mean[columns] = block.mean(axis=0)
+            mean[columns] = np.average(block, axis=0, weights=weights)
         missing[columns] = ~np.isfinite(block).all(axis=0)
         constant[columns] = (block == block[0]).all(axis=0)
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
 from skdnn.encoding.ridge._checks import (
     check_alphas,
+    check_weights,
     checked_features,
     make_folds,
     working_dtype,
@@ -209,7 +210,11 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: ArrayLike | Any, y: ArrayLike | Any, groups: ArrayLike | None = None
+        self,
+        X: ArrayLike | Any,
+        y: ArrayLike | Any,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | float | None = None,
     ) -> VoxelwiseRidgeCV:
         """Choose a penalty for each target, and fit it to all rows.
 
@@ -221,6 +226,10 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
             Responses, a column for each voxel.
         groups : array-like of shape (n_samples,), default=None
             What must stay together when rows are held out; goes to the splitter.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            Weights of the rows, as :class:`~sklearn.linear_model.Ridge` takes them: the squared
+            errors are multiplied by them, and means are weighted. Numbers of repeats, for
+            averages of repeats. Scores of held-out rows are not weighted.
 
         Returns
         -------
@@ -231,10 +240,11 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
         ------
         ValueError
             If X, or under ``nan_targets="error"`` y, has NaN or infinity; if penalties are not
-            positive; or if ``groups`` are given with ``cv=None``.
+            positive; if weights are negative; or if ``groups`` are given with ``cv=None``.
         """
         alphas = check_alphas(self.alphas)
         X = checked_features(self, X, reset=True)
+        weights = check_weights(sample_weight, X.shape[0])
         Y, self._single = check_targets(y, X.shape[0], self)
         chance = self.random_state
         folds = make_folds(self.cv, X, y, groups, chance, shuffle=chance is not None)
@@ -244,9 +254,16 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
             nan_targets=self.nan_targets,
             size=self.target_chunk,
             stacklevel=4,
+            weights=weights,
         )
         device = Device(self.device, working_dtype(self.dtype, X.dtype))
-        problem = Problem(X, fit_intercept=self.fit_intercept, solver=self.solver, device=device)
+        problem = Problem(
+            X,
+            fit_intercept=self.fit_intercept,
+            solver=self.solver,
+            device=device,
+            weights=weights,
+        )
         scores = cv_scores(problem, targets, folds, alphas, self.scoring)
         alpha = self._choose(scores, alphas, targets)
         self._solution = solve(problem, targets, alpha, store=self.store)

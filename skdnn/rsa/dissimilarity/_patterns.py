@@ -157,26 +157,32 @@ def _check_same_rows(index: pd.Index, row_labels: pd.Index | None, name: str) ->
 
 
 def check_finite(rows: Any, labels: pd.Index | None) -> None:
-    """Raise ValueError naming the rows that hold NaN or infinity."""
+    """Raise ValueError naming what holds NaN or infinity: rows, or columns where they are fewer.
+
+    A voxel outside of the scanned volume is missing in every row.
+    """
     if rows.dtype.kind != "f":
         return
     step = max(1, _BLOCK_ELEMENTS // rows.shape[1])
-    bad = [
-        start + np.flatnonzero(~np.isfinite(np.asarray(rows[start : start + step])).all(axis=1))
-        for start in range(0, rows.shape[0], step)
-    ]
-    wrong = np.concatenate(bad)
-    if wrong.size:
-        raise ValueError(
-            f"X contains NaN or infinity in {name_rows(wrong, labels)}. Drop or impute "
-            "these values first."
-        )
+    bad, columns = [], np.zeros(rows.shape[1], dtype=bool)
+    for start in range(0, rows.shape[0], step):
+        wrong = ~np.isfinite(np.asarray(rows[start : start + step]))
+        bad.append(start + np.flatnonzero(wrong.any(axis=1)))
+        columns |= wrong.any(axis=0)
+    found = np.concatenate(bad)
+    if not found.size:
+        return
+    where = name_rows(found, labels)
+    if columns.sum() < len(found):
+        each = "every row" if len(found) == rows.shape[0] else f"{len(found)} rows"
+        where = f"{name_rows(np.flatnonzero(columns), None, 'column')}, in {each}"
+    raise ValueError(f"X contains NaN or infinity in {where}. Drop or impute these values first.")
 
 
-def name_rows(rows: NDArray[np.intp], labels: pd.Index | None) -> str:
-    """The first rows, by label where there are labels."""
+def name_rows(rows: NDArray[np.intp], labels: pd.Index | None, kind: str = "row") -> str:
+    """The first rows (or columns), by label where there are labels."""
     names = rows[:8].tolist() if labels is None else labels[rows[:8]].tolist()
     shown = [repr(name) for name in names]
     more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
-    what = "row" if labels is None else "condition"
+    what = kind if labels is None else "condition"
     return f"{what}{'s' if len(rows) > 1 else ''} {', '.join(shown)}{more}"

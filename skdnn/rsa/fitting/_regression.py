@@ -1,4 +1,4 @@
-"""Several model RDMs at once: regression and partial correlation."""
+"""Several model RDMs at once: regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from skdnn._html import card
-from skdnn.rsa.comparison._measures import MIN_PAIRS, ranks
+from skdnn.rsa.comparison._measures import ranks
 from skdnn.rsa.comparison._stack import RDMStack, rdm_name, read_rdms
 
 Array = NDArray[np.float64]
@@ -188,84 +188,6 @@ def regression_rsa(
     )
 
 
-def partial_rdm_correlation(a: Any, b: Any, controls: Any, comparison: str = "spearman") -> Any:
-    r"""Correlation of RDMs over pairs, with other RDMs held constant.
-
-    Parameters
-    ----------
-    a, b : array-like, DataFrame, dict or list
-        One RDM or several, in any form that :func:`skdnn.rsa.compare_rdms` takes.
-    controls : array-like, DataFrame, dict or list
-        One RDM or several of the same conditions: what is to be held constant.
-    comparison : {"spearman", "pearson"}, default="spearman"
-        ``"pearson"``: correlation of what least squares on the controls, with a constant, leaves
-        of the two RDMs. ``"spearman"``: the same of mid-ranks, those of the controls too.
-
-    Returns
-    -------
-    correlation : float, ndarray or DataFrame
-        As :func:`skdnn.rsa.compare_rdms`: a float for two single RDMs, else (n_rdms_a, n_rdms_b).
-
-    Raises
-    ------
-    ValueError
-        If RDMs are refused by :func:`skdnn.rsa.compare_rdms`, or `comparison` is another.
-
-    See Also
-    --------
-    compare_rdms : Correlation without controls.
-    regression_rsa : What several models explain together.
-
-    Notes
-    -----
-    Pairs that are NaN in one of the two RDMs or in a control are left out. The correlation is NaN
-    if one of the two is constant or explained by the controls entirely, or if fewer than three
-    pairs are left after one is spent on each control.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skdnn.rsa import compare_rdms, partial_rdm_correlation
-    >>> rng = np.random.default_rng(2)
-    >>> pixels, layer, noise = rng.random((3, 780))  # RDMs of 40 conditions
-    >>> brain = pixels + noise
-    >>> model = pixels + layer  # related to the brain by pixels only
-    >>> print(f"{compare_rdms(model, brain):.2f}")
-    0.49
-    >>> print(f"{partial_rdm_correlation(model, brain, pixels):.2f}")
-    -0.02
-    """
-    if comparison not in ("spearman", "pearson"):
-        raise ValueError(
-            f"comparison={comparison!r}: a partial correlation is 'spearman' or 'pearson'."
-        )
-    stack_a = read_rdms(a, "a")
-    stack_b = read_rdms(b, "b").like(stack_a, "b", "a")
-    control = read_rdms(controls, "controls").like(stack_a, "controls", "a")
-    out = np.full((len(stack_a), len(stack_b)), np.nan)
-    for rows, known_a in same_known(control.pairs, stack_a.pairs):
-        for columns, known in same_known(control.pairs, stack_b.pairs, known_a):
-            if known.sum() < MIN_PAIRS + len(control):
-                continue
-            parts = [
-                stack.pairs[which][:, known]
-                for stack, which in (
-                    (stack_a, rows),
-                    (stack_b, columns),
-                    (control, np.arange(len(control))),
-                )
-            ]
-            if comparison == "spearman":
-                parts = [ranks(part) for part in parts]
-            left, right = (_unit_residuals(part, parts[2]) for part in parts[:2])
-            out[np.ix_(rows, columns)] = np.clip(left @ right.T, -1, 1)
-    if stack_a.single and stack_b.single:
-        return float(out[0, 0])
-    if stack_a.names is None and stack_b.names is None:
-        return out
-    return pd.DataFrame(out, index=stack_a.names, columns=stack_b.names)
-
-
 class Regression:
     """Least squares of many RDMs on subsets of models, after one factorisation of the design.
 
@@ -330,20 +252,6 @@ class Regression:
         # orthogonal: what is explained is the fit's sum of squares.
         share: Array = np.sum(fitted**2, axis=0) / self.n_pairs
         return share
-
-
-def _unit_residuals(pairs: Array, controls: Array) -> Array:
-    """Rows less their projection on the controls and a constant, of norm one; NaN if nothing."""
-    centred = pairs - pairs.mean(axis=1, keepdims=True)
-    controls = controls - controls.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(controls, axis=1)
-    flat = norms <= _CONSTANT * np.sqrt(controls.shape[1]) * np.abs(controls).max(initial=0.0)
-    basis, sizes, _ = np.linalg.svd((controls[~flat] / norms[~flat, None]).T, full_matrices=False)
-    basis = basis[:, sizes > _NOTHING_LEFT * sizes.max(initial=0.0)]
-    left = centred - (centred @ basis) @ basis.T
-    norm = np.linalg.norm(left, axis=1)
-    norm[norm <= _NOTHING_LEFT * np.linalg.norm(pairs, axis=1)] = np.nan
-    return left / norm[:, None]
 
 
 def read_both(models: Any, data: Any) -> tuple[RDMStack, RDMStack]:
