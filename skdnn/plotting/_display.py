@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from skdnn._files import write_whole
+from skdnn.plotting._style import CEILING, COLOURS, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette without its yellow: apart for colour-blind readers, dark enough on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-GREY = "#555555"
 _FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".svg": "svg", ".pdf": "pdf"}
 _LONGEST_NAME = 40
 
@@ -30,6 +28,7 @@ class Display:
     ax_: Axes
     figure_: Figure
 
+    @styled
     def save(self, path: str | os.PathLike[str], dpi: float = 200) -> Self:
         """Write the figure to a file.
 
@@ -69,12 +68,20 @@ class Display:
         write_whole(path, buffer.getvalue())
         return self
 
+    def _ipython_display_(self) -> None:
+        """In a notebook: the picture without a line of text, and not twice."""
+        if hasattr(self, "figure_") and not is_open(self.figure_):
+            from IPython.display import display
+
+            display(self.figure_)
+
     def _open(self, ax: Axes | None, size: tuple[float, float]) -> Axes:
         """Draw into `ax`, or into a figure of its own."""
         import matplotlib.pyplot as plt
 
         if ax is None:
             _, ax = plt.subplots(figsize=size, layout="constrained")
+            ax.tick_params(labelsize=plt.rcParams["xtick.labelsize"])  # ticks are made later
         self.ax_ = ax
         self.figure_ = root_figure(ax)
         return ax
@@ -86,6 +93,19 @@ def root_figure(ax: Axes) -> Figure:
     while getattr(figure, "figure", None) not in (None, figure):
         figure = figure.figure
     return figure
+
+
+def is_open(figure: Figure) -> bool:
+    """Whether pyplot holds the figure, and so shows it at the end of a notebook's cell."""
+    import matplotlib.pyplot as plt
+
+    number = getattr(figure, "number", None)
+    if number is None or not plt.fignum_exists(number):
+        return False
+    current = plt.gcf().number
+    found = plt.figure(number)  # numbers are given again, and asking makes it the current one
+    plt.figure(current)
+    return found is figure
 
 
 def settle(figure: Figure) -> None:
@@ -134,7 +154,7 @@ def draw_ceiling(ax: Axes, ceiling: tuple[float, float] | None, *, across: bool 
     if ceiling is not None and ceiling not in drawn:  # twice the same would be twice as dark
         drawn.add(ceiling)
         span = ax.axvspan if across else ax.axhspan
-        span(*ceiling, color="#bbbbbb", alpha=0.5, zorder=0, lw=0, label="noise ceiling")
+        span(*ceiling, color=CEILING, alpha=0.5, zorder=0, lw=0, label="noise ceiling")
 
 
 def quiet_frame(ax: Axes, grid: str) -> None:
@@ -156,7 +176,7 @@ def legend_beside(
         names, handles = list(reversed(entries)), list(reversed(entries.values()))
         beyond = ScaledTranslation(inches, 0.0, root_figure(ax).dpi_scale_trans)
         ax.legend(
-            handles, names, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0),
+            handles, names, loc="upper left", bbox_to_anchor=(1.0, 1.0),
             bbox_transform=ax.transAxes + beyond,
         )  # fmt: skip
 

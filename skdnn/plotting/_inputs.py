@@ -15,7 +15,8 @@ from sklearn.utils import check_random_state
 from skdnn.conditions import as_conditions
 from skdnn.images import ImageInputs, check_images, read_image
 from skdnn.models import Preprocessing, fixed_seed, resolve_model
-from skdnn.plotting._display import COLOURS, GREY, Display
+from skdnn.plotting._display import Display
+from skdnn.plotting._style import COLOURS, GREY, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,6 +191,7 @@ class InputsDisplay(Display):
         ]
         return cls(shown, model=spec.name).plot(**options)
 
+    @styled
     def plot(self, *, n_columns: int = 2, title: str | None = None) -> InputsDisplay:
         """Draw.
 

@@ -10,8 +10,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn.plotting._display import (
-    COLOURS,
-    GREY,
     Display,
     ceiling_pair,
     draw_ceiling,
@@ -20,6 +18,7 @@ from skdnn.plotting._display import (
     shortened,
 )
 from skdnn.plotting._search_results import layer_rows, score_folds, search_ceiling, search_parts
+from skdnn.plotting._style import COLOURS, GREY, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -145,6 +144,7 @@ class LayerScoresDisplay(Display):
         }
         return cls(_table(folds)).plot(**options)
 
+    @styled
     def plot(
         self,
         ax: Axes | None = None,

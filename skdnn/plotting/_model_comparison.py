@@ -10,8 +10,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn.plotting._display import (
-    COLOURS,
-    GREY,
     Display,
     ceiling_pair,
     draw_ceiling,
@@ -19,6 +17,7 @@ from skdnn.plotting._display import (
     quiet_frame,
     shortened,
 )
+from skdnn.plotting._style import COLOURS, GREY, styled
 from skdnn.plotting._wings import draw_wings, wings_inches
 
 if TYPE_CHECKING:
@@ -171,6 +170,7 @@ class ModelComparisonDisplay(Display):
         """
         return cls(frame, ceiling=ceiling, pairwise=pairwise, each=each).plot(**options)
 
+    @styled
     def plot(
         self,
         ax: Axes | None = None,

@@ -29,6 +29,7 @@ from skdnn.plotting._rdm_order import (
     scale,
     take,
 )
+from skdnn.plotting._style import COLOUR_MAP, PALE, styled
 from skdnn.plotting._thumbnails import thumbnails
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class RDMDisplay(Display):
         groups: Sequence[Hashable] | np.ndarray | pd.Series | None = None,
         rank_transform: bool = False,
         ax: Axes | None = None,
-        cmap: Any = "viridis",
+        cmap: Any = COLOUR_MAP,
         title: str | None = None,
         images: Any = None,
         dendrogram: bool = False,
@@ -206,7 +207,7 @@ class RDMDisplay(Display):
         groups: Sequence[Hashable] | np.ndarray | pd.Series | None = None,
         rank_transform: bool = False,
         ax: Sequence[Axes] | None = None,
-        cmap: Any = "viridis",
+        cmap: Any = COLOUR_MAP,
         images: Any = None,
         dendrogram: bool = False,
         vmin: float | None = None,
@@ -306,11 +307,12 @@ class RDMDisplay(Display):
         """
         return cls.from_rdm(estimated_rdm(estimator, X), **options)
 
+    @styled
     def plot(
         self,
         ax: Axes | Sequence[Axes] | None = None,
         *,
-        cmap: Any = "viridis",
+        cmap: Any = COLOUR_MAP,
         title: str | None = None,
         vmin: float | None = None,
         vmax: float | None = None,
@@ -341,7 +343,7 @@ class RDMDisplay(Display):
         low, high = scale(stack, vmin, vmax)
         self.images_ = []
         for k, (values, place) in enumerate(zip(stack, axes, strict=True)):
-            place.set_facecolor("#d9d9d9")
+            place.set_facecolor(PALE)
             image = place.imshow(values, cmap=cmap, interpolation="nearest", vmin=low, vmax=high)
             self.images_.append(image)
             place.spines[:].set_visible(False)

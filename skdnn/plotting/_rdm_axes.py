@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.plotting._display import GREY, group_styles, shortened
+from skdnn.plotting._display import group_styles, shortened
+from skdnn.plotting._style import GREY
 from skdnn.plotting._thumbnails import fitted
 
 if TYPE_CHECKING:

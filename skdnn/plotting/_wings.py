@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from skdnn.plotting._display import GREY, root_figure
+from skdnn.plotting._display import root_figure
+from skdnn.plotting._style import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
