@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from skdnn._files import write_whole
-from skdnn.plotting._style import CEILING, COLOURS, styled
+from skdnn.plotting._style import CEILING, COLOURS, GREY, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".svg": "svg", ".pdf": "pdf"}
 _LONGEST_NAME = 40
+_MOST_NAMED_LINES = 4
 
 
 class Display:
@@ -155,6 +156,35 @@ def draw_ceiling(ax: Axes, ceiling: tuple[float, float] | None, *, across: bool 
         drawn.add(ceiling)
         span = ax.axvspan if across else ax.axhspan
         span(*ceiling, color=CEILING, alpha=0.5, zorder=0, lw=0, label="noise ceiling")
+
+
+def draw_references(ax: Axes, reference: Mapping[str, Any] | Any, layers: Sequence[str]) -> None:
+    """Horizontal lines, or profiles of what has a score for each layer."""
+    given = {str(name): value for name, value in reference.items()}
+    if len(given) > 1 and given.keys() <= set(layers):
+        given = {"reference": given}
+    styles = ("--", ":", "-.")
+    heights = {}
+    for name, value in given.items():
+        if not hasattr(value, "items"):
+            heights[name] = float(np.mean(np.asarray(value)))
+            continue
+        scores = {str(layer): float(np.mean(np.asarray(score))) for layer, score in value.items()}
+        if not scores.keys() <= set(layers):
+            unknown = next(layer for layer in scores if layer not in layers)
+            raise ValueError(f"reference {name!r} names {unknown!r}, none of the layers {layers}.")
+        profile = [scores.get(layer, np.nan) for layer in layers]
+        style = styles[len(ax.lines) % 3]
+        ax.plot(range(len(layers)), profile, color=GREY, ls=style, marker=".", label=name)
+    if len(heights) <= _MOST_NAMED_LINES:
+        for k, (name, height) in enumerate(heights.items()):
+            ax.axhline(height, color=GREY, linestyle=styles[k % 3], zorder=1, label=name)
+        return
+    low, high = min(heights, key=heights.__getitem__), max(heights, key=heights.__getitem__)
+    ends = f"{heights[low]:.2f} ({low}) to {heights[high]:.2f} ({high})"
+    for k, height in enumerate(heights.values()):
+        label = f"{len(heights)} references,\n{ends}" if k == 0 else None
+        ax.axhline(height, color=GREY, lw=0.7, alpha=0.6, linestyle=":", zorder=1, label=label)
 
 
 def quiet_frame(ax: Axes, grid: str) -> None:
