@@ -197,7 +197,7 @@ class MDSDisplay(Display):
         display : MDSDisplay
             The places, drawn.
         """
-        return cls.from_rdm(estimated_rdm(estimator, X), **options)
+        return cls.from_rdm(estimated_rdm(estimator, X)[0], **options)
 
     @styled
     def plot(
