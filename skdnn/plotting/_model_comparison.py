@@ -282,7 +282,7 @@ class ModelComparisonDisplay(Display):
     def _fills(self, colours: Any) -> list[str]:
         n = len(self.models)
         if colours is None and "group" in self.frame:
-            styles = group_styles(self.frame["group"])
+            styles = group_styles(list(self.frame["group"]))
             return [styles[str(group)]["colour"] for group in self.frame["group"]]
         if colours is None or isinstance(colours, str):
             return [colours or COLOURS[0]] * n

@@ -373,7 +373,8 @@ class RDMDisplay(Display):
         elif title is not None:
             self.figure_.suptitle(title)
         self.image_ = self.images_[0]
-        about = [metric] * (metric is not None) + ["scaled rank"] * self.rank_transformed
+        about = [metric] if metric else []
+        about += ["scaled rank"] if self.rank_transformed else []
         name = f"dissimilarity ({', '.join(about)})" if about else "dissimilarity"
         where: Any = axes if len(axes) > 1 else axes[0]
         self.colorbar_ = self.figure_.colorbar(self.image_, ax=where, label=name, shrink=0.85)

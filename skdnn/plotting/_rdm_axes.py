@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.plotting._display import group_styles, shortened
+from skdnn.plotting._display import group_styles, root_figure, shortened
 from skdnn.plotting._style import GREY
 from skdnn.plotting._thumbnails import fitted
 
@@ -72,9 +72,9 @@ def name_ticks(
 
 def are_names(labels: Sequence[Hashable] | None) -> bool:
     """Whether labels say more than their places do; a few are written in any case."""
-    return bool(labels) and (
-        len(labels) <= _USUAL or any(not str(label).isdigit() for label in labels)
-    )
+    if not labels:
+        return False
+    return len(labels) <= _USUAL or any(not str(label).isdigit() for label in labels)
 
 
 def name_conditions(ax: Axes, labels: Sequence[Hashable]) -> None:
@@ -83,8 +83,9 @@ def name_conditions(ax: Axes, labels: Sequence[Hashable]) -> None:
     if n <= _USUAL:
         name_ticks(ax, ax, np.arange(n), labels, length=2)
         return
-    ax.figure.draw_without_rendering()  # how large the axes are in the end
-    size = ax.get_window_extent().height / ax.figure.dpi
+    figure = root_figure(ax)
+    figure.draw_without_rendering()  # how large the axes are in the end
+    size = ax.get_window_extent().height / figure.dpi
     places = np.arange(0, n, max(1, -(-int(n * NAME_SIDE * 100) // int(size * 100))))
     texts = [shortened(labels)[k] for k in places]
     ax.set_xticks(places, texts, fontsize=5.5, rotation=90)

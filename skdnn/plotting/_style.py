@@ -16,7 +16,7 @@ PALE = "#d9d9d9"  # what is not defined, or stands in the background
 CEILING = "#bbbbbb"
 COLOUR_MAP = "viridis"
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#333333",
     "axes.labelsize": 10,

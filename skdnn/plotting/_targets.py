@@ -57,8 +57,9 @@ def score_name(search: Any) -> str:
     """What the scores of a search are, for an axis."""
     steps = getattr(getattr(search, "estimator", None), "steps", None) or [("", None)]
     for scorer in (getattr(search, "scoring", None), steps[-1][1]):
-        if hasattr(scorer, "comparison"):
-            return f"RSA score ({scorer.comparison})"
+        comparison = getattr(scorer, "comparison", None)
+        if comparison is not None:
+            return f"RSA score ({comparison})"
         if isinstance(scorer, str):
             return f"score ({scorer})"
     return "score"
