@@ -74,6 +74,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "show_signature": False,
     "remove_config_comments": True,
+    "ignore_repr_types": r"skdnn\.plotting",  # the picture says it
     "copyfile_regex": r"$^",
 }
 

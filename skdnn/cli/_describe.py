@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from skdnn.cli._command import (
     extractor_from,
 )
 from skdnn.cli._images import read_images
-from skdnn.cli._output import visible
+from skdnn.cli._output import visible, write_file
+from skdnn.cli._places import check_free
 from skdnn.cli._reading import reading
 
 
@@ -31,15 +33,20 @@ def add(commands: Any) -> None:
         _run,
         help="write the paragraph for the methods section",
         description="Print a paragraph fit for a methods section and its references as BibTeX: "
-        "of features that were saved, or of a network and layers.",
+        "of features that were saved, of a whole study that 'skdnn search --methods' or "
+        "MethodsText.to_json() has written, or of a network and layers.",
         examples=(
             "skdnn describe features.h5",
+            "skdnn describe study.json",
             "skdnn describe --model alexnet --layer features.10",
             "skdnn describe features.h5 --bibtex > references.bib",
         ),
     )
     file = describe.add_argument(
-        "features", nargs="?", metavar="FEATURES", help="a file that skdnn saved"
+        "features",
+        nargs="?",
+        metavar="FEATURES",
+        help="features that skdnn saved, or a .json of a study",
     )
     file.complete = shtab.FILE  # type: ignore[attr-defined]
     add_layers(describe)
@@ -67,10 +74,38 @@ def _of_file(arguments: argparse.Namespace) -> Any:
     if arguments.layer or arguments.images:
         raise argparse.ArgumentError(None, "a file of features knows its layers and images")
     file = Path(arguments.features)
+    if file.suffix.lower() == ".json" and file.is_file():
+        with reading(file):
+            return _of_study(file)
     whole = file.is_file() and ".part-" not in file.name
     with reading(file):
         saved = load_features(file, mmap=whole and file.suffix in (".npy", ".h5", ".hdf5"))
         return MethodsText.from_provenance(saved.provenance)
+
+
+def _of_study(file: Path) -> Any:
+    from skdnn import MethodsText
+
+    held = json.loads(file.read_text(encoding="utf-8"))
+    facts = held.get("facts") if isinstance(held, dict) else None
+    if not isinstance(facts, dict):
+        raise ValueError("it holds no facts: 'skdnn search --methods' writes such files")
+    return MethodsText(facts)
+
+
+def check_methods(arguments: argparse.Namespace) -> None:
+    """Refuse a --methods that cannot be written, before the work."""
+    if arguments.methods is None:
+        return
+    if Path(arguments.methods).suffix.lower() not in (".txt", ".json"):
+        raise ValueError(f"--methods {arguments.methods}: the name must end in .txt or .json.")
+    check_free([Path(arguments.methods)], arguments)
+
+
+def write_methods(text: Any, path: str) -> None:
+    """The paragraph and its references, or all facts as JSON."""
+    content = text.to_json() if Path(path).suffix.lower() == ".json" else str(text)
+    write_file(Path(path), f"{content}\n".encode())
 
 
 def _of_network(arguments: argparse.Namespace) -> Any:

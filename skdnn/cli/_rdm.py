@@ -202,6 +202,6 @@ def _drawn(
     from skdnn import RDMDisplay
 
     if len(rdms) > 1:
-        return RDMDisplay.from_rdms(rdms, **options)
+        return RDMDisplay.from_rdms(rdms, metric=arguments.metric, **options)
     ((name, rdm),) = rdms.items()
-    return RDMDisplay.from_rdm(rdm, title=f"{name} ({arguments.metric})", **options)
+    return RDMDisplay.from_rdm(rdm, title=name, metric=arguments.metric, **options)

@@ -28,6 +28,7 @@ from skdnn.cli._command import (
     estimate_from,
     extractor_from,
 )
+from skdnn.cli._describe import check_methods, write_methods
 from skdnn.cli._images import image_paths
 from skdnn.cli._output import note, show_facts, write_table
 from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, save_picture
@@ -109,6 +110,13 @@ def add(commands: Any) -> None:
         help="also score the whole search on images that had no part in the choice of the layer",
     )
     add_out(search, "the layer profile as a table (.csv, .tsv, .json) or picture (.png, .pdf, ..)")
+    methods = search.add_argument(
+        "--methods",
+        metavar="FILE",
+        help="also write the paragraph for the methods section: .txt, or .json, which 'skdnn "
+        "describe' reads",
+    )
+    methods.complete = shtab.FILE  # type: ignore[attr-defined]
     search.add_argument(
         "--dry-run",
         action="store_true",
@@ -125,6 +133,7 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     _check_usage(arguments)
     outs = places(arguments, (*TABLES, *PICTURES))
+    check_methods(arguments)
     check_measures(arguments, comparison=arguments.comparison)
     paths = image_paths(arguments.images)
     y = _target(arguments, paths)
@@ -142,6 +151,9 @@ def _run(arguments: argparse.Namespace) -> None:
         _check_scores(found, arguments)
         nested = _nested(extractor, layers, paths, y, arguments) if arguments.nested else None
     _report(found, nested, arguments)
+    if arguments.methods:
+        scores = None if nested is None else nested["scores"]
+        write_methods(found.describe(paths, nested=scores), arguments.methods)
     for out in outs:
         if is_picture(out):
             save_picture(_drawn(found, arguments), out)

@@ -15,6 +15,7 @@ from sklearn.utils import Bunch
 
 from skdnn._config import data_home as _data_home
 from skdnn.datasets._archive import unpack
+from skdnn.datasets._bunch import DataSet
 
 Split = Literal["training", "test"]
 _FIGSHARE = "https://ndownloader.figshare.com/files/"
@@ -142,7 +143,7 @@ def fetch_brain_hierarchy(
             for part in splits
         }
         home.require([_Wanted(name) for name in files.values()])
-        return Bunch(files={key: home.file(name) for key, name in files.items()}, DESCR=_DESCR)
+        return DataSet(files={key: home.file(name) for key, name in files.items()}, DESCR=_DESCR)
     if what == "features":
         frameworks = _FRAMEWORKS if framework is None else (framework,)
         wanted = {
@@ -154,11 +155,11 @@ def fetch_brain_hierarchy(
         folders = {
             key: _folder_called(home.unpacked(archive), key[1]) for key, archive in wanted.items()
         }
-        return Bunch(folders=folders, DESCR=_DESCR)
+        return DataSet(folders=folders, DESCR=_DESCR)
     archive = _Wanted(f"{what}_accuracy.zip", what)
     home.require([archive, _Wanted(_SETTINGS)])
     folder = _folder_called(home.unpacked(archive), "ImageNetTest")
-    return Bunch(folder=folder, settings=home.file(_SETTINGS), DESCR=_DESCR)
+    return DataSet(folder=folder, settings=home.file(_SETTINGS), DESCR=_DESCR)
 
 
 def _check_choices(what: str, **choices: str | None) -> None:

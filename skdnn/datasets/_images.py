@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from skdnn._labels import find_images, natural_key
+from skdnn.datasets._bunch import DataSet
 from skdnn.images import EXTENSIONS, list_images
 
 _SHOWN = 20
@@ -92,12 +93,12 @@ def load_image_folder(
         names = _in_given_order(names, _read_names(file_names, folder))
     paths = [str(folder / name) for name in names]
     if not with_classes:
-        return Bunch(paths=paths, target=None, target_names=None)
+        return DataSet(paths=paths, target=None, target_names=None)
     classes = [name.partition("/")[0] for name in names]
     target_names = sorted(set(classes), key=natural_key)
     number = {name: i for i, name in enumerate(target_names)}
     target = np.array([number[name] for name in classes], dtype=np.int64)
-    return Bunch(paths=paths, target=target, target_names=target_names)
+    return DataSet(paths=paths, target=target, target_names=target_names)
 
 
 def _has_classes(names: Sequence[str], class_folders: bool | str, folder: Path) -> bool:

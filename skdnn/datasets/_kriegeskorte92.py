@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skdnn._config import data_home as _data_home
+from skdnn.datasets._bunch import DataSet
 
 _ADDRESS = (
     "https://raw.githubusercontent.com/rsagroup/rsatoolbox/"
@@ -127,7 +128,7 @@ def fetch_kriegeskorte92(
     images = Path(images_dir).expanduser() if images_dir is not None else folder / "images"
     paths = _write_images(images, labels, [stimulus["image"] for stimulus in stimuli])
     monkey, human = (rdm["RDM"] for rdm in files[_STIMULI]["RDMs_mIT_hIT_fig1"].ravel())
-    return Bunch(
+    return DataSet(
         paths=paths,
         category=_category_table(files[_STIMULI], kinds, index),
         human_it=_rdm_table(human, index),

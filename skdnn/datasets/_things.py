@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from skdnn.datasets._bunch import DataSet
 from skdnn.datasets._things_tables import Tables, read_tables
 from skdnn.images import EXTENSIONS, list_images
 
@@ -361,7 +362,7 @@ def _bunch(root: Path, found: list[_Concept], tables: Tables, n_images: int | No
         raise ValueError(f"n_images={n_images}: {len(few)} concepts have fewer: {_listed(few)}.")
     images = [[str(path) for path in concept.images[:n_images]] for concept in found]
     folders = [str(concept.folder) for concept in found]
-    return Bunch(
+    return DataSet(
         paths=[path for paths in images for path in paths],
         concept=np.repeat(np.array(names, dtype=str), [len(paths) for paths in images]),
         names=names,

@@ -1,166 +1,123 @@
-"""Sentences of a methods section from facts; each says itself what it cites."""
+"""The paragraph of a methods section: sentences of ``facts.toml``, filled from facts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from skdnn.methods._citations import label
-from skdnn.methods._families import find_family, find_training, split_name
+from skdnn.methods import _facts
+from skdnn.methods._facts import find_family, find_training, references, table
 
 _TIMES = " \N{MULTIPLICATION SIGN} "
 _LISTED = 12  # layers with their shapes in one sentence
-_POOLED = {
-    "mean": "averaged over space or tokens",
-    "max": "reduced to their maximum over space or tokens",
-    "cls": "reduced to the class token",
-    "cls+mean": "reduced to the class token and the average of all other tokens",
-}
-_DIGITS = re.compile(r"\B(?=(?:\d{3})+$)")
 
 
-class Writer:
-    """Collects what is cited."""
+def write(facts: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The paragraph, and keys of what it cites in the order of the text."""
+    known = {name: value for name, value in _known(facts).items() if value not in (None, False)}
+    told = [
+        sentence.format_map(known)
+        for needs, sentence in table()["paragraph"]["sentences"]
+        if all((need.lstrip("!") in known) != need.startswith("!") for need in needs.split())
+    ]
+    keys: list[str] = []
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        self._facts = facts
-        self.keys: list[str] = []
+    def label(mark: re.Match[str]) -> str:
+        if mark[1] not in references():  # what stands in the facts by chance
+            return mark[0]
+        keys.append(mark[1])
+        return references()[mark[1]][0]
 
-    def write(self) -> str:
-        """The whole paragraph."""
-        parts = (
-            self._network(),
-            *self._weights(),
-            *self._layers(),
-            *self._images(),
-            self._tools(),
-        )
-        return " ".join(part for part in (*parts, *self._missing()) if part)
+    return re.sub(r"\[@(\w+)\]", label, " ".join(told)), list(dict.fromkeys(keys))
 
-    def _cite(self, *keys: str) -> str:
-        self.keys += [key for key in keys if key not in self.keys]
-        return "; ".join(map(label, keys))
 
-    def _network(self) -> str:
-        facts = self._facts
-        name, own = facts["model"], origin(facts) == "own"
-        family = None if own else find_family(name)
-        if own:
-            what = f"a custom network ({name})"
-        elif family is None:
-            what = f"the network {name}"
-        else:
-            what = f"the {family.name} network {name} ({self._cite(*family.keys)})"
-        if split_name(name)[0] in ("clip", "open_clip") and not own:
-            what += ", of which the image encoder was used"
-        n_images = facts.get("n_images")
-        whose = "images" if n_images is None else f"{count(n_images, 'image')}"
-        return f"Features of {whose} were taken from {what}."
+def _cited(keys: Iterable[str]) -> str:
+    """Marks of references, which become author and year."""
+    return "; ".join(f"[@{key}]" for key in keys)
 
-    def _weights(self) -> Iterator[str]:
-        facts, kind = self._facts, origin(self._facts)
-        weights = facts["weights"]
-        if kind == "random":
-            seed = facts.get("seed")
-            with_seed = "no fixed seed" if seed is None else f"seed {seed}"
-            how = f"its weights were those of the framework's random initialisation ({with_seed})"
-            yield f"The network was not trained: {how}."
-        elif kind == "own":
-            yield "Its weights were supplied with the network."
-            yield self._hash("all its parameters and buffers")
-        elif kind in ("file", "address"):
-            name = re.split(r"[/\\]", weights.partition("#")[0])[-1]
-            yield f"Its weights were read from the file {name}."
-            yield self._hash("this file")
-        else:
-            known = find_training(facts["model"], weights)
-            how = f", {known[0]} ({self._cite(*known[1])})" if known else ""
-            yield f"It had the published weights {weights}{how}."
-            unknown = "The SHA-256 of the checkpoint is not known: it was not at hand."
-            yield self._hash("the checkpoint") or unknown
-        if facts.get("network"):
-            yield f"The fingerprint of network and weights begins with {facts['network'][:16]}."
 
-    def _hash(self, of_what: str) -> str:
-        whole, begins = (self._facts.get(f"weights_sha256{end}") for end in ("", "_begins"))
-        if whole:
-            return f"The SHA-256 of {of_what} is {whole}."
-        return f"The SHA-256 of {of_what} begins with {begins}, as published." if begins else ""
+def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sentences can say; None and False where it is not known."""
+    kind, model, weights = origin(facts), facts["model"], str(facts["weights"])
+    family = None if kind == "own" else find_family(model)
+    n_images, n_conditions = facts.get("n_images"), facts.get("n_conditions")
+    apart, steps = n_conditions not in (None, n_images), facts["preprocess"]
+    known = {
+        kind: True,
+        "model": model,
+        "weights": weights,
+        "whose": "images" if n_images is None else count(n_images, "image"),
+        "family": family and family[0],
+        "family_cited": family and _cited(family[1]),
+        "clip": _facts.split_name(model)[0] in ("clip", "open_clip"),
+        "file_name": kind in ("file", "address") and re.split(r"[/\\]", weights.split("#")[0])[-1],
+        "hashed": table()["words"]["hashed"].get(kind),
+        "sha256": facts.get("weights_sha256"),
+        "begins": facts.get("weights_sha256_begins"),
+        "fingerprint": (facts.get("network") or "")[:16] or None,
+        "conditions": apart and count(n_conditions or 0, "condition"),
+        "precision": facts.get("precision"),
+        "seed": None if facts.get("seed") is None else str(facts["seed"]),
+        "prepared": isinstance(steps, Mapping) and listed(preparation(steps)),
+        "digest": (facts.get("images_digest") or "")[:16] or None,
+    }
+    training = find_training(model, weights) if kind == "published" else _facts.Training([], [])
+    return {
+        **known, **_of_training(training), **_of_layers(facts["layers"]),
+        **_of_study(facts.get("study")), **_of_tools(facts["versions"]),
+    }  # fmt: skip
 
-    def _layers(self) -> Iterator[str]:
-        layers = self._facts["layers"]
-        if len(layers) > _LISTED:
-            told = ", ".join(layer["name"] for layer in layers)
-            yield f"Activations of {len(layers)} layers were read out: {told}."
-        else:
-            noun = "layer" if len(layers) == 1 else "layers"
-            told = listed(list(map(layer_in_words, layers)))
-            yield f"Activations were read out at the {noun} {told}."
-        for pooling in dict.fromkeys(layer.get("pooling", "flatten") for layer in layers):
-            which = [layer["name"] for layer in layers if layer.get("pooling") == pooling]
-            if pooling in _POOLED:
-                whose = "They" if len(which) == len(layers) else f"Those of {listed(which)}"
-                yield f"{whose} were {_POOLED[pooling]}."
-        n_conditions = self._facts.get("n_conditions")
-        if n_conditions not in (None, self._facts.get("n_images")):
-            of_all = count(n_conditions, "condition")
-            yield f"They were averaged over the images of each of {of_all}."
 
-    def _images(self) -> Iterator[str]:
-        steps = self._facts["preprocess"]
-        if not isinstance(steps, Mapping):
-            yield "Images were decoded as RGB and prepared by a custom function."
-        else:
-            yield f"Images were decoded as RGB, {listed(list(preparation(steps)))}."
-        precision = self._facts.get("precision")
-        if precision:
-            yield f"The network computed in {precision} precision."
-        digest = self._facts.get("images_digest")
-        if digest:
-            yield f"The digest of all images in order begins with {digest[:16]}."
+def _of_training(training: _facts.Training) -> dict[str, Any]:
+    told = [f"{words} ({_cited(keys)})" if keys else words for words, keys in training.steps]
+    unknown = [f'"{part}"' for part in training.unknown]
+    return {
+        "trained": told[0] if told else None,
+        "further": listed(told[1:]) if told[1:] else None,
+        "unknown": listed(unknown) if unknown else None,
+    }
 
-    def _tools(self) -> str:
-        versions = {name.lower(): version for name, version in self._facts["versions"].items()}
-        references = {
-            "scikit-learn": ("pedregosa2011sklearn",),
-            "torch": ("paszke2019pytorch",),
-            "torchvision": ("torchvision2016",),
-            "tensorflow": ("abadi2016tensorflow",),
-            "keras": ("chollet2015keras",),
-            "timm": ("wightman2019timm",),
-            "open_clip_torch": ("ilharco2021openclip", "cherti2023openclip"),
-            "pillow": (),
-            "numpy": ("harris2020numpy",),
-        }
-        names = {"torch": "PyTorch", "tensorflow": "TensorFlow", "keras": "Keras"}
-        names |= {"pillow": "Pillow", "numpy": "NumPy", "open_clip_torch": "OpenCLIP"}
-        tools = []
-        for package, keys in references.items():
-            if package in versions:
-                cited = f" ({self._cite(*keys)})" if keys else ""
-                tools.append(f"{names.get(package, package)} {versions[package]}{cited}")
-        with_what = f" with {listed(tools)}" if tools else ""
-        return f"Extraction used skdnn {versions.get('skdnn', '(version unknown)')}{with_what}."
 
-    def _missing(self) -> Iterator[str]:
-        facts, kind = self._facts, origin(self._facts)
-        if kind == "own" or find_family(facts["model"]) is None:
-            yield f"[A reference for the network {facts['model']} must be added here.]"
-        if kind == "published" and find_training(facts["model"], facts["weights"]) is None:
-            yield f"[A reference for the weights {facts['weights']} must be added here.]"
+def _of_layers(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    pooled = []
+    for pooling, words in table()["words"]["pooling"].items():
+        which = [layer["name"] for layer in layers if layer.get("pooling") == pooling]
+        whose = "They" if len(which) == len(layers) else f"Those of {listed(which or [''])}"
+        pooled += [f"{whose} were {words}."] if which else []
+    noun = "layer" if len(layers) == 1 else "layers"
+    told = {"layers": f"{noun} {listed(map(layer_in_words, layers))}"}
+    if len(layers) > _LISTED:
+        names = ", ".join(layer["name"] for layer in layers)
+        told = {"many_layers": f"{len(layers)} layers were read out: {names}"}
+    return {**told, "pooled": " ".join(pooled) or None}
+
+
+def _of_study(study: Any) -> dict[str, Any]:
+    """What was done with the features; short names of methods and data in words."""
+    if not isinstance(study, Mapping):
+        return {}
+    words = {name: table()["words"].get(name, {}) for name in study}
+    return {"study": True, **{name: words[name].get(str(v), v) for name, v in study.items()}}
+
+
+def _of_tools(versions: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name.lower(): version for name, version in versions.items()}
+    tools = [
+        f"{name} {found[package]}" + (f" ({_cited(keys.split())})" if keys else "")
+        for package, (name, keys) in table()["tools"].items()
+        if package in found
+    ]
+    version = found.get("skdnn", "(version unknown)")
+    return {"version": version, "tools": listed(tools) if tools else None}
 
 
 def origin(facts: Mapping[str, Any]) -> str:
     """Where weights come from: published, random, file, address, or own."""
-    weights = str(facts["weights"])
-    if "weights_from" in facts:
-        return str(facts["weights_from"])
-    if weights.startswith("random ("):
-        return "random"
-    if weights == "as given":
-        return "own"
-    return "address" if re.match(r"https?://", weights) else "published"
+    weights, told = str(facts["weights"]), facts.get("weights_from")
+    guesses = {r"random \(": "random", "as given": "own", "https?://": "address"}
+    found = [kind for begins, kind in guesses.items() if re.match(begins, weights)]
+    return str(told or (found[0] if found else "published"))
 
 
 def layer_in_words(layer: Mapping[str, Any]) -> str:
@@ -211,9 +168,10 @@ def size(value: Any) -> str:
     return f"{height}{_TIMES}{width}"
 
 
-def listed(words: Sequence[str]) -> str:
+def listed(words: Iterable[str]) -> str:
     """Words with commas and "and"."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def count(n: int, noun: str) -> str:
@@ -223,4 +181,4 @@ def count(n: int, noun: str) -> str:
 
 def number(n: int) -> str:
     """With commas at the thousands, from five digits on."""
-    return _DIGITS.sub(",", str(n)) if n >= 10_000 else str(n)
+    return f"{n:,}" if n >= 10_000 else str(n)

@@ -224,6 +224,9 @@ class ModelComparison:
         part = self._scores({reference: chosen})[reference]
         each = self._each(chosen).T.set_axis(texts, axis=1) if _n_subjects(chosen) > 1 else None
         bars = pd.DataFrame({"model": texts, "score": part["score"].to_numpy()})
+        models = self.index.get_level_values("model")
+        if 1 < len(set(models)) < len(models):
+            bars["group"] = list(map(str, models))
         ceiling = tuple(part[["lower", "upper"]].iloc[0]) if "lower" in part else None
         named = {"title": reference, "ylabel": f"similarity ({self.comparison})"}
         return ModelComparisonDisplay.from_frame(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from skdnn._files import write_whole
+from skdnn.plotting._style import CEILING, COLOURS, GREY, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette without its yellow: apart for colour-blind readers, dark enough on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-GREY = "#555555"
 _FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".svg": "svg", ".pdf": "pdf"}
 _LONGEST_NAME = 40
+_MOST_NAMED_LINES = 4
 
 
 class Display:
@@ -30,6 +29,7 @@ class Display:
     ax_: Axes
     figure_: Figure
 
+    @styled
     def save(self, path: str | os.PathLike[str], dpi: float = 200) -> Self:
         """Write the figure to a file.
 
@@ -69,12 +69,20 @@ class Display:
         write_whole(path, buffer.getvalue())
         return self
 
+    def _ipython_display_(self) -> None:
+        """In a notebook: the picture without a line of text, and not twice."""
+        if hasattr(self, "figure_") and not is_open(self.figure_):
+            from IPython.display import display
+
+            display(self.figure_)
+
     def _open(self, ax: Axes | None, size: tuple[float, float]) -> Axes:
         """Draw into `ax`, or into a figure of its own."""
         import matplotlib.pyplot as plt
 
         if ax is None:
             _, ax = plt.subplots(figsize=size, layout="constrained")
+            ax.tick_params(labelsize=plt.rcParams["xtick.labelsize"])  # ticks are made later
         self.ax_ = ax
         self.figure_ = root_figure(ax)
         return ax
@@ -86,6 +94,19 @@ def root_figure(ax: Axes) -> Figure:
     while getattr(figure, "figure", None) not in (None, figure):
         figure = figure.figure
     return figure
+
+
+def is_open(figure: Figure) -> bool:
+    """Whether pyplot holds the figure, and so shows it at the end of a notebook's cell."""
+    import matplotlib.pyplot as plt
+
+    number = getattr(figure, "number", None)
+    if number is None or not plt.fignum_exists(number):
+        return False
+    current = plt.gcf().number
+    found = plt.figure(number)  # numbers are given again, and asking makes it the current one
+    plt.figure(current)
+    return found is figure
 
 
 def settle(figure: Figure) -> None:
@@ -134,7 +155,36 @@ def draw_ceiling(ax: Axes, ceiling: tuple[float, float] | None, *, across: bool 
     if ceiling is not None and ceiling not in drawn:  # twice the same would be twice as dark
         drawn.add(ceiling)
         span = ax.axvspan if across else ax.axhspan
-        span(*ceiling, color="#bbbbbb", alpha=0.5, zorder=0, lw=0, label="noise ceiling")
+        span(*ceiling, color=CEILING, alpha=0.5, zorder=0, lw=0, label="noise ceiling")
+
+
+def draw_references(ax: Axes, reference: Mapping[str, Any] | Any, layers: Sequence[str]) -> None:
+    """Horizontal lines, or profiles of what has a score for each layer."""
+    given = {str(name): value for name, value in reference.items()}
+    if len(given) > 1 and given.keys() <= set(layers):
+        given = {"reference": given}
+    styles = ("--", ":", "-.")
+    heights = {}
+    for name, value in given.items():
+        if not hasattr(value, "items"):
+            heights[name] = float(np.mean(np.asarray(value)))
+            continue
+        scores = {str(layer): float(np.mean(np.asarray(score))) for layer, score in value.items()}
+        if not scores.keys() <= set(layers):
+            unknown = next(layer for layer in scores if layer not in layers)
+            raise ValueError(f"reference {name!r} names {unknown!r}, none of the layers {layers}.")
+        profile = [scores.get(layer, np.nan) for layer in layers]
+        style = styles[len(ax.lines) % 3]
+        ax.plot(range(len(layers)), profile, color=GREY, ls=style, marker=".", label=name)
+    if len(heights) <= _MOST_NAMED_LINES:
+        for k, (name, height) in enumerate(heights.items()):
+            ax.axhline(height, color=GREY, linestyle=styles[k % 3], zorder=1, label=name)
+        return
+    low, high = min(heights, key=heights.__getitem__), max(heights, key=heights.__getitem__)
+    ends = f"{heights[low]:.2f} ({low}) to {heights[high]:.2f} ({high})"
+    for k, height in enumerate(heights.values()):
+        label = f"{len(heights)} references,\n{ends}" if k == 0 else None
+        ax.axhline(height, color=GREY, lw=0.7, alpha=0.6, linestyle=":", zorder=1, label=label)
 
 
 def quiet_frame(ax: Axes, grid: str) -> None:
@@ -156,7 +206,7 @@ def legend_beside(
         names, handles = list(reversed(entries)), list(reversed(entries.values()))
         beyond = ScaledTranslation(inches, 0.0, root_figure(ax).dpi_scale_trans)
         ax.legend(
-            handles, names, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0),
+            handles, names, loc="upper left", bbox_to_anchor=(1.0, 1.0),
             bbox_transform=ax.transAxes + beyond,
         )  # fmt: skip
 

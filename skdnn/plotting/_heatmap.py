@@ -14,6 +14,7 @@ from scipy.spatial.distance import squareform
 from skdnn.plotting._display import Display, root_figure, settle, shortened
 from skdnn.plotting._rdm_axes import TREE_HEIGHT, draw_tree, spans
 from skdnn.plotting._rdm_order import is_clustered, positions, scale
+from skdnn.plotting._style import COLOUR_MAP, PALE, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,11 +145,12 @@ class SimilarityDisplay(Display):
         """Whether rows and columns are the same things."""
         return self.frame.index.equals(self.frame.columns)
 
+    @styled
     def plot(
         self,
         ax: Axes | None = None,
         *,
-        cmap: Any = "viridis",
+        cmap: Any = COLOUR_MAP,
         vmin: float | None = None,
         vmax: float | None = None,
         values: bool | None = None,
@@ -186,7 +188,7 @@ class SimilarityDisplay(Display):
             _, ax = plt.subplots(figsize=self._size(), layout="compressed")
         self.ax_, self.figure_ = ax, root_figure(ax)
         low, high = scale(self.values, vmin, vmax)
-        ax.set_facecolor("#d9d9d9")
+        ax.set_facecolor(PALE)
         self.image_ = ax.imshow(
             self.values, cmap=cmap, vmin=low, vmax=high, interpolation="nearest"
         )

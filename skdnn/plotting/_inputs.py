@@ -15,7 +15,8 @@ from sklearn.utils import check_random_state
 from skdnn.conditions import as_conditions
 from skdnn.images import ImageInputs, check_images, read_image
 from skdnn.models import Preprocessing, fixed_seed, resolve_model
-from skdnn.plotting._display import COLOURS, GREY, Display
+from skdnn.plotting._display import Display
+from skdnn.plotting._style import COLOURS, GREY, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ Box = tuple[float, float, float, float]
 _PIXELS = 480  # longer side of an original as it is drawn
 _LONGEST_CAPTION = 32
 _TIMES = "\N{MULTIPLICATION SIGN}"
-_UNKNOWN_SCALE = "colours stretched to the range of the values"
+_UNKNOWN_SCALE = "* colours stretched to the range of the values"
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,7 @@ class InputsDisplay(Display):
         ]
         return cls(shown, model=spec.name).plot(**options)
 
+    @styled
     def plot(self, *, n_columns: int = 2, title: str | None = None) -> InputsDisplay:
         """Draw.
 
@@ -211,10 +213,10 @@ class InputsDisplay(Display):
             raise ValueError(f"n_columns must be at least 1, got {n_columns!r}.")
         columns = min(n_columns, len(self.inputs))
         rows = -(-len(self.inputs) // columns)
-        size = (4.6 * columns, 2.55 * rows + 0.4)
-        figure, grid = plt.subplots(
-            rows, 2 * columns, figsize=size, layout="constrained", squeeze=False
-        )
+        size = (4.6 * columns, 2.75 * rows + 0.4)
+        figure, grid = plt.subplots(rows, 2 * columns, figsize=size, squeeze=False)
+        # What is written below a row keeps apart from what is written above the next.
+        figure.set_layout_engine("constrained", h_pad=0.1, hspace=0.03)
         pairs = grid.reshape(rows * columns, 2)
         for shown, pair in zip(self.inputs, pairs, strict=False):
             _draw_original(pair[0], shown)
@@ -228,6 +230,8 @@ class InputsDisplay(Display):
             title = f"What {self.model} sees" if self.model else None
         if title:
             figure.suptitle(title)
+        if not all(shown.exact for shown in self.inputs):
+            figure.supxlabel(_UNKNOWN_SCALE, fontsize=8, color=GREY)
         return self
 
 
@@ -258,8 +262,7 @@ def _draw_input(ax: Axes, shown: NetworkInput) -> None:
     ax.imshow(shown.picture, interpolation="antialiased")
     _caption(ax, "input" if shown.exact else "input*", f"{width} {_TIMES} {height}")
     values = f"values {shown.low:.3g} to {shown.high:.3g}"
-    note = "" if shown.exact else f"\n*{_UNKNOWN_SCALE}"
-    ax.set_xlabel(values + note, fontsize=7, color=GREY)
+    ax.set_xlabel(values if shown.exact else f"{values}, stretched", fontsize=7, color=GREY)
 
 
 def _caption(ax: Axes, name: str, size: str) -> None:

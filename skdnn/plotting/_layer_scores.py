@@ -10,22 +10,25 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn.plotting._display import (
-    COLOURS,
-    GREY,
     Display,
     ceiling_pair,
     draw_ceiling,
+    draw_references,
+    group_styles,
     legend_beside,
     quiet_frame,
     shortened,
 )
 from skdnn.plotting._search_results import layer_rows, score_folds, search_ceiling, search_parts
+from skdnn.plotting._style import COLOURS, GREY, styled
+from skdnn.plotting._targets import lines_of_targets, score_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 
+_SCORE = "RSA score"
 _WIDEST = 18.0  # inches
 
 
@@ -42,6 +45,8 @@ class LayerScoresDisplay(Display):
         Lower and upper noise ceiling, which :meth:`plot` draws if it is given no other.
     each : DataFrame of shape (n_layers, n_targets), default=None
         Scores of the single targets (subjects, ROIs), of which ``mean`` is the mean.
+    lines : DataFrame of shape (n_layers, n_lines), default=None
+        Scores of what is drawn in lines of its own in place of the mean, e.g. ROIs.
 
     Attributes
     ----------
@@ -74,6 +79,7 @@ class LayerScoresDisplay(Display):
         *,
         ceiling: tuple[Any, Any] | None = None,
         each: pd.DataFrame | None = None,
+        lines: pd.DataFrame | None = None,
     ) -> None:
         missing = {"layer", "mean", "std"} - set(scores.columns)
         if missing:
@@ -82,9 +88,12 @@ class LayerScoresDisplay(Display):
             raise ValueError("scores has no rows: there is no layer to draw.")
         if each is not None and len(each) != len(scores):
             raise ValueError(f"each has {len(each)} rows for {len(scores)} layers.")
+        if lines is not None and len(lines) != len(scores):
+            raise ValueError(f"lines has {len(lines)} rows for {len(scores)} layers.")
         self.scores = scores.reset_index(drop=True)
         self.ceiling = ceiling_pair(ceiling)
         self.each = each
+        self.lines = lines
 
     @classmethod
     def from_search(
@@ -97,11 +106,14 @@ class LayerScoresDisplay(Display):
         search : fitted search, e.g. GridSearchCV
             Its ``cv_results_`` are read. Where other parameters were searched too, each layer
             is shown with the best of them. The results of ``RSAScorer(detail=True)`` bring the
-            noise ceiling, if there is one, and the scores of the single targets.
+            noise ceiling, if there is one, and the scores of the single targets. Up to twelve
+            ROIs become lines of their own; subjects (by their names, or where ROIs have several)
+            are averaged.
         param : str, default=None
             Name of the parameter; None takes the one that is ``layer`` or ends in ``__layer``.
         **options : dict
-            Arguments of :meth:`plot`; ``each=True`` draws a thin line for each target.
+            Arguments of :meth:`plot`; ``each=True`` draws the mean and a thin line for each
+            target, ``each=False`` the mean alone. The axis is named by the search's scorer.
 
         Returns
         -------
@@ -115,8 +127,10 @@ class LayerScoresDisplay(Display):
         """
         rows = layer_rows(search, param)
         table = _table(score_folds(search, rows))
-        display = cls(table, ceiling=search_ceiling(search), each=search_parts(search, rows))
-        return display.plot(**options)
+        each = search_parts(search, rows)
+        lines = lines_of_targets(search, each)
+        display = cls(table, ceiling=search_ceiling(search), each=each, lines=lines)
+        return display.plot(**{"ylabel": score_name(search), **options})
 
     @classmethod
     def from_scores(
@@ -145,20 +159,22 @@ class LayerScoresDisplay(Display):
         }
         return cls(_table(folds)).plot(**options)
 
+    @styled
     def plot(
         self,
         ax: Axes | None = None,
         *,
         label: str | None = None,
         ceiling: Any = None,
-        reference: Mapping[str, ArrayLike] | None = None,
+        reference: Mapping[str, Any] | pd.Series | None = None,
         colour: str | None = None,
-        ylabel: str = "RSA score",
+        ylabel: str = _SCORE,
         title: str | None = None,
         p_values: Mapping[str, float] | pd.Series | ArrayLike | None = None,
         alpha: float = 0.05,
         intervals: Mapping[str, tuple[float, float]] | pd.DataFrame | None = None,
-        each: bool = False,
+        each: bool | None = None,
+        level: float | None = None,
     ) -> LayerScoresDisplay:
         """Draw; call it again on the same axes to compare profiles.
 
@@ -171,8 +187,11 @@ class LayerScoresDisplay(Display):
         ceiling : pair of floats or array-likes, or False, default=None
             Lower and upper noise ceiling, drawn as a band; of arrays (of folds), the means. None
             takes that of the search, if it has one; False draws none.
-        reference : dict of str to float or array-like, default=None
-            Horizontal lines to compare with; the mean of an array (of folds) is drawn.
+        reference : dict of str to float, array-like, dict or Series, default=None
+            What to compare with. A number is a horizontal line; of an array (of folds), the mean
+            is. A dict or Series of layers is a profile, and so is `reference` itself where its
+            keys are layers. Of more than four horizontal lines, the legend names the lowest and
+            the highest.
         colour : str, default=None
             Colour of the profile; None takes the next of a colour-blind safe palette.
         ylabel : str, default="RSA score"
@@ -187,8 +206,12 @@ class LayerScoresDisplay(Display):
         intervals : dict of str to (low, high), or DataFrame, default=None
             Confidence interval of each layer; a DataFrame has the layers as index and the columns
             ``low`` and ``high``. Drawn in place of the standard deviation.
-        each : bool, default=False
-            Draw a thin line for each target, and no dots of folds.
+        each : bool, default=None
+            Draw the mean and a thin line for each target, and no dots of folds; False draws the
+            mean alone. None draws `lines` where there are any, which have no noise ceiling in
+            common, and the mean elsewhere.
+        level : float, default=None
+            Level of the intervals, such as 0.95, named in the legend.
 
         Returns
         -------
@@ -206,21 +229,25 @@ class LayerScoresDisplay(Display):
         ends = self._ends(intervals, layers)
         if each and self.each is None:
             raise ValueError("each=True, but there are no scores of single targets to draw.")
+        has_interval = intervals is not None or {"low", "high"} <= set(self.scores.columns)
+        apart = each is None and self.lines is not None and not has_interval and p_values is None
         ax = self._open(ax, _size(layers))
         drawn = _already_drawn(ax)
         if drawn and drawn[0] != layers:
             raise ValueError(f"The axes show the layers {drawn[0]}, not {layers}.")
-        colour = colour or COLOURS[len(drawn) % len(COLOURS)]
         # Profiles stand side by side, so that their bars stay apart.
         x = np.arange(len(layers)) + 0.12 * ((len(drawn) + 1) // 2) * (-1) ** len(drawn)
-        if each:
-            self._draw_each(ax, x, colour)
+        given, colour = colour, colour or COLOURS[len(drawn) % len(COLOURS)]
+        if apart:
+            self._draw_lines(ax, given, label)
         else:
-            self._draw_folds(ax, x, colour)
-        self._draw_profile(ax, x, ends, colour, label)
+            (self._draw_each if each else self._draw_folds)(ax, x, colour)
+            self._draw_profile(ax, x, ends, colour, label)
+            self._name_whiskers(ax, ends, has_interval, level)
         drawn.append(layers)
-        draw_ceiling(ax, self.ceiling if ceiling is None else ceiling_pair(ceiling))
-        _draw_references(ax, reference or {})
+        own = None if apart else self.ceiling
+        draw_ceiling(ax, own if ceiling is None else ceiling_pair(ceiling))
+        draw_references(ax, {} if reference is None else reference, layers)
         self._finish(ax, layers, ylabel)
         if significant is not None:
             _draw_significant(ax, x[significant], colour, alpha)
@@ -243,6 +270,36 @@ class LayerScoresDisplay(Display):
             x, self.each.to_numpy(dtype=np.float64), color=colour, alpha=0.4, lw=0.9, zorder=2
         )
         lines[0].set_label(f"each of {len(lines)}")
+
+    def _draw_lines(self, ax: Axes, colour: str | None, label: str | None) -> None:
+        """A profile for each ROI, without whiskers: of many, they would hide each other."""
+        assert self.lines is not None  # plot() asked
+        columns = {str(name): self.lines[name].to_numpy(np.float64) for name in self.lines}
+        for (name, style), means in zip(
+            group_styles(list(columns)).items(), columns.values(), strict=True
+        ):
+            ax.plot(
+                np.arange(len(means)), means, color=colour or style["colour"], lw=1.6, zorder=3,
+                marker=style["marker"], markersize=5, linestyle=style["line"],
+                label=name if label is None else f"{label}, {name}",
+            )  # fmt: skip
+
+    def _name_whiskers(
+        self, ax: Axes, ends: Array, has_interval: bool, level: float | None
+    ) -> None:
+        """What the bars are, in the legend, once."""
+        if not (ends[1] > ends[0]).any():
+            return
+        if has_interval:
+            name = "interval as given" if level is None else f"{100 * level:g}% interval"
+        else:
+            counts = {len(np.atleast_1d(folds)) for folds in self.scores.get("scores", [])}
+            folds = f"{counts.pop()} folds" if len(counts) == 1 else "folds"
+            name = f"\N{PLUS-MINUS SIGN} 1 SD over {folds}"
+        if name not in ax.get_legend_handles_labels()[1]:
+            ax.errorbar(
+                [], [], yerr=[], fmt="none", ecolor=GREY, elinewidth=1.2, capsize=3, label=name
+            )
 
     def _draw_folds(self, ax: Axes, x: Array, colour: str) -> None:
         if "scores" not in self.scores:
@@ -278,7 +335,8 @@ class LayerScoresDisplay(Display):
             fontsize=None if len(layers) <= 30 else 7,
         )
         ax.set_xlim(-0.5, len(layers) - 0.5)
-        ax.set(xlabel="layer", ylabel=ylabel)
+        known = ax.get_ylabel() if ylabel == _SCORE else ""  # by a profile before this one
+        ax.set(xlabel="layer", ylabel=known or ylabel)
         quiet_frame(ax, "y")
         if ax.get_ylim()[0] < 0 < ax.get_ylim()[1]:
             ax.axhline(0, color="black", linewidth=0.8, zorder=1)
@@ -342,13 +400,6 @@ def _check_known(given: Mapping[str, Any], layers: list[str], name: str) -> None
         raise ValueError(f"{name} names {unknown[0]!r}, which is none of the layers {layers}.")
 
 
-def _draw_references(ax: Axes, reference: Mapping[str, ArrayLike]) -> None:
-    for k, (name, value) in enumerate(reference.items()):
-        height = float(np.mean(np.asarray(value)))
-        style = ("--", ":", "-.")[k % 3]
-        ax.axhline(height, color=GREY, linestyle=style, zorder=1, label=name)
-
-
 def _draw_significant(ax: Axes, x: Array, colour: str, alpha: float) -> None:
     """A row of dots above the axes, where they hide nothing; one row for each profile."""
     rows: int = getattr(ax, "_skdnn_dots", 0)
@@ -377,7 +428,7 @@ def _explain(ax: Axes) -> None:
     from matplotlib.container import Container
 
     entries = list(zip(*ax.get_legend_handles_labels(), strict=True))
-    entries.sort(key=lambda entry: not isinstance(entry[0], Container))
+    entries.sort(key=lambda entry: not (isinstance(entry[0], Container) and entry[0][0]))
     legend_beside(ax, [handle for handle, _ in entries], [name for _, name in entries])
 
 

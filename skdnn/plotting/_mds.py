@@ -13,8 +13,9 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.manifold import smacof
 from sklearn.utils import check_random_state
 
-from skdnn.plotting._display import GREY, Display, group_styles, legend_beside, shortened
+from skdnn.plotting._display import Display, group_styles, legend_beside, shortened
 from skdnn.plotting._rdm_order import estimated_rdm
+from skdnn.plotting._style import GREY, styled
 from skdnn.plotting._thumbnails import fitted, thumbnails
 
 if TYPE_CHECKING:
@@ -196,8 +197,9 @@ class MDSDisplay(Display):
         display : MDSDisplay
             The places, drawn.
         """
-        return cls.from_rdm(estimated_rdm(estimator, X), **options)
+        return cls.from_rdm(estimated_rdm(estimator, X)[0], **options)
 
+    @styled
     def plot(
         self,
         ax: Axes | None = None,

@@ -10,15 +10,16 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn.plotting._display import (
-    COLOURS,
-    GREY,
     Display,
     ceiling_pair,
     draw_ceiling,
+    group_styles,
     legend_beside,
     quiet_frame,
     shortened,
 )
+from skdnn.plotting._model_tables import check_columns, checked_each, checked_pairs, p_column
+from skdnn.plotting._style import COLOURS, GREY, styled
 from skdnn.plotting._wings import draw_wings, wings_inches
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _LONG_NAME = 12  # letters; longer names are read only from the side
+_MANY = 12  # models; more stand below each other, the best on top
 
 
 class ModelComparisonDisplay(Display):
@@ -36,8 +38,10 @@ class ModelComparisonDisplay(Display):
     ----------
     frame : DataFrame
         One row per model, in the order in which they are drawn, with the columns ``model``,
-        ``score`` and, optionally, ``low`` and ``high``: ends of a confidence interval, and ``p``
-        or ``p_adjusted``: of the test against zero, the adjusted one being used where both are.
+        ``score`` and, optionally, ``low`` and ``high``: ends of a confidence interval, ``p``
+        or ``p_adjusted``: of the test against zero, the adjusted one being used where both are,
+        and ``group``, equal ones being neighbours, e.g. the network whose layers the models are:
+        each has a colour, and its name stands at its first bar.
     ceiling : pair of floats or array-likes, default=None
         Lower and upper noise ceiling.
     pairwise : DataFrame, default=None
@@ -45,6 +49,10 @@ class ModelComparisonDisplay(Display):
         (score of a minus score of b), and ``p`` or ``p_adjusted``.
     each : DataFrame or dict of str to array-like, default=None
         Scores of the single subjects, a column for each model.
+    level : float, default=None
+        Level of the intervals, such as 0.95, named in the legend.
+    whiskers : str, default=None
+        More about the intervals, for the legend.
 
     Attributes
     ----------
@@ -68,8 +76,11 @@ class ModelComparisonDisplay(Display):
     Differences stand above the bars (right of them, if bars run to the right), in one row for each
     model that scores higher than another: its own dot is filled, the dots of the models that it
     surpasses are open. Twelve models have 66 pairs, too many for brackets, but never more than
-    eleven such rows. A star marks
-    a score whose test against zero is significant.
+    eleven such rows. A star marks a score whose test against zero is significant and whose
+    interval, where there is one, does not hold zero: a one-sided test and a two-sided interval may
+    disagree, and a picture should not.
+
+    More than twelve models stand below each other, the best on top, unless they have groups.
 
     Examples
     --------
@@ -90,8 +101,10 @@ class ModelComparisonDisplay(Display):
         ceiling: tuple[Any, Any] | None = None,
         pairwise: pd.DataFrame | None = None,
         each: pd.DataFrame | Mapping[str, ArrayLike] | None = None,
+        level: float | None = None,
+        whiskers: str | None = None,
     ) -> None:
-        _check_columns(frame, {"model", "score"}, "frame")
+        check_columns(frame, {"model", "score"}, "frame")
         if len(frame) == 0:
             raise ValueError("frame has no rows: there is no model to draw.")
         if ("low" in frame.columns) != ("high" in frame.columns):
@@ -101,8 +114,9 @@ class ModelComparisonDisplay(Display):
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"Models in frame have the same name: {self.models}.")
         self.ceiling = ceiling_pair(ceiling)
-        self.pairwise = None if pairwise is None else _checked_pairs(pairwise, self.models)
-        self.each = None if each is None else _checked_each(each, self.models)
+        self.pairwise = None if pairwise is None else checked_pairs(pairwise, self.models)
+        self.each = None if each is None else checked_each(each, self.models)
+        self.level, self.whiskers = level, whiskers
 
     @classmethod
     def from_result(
@@ -117,8 +131,8 @@ class ModelComparisonDisplay(Display):
         Parameters
         ----------
         result : object
-            With ``to_frame()`` (see `frame` above), ``ceiling`` (lower and upper, or None) and
-            ``pairwise()`` (see `pairwise` above).
+            With ``to_frame()`` (see `frame` above), ``ceiling`` (lower and upper, or None),
+            ``pairwise()`` (see `pairwise` above) and ``comparison``, which names the axis.
         each : DataFrame or dict of str to array-like, default=None
             Scores of the single subjects, a column for each model.
         **options : dict
@@ -135,7 +149,17 @@ class ModelComparisonDisplay(Display):
         compare = getattr(result, "pairwise", None)
         pairwise = compare() if callable(compare) and len(frame) > 1 else None
         ceiling = getattr(result, "ceiling", None)
-        return cls(frame, ceiling=ceiling, pairwise=pairwise, each=each).plot(**options)
+        level = 0.95 if hasattr(result, "intervals") else None  # to_frame's own default
+        resampled = {"both": "conditions and subjects"}.get(
+            getattr(result, "resample", ""), getattr(result, "resample", None)
+        )
+        display = cls(
+            frame, ceiling=ceiling, pairwise=pairwise, each=each, level=level,
+            whiskers=resampled and f"bootstrap of {resampled}",
+        )  # fmt: skip
+        comparison = getattr(result, "comparison", None)
+        named = {"ylabel": f"RSA score ({comparison})"} if comparison else {}
+        return display.plot(**{**named, **options})
 
     @classmethod
     def from_frame(
@@ -145,6 +169,7 @@ class ModelComparisonDisplay(Display):
         ceiling: tuple[Any, Any] | None = None,
         pairwise: pd.DataFrame | None = None,
         each: pd.DataFrame | Mapping[str, ArrayLike] | None = None,
+        level: float | None = None,
         **options: Any,
     ) -> ModelComparisonDisplay:
         """Draw one's own numbers.
@@ -153,7 +178,7 @@ class ModelComparisonDisplay(Display):
         ----------
         frame : DataFrame
             One row per model: ``model``, ``score``, and optionally ``low``, ``high``, ``p``,
-            ``p_adjusted``.
+            ``p_adjusted``, ``group``.
         ceiling : pair of floats or array-likes, default=None
             Lower and upper noise ceiling; of arrays (of subjects or folds), the means are drawn.
         pairwise : DataFrame, default=None
@@ -161,6 +186,8 @@ class ModelComparisonDisplay(Display):
             ``p_adjusted``.
         each : DataFrame or dict of str to array-like, default=None
             Scores of the single subjects, a column for each model.
+        level : float, default=None
+            Level of the intervals, such as 0.95, named in the legend.
         **options : dict
             Arguments of :meth:`plot`.
 
@@ -169,8 +196,10 @@ class ModelComparisonDisplay(Display):
         display : ModelComparisonDisplay
             The models, drawn.
         """
-        return cls(frame, ceiling=ceiling, pairwise=pairwise, each=each).plot(**options)
+        display = cls(frame, ceiling=ceiling, pairwise=pairwise, each=each, level=level)
+        return display.plot(**options)
 
+    @styled
     def plot(
         self,
         ax: Axes | None = None,
@@ -181,6 +210,7 @@ class ModelComparisonDisplay(Display):
         colours: str | Sequence[str] | Mapping[str, str] | None = None,
         ylabel: str = "RSA score",
         title: str | None = None,
+        sort: bool | None = None,
     ) -> ModelComparisonDisplay:
         """Draw.
 
@@ -191,7 +221,8 @@ class ModelComparisonDisplay(Display):
         kind : {"bar", "dot"}, default="bar"
             Bars from zero, or dots.
         horizontal : bool, default=None
-            Let bars run to the right; None does so where a name is longer than twelve letters.
+            Let bars run to the right; None does so where a name is longer than twelve letters,
+            there are more than twelve models, or they have groups.
         alpha : float, default=0.05
             Threshold of significance, named in the legend.
         colours : str, sequence or dict, default=None
@@ -200,6 +231,8 @@ class ModelComparisonDisplay(Display):
             What the scores are.
         title : str, default=None
             Title of the axes.
+        sort : bool, default=None
+            Put the best model first; None does so of more than twelve without groups.
 
         Returns
         -------
@@ -211,11 +244,14 @@ class ModelComparisonDisplay(Display):
         if not 0 < alpha < 1:
             raise ValueError(f"alpha must lie between 0 and 1, got {alpha!r}.")
         fills = self._fills(colours)
+        many, grouped = len(self.models) > _MANY, "group" in self.frame
+        if sort or (sort is None and many and not grouped):
+            fills = self._sort(fills)
         if horizontal is None:
-            horizontal = max(map(len, self.models)) > _LONG_NAME
+            horizontal = many or grouped or max(map(len, self.models)) > _LONG_NAME
         self.horizontal_ = horizontal
         better = self._better(alpha)
-        ax = self._open(ax, self._size(len(better)))
+        ax = self._open(ax, self._size(wings_inches(better, len(self.models))))
         self._draw_scores(ax, kind, fills)
         self._draw_intervals(ax, on_bars=kind == "bar")
         self._draw_subjects(ax)
@@ -224,21 +260,30 @@ class ModelComparisonDisplay(Display):
         self._finish(ax, ylabel)
         self.wings_ = draw_wings(ax, better, len(self.models), across=horizontal)
         if title is not None:
-            over = 0.0 if horizontal else wings_inches(len(better))
+            over = 0.0 if horizontal else wings_inches(better, len(self.models))
             ax.set_title(title, pad=6 + 72 * over)
         self._explain(ax, better, alpha)
         return self
 
-    def _size(self, n_rows: int) -> tuple[float, float]:
+    def _size(self, wings: float) -> tuple[float, float]:
         """Inches of a figure that holds all models, the rows of comparisons and a legend."""
         n, longest = len(self.models), max(map(len, shortened(self.models)))
         if self.horizontal_:
-            width = 6.6 + 0.07 * longest + wings_inches(n_rows)
-            return width, max(2.6, 1.0 + 0.36 * n)
-        return max(5.6, 3.6 + 0.5 * n), 4.0 + wings_inches(n_rows)
+            return 6.6 + 0.07 * longest + wings, max(2.6, 1.0 + (0.36 if n <= _MANY else 0.25) * n)
+        return max(5.6, 3.6 + 0.5 * n), 4.0 + wings
+
+    def _sort(self, fills: list[str]) -> list[str]:
+        """The best model first; its colour goes with it."""
+        order = np.argsort(-self._column("score"), kind="stable")  # NaN last
+        self.frame = self.frame.iloc[order].reset_index(drop=True)
+        self.models = [self.models[k] for k in order]
+        return [fills[k] for k in order]
 
     def _fills(self, colours: Any) -> list[str]:
         n = len(self.models)
+        if colours is None and "group" in self.frame:
+            styles = group_styles(list(self.frame["group"]))
+            return [styles[str(group)]["colour"] for group in self.frame["group"]]
         if colours is None or isinstance(colours, str):
             return [colours or COLOURS[0]] * n
         if isinstance(colours, Mapping):
@@ -292,7 +337,13 @@ class ModelComparisonDisplay(Display):
             *self._xy(np.arange(len(low)), (low + high) / 2),
             **bars,
             fmt="none", ecolor="black" if on_bars else GREY, elinewidth=1.4, capsize=3, zorder=3,
+            label=self._interval_name(),
         )  # fmt: skip
+
+    def _interval_name(self) -> str:
+        """What the whiskers are."""
+        name = "interval as given" if self.level is None else f"{100 * self.level:g}% interval"
+        return name if self.whiskers is None else f"{name},\n{self.whiskers}"
 
     def _draw_subjects(self, ax: Axes) -> None:
         if self.each is None:
@@ -313,17 +364,24 @@ class ModelComparisonDisplay(Display):
             drawn += list(self.each[self.models].to_numpy(dtype=np.float64))
         return np.fmin.reduce(drawn), np.fmax.reduce(drawn)
 
+    def _starred(self, alpha: float) -> NDArray[np.bool_]:
+        """Scores whose test says that they are not zero, and whose interval says it too."""
+        p = p_column(self.frame)
+        if p is None:
+            return np.zeros(len(self.models), dtype=bool)
+        found = p < alpha
+        if "low" in self.frame.columns:
+            found &= ~((self._column("low") <= 0) & (self._column("high") >= 0))
+        return found
+
     def _draw_stars(self, ax: Axes, alpha: float) -> None:
         """Stars beyond what is drawn of a model: above it, or below where the score is."""
         from matplotlib.transforms import offset_copy
 
-        p = _p_column(self.frame)
-        if p is None:
-            return
         low, high = self._ends()
-        scores = self._column("score")
+        scores, starred = self._column("score"), self._starred(alpha)
         for side, ends in ((1, np.maximum(high, 0)), (-1, np.minimum(low, 0))):
-            marked = np.flatnonzero((p < alpha) & (np.sign(scores) == side))
+            marked = np.flatnonzero(starred & (np.sign(scores) == side))
             if len(marked) == 0:  # a line without points would stretch the layout to the corner
                 continue
             shift = (7 * side, 0) if self.horizontal_ else (0, 7 * side)
@@ -334,7 +392,7 @@ class ModelComparisonDisplay(Display):
             )  # fmt: skip
 
     def _finish(self, ax: Axes, ylabel: str) -> None:
-        names = shortened(self.models)
+        names = shortened(self._tick_names(ax))
         places = np.arange(len(names))
         quiet_frame(ax, "x" if self.horizontal_ else "y")
         if self.horizontal_:
@@ -351,50 +409,30 @@ class ModelComparisonDisplay(Display):
         ax.margins(y=0.1)
         ax.axhline(0, color="black", linewidth=0.8, zorder=3)
 
+    def _tick_names(self, ax: Axes) -> list[str]:
+        """Names at the axis; a group is named at its first bar, and parted from the one before."""
+        if "group" not in self.frame:
+            return self.models
+        groups, names, previous = list(map(str, self.frame["group"])), [], None
+        for k, (group, model) in enumerate(zip(groups, self.models, strict=True)):
+            short = model.removeprefix(group).lstrip(" /") or model
+            names.append(short if group == previous else f"{group}  {short}")
+            if k and group != previous:
+                line = ax.axhline if self.horizontal_ else ax.axvline
+                line(k - 0.5, color="#cccccc", linewidth=0.8, zorder=1)
+            previous = group
+        return names
+
     def _explain(self, ax: Axes, better: Mapping[int, Any], alpha: float) -> None:
         """The legend: what band, dots, stars and wings mean."""
         from matplotlib.lines import Line2D
 
         handles, names = ax.get_legend_handles_labels()
-        p = _p_column(self.frame)
-        if p is not None and (p < alpha).any():
+        if self._starred(alpha).any():
             handles.append(Line2D([], [], linestyle="none", marker="*", color="black"))
             names.append(f"p < {alpha:g} against 0")
         if better:
             handles.append(Line2D([], [], linestyle="none", marker="o", markersize=5, color=GREY))
             names.append(f"scores higher than ○, p < {alpha:g}")
-        beyond = wings_inches(len(better)) if self.horizontal_ else 0.0
+        beyond = wings_inches(better, len(self.models)) if self.horizontal_ else 0.0
         legend_beside(ax, handles, names, inches=beyond)
-
-
-def _check_columns(frame: pd.DataFrame, wanted: set[str], name: str) -> None:
-    missing = wanted - set(frame.columns)
-    if missing:
-        raise ValueError(f"{name} lacks the column(s) {', '.join(sorted(missing))}.")
-
-
-def _p_column(frame: pd.DataFrame) -> Array | None:
-    """Adjusted p values where there are any, else those that were not adjusted."""
-    found = [name for name in ("p_adjusted", "p") if name in frame.columns]
-    return frame[found[0]].to_numpy(dtype=np.float64) if found else None
-
-
-def _checked_pairs(pairwise: pd.DataFrame, models: list[str]) -> pd.DataFrame:
-    """The pairs, with the p values that count in the column ``p``."""
-    _check_columns(pairwise, {"model_a", "model_b", "difference"}, "pairwise")
-    p = _p_column(pairwise)
-    if p is None:
-        raise ValueError("pairwise lacks the column p, or p_adjusted.")
-    named = {str(name) for end in ("model_a", "model_b") for name in pairwise[end]}
-    if named - set(models):
-        raise ValueError(f"pairwise names {sorted(named - set(models))}, not in {models}.")
-    return pairwise[["model_a", "model_b", "difference"]].assign(p=p)
-
-
-def _checked_each(each: Any, models: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame(each)
-    table.columns = table.columns.map(str)
-    missing = set(models) - set(table.columns)
-    if missing:
-        raise ValueError(f"each lacks the model(s) {', '.join(sorted(missing))}.")
-    return table

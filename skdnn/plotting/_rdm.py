@@ -11,13 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from skdnn.plotting._display import Display, root_figure, settle, shortened
 from skdnn.plotting._rdm_axes import (
+    NAME_SIDE,
     TREE_HEIGHT,
+    are_names,
+    categories,
     draw_boundaries,
     draw_images,
     draw_tree,
     n_image_rows,
+    name_conditions,
     name_groups,
-    name_ticks,
+    new_panels,
 )
 from skdnn.plotting._rdm_order import (
     cluster_tree,
@@ -29,15 +33,15 @@ from skdnn.plotting._rdm_order import (
     scale,
     take,
 )
-from skdnn.plotting._thumbnails import thumbnails
+from skdnn.plotting._style import COLOUR_MAP, PALE, styled
+from skdnn.plotting._thumbnails import read_thumbnails
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 
-_MAX_NAMED_CONDITIONS = 40
-_MAX_IMAGES = 96
+_MAX_NAMED_CONDITIONS = 40  # in letters of the usual size
 
 
 class RDMDisplay(Display):
@@ -49,8 +53,9 @@ class RDMDisplay(Display):
         Dissimilarities, in the order in which they are drawn; or several RDMs of the same
         conditions, an array of shape (n_rdms, n_conditions, n_conditions).
     labels : sequence of length n_conditions, default=None
-        Names of the conditions; None takes the index of a DataFrame. Up to 40 are written at the
-        axis.
+        Names of the conditions; None takes the index of a DataFrame. Of more than 40, the
+        categories are written at the axis where names carry them (`animal_01`, folders) and
+        stand in blocks, else as many names as there is room for.
     groups : sequence of length n_conditions, default=None
         Group of each condition, equal ones being neighbours: boundaries are drawn, and the names
         of the groups take the place of the conditions' names.
@@ -128,7 +133,7 @@ class RDMDisplay(Display):
                 raise ValueError(f"{name} has {len(values)} entries for {n} rows.")
         if self.names is not None and len(self.names) != len(self._stack()):
             raise ValueError(f"names has {len(self.names)} entries for {len(self._stack())} RDMs.")
-        self.images = _read_images(images, n, self.groups)
+        self.images = read_thumbnails(images, n, self.groups)
         self.tree = tree
 
     @classmethod
@@ -141,12 +146,13 @@ class RDMDisplay(Display):
         groups: Sequence[Hashable] | np.ndarray | pd.Series | None = None,
         rank_transform: bool = False,
         ax: Axes | None = None,
-        cmap: Any = "viridis",
+        cmap: Any = COLOUR_MAP,
         title: str | None = None,
         images: Any = None,
         dendrogram: bool = False,
         vmin: float | None = None,
         vmax: float | None = None,
+        metric: str | None = None,
     ) -> RDMDisplay:
         """Draw an RDM.
 
@@ -179,6 +185,8 @@ class RDMDisplay(Display):
             `groups`, which the tree would cut through.
         vmin, vmax : float, default=None
             Ends of the colour scale; None takes the smallest and the largest value.
+        metric : str, default=None
+            Which dissimilarity it is, for the colour bar.
 
         Returns
         -------
@@ -194,7 +202,7 @@ class RDMDisplay(Display):
             values[None], labels, order, groups, rank_transform, images, dendrogram
         )
         display.rdm = display.rdm[0]
-        return display.plot(ax=ax, cmap=cmap, title=title, vmin=vmin, vmax=vmax)
+        return display.plot(ax, cmap=cmap, title=title, vmin=vmin, vmax=vmax, metric=metric)
 
     @classmethod
     def from_rdms(
@@ -206,12 +214,13 @@ class RDMDisplay(Display):
         groups: Sequence[Hashable] | np.ndarray | pd.Series | None = None,
         rank_transform: bool = False,
         ax: Sequence[Axes] | None = None,
-        cmap: Any = "viridis",
+        cmap: Any = COLOUR_MAP,
         images: Any = None,
         dendrogram: bool = False,
         vmin: float | None = None,
         vmax: float | None = None,
         n_columns: int = 4,
+        metric: str | None = None,
     ) -> RDMDisplay:
         """Draw several RDMs of the same conditions side by side, with a common scale.
 
@@ -241,6 +250,8 @@ class RDMDisplay(Display):
             Ends of the colour scale; None takes the smallest and the largest value of all.
         n_columns : int, default=4
             RDMs beside each other before a new row begins.
+        metric : str, default=None
+            Which dissimilarity they are, for the colour bar.
 
         Returns
         -------
@@ -252,7 +263,9 @@ class RDMDisplay(Display):
             stack, found if labels is None else labels, order, groups, rank_transform, images,
             dendrogram, names,
         )  # fmt: skip
-        return display.plot(ax, cmap=cmap, vmin=vmin, vmax=vmax, n_columns=n_columns)
+        return display.plot(
+            ax, cmap=cmap, vmin=vmin, vmax=vmax, n_columns=n_columns, metric=metric
+        )
 
     @classmethod
     def _sorted(
@@ -304,17 +317,20 @@ class RDMDisplay(Display):
         display : RDMDisplay
             The RDM of X, drawn.
         """
-        return cls.from_rdm(estimated_rdm(estimator, X), **options)
+        rdm, metric = estimated_rdm(estimator, X)
+        return cls.from_rdm(rdm, **{"metric": metric, **options})
 
+    @styled
     def plot(
         self,
         ax: Axes | Sequence[Axes] | None = None,
         *,
-        cmap: Any = "viridis",
+        cmap: Any = COLOUR_MAP,
         title: str | None = None,
         vmin: float | None = None,
         vmax: float | None = None,
         n_columns: int = 4,
+        metric: str | None = None,
     ) -> RDMDisplay:
         """Draw.
 
@@ -330,6 +346,8 @@ class RDMDisplay(Display):
             Ends of the colour scale; None takes the smallest and the largest value.
         n_columns : int, default=4
             Of several RDMs, how many stand beside each other.
+        metric : str, default=None
+            Which dissimilarity it is, for the colour bar.
 
         Returns
         -------
@@ -341,7 +359,7 @@ class RDMDisplay(Display):
         low, high = scale(stack, vmin, vmax)
         self.images_ = []
         for k, (values, place) in enumerate(zip(stack, axes, strict=True)):
-            place.set_facecolor("#d9d9d9")
+            place.set_facecolor(PALE)
             image = place.imshow(values, cmap=cmap, interpolation="nearest", vmin=low, vmax=high)
             self.images_.append(image)
             place.spines[:].set_visible(False)
@@ -355,7 +373,9 @@ class RDMDisplay(Display):
         elif title is not None:
             self.figure_.suptitle(title)
         self.image_ = self.images_[0]
-        name = "dissimilarity (scaled rank)" if self.rank_transformed else "dissimilarity"
+        about = [metric] if metric else []
+        about += ["scaled rank"] if self.rank_transformed else []
+        name = f"dissimilarity ({', '.join(about)})" if about else "dissimilarity"
         where: Any = axes if len(axes) > 1 else axes[0]
         self.colorbar_ = self.figure_.colorbar(self.image_, ax=where, label=name, shrink=0.85)
         self.colorbar_.outline.set_visible(False)
@@ -370,22 +390,12 @@ class RDMDisplay(Display):
         self, ax: Any, n_columns: int
     ) -> tuple[list[Axes], NDArray[np.bool_], NDArray[np.bool_]]:
         """The axes, and which of them carry names at the left and at the bottom."""
-        import matplotlib.pyplot as plt
-
         k = len(self._stack())
         if n_columns < 1:
             raise ValueError(f"n_columns must be at least 1, got {n_columns!r}.")
         columns = min(k, n_columns)
-        rows = -(-k // columns)
         if ax is None:
-            width, height = self._panel_size(k)
-            size = (columns * width + 1.0, rows * height + 0.2)
-            figure, grid = plt.subplots(
-                rows, columns, figsize=size, layout="compressed", squeeze=False
-            )
-            axes = list(grid.flat[:k])
-            for spare in grid.flat[k:]:
-                figure.delaxes(spare)
+            axes = new_panels(k, columns, self._panel_size(k))
             left, bottom = np.arange(k) % columns == 0, np.arange(k) + columns >= k
         else:
             axes = list(np.ravel(np.asarray(ax, dtype=object)))
@@ -400,23 +410,26 @@ class RDMDisplay(Display):
         side = 4.4 if n_panels == 1 else 3.3
         if self.images is not None:
             side += 1.2 * n_image_rows(len(self.images)) - 0.6
-        named = self.groups is not None or self.rdm.shape[-1] <= _MAX_NAMED_CONDITIONS
-        texts = self.groups or self.labels or ()
-        longest = max(map(len, shortened(texts)), default=0) if named else 0
+        blocks = self._blocks()
+        texts = blocks or self.labels or ()
+        longest = max(map(len, shortened(texts)), default=0)
         side += 0.07 * max(0, longest - 10)
+        if blocks is None and self.images is None and are_names(self.labels) and n_panels == 1:
+            side = max(side, min(10.5, NAME_SIDE * len(texts) + 0.06 * longest))
         return side, side + (0.6 if self.tree is not None else 0.0)
 
     def _surround(self, ax: Axes, left: bool, bottom: bool) -> None:
         """Images or names of the conditions or groups, and boundaries between groups."""
         below = beside = ax
-        if self.groups is not None:
-            draw_boundaries(ax, self.groups)
+        blocks = self._blocks()
+        if blocks is not None:
+            draw_boundaries(ax, blocks)
         if self.images is not None:
             below, beside = draw_images(ax, self.images, self.groups)
-        if self.groups is not None:
-            name_groups(below, beside, self.groups)
-        elif self.images is None and self.labels and len(self.labels) <= _MAX_NAMED_CONDITIONS:
-            name_ticks(ax, ax, np.arange(len(self.labels)), self.labels, length=2)
+        if blocks is not None:
+            name_groups(below, beside, blocks)
+        elif self.images is None and are_names(self.labels):
+            name_conditions(ax, self.labels or ())
         elif self.images is None:
             ax.set(xlabel="condition" if bottom else "", ylabel="condition" if left else "")
         if not bottom:
@@ -424,20 +437,14 @@ class RDMDisplay(Display):
         if not left:
             beside.tick_params(labelleft=False)
 
+    def _blocks(self) -> list[Hashable] | None:
+        """What is named in place of conditions: groups, or categories that many names carry."""
+        few = self.rdm.shape[-1] <= _MAX_NAMED_CONDITIONS
+        if self.groups is not None or self.images is not None or few:
+            return self.groups
+        return categories(self.labels)
+
     def _head(self, ax: Axes, title: str, k: int) -> None:
         """A title, above the tree where there is one."""
         has_tree = self.tree is not None and k == 0
         ax.set_title(title, y=1.0 + TREE_HEIGHT if has_tree else None)
-
-
-def _read_images(images: Any, n: int, groups: Any) -> list[NDArray[np.uint8]] | None:
-    if images is None:
-        return None
-    if n <= _MAX_IMAGES:
-        return thumbnails(images, n)
-    if groups is None:
-        raise ValueError(
-            f"images of {n} conditions would be too small to see (at most {_MAX_IMAGES}): give "
-            "groups, which are named instead, or fewer conditions."
-        )
-    return None

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.plotting._display import GREY, group_styles, shortened
+from skdnn.plotting._display import group_styles, root_figure, shortened
+from skdnn.plotting._style import GREY
 from skdnn.plotting._thumbnails import fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TREE_HEIGHT = 0.16
+NAME_SIDE = 0.1  # inches that a name in small letters takes
+_USUAL = 40  # names that have room in letters of the usual size
 _PER_ROW = 24  # images that are still seen side by side along an axis
 _GAP = 0.012
+
+
+def new_panels(n_panels: int, n_columns: int, panel: tuple[float, float]) -> list[Axes]:
+    """Axes of a new figure, each with so many inches."""
+    import matplotlib.pyplot as plt
+
+    n_rows = -(-n_panels // n_columns)
+    size = (n_columns * panel[0] + 1.0, n_rows * panel[1] + 0.2)
+    figure, grid = plt.subplots(
+        n_rows, n_columns, figsize=size, layout="compressed", squeeze=False
+    )
+    for spare in grid.flat[n_panels:]:
+        figure.delaxes(spare)
+    return list(grid.flat[:n_panels])
 
 
 def spans(groups: Sequence[Hashable]) -> tuple[list[str], NDArray[np.intp], NDArray[np.intp]]:
@@ -50,6 +68,45 @@ def name_ticks(
     beside.set_yticks(np.asarray(places), texts, fontsize=size)
     below.tick_params(axis="x", length=length)
     beside.tick_params(axis="y", length=length)
+
+
+def are_names(labels: Sequence[Hashable] | None) -> bool:
+    """Whether labels say more than their places do; a few are written in any case."""
+    if not labels:
+        return False
+    return len(labels) <= _USUAL or any(not str(label).isdigit() for label in labels)
+
+
+def name_conditions(ax: Axes, labels: Sequence[Hashable]) -> None:
+    """Names of all conditions; of more than there is room for, at equal distances."""
+    n = len(labels)
+    if n <= _USUAL:
+        name_ticks(ax, ax, np.arange(n), labels, length=2)
+        return
+    figure = root_figure(ax)
+    figure.draw_without_rendering()  # how large the axes are in the end
+    size = ax.get_window_extent().height / figure.dpi
+    places = np.arange(0, n, max(1, -(-int(n * NAME_SIDE * 100) // int(size * 100))))
+    texts = [shortened(labels)[k] for k in places]
+    ax.set_xticks(places, texts, fontsize=5.5, rotation=90)
+    ax.set_yticks(places, texts, fontsize=5.5)
+    ax.tick_params(length=2)
+
+
+def categories(labels: Sequence[Hashable] | None) -> list[Hashable] | None:
+    """What names say of categories: a folder, or the name without its number.
+
+    None unless each category has two members or more on average, all of them neighbours.
+    """
+    names = [str(label).replace("\\", "/") for label in labels or ()]
+    folders = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
+    stems = [re.sub(r"\.[A-Za-z]\w{1,4}$", "", name.rpartition("/")[2]) for name in names]
+    kinds = [re.sub(r"^\d+[_\-. ]+|[_\-. ]*\d+[a-z]?$", "", stem) for stem in stems]
+    for found in (folders, kinds):
+        n_kinds = len(set(found))
+        if all(found) and 1 < n_kinds <= len(found) / 2 and len(spans(found)[0]) == n_kinds:
+            return list(found)
+    return None
 
 
 def n_image_rows(n_conditions: int) -> int:

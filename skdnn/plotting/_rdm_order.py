@@ -138,8 +138,8 @@ def scale(
     return low, float(np.nanmax(stack)) if vmax is None else vmax
 
 
-def estimated_rdm(estimator: Any, X: Any) -> Any:
-    """The RDM that a fitted estimator, pipeline or search computes."""
+def estimated_rdm(estimator: Any, X: Any) -> tuple[Any, str]:
+    """The RDM that a fitted estimator, pipeline or search computes, and its metric."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     if isinstance(estimator, Pipeline) and isinstance(estimator[-1], RSAScorer):
         estimator = estimator[:-1]
@@ -148,4 +148,4 @@ def estimated_rdm(estimator: Any, X: Any) -> Any:
         raise ValueError(
             f"estimator must end in RDM, or in RDM and RSAScorer, but ends in {last!r}."
         )
-    return estimator.transform(X)
+    return estimator.transform(X), str(last.metric)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 PIXELS = 128
+_MAX_IMAGES = 96
 
 
 def thumbnails(images: Any, n_conditions: int, pixels: int = PIXELS) -> list[NDArray[np.uint8]]:
@@ -50,3 +51,17 @@ def fitted(picture: NDArray[np.uint8], side: float) -> tuple[float, float]:
     height, width = picture.shape[:2]
     longer = max(height, width)
     return side * width / longer, side * height / longer
+
+
+def read_thumbnails(images: Any, n: int, groups: Any) -> list[NDArray[np.uint8]] | None:
+    """Small pictures along an axis, or none where groups are named in their place."""
+    if images is None:
+        return None
+    if n <= _MAX_IMAGES:
+        return thumbnails(images, n)
+    if groups is None:
+        raise ValueError(
+            f"images of {n} conditions would be too small to see (at most {_MAX_IMAGES}): give "
+            "groups, which are named instead, or fewer conditions."
+        )
+    return None

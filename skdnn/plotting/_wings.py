@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from skdnn.plotting._display import GREY, root_figure
+from skdnn.plotting._display import root_figure
+from skdnn.plotting._style import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-ROW = 0.17  # inches
-GAP = 0.06
+GAP = 0.06  # inches
+_MANY = 12
 
 
-def wings_inches(n_rows: int) -> float:
+def _row(n_models: int) -> float:
+    """Inches of a row."""
+    return 0.17 if n_models <= _MANY else 0.11
+
+
+def wings_inches(better: Mapping[int, Sequence[int]], n_models: int) -> float:
     """Room for the rows beyond the axes."""
-    return GAP + ROW * n_rows if n_rows else 0.0
+    return GAP + _row(n_models) * len(better) if better else 0.0
 
 
 def draw_wings(
@@ -34,7 +40,8 @@ def draw_wings(
     """
     if not better:
         return None
-    wings = _beyond(ax, ROW * len(better), across)
+    wings = _beyond(ax, _row(n_models) * len(better), across)
+    size = 5 if n_models <= _MANY else 3.5
     for row, (winner, losers) in enumerate(better.items()):
         height = len(better) - 1 - row
         ends = min(winner, *losers), max(winner, *losers)
@@ -46,8 +53,8 @@ def draw_wings(
         for places, style, colour, face in marks:
             points = [list(places), [height] * len(places)]
             wings.plot(
-                *(points[::-1] if across else points), style, color=colour, lw=1.0, markersize=5,
-                markerfacecolor=face, clip_on=False,
+                *(points[::-1] if across else points), style, color=colour, lw=1.0,
+                markersize=size, markerfacecolor=face, clip_on=False,
             )  # fmt: skip
     along, over = (-0.5, n_models - 0.5), (-0.5, len(better) - 0.5)
     if across:

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.utils.metaestimators import available_if
 
 from skdnn.images import images_of
+from skdnn.search._describe import Described
 from skdnn.search._grid_search import PreparedGridSearchCV
 from skdnn.search._lend import (
     Loan,
@@ -41,7 +42,7 @@ def _parent_has(method: str) -> Callable[[LayerSearchCV], bool]:
     return check
 
 
-class LayerSearchCV(PreparedGridSearchCV):
+class LayerSearchCV(Described, PreparedGridSearchCV):
     """Grid search with cross-validation that sends each image through each network once.
 
     :class:`~sklearn.model_selection.GridSearchCV`, with the same results. But before the search,

@@ -251,3 +251,23 @@ def test_long_names_are_cut(tmp_path, image_paths):
     assert len(first) == 32
     assert first.endswith("_the_end.png")
     assert first.startswith("aaa")
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 3])
+def test_nothing_that_is_written_collides(n_columns, tmp_path):
+    """Titles, captions and values of all rows, with labels of two lines and one's own function."""
+    images = np.random.default_rng(0).integers(0, 256, (7, 40, 60, 3), dtype=np.uint8)
+    extractor = DNNFeatureExtractor(
+        "alexnet", weights=None, preprocess=lambda image: np.ones((3, 20, 30))
+    )
+    display = from_extractor(
+        extractor, images, labels=["a long label of it"] * 7, n_columns=n_columns
+    )
+    display.figure_.draw_without_rendering()
+    texts = [text for pair in display.axes_ for ax in pair for text in (ax.title, ax.xaxis.label)]
+    texts += [display.figure_._suptitle, display.figure_._supxlabel]
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    boxes += [ax.get_window_extent() for pair in display.axes_ for ax in pair]
+    assert len(boxes) == 14 + 7 + 2 + 14
+    for k, box in enumerate(boxes):
+        assert not [other for other in boxes[k + 1 :] if box.overlaps(other)]

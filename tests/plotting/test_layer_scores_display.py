@@ -27,6 +27,7 @@ def bar_ends(display, k=0):
     return np.array(drawn)
 
 
+WHISKERS = "\N{PLUS-MINUS SIGN} 1 SD over folds"
 SCORES = {"conv1": [0.1, 0.3], "conv2": [0.5, 0.6, 0.7], "fc": [0.2]}
 
 
@@ -58,7 +59,7 @@ def test_two_profiles_ceiling_and_reference_share_the_axes():
     )
     LayerScoresDisplay.from_scores(SCORES, ax=first.ax_, label="b")
     texts = {text.get_text() for text in first.ax_.get_legend().get_texts()}
-    assert texts == {"a", "b", "noise ceiling", "monkey"}
+    assert texts == {"a", "b", "noise ceiling", "monkey", WHISKERS}
     lines = {line.get_label(): line for line in first.ax_.lines}
     np.testing.assert_allclose(lines["monkey"].get_ydata(), 0.4)
     bars = {c.get_label(): c.lines[0] for c in first.ax_.containers if c.lines[0]}
@@ -156,14 +157,14 @@ def test_significant_layers_have_dots(p_values):
                and len(line.get_xdata()) and not line.get_clip_on()]  # fmt: skip
     np.testing.assert_array_equal(dots.get_xdata(), [1, 2])
     assert (np.asarray(dots.get_ydata()) > 1).all()  # above the axes
-    assert legend_texts(display) == ["p < 0.05"]
+    assert legend_texts(display) == ["p < 0.05", WHISKERS]
 
 
 def test_dots_of_several_profiles_stand_in_rows():
     first = LayerScoresDisplay.from_scores(SCORES, p_values=[0.001] * 3, label="a", title="both")
     LayerScoresDisplay.from_scores(SCORES, p_values=[0.2] * 3, label="b", ax=first.ax_)
     last = LayerScoresDisplay.from_scores(SCORES, p_values=[0.2, 0, 1], label="c", ax=first.ax_)
-    assert legend_texts(last) == ["a", "b", "c", "p < 0.05"]
+    assert legend_texts(last) == ["a", "b", "c", "p < 0.05", WHISKERS]
     rows = [line for line in first.ax_.lines if len(line.get_xdata()) and not line.get_clip_on()]
     assert [len(row.get_xdata()) for row in rows] == [3, 1]
     heights = [row.get_ydata()[0] for row in rows]
@@ -174,9 +175,9 @@ def test_dots_of_several_profiles_stand_in_rows():
 
 def test_threshold_is_named():
     display = LayerScoresDisplay.from_scores(SCORES, p_values=[0.02, 0.005, 0.2], alpha=0.01)
-    assert legend_texts(display) == ["p < 0.01"]
+    assert legend_texts(display) == ["p < 0.01", WHISKERS]
     nothing = LayerScoresDisplay.from_scores(SCORES, p_values=[1, 1, 1])
-    assert legend_texts(nothing) == ["p < 0.05"]
+    assert legend_texts(nothing) == ["p < 0.05", WHISKERS]
 
 
 def band(display):
@@ -291,6 +292,150 @@ def test_from_a_real_search_over_subjects():
     ceiling = [search.cv_results_[f"mean_test_ceiling_{end}"][0] for end in ("lower", "upper")]
     np.testing.assert_allclose(band(display), ceiling)
     assert ceiling[0] < ceiling[1]
+
+
+def line_of(display, name):
+    (line,) = [line for line in display.ax_.lines if line.get_label() == name]
+    return line
+
+
+def test_whiskers_and_their_level_are_named():
+    equal = {"conv1": [0.1, 0.2, 0.3, 0.4], "fc": [0.2, 0.4, 0.5, 0.3]}
+    assert legend_texts(LayerScoresDisplay.from_scores(equal)) == [f"{WHISKERS[:11]} 4 folds"]
+    intervals = {"conv1": (0.1, 0.4), "fc": (0.2, 0.3)}
+    options = {"intervals": intervals, "level": 0.9}
+    assert legend_texts(LayerScoresDisplay.from_scores(equal, **options)) == ["90% interval"]
+    unnamed = LayerScoresDisplay.from_scores(equal, intervals=intervals)
+    assert legend_texts(unnamed) == ["interval as given"]
+    assert LayerScoresDisplay.from_scores({"only": [0.2]}).ax_.get_legend() is None
+
+
+def test_the_comparison_is_named():
+    display = LayerScoresDisplay.from_search(search_over(GRID))
+    assert display.ax_.get_ylabel() == "RSA score (spearman)"
+    LayerScoresDisplay.from_scores({k: [0.1] for k in display.scores["layer"]}, ax=display.ax_)
+    assert display.ax_.get_ylabel() == "RSA score (spearman)"  # a later one does not undo it
+    display.plot(ylabel="rho")
+    assert display.ax_.get_ylabel() == "rho"
+    other = search_over(GRID, scoring=RSAScorer("cosine"))
+    assert LayerScoresDisplay.from_search(other).ax_.get_ylabel() == "RSA score (cosine)"
+    plain = fitted_search()
+    plain.scoring = "r2"
+    assert LayerScoresDisplay.from_search(plain).ax_.get_ylabel() == "score (r2)"
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"conv1": 0.1, "conv2": [0.2, 0.4], "fc": 0.5},
+        pd.Series({"conv1": 0.1, "conv2": 0.3, "fc": 0.5}),
+        {"reference": {"fc": 0.5, "conv2": 0.3, "conv1": 0.1}},
+    ],
+)
+def test_a_reference_of_layers_is_one_profile(reference):
+    display = LayerScoresDisplay.from_scores(SCORES, reference=reference)
+    assert legend_texts(display) == ["reference", WHISKERS]
+    np.testing.assert_allclose(line_of(display, "reference").get_ydata(), [0.1, 0.3, 0.5])
+
+
+def test_profiles_and_lines_to_compare_with():
+    given = {"untrained": {"conv1": 0.1, "fc": 0.2}, "monkey": 0.4, "human": [0.5, 0.7]}
+    display = LayerScoresDisplay.from_scores(SCORES, reference=given)
+    assert legend_texts(display) == ["untrained", "monkey", "human", WHISKERS]
+    np.testing.assert_array_equal(line_of(display, "untrained").get_ydata(), [0.1, np.nan, 0.2])
+    assert set(line_of(display, "human").get_ydata()) == {0.6}
+    with pytest.raises(ValueError, match="'untrained' names 'conv9'"):
+        LayerScoresDisplay.from_scores(SCORES, reference={"untrained": {"conv9": 0.1}})
+
+
+def test_many_references_have_one_entry():
+    given = {f"model {k}": 0.1 + 0.02 * k for k in range(14)}
+    display = LayerScoresDisplay.from_scores(SCORES, reference=given)
+    told = "14 references,\n0.10 (model 0) to 0.36 (model 13)"
+    assert legend_texts(display) == [told, WHISKERS]
+    heights = [line.get_ydata()[0] for line in display.ax_.lines if line.get_linestyle() == ":"]
+    assert heights == pytest.approx(list(given.values()))
+
+
+def profiles(display):
+    """What is drawn for each name, and whether there is a mean besides."""
+    lines = {line.get_label(): list(line.get_ydata()) for line in display.ax_.lines}
+    means = [c for c in display.ax_.containers if c.lines[0] is not None]
+    return {name: y for name, y in lines.items() if not name.startswith("_")}, bool(means)
+
+
+def regions(names, seed=0, **besides):
+    rng = np.random.default_rng(seed)
+    each = {name: rng.normal(size=(4, 3)) for name in names}
+    results = {"param_dnn__layer": np.array([f"conv{k}" for k in range(4)], dtype=object)}
+    scores = {"score": np.mean(list(each.values()), axis=0), **each}
+    scores |= {name: np.full((4, 3), value) for name, value in besides.items()}
+    for name, folds in scores.items():
+        results |= {f"split{k}_test_{name}": folds[:, k] for k in range(3)}
+        results |= {f"mean_test_{name}": folds.mean(1), f"std_test_{name}": folds.std(1)}
+    return SimpleNamespace(cv_results_=results, refit="score")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["V1", "V2", "V3", "V4", "LOC", "FFA", "PPA", "HVC", "IT"], ["IT", "PPA"], ["early", "late"]],
+)
+def test_regions_are_lines_of_their_own(names):
+    search = regions(names, ceiling_lower=0.1, ceiling_upper=0.5)
+    display = LayerScoresDisplay.from_search(search)
+    drawn, with_mean = profiles(display)
+    assert list(drawn) == names == legend_texts(display)
+    assert not with_mean
+    for name in names:
+        np.testing.assert_allclose(drawn[name], search.cv_results_[f"mean_test_{name}"])
+    assert not display.ax_.patches  # regions have no ceiling in common
+    mean = LayerScoresDisplay.from_search(search, each=False)
+    assert profiles(mean) == ({}, True)
+    assert band(mean) == pytest.approx((0.1, 0.5))
+
+
+@pytest.mark.parametrize("first", ["subject", "region"])
+def test_regions_of_several_subjects_are_averaged_over_them(first):
+    pairs = [("V1", s) if first == "region" else (s, "V1") for s in SUBJECTS]
+    pairs += [("IT", s) if first == "region" else (s, "IT") for s in SUBJECTS]
+    ceilings = {f"{roi}/ceiling_{end}": 0.2 for roi in ("V1", "IT") for end in ("lower", "upper")}
+    search = regions(["/".join(pair) for pair in pairs], **ceilings)
+    drawn, with_mean = profiles(LayerScoresDisplay.from_search(search))
+    assert list(drawn) == ["V1", "IT"]
+    assert not with_mean
+    means = [search.cv_results_[f"mean_test_{'/'.join(pair)}"] for pair in pairs]
+    np.testing.assert_allclose(drawn["IT"], np.mean(means[3:], axis=0))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["sub-01", "sub-02"], ["BE", "KO", "SN", "TI"], [f"region {k}" for k in "abcdefghijklm"]],
+)
+def test_subjects_and_very_many_are_a_mean(names):
+    assert profiles(LayerScoresDisplay.from_search(regions(names))) == ({}, True)
+
+
+def test_regions_of_a_real_search():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(18, 8))
+    index = [f"im{k}" for k in range(18)]
+    keys = [(s, roi) for roi in ("V1", "IT") for s in SUBJECTS]
+    y = pd.concat(
+        {key: compute_rdm(pd.DataFrame(X + rng.normal(size=X.shape), index)) for key in keys},
+        axis=1,
+        names=["subject", "roi"],
+    )
+    pipeline = Pipeline([("dnn", Layer()), ("rdm", RDM()), ("rsa", RSAScorer())])
+    search = GridSearchCV(
+        pipeline, {"dnn__layer": ["conv3", "conv7"]}, cv=KFold(3, shuffle=True, random_state=0),
+        scoring=RSAScorer(detail=True), refit="score", error_score="raise",
+    ).fit(X, y)  # fmt: skip
+    drawn, _ = profiles(LayerScoresDisplay.from_search(search, label="net"))
+    assert list(drawn) == ["net, V1", "net, IT"]
+    with pytest.raises(ValueError, match="lines has 1 rows for 3 layers"):
+        LayerScoresDisplay(
+            LayerScoresDisplay.from_scores(SCORES).scores, lines=pd.DataFrame({"a": [1]})
+        )
 
 
 def test_colours_tell_profiles_apart():

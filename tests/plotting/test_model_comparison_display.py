@@ -1,3 +1,4 @@
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -147,7 +148,76 @@ def test_stars_stand_beyond_what_is_drawn():
     plain = ModelComparisonDisplay.from_frame(FRAME)
     np.testing.assert_allclose(stars(plain)[:, 1], [0.45, 0.6, -0.3])
     unsure = ModelComparisonDisplay.from_frame(FRAME.assign(p=np.nan))
-    assert legend_texts(unsure) == []
+    assert legend_texts(unsure) == ["interval as given"]
+
+
+def test_no_star_where_the_interval_holds_zero():
+    """A one-sided test may say other than the two-sided interval beside it."""
+    frame = FRAME.assign(p=0.001)  # the interval of the first is -0.05 to 0.2
+    np.testing.assert_array_equal(stars(ModelComparisonDisplay.from_frame(frame))[:, 0], [1, 2, 3])
+    bare = frame.drop(columns=["low", "high"])
+    np.testing.assert_array_equal(
+        np.sort(stars(ModelComparisonDisplay.from_frame(bare))[:, 0]), range(4)
+    )
+    none = ModelComparisonDisplay.from_frame(frame.assign(low=-1, high=1))
+    assert legend_texts(none) == ["interval as given"]
+    edge = ModelComparisonDisplay.from_frame(frame.assign(low=0.0, high=1.0))
+    assert not [line for line in edge.ax_.lines if line.get_marker() == "*"]
+
+
+def test_intervals_and_comparison_are_named():
+    display = ModelComparisonDisplay.from_frame(FRAME.drop(columns="p"), level=0.9)
+    assert legend_texts(display) == ["90% interval"]
+    rng = np.random.default_rng(0)
+    models = {name: compute_rdm(rng.normal(size=(12, 6))) for name in "ab"}
+    subjects = np.stack([compute_rdm(rng.normal(size=(12, 6))) for _ in range(3)])
+    found = bootstrap_rsa(models, subjects, "pearson", n_boot=20, random_state=0)
+    display = ModelComparisonDisplay.from_result(found)
+    assert "95% interval,\nbootstrap of conditions and subjects" in legend_texts(display)
+    assert display.ax_.get_ylabel() == "RSA score (pearson)"
+    tested = permutation_test(models, subjects, "cosine", n_permutations=19, random_state=0)
+    display = ModelComparisonDisplay.from_result(tested)
+    assert display.ax_.get_ylabel() == "RSA score (cosine)"
+    assert not any("interval" in text for text in legend_texts(display))
+    assert ModelComparisonDisplay.from_result(tested, ylabel="r").ax_.get_ylabel() == "r"
+
+
+def test_many_models_stand_in_the_order_of_their_scores():
+    frame, pairs = many(28)
+    frame = frame.sample(frac=1, random_state=0)
+    colours = dict(zip(frame["model"], ["red"] + ["blue"] * 27, strict=True))
+    display = ModelComparisonDisplay.from_frame(frame, pairwise=pairs, colours=colours)
+    assert display.horizontal_
+    assert display.models == [f"m{k}" for k in range(27, -1, -1)]
+    widths = [bar.get_width() for bar in display.ax_.containers[0]]
+    np.testing.assert_allclose(widths, np.arange(27, -1, -1) / 28)
+    faces = {
+        m: b.get_facecolor()
+        for m, b in zip(display.models, display.ax_.containers[0], strict=True)
+    }
+    assert faces == {model: to_rgba(colour) for model, colour in colours.items()}
+    assert wings(display) == [([k], list(range(k + 1, 28))) for k in range(27)]
+    display.figure_.draw_without_rendering()
+    whole = display.figure_.get_tightbbox()
+    assert whole.x0 > -0.01 < whole.y0
+    assert whole.x1 < display.figure_.get_figwidth() + 0.01
+    texts = [text.get_window_extent() for text in display.ax_.get_yticklabels()]
+    assert not any(a.overlaps(b) for a, b in pairwise(texts))
+    as_given = ModelComparisonDisplay.from_frame(frame, sort=False)
+    assert as_given.models == list(frame["model"])
+    few = ModelComparisonDisplay.from_frame(FRAME, sort=True)
+    assert few.models == ["IT", "V4", "V1", "noise"]
+
+
+def test_groups_have_colours_and_are_named_once():
+    names = [f"{model} / {layer}" for model in ("net", "other") for layer in ("conv1", "fc")]
+    frame = FRAME.assign(model=names, group=["net", "net", "other", "other"])
+    display = ModelComparisonDisplay.from_frame(frame)
+    ticks = [tick.get_text() for tick in display.ax_.get_yticklabels()]
+    assert ticks == ["net  conv1", "fc", "other  conv1", "fc"]
+    faces = [bar.get_facecolor() for bar in display.ax_.containers[0]]
+    assert faces[0] == faces[1] != faces[2] == faces[3]
+    assert display.models == names
 
 
 def test_subjects_are_dots():

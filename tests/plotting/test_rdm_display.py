@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,63 @@ def test_rank_transform(rdm):
 def test_many_conditions_are_not_named():
     display = RDMDisplay.from_rdm(np.ones((50, 50)), labels=range(50))
     assert display.ax_.get_xlabel() == "condition"
+
+
+def many(names):
+    rng = np.random.default_rng(0)
+    return compute_rdm(pd.DataFrame(rng.normal(size=(len(names), 6)), index=names))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["{kind}_{k:02d}", "{kind}{k}", "{kind}-{k}.jpg", "{k:02d}_{kind}", "{kind}_{k}b.png",
+     "stimuli/{kind}/{k}.jpg", "stimuli\\{kind}\\img {k}.png", "{kind}/x_{k}"],
+)  # fmt: skip
+def test_many_names_that_carry_categories_stand_in_blocks(name):
+    kinds = ["animal", "tool", "human face"]
+    names = [name.format(kind=kind, k=k) for kind in kinds for k in range(20)]
+    display = RDMDisplay.from_rdm(many(names))
+    assert tick_texts(display.ax_.xaxis) == tick_texts(display.ax_.yaxis) == kinds
+    np.testing.assert_allclose(display.ax_.get_yticks(), [9.5, 29.5, 49.5])
+    assert len(display.ax_.lines) == 4
+    assert display.labels == names
+    several = RDMDisplay.from_rdms({"a": many(names), "b": many(names)})
+    assert tick_texts(several.axes_[1].xaxis) == kinds
+
+
+def test_many_names_without_blocks_are_written_small():
+    names = [f"{kind}_{k}" for k in range(24) for kind in ("animal", "tool")]  # not neighbours
+    display = RDMDisplay.from_rdm(many(names), order=np.arange(48)[::-1])
+    assert tick_texts(display.ax_.yaxis) == tick_texts(display.ax_.xaxis) == names[::-1]
+    display.figure_.draw_without_rendering()
+    for axis in (display.ax_.xaxis, display.ax_.yaxis):
+        boxes = [text.get_window_extent() for text in axis.get_ticklabels()]
+        assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+
+
+@pytest.mark.parametrize("n", [150, 400])
+def test_more_names_than_there_is_room_for(n):
+    words = [f"{chr(97 + k % 26)}{chr(97 + k // 26)}x" for k in range(n)]
+    display = RDMDisplay.from_rdm(many(words))
+    places = display.ax_.get_yticks()
+    assert len(set(np.diff(places))) == 1
+    assert 40 < len(places) < n
+    assert tick_texts(display.ax_.yaxis) == [words[int(k)] for k in places]
+    display.figure_.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in display.ax_.yaxis.get_ticklabels()]
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+    assert max(display.figure_.get_size_inches()) < 14
+
+
+def test_the_metric_is_named(rdm):
+    assert RDMDisplay.from_rdm(rdm, metric="cosine").colorbar_.ax.get_ylabel() == (
+        "dissimilarity (cosine)"
+    )
+    ranked = RDMDisplay.from_rdms({"a": rdm}, metric="cosine", rank_transform=True)
+    assert ranked.colorbar_.ax.get_ylabel() == "dissimilarity (cosine, scaled rank)"
+    X = np.random.default_rng(3).normal(size=(7, 4))
+    display = RDMDisplay.from_estimator(RDM("euclidean").fit(X), X)
+    assert display.colorbar_.ax.get_ylabel() == "dissimilarity (euclidean)"
 
 
 def test_long_names_lose_what_they_share():

@@ -1,0 +1,48 @@
+"""One style for all pictures: colours, and matplotlib's settings while they are drawn."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Drawn = TypeVar("Drawn")
+
+# Okabe and Ito's palette without its yellow: apart for colour-blind readers, dark enough on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+GREY = "#555555"
+PALE = "#d9d9d9"  # what is not defined, or stands in the background
+CEILING = "#bbbbbb"
+COLOUR_MAP = "viridis"
+
+_SETTINGS: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#333333",
+    "axes.labelsize": 10,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 11,
+    "figure.titlesize": 12,
+    "font.size": 10,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    # Letters stay letters in files that are edited later.
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+}
+
+
+def styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
+    """A method that draws or saves, under the settings of all pictures."""
+
+    @functools.wraps(draw)
+    def under_settings(*args: Arguments.args, **options: Arguments.kwargs) -> Drawn:
+        import matplotlib as mpl
+
+        with mpl.rc_context(_SETTINGS):
+            return draw(*args, **options)
+
+    return under_settings
