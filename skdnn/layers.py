@@ -22,7 +22,7 @@ import fnmatch
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -118,6 +118,11 @@ class LayerInfo:
             f"layer {request.name!r}: the output of {self.name!r} has no element "
             f"{request.key!r}; {held}."
         )
+
+    def of_network(self) -> LayerInfo:
+        """The same as what the whole network returns, its elements included."""
+        variants = {at: info.of_network() for at, info in self.variants.items()}
+        return replace(self, source=NETWORK, variants=variants)
 
     @property
     def meaning(self) -> str:

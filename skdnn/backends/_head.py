@@ -5,6 +5,7 @@ Pure functions over the steps of one forward pass, which each framework notes in
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,8 +87,7 @@ def choose(
     """
     if not named:
         return _followed(outputs, several)
-    main = [head for head in named if not _is_auxiliary(head.layer)] or list(named)
-    place = _one_of(main).place
+    place = _one_of(named).place
     assert place is not None  # the input of a layer
     try:
         inner = _followed(outputs, several)
@@ -117,13 +117,13 @@ def _followed(outputs: Mapping[str, Step], several: bool) -> Place | None:
     return None
 
 
-def _is_auxiliary(layer: str) -> bool:
-    """Heads that only help in training, by the words that timm's cards have for them."""
-    return any(part.startswith(("dist", "aux")) for part in layer.replace(".", "_").split("_"))
+# Words in the names of heads that only help in training.
+_AUXILIARY = re.compile(r"(^|[._])(aux\w*|auxiliary|dist|distill\w*)([._]|$)")
 
 
 def _one_of(heads: Sequence[Head]) -> Head:
-    """The head, where all read the same values."""
+    """The head, where all that are not auxiliary read the same values."""
+    heads = [head for head in heads if not _AUXILIARY.search(head.layer)] or heads
     read = {id(_source(head.step)): head for head in heads}
     if len(read) == 1:
         return heads[0]
@@ -163,8 +163,8 @@ def layer_before(step: Step | None) -> Place | None:
 
 def _heads_of(last: Step) -> Iterator[Head]:
     """The linear steps whose sums are returned; none where features are."""
-    ends = [step for step in _behind([last], through=(PASSES, SAME))]
-    ends = [step for step in ends if step.kind not in (PASSES, SAME) or not step.parents]
+    behind = _behind([last], through=(PASSES, SAME))
+    ends = [step for step in behind if step.kind not in (PASSES, SAME) or not step.parents]
     if any(step.kind != LINEAR for step in ends):
         return
     for step in ends:  # of a residual network, whose sums take part in later ones
@@ -186,4 +186,4 @@ def _behind(steps: Iterable[Step], through: Sequence[str] | None = None) -> Iter
         seen.add(id(step))
         yield step
         if through is None or step.kind in through:
-            waiting += step.parents
+            waiting += reversed(step.parents)

@@ -282,7 +282,7 @@ class _Trace:
 
     def layers(self) -> list[LayerInfo]:
         found = [self._with_variants(path, layer) for path, layer in self.named.items()]
-        output = replace(self._with_variants(OUTPUT, self.network), source=NETWORK)
+        output = self._with_variants(OUTPUT, self.network).of_network()
         if PENULTIMATE not in self.named:
             found.append(self._penultimate(output))
         if OUTPUT not in self.named:

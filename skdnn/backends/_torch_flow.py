@@ -28,7 +28,7 @@ _PASSES = """
     clamp clamp_min sqrt rsqrt pow rpow square reciprocal normalize interpolate upsample
     avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
     adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
-    softmax log_softmax softmin sigmoid logsigmoid
+    softmax log_softmax softmin sigmoid logsigmoid argmax topk
 """
 _KINDS = {**dict.fromkeys(_PASSES.split(), PASSES), **dict.fromkeys(_SAME.split(), SAME)}
 _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")

@@ -148,8 +148,8 @@ class _Trace:
         # What went into each call of a module: shape, layout, and how it came about.
         self.given: dict[nn.Module, list[tuple[tuple[int, ...], str, Step | None]]] = {}
         self.output: Any = None
-        self._axes = AxisWatch()
         self._flow = FlowWatch(self.paths)
+        self._axes = AxisWatch(lambda tensor: self._flow.step_of(tensor) is not None)
         self._tokens = TokenCounts(network)
 
     @property
@@ -215,8 +215,7 @@ class _Trace:
             if name
         ]
         names = {info.name for info in found}
-        output = self._with_variants(OUTPUT, self.network, depth[self.network])
-        output = replace(output, source=NETWORK)
+        output = self._with_variants(OUTPUT, self.network, depth[self.network]).of_network()
         if PENULTIMATE not in names:
             found.append(self._penultimate(output, depth))
         if OUTPUT not in names:
@@ -224,7 +223,7 @@ class _Trace:
         return found
 
     def _penultimate(self, output: LayerInfo, depth: dict[nn.Module, int]) -> LayerInfo:
-        """What a classifier reads: by the network's own words, or by what its output is made of."""
+        """What a classifier reads, by the network's own words or by what it returns."""
         parts, several = returned(self.output)
         tensors = {name: first_tensor(part) for name, part in parts.items()}
         steps = {name: self._flow.step_of(tensor) for name, tensor in tensors.items()}

@@ -82,14 +82,22 @@ def _decoded(inputs: ImageInputs, preprocess: Any) -> Any:
 def _refuse_random_preparation(inputs: ImageInputs, preprocess: Any) -> None:
     known = list(islice(_decoded(inputs, preprocess), _PREPARED))
     for first, image in islice(cycle(known), _PREPARED):
-        again = np.asarray(prepare(image, preprocess))
-        if not np.array_equal(np.asarray(first), again, equal_nan=True):
+        if not _equal(first, prepare(image, preprocess)):
             raise ValueError(
                 f"cache: preprocess={preprocess!r} gives another result each time for the same "
                 "image, as random crops, flips and noise do. Only one draw would be stored, for "
                 "good. Use steps that are the same for every pass, such as Resize and "
                 "CenterCrop, or cache=None."
             )
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Whether two arrays or tensors, of whatever type and device, hold the same."""
+    if not (hasattr(first, "detach") and hasattr(second, "detach")):
+        first, second = np.asarray(first), np.asarray(second)
+    if first.shape != second.shape:
+        return False
+    return bool(((first == second) | ((first != first) & (second != second))).all())
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> float:

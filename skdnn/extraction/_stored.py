@@ -74,6 +74,7 @@ def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
             "layer": layer,
             "module": module,
             "pooling": pooling,
+            **({"meaning": capture.info.meaning} if capture.info.meaning else {}),
             **common,
         }
     return identities
