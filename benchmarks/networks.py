@@ -23,8 +23,8 @@ import numpy as np
 HEAD = """# Networks
 
 Written by `python benchmarks/networks.py`: what `list_models()` gives, with random weights at each
-network's own input size. *Layers* are the rows of `list_layers`; *units* are those of
-`"penultimate"`, what goes into the last linear layer; seconds are one core's time for one image.
+network's own input size. *Layers* are the modules in `list_layers`; *units* are those of
+`"penultimate"`, what a classifier reads; seconds are one core's time for one image.
 
 | network | source | input | layers | parameters | units | seconds per image |
 |---|---|---|---|---|---|---|
@@ -41,7 +41,9 @@ def measure(source: str, name: str) -> dict[str, object]:
     image = np.random.default_rng(0).integers(0, 256, (1, 300, 280, 3), dtype=np.uint8)
     extractor = DNNFeatureExtractor(f"{source}/{name}", weights=None, device="cpu", batch_size=1)
     table = extractor.layer_table()
-    layers = ["penultimate", "output"]
+    is_told = bool(table.set_index("layer").loc["penultimate", "n_calls"])
+    table = table[table["source"] == ""]
+    layers = ["penultimate", "output"] if is_told else ["output"]
     extractor.extract(image, layers)
     start = time.process_time()
     found = extractor.extract(image, layers)
@@ -53,16 +55,20 @@ def measure(source: str, name: str) -> dict[str, object]:
         "input": f"{size[0]} x {size[1]}" if size is not None else "any",
         "layers": len(table),
         "parameters": int(table.loc[~table["layer"].str.contains(r"[./]"), "n_params"].sum()),
-        "units": int(found["penultimate"].size),
+        "units": int(found["penultimate"].size) if is_told else "not clear",
         "seconds": round(seconds, 3),
     }
+
+
+def _number(units: object) -> str:
+    return f"{units:,}" if isinstance(units, int) else str(units)
 
 
 def row(found: dict[str, object]) -> str:
     """A line of the table."""
     return (
         f"| `{found['name']}` | {found['source']} | {found['input']} | {found['layers']} | "
-        f"{found['parameters']:,} | {found['units']:,} | {found['seconds']} |\n"
+        f"{found['parameters']:,} | {_number(found['units'])} | {found['seconds']} |\n"
     )
 
 

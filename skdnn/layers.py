@@ -7,7 +7,8 @@ Pure functions: nothing here knows a framework. A layer is asked for as
 ``"features.*"``
     every module that matches the glob (``*`` crosses dots);
 ``"penultimate"``, ``"output"``
-    what goes into the last linear layer, and what the network returns;
+    what a classifier reads (the input of the network's head, or, where it has none, what the
+    network returns), and what the network returns;
 ``"V4.output@1"``
     the second call of a module that is called more than once (without ``@``: the last call);
 ``"encoder[1]"``, ``"backbone[out]"``
@@ -21,13 +22,14 @@ import fnmatch
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 PENULTIMATE = "penultimate"
 OUTPUT = "output"
+NETWORK = "(network)"  # the whole, where the path of a module is told
 POOLINGS = ("flatten", "mean", "max", "cls", "cls+mean")
 
 # Where the unit axes of a layer's output lie, the batch axis not counted.
@@ -72,8 +74,12 @@ class LayerInfo:
         What a certain call, or a certain element of the output, looks like, where that may
         differ: for modules called several times or returning a tuple or dict.
     source : str
-        For ``"penultimate"``: path of the module whose input it is; set for ``"output"`` too;
+        For ``"penultimate"`` and ``"output"``: path of the module that they are taken from;
         empty for a module of the network.
+    side : {"output", "input"}
+        Whether it is what comes out of that module, or what goes in.
+    refusal : str
+        Why it can't be captured; "" where it can.
     """
 
     name: str
@@ -87,6 +93,8 @@ class LayerInfo:
     depth: int = -1
     batch_axis: int = 0
     source: str = ""
+    side: str = "output"
+    refusal: str = ""
     variants: dict[tuple[int, str | None], LayerInfo] = field(default_factory=dict, repr=False)
 
     def of(self, request: LayerRequest) -> LayerInfo:
@@ -110,6 +118,19 @@ class LayerInfo:
             f"layer {request.name!r}: the output of {self.name!r} has no element "
             f"{request.key!r}; {held}."
         )
+
+    def of_network(self) -> LayerInfo:
+        """The same as what the whole network returns, its elements included."""
+        variants = {at: info.of_network() for at, info in self.variants.items()}
+        return replace(self, source=NETWORK, variants=variants)
+
+    @property
+    def meaning(self) -> str:
+        """What ``"penultimate"`` or ``"output"`` stands for; "" for a module of the network."""
+        if self.refusal or not self.source:
+            return self.refusal and "can't be captured"
+        whole = self.source.replace(NETWORK, "the network")
+        return f"{self.side} of {whole}" + (f"@{self.n_calls - 1}" if self.n_calls > 1 else "")
 
     @property
     def n_units(self) -> int:
@@ -231,6 +252,8 @@ def _check(request: LayerRequest, by_name: dict[str, LayerInfo], model_name: str
     info = by_name.get(request.path)
     if info is None:
         raise ValueError(unknown_layer_message(request.path, list(by_name), model_name))
+    if info.refusal:
+        raise ValueError(f"layer {request.name!r} of {model_name}: {info.refusal}.")
     if info.n_calls == 0:
         raise ValueError(
             f"layer {request.name!r} of {model_name} is never called in a forward pass, "

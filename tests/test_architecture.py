@@ -98,9 +98,12 @@ LATE = {
 ENGINES = {
     **{
         f"skdnn.backends._torch{part}": {"torch", "torchvision"}
-        for part in ("", "_compile", "_layers", "_layout", "_settings", "_transfer")
+        for part in ("", "_compile", "_flow", "_layers", "_layout", "_settings", "_transfer")
     },
-    **{f"skdnn.backends._tensorflow{part}": {"tensorflow", "keras"} for part in ("", "_layers")},
+    **{
+        f"skdnn.backends._tensorflow{part}": {"tensorflow", "keras"}
+        for part in ("", "_flow", "_layers")
+    },
     "skdnn.models._cornet_networks": {"torch"},
 }
 

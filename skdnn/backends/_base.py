@@ -6,12 +6,12 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from skdnn.layers import LayerInfo, LayerRequest
+from skdnn.layers import OUTPUT, LayerInfo, LayerRequest
 
 
 @dataclass(frozen=True)
@@ -53,27 +53,53 @@ class Capture:
 
 
 def elements(output: Any) -> dict[str | None, Any]:
-    """A layer's output as a whole (None) and, of a tuple, list or dict, each element by name."""
-    parts: dict[str | None, Any] = {None: output}
+    """A layer's output as a whole (None) and, where it has parts, each of them by name."""
+    return {None: output, **_parts(output)}
+
+
+def _parts(output: Any) -> dict[str, Any]:
+    """Parts of a tuple, list, dict or dataclass."""
     if isinstance(output, Mapping):
-        parts |= {str(key): part for key, part in output.items()}
-    elif isinstance(output, tuple | list):
-        parts |= {str(place): part for place, part in enumerate(output)}
-    return parts
+        return {str(key): part for key, part in output.items()}
+    if isinstance(output, tuple | list):
+        return {str(place): part for place, part in enumerate(output)}
+    if is_dataclass(output) and not isinstance(output, type):
+        return {part.name: getattr(output, part.name, None) for part in fields(output)}
+    return {}
 
 
 def first_part(output: Any, is_tensor: Callable[[Any], bool]) -> Any:
-    """The first tensor in a tensor, tuple, list or dict, however deep; None without any."""
+    """The first tensor in a tensor, tuple, list, dict or dataclass, however deep, or None."""
     if is_tensor(output):
         return output
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(output, tuple | list):
-        for part in output:
-            found = first_part(part, is_tensor)
-            if found is not None:
-                return found
+    for part in _parts(output).values():
+        found = first_part(part, is_tensor)
+        if found is not None:
+            return found
     return None
+
+
+def returned(output: Any) -> tuple[dict[str, Any], bool]:
+    """What a network returns, by names of layers; whether its parts stand side by side.
+
+    Auxiliary parts, which are for training, are left out.
+    """
+    parts = _parts(output)
+    if not parts:
+        return {OUTPUT: output}, False
+    main = {key: part for key, part in parts.items() if not key.startswith("aux")} or parts
+    return {f"{OUTPUT}[{key}]": part for key, part in main.items()}, isinstance(
+        output, tuple | list
+    )
+
+
+def without_tensor(output: Any) -> str:
+    """Why an output can't be captured."""
+    held = "" if output is None else ", in which no tensor is found"
+    return (
+        f"it returns {'None' if output is None else f'a {type(output).__name__}'}{held}. What can "
+        "be captured is a tensor, or a tuple, list, dict or dataclass that holds one"
+    )
 
 
 class ForwardPass(Protocol):

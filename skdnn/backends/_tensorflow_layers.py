@@ -10,10 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from skdnn.backends._base import Capture, elements, first_part
+from skdnn.backends._base import Capture, elements, first_part, returned, without_tensor
+from skdnn.backends._head import INPUT, Place, UnclearError, choose
+from skdnn.backends._tensorflow_flow import Flow, last_with_weights
 from skdnn.layers import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
+    NETWORK,
     NOT_PER_IMAGE,
     OUTPUT,
     PENULTIMATE,
@@ -24,7 +27,6 @@ from skdnn.layers import (
 
 _TRACE_BATCH = 3  # a size that no axis of a network is likely to have by chance
 _CLASS_TOKENS = ("class_token", "cls_token")
-_HEADS = ("Dense", "EinsumDense")
 
 
 class AllCaptured(BaseException):
@@ -109,11 +111,8 @@ def seen_by(
     known = named_layers(network)
     wanted: dict[int, list[Capture]] = {}
     for capture in captures:
-        path = capture.request.path
-        if path in known:
-            layer = known[path]
-        else:
-            layer = network if path == OUTPUT else known[capture.info.source]
+        source = capture.info.source or capture.request.path
+        layer = network if source == NETWORK else known[source]
         wanted.setdefault(id(layer), []).append(capture)
     calls = dict.fromkeys(wanted, 0)
     seen: dict[str, tf.Tensor] = {}
@@ -122,7 +121,7 @@ def seen_by(
         call = calls[id(layer)]
         calls[id(layer)] += output is not None
         for capture in wanted[id(layer)]:
-            is_input = capture.request.path == PENULTIMATE and PENULTIMATE not in known
+            is_input = capture.info.side == INPUT
             if call == capture.wanted_call and is_input == (output is None):
                 seen[capture.name] = _picked(capture, inputs if is_input else output)
         if len(seen) == len(captures):
@@ -221,17 +220,46 @@ class _Trace:
         self.named = named_layers(network)
         self.calls: dict[int, int] = {}
         self.seen: dict[int, dict[tuple[int, str | None], tuple[tuple[int, ...], str]]] = {}
+        self.nothing: dict[int, str] = {}  # outputs without any tensor
         self.order: dict[int, int] = {}
-        self.head: tuple[keras.Layer, tuple[int, ...], str] | None = None
+        # What went into each call of a layer: shape and layout.
+        self.given: dict[int, list[tuple[tuple[int, ...], str]]] = {}
+        self.penultimate: Place | None = None
+        self.unclear = ""
+        self._paths = {id(layer): path for path, layer in reversed(self.named.items())}
+        self._flow = Flow()
         self._layout = (VECTOR, 0)
 
     def run(self, blank: tf.Tensor) -> None:
         with watching([*self.named.values(), self.network], self._watch):
-            self.network(blank, training=False)
+            output = self.network(blank, training=False)
+        try:
+            self.penultimate = self._followed(blank, output)
+        except UnclearError as error:
+            self.unclear = f"it is not clear: {error}"
+
+    def _followed(self, blank: tf.Tensor, output: Any) -> Place | None:
+        """What a classifier reads, by what the output is made of."""
+        if isinstance(blank, tf.Tensor) and not tf.executing_eagerly():
+            steps = self._flow.steps(blank)
+            parts, several = returned(output)
+            tensors = {name: first_tensor(part) for name, part in parts.items()}
+            known = {
+                name: steps[t.ref()]
+                for name, t in tensors.items()
+                if t is not None and t.ref() in steps
+            }
+            return choose(known, (), several=several)
+        by_order = sorted(self.named.items(), key=lambda item: self.order.get(id(item[1]), -1))
+        called = [(path, layer) for path, layer in by_order if id(layer) in self.order]
+        return last_with_weights(called, self.calls)
 
     def _watch(self, layer: keras.Layer, inputs: Any, output: Any) -> None:
         if output is None:
-            self._watch_head(layer, inputs)
+            tensor = first_tensor(inputs)
+            shape = () if tensor is None else _known_shape(tensor)
+            given = (shape, _inherited(self._layout, len(shape)))
+            self.given.setdefault(id(layer), []).append(given)
             return
         call = self.calls.get(id(layer), 0)
         self.calls[id(layer)] = call + 1
@@ -246,32 +274,42 @@ class _Trace:
         if (call, None) in seen:
             shape, layout = seen[call, None]
             self._layout = (layout, len(shape))
-
-    def _watch_head(self, layer: keras.Layer, inputs: Any) -> None:
-        """Remember what went into the last dense layer (or convolution, without any)."""
-        rank = _rank_as_head(layer)
-        before = _rank_as_head(self.head[0]) if self.head is not None else 0
-        tensor = first_tensor(inputs)
-        if rank and rank >= before and tensor is not None:
-            shape = _known_shape(tensor)
-            self.head = (layer, shape, _inherited(self._layout, len(shape)))
+            if layer is not self.network:
+                path = self._paths[id(layer)]
+                self._flow.note(layer, path, call, inputs, first_tensor(output))
+        else:
+            self.nothing[id(layer)] = without_tensor(output)
 
     def layers(self) -> list[LayerInfo]:
         found = [self._with_variants(path, layer) for path, layer in self.named.items()]
-        if self.head is not None and PENULTIMATE not in self.named:
-            layer, shape, layout = self.head
-            source = next(path for path, known in self.named.items() if known is layer)
-            found.append(replace(self._info(PENULTIMATE, layer, shape, layout), source=source))
+        output = self._with_variants(OUTPUT, self.network).of_network()
+        if PENULTIMATE not in self.named:
+            found.append(self._penultimate(output))
         if OUTPUT not in self.named:
-            info = self._with_variants(OUTPUT, self.network)
-            found.append(replace(info, source="(network)"))
+            found.append(output)
         return found
+
+    def _penultimate(self, output: LayerInfo) -> LayerInfo:
+        place = self.penultimate
+        if self.unclear:
+            return LayerInfo(PENULTIMATE, "", (), 0, 0, refusal=self.unclear)
+        if place is None:
+            return replace(output, name=PENULTIMATE)
+        layer = self.named[place.layer]
+        if place.side == INPUT:
+            shape, layout = self.given[id(layer)][place.call]
+        else:
+            shape, layout = self.seen[id(layer)][place.call, None]
+        info = self._info(PENULTIMATE, layer, shape, layout)
+        return replace(info, source=place.layer, side=place.side, n_calls=place.call + 1)
 
     def _with_variants(self, name: str, layer: keras.Layer) -> LayerInfo:
         seen = self.seen.get(id(layer), {})
         last = self.calls.get(id(layer), 0) - 1
         shape, layout = seen.get((last, None), ((), NOT_PER_IMAGE if last >= 0 else VECTOR))
         info = self._info(name, layer, shape, layout)
+        if last >= 0 and (last, None) not in seen:
+            info = replace(info, refusal=self.nothing[id(layer)])
         if len(seen) > 1:
             for at, (shape, layout) in seen.items():
                 info.variants[at] = self._info(name, layer, shape, layout)
@@ -305,13 +343,6 @@ def _known_shape(tensor: tf.Tensor) -> tuple[int, ...]:
     if tensor.shape.rank is None or None in tensor.shape.as_list():
         raise _UnknownShape(str(tensor.shape))
     return tuple(tensor.shape.as_list())
-
-
-def _rank_as_head(layer: keras.Layer) -> int:
-    """A dense layer is the head of a network before any convolution is."""
-    if type(layer).__name__ in _HEADS or isinstance(layer, keras.layers.Dense):
-        return 2
-    return int(hasattr(layer, "kernel_size") and hasattr(layer, "filters"))
 
 
 def _layout(layer: keras.Layer, ndim: int, before: tuple[str, int]) -> str:

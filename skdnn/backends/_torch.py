@@ -24,6 +24,7 @@ from skdnn.backends._torch_layers import (
     first_tensor,
     float_dtype,
     left_as_found,
+    of_network,
     trace_layers,
     unwrap,
 )
@@ -260,7 +261,9 @@ class _Run:
         self._rows = rows
         try:
             with torch.no_grad():
-                self._forward(self.network, batch)
+                output = self._forward(self.network, batch)
+            for capture in filter(of_network, self.captures):
+                self._see(capture, output)
         except _AllCaptured:
             pass
         except BaseException:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from skdnn.backends._base import Capture, elements
-from skdnn.backends._torch_layers import attach, first_tensor
+from skdnn.backends._torch_layers import attach, first_tensor, of_network
 
 _KEEP = 4  # graphs of one network: one for each set of layers
 _graphs: weakref.WeakKeyDictionary[nn.Module, OrderedDict[Any, CompiledGraph]] = (
@@ -68,7 +68,10 @@ class CompiledGraph:
     def _forward(self, network: nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
         self.seen = {}
         self.calls = {}
-        self.call(network, batch)
+        output = self.call(network, batch)
+        for capture in self.captures:
+            if of_network(capture):
+                self._see(capture, output)
         return self.seen
 
     def _see(self, capture: Capture, output: Any) -> None:
@@ -87,7 +90,9 @@ def graph_for(
     graphs = _graphs.setdefault(network, OrderedDict())
     key = (
         precision,
-        tuple((c.name, c.info.source, c.wanted_call, c.request.key) for c in captures),
+        tuple(
+            (c.name, c.info.source, c.info.side, c.wanted_call, c.request.key) for c in captures
+        ),
         _hooks(network),
         call,
     )

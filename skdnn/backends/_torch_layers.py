@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
-from skdnn.backends._base import Capture, elements, first_part
+from skdnn.backends._base import Capture, elements, first_part, returned, without_tensor
+from skdnn.backends._head import INPUT, Head, Place, Step, UnclearError, choose
+from skdnn.backends._torch_flow import FlowWatch
 from skdnn.backends._torch_layout import AxisWatch, TokenCounts, layout_of, layout_of_input
-from skdnn.layers import NOT_PER_IMAGE, OUTPUT, PENULTIMATE, TOKENS, VECTOR, LayerInfo
+from skdnn.layers import NETWORK, NOT_PER_IMAGE, OUTPUT, PENULTIMATE, TOKENS, VECTOR, LayerInfo
 
 # A size that no axis of a network is likely to have by chance: 3, 5 and 7 are numbers of heads
 # and sides of windows. Where the pass takes real arithmetic, three images must do.
@@ -77,8 +78,40 @@ def trace_layers(
             device = next((p.device for p in network.parameters()), torch.device("cpu"))
             shape = (_REAL_BATCH, *input_shape)
             blank = torch.zeros(shape, device=device, dtype=float_dtype(network))
-            trace.run(blank)
+            try:
+                trace.run(blank)
+            except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+                raise ValueError(_cannot_run(trace, input_shape, error)) from error
     return trace.layers()
+
+
+def _cannot_run(trace: _Trace, shape: tuple[int, ...], error: Exception) -> str:
+    """Why a network does not take images of a shape, as far as the shapes tell it."""
+    path, module = trace.running
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    why = (
+        f"{type(trace.network).__name__} can't run on images of shape {shape}, which is what "
+        f"preprocess gives: {lines[0]}"
+        + (f" (in layer {path!r}, a {type(module).__name__})." if path else ".")
+    )
+    channels = None if trace.order else getattr(module, "in_channels", None)
+    if len(shape) != 3:
+        return (
+            f"{why} A prepared image has three axes, (channels, height, width): preprocess must "
+            "give one image, without an axis for the batch."
+        )
+    if shape[0] != channels == shape[2]:
+        return (
+            f"{why} Its channels come last; in torch they come first: let preprocess end in "
+            "x.permute(2, 0, 1), of a numpy array x.transpose(2, 0, 1)."
+        )
+    if isinstance(channels, int) and channels != shape[0]:
+        return (
+            f"{why} The network takes {channels} channel(s), and the images have {shape[0]}: give "
+            "it a preprocess of its own, skdnn.models.Model(network, preprocess=...), that makes "
+            f"a float tensor ({channels}, height, width) of a PIL image in RGB."
+        )
+    return why
 
 
 def _copy_without_weights(network: nn.Module) -> nn.Module:
@@ -101,42 +134,54 @@ def float_dtype(network: nn.Module) -> torch.dtype:
 
 
 class _Trace:
-    """Watches one forward pass of every module."""
+    """Watches one forward pass of every module; the network itself is the whole call."""
 
     def __init__(self, network: nn.Module, n_images: int, forward: Call) -> None:
         self.network = network
         self.forward = forward
         self.n_images = n_images
+        self.paths = {module: path for path, module in network.named_modules()}
         self.calls: dict[nn.Module, int] = {}
         self.seen: dict[nn.Module, dict[tuple[int, str | None], tuple[tuple[int, ...], str]]] = {}
+        self.nothing: dict[nn.Module, str] = {}  # outputs without any tensor
         self.order: dict[nn.Module, int] = {}
-        self.head: tuple[nn.Module, tuple[int, ...], str] | None = None
-        self._axes = AxisWatch()
+        # What went into each call of a module: shape, layout, and how it came about.
+        self.given: dict[nn.Module, list[tuple[tuple[int, ...], str, Step | None]]] = {}
+        self.output: Any = None
+        self._flow = FlowWatch(self.paths)
+        self._axes = AxisWatch(lambda tensor: self._flow.step_of(tensor) is not None)
         self._tokens = TokenCounts(network)
 
+    @property
+    def running(self) -> tuple[str, nn.Module]:
+        """The innermost module that has started and not ended."""
+        return self._flow.running or ("", self.network)
+
     def run(self, blank: torch.Tensor) -> None:
-        modules = list(self.network.modules())
+        modules = [module for module in self.network.modules() if module is not self.network]
         handles = [m.register_forward_hook(self._watch, with_kwargs=True) for m in modules]
-        handles += [
-            m.register_forward_pre_hook(self._watch_head, with_kwargs=True) for m in modules
-        ]
+        handles += [m.register_forward_pre_hook(self._enter, with_kwargs=True) for m in modules]
+        self._flow.start(blank)
         try:
-            with torch.no_grad(), self._axes:
-                self.forward(self.network, blank)
+            with torch.no_grad(), self._axes, self._flow:
+                self.output = self.forward(self.network, blank)
         finally:
             for handle in handles:
                 handle.remove()
+        self._note(self.network, self.output)
 
-    def _watch_head(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        """Remember what went into the last linear layer (or convolution, without any)."""
-        rank = _rank_as_head(module)
-        before = _rank_as_head(self.head[0]) if self.head is not None else 0
+    def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         tensor = first_tensor((args, kwargs))
-        if rank and rank >= before and tensor is not None:
-            layout = layout_of_input(tuple(tensor.shape), self._axes.last)
-            self.head = (module, tuple(tensor.shape), layout)
+        step = self._flow.enter(module, self.calls.get(module, 0), tensor)
+        shape = () if tensor is None else tuple(tensor.shape)
+        given = (shape, layout_of_input(shape, self._axes.last), step)
+        self.given.setdefault(module, []).append(given)
 
     def _watch(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        self._flow.leave(module, first_tensor(output))
+        self._note(module, output)
+
+    def _note(self, module: nn.Module, output: Any) -> None:
         call = self.calls.get(module, 0)
         self.calls[module] = call + 1
         self.order.pop(module, None)
@@ -151,6 +196,8 @@ class _Trace:
             shape, layout = seen[call, None]
             self._axes.last = (layout, shape)
             self._tokens.see(self._per_image(shape), layout)
+        else:
+            self.nothing[module] = without_tensor(output)
 
     def _per_image(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         axis = self._batch_axis(shape)
@@ -168,14 +215,44 @@ class _Trace:
             if name
         ]
         names = {info.name for info in found}
-        if self.head is not None and PENULTIMATE not in names:
-            module, shape, layout = self.head
-            source = next(name for name, m in self.network.named_modules() if m is module)
-            info = self._info(PENULTIMATE, module, shape, layout, depth[module])
-            found.append(replace(info, source=source))
+        output = self._with_variants(OUTPUT, self.network, depth[self.network]).of_network()
+        if PENULTIMATE not in names:
+            found.append(self._penultimate(output, depth))
         if OUTPUT not in names:
-            info = self._with_variants(OUTPUT, self.network, depth[self.network])
-            found.append(replace(info, source="(network)"))
+            found.append(output)
+        return found
+
+    def _penultimate(self, output: LayerInfo, depth: dict[nn.Module, int]) -> LayerInfo:
+        """What a classifier reads, by the network's own words or by what it returns."""
+        parts, several = returned(self.output)
+        tensors = {name: first_tensor(part) for name, part in parts.items()}
+        steps = {name: self._flow.step_of(tensor) for name, tensor in tensors.items()}
+        ends = {name: step for name, step in steps.items() if step is not None}
+        try:
+            place = choose(ends, self._named_heads(), several=several)
+        except UnclearError as error:
+            return LayerInfo(PENULTIMATE, "", (), 0, 0, refusal=f"it is not clear: {error}")
+        if place is None:
+            return replace(output, name=PENULTIMATE)
+        module = next(module for module, path in self.paths.items() if path == place.layer)
+        if place.side == INPUT:
+            shape, layout, _ = self.given[module][place.call]
+        else:
+            shape, layout = self.seen[module][place.call, None]
+        info = self._info(PENULTIMATE, module, shape, layout, depth[module])
+        return replace(info, source=place.layer, side=place.side, n_calls=place.call + 1)
+
+    def _named_heads(self) -> list[Head]:
+        """Modules that the network, its card or its library call its classifiers, if they run."""
+        marked = [path for m, path in self.paths.items() if getattr(m, "is_head", False) is True]
+        modules = {path: module for module, path in self.paths.items()}
+        found = []
+        for path in marked or _on_card(self.network):
+            while path and path not in modules:  # the user has put something in its parent's place
+                path = path.rpartition(".")[0]
+            given = self.given.get(modules[path])
+            if path and given:
+                found.append(Head(path, Place(path, call=len(given) - 1), given[-1][2]))
         return found
 
     def _with_variants(self, name: str, module: nn.Module, depth: int) -> LayerInfo:
@@ -183,6 +260,8 @@ class _Trace:
         last = self.calls.get(module, 0) - 1
         shape, layout = seen.get((last, None), ((), NOT_PER_IMAGE if last >= 0 else VECTOR))
         info = self._info(name, module, shape, layout, depth)
+        if last >= 0 and (last, None) not in seen:
+            info = replace(info, refusal=self.nothing[module])
         if len(seen) > 1:
             for at, (shape, layout) in seen.items():
                 info.variants[at] = self._info(name, module, shape, layout, depth)
@@ -210,11 +289,18 @@ class _Trace:
         )
 
 
-def _rank_as_head(module: nn.Module) -> int:
-    """What is marked as head is; else a linear layer before any convolution."""
-    if getattr(module, "is_head", False) is True:
-        return 3
-    return 2 if isinstance(module, nn.Linear) else int(isinstance(module, _ConvNd))
+# Of torchvision's networks, the one whose class scores pass a ReLU.
+_CARDS = {"torchvision.models.squeezenet.SqueezeNet": ("classifier.1",)}
+
+
+def _on_card(network: nn.Module) -> Sequence[str]:
+    """Paths of the classifiers that a network's card names; timm's have one."""
+    card = getattr(network, "pretrained_cfg", None) or {}
+    named = card.get("classifier") if isinstance(card, Mapping) else None
+    if named:
+        return (named,) if isinstance(named, str) else tuple(named)
+    kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(network).__mro__]
+    return next((_CARDS[kind] for kind in kinds if kind in _CARDS), ())
 
 
 def first_tensor(output: Any) -> torch.Tensor | None:
@@ -231,22 +317,26 @@ def attach(
 ) -> list[Any]:
     """Have `see` called with each output of each wanted layer; gives the hooks' handles.
 
-    Of ``"penultimate"`` it is the input of a module that is seen.
+    What the whole network returns is not among them: see `of_network`.
     """
     modules = dict(network.named_modules(remove_duplicate=False))
     handles = []
     for capture in captures:
-        path = capture.request.path
-        if path in modules:
-            handle = modules[path].register_forward_hook(_output_hook(capture, see))
-        elif path == OUTPUT:
-            handle = network.register_forward_hook(_output_hook(capture, see))
+        if of_network(capture):
+            continue
+        info = capture.info
+        module = modules[info.source or capture.request.path]
+        if info.side == INPUT:
+            hook = _input_hook(capture, see)
+            handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
         else:
-            handle = modules[capture.info.source].register_forward_pre_hook(
-                _input_hook(capture, see), with_kwargs=True
-            )
-        handles.append(handle)
+            handles.append(module.register_forward_hook(_output_hook(capture, see)))
     return handles
+
+
+def of_network(capture: Capture) -> bool:
+    """Whether a capture is what a call of the network returns, which no hook of it need see."""
+    return capture.info.source == NETWORK
 
 
 def _output_hook(capture: Capture, see: Callable[[Capture, Any], None]) -> Callable[..., None]:

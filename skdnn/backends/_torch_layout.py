@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -27,14 +28,21 @@ _CHANNEL_AXES = {
 class AxisWatch(TorchFunctionMode):
     """Remembers the layout of what was computed last, also where axes change outside a module.
 
+    Parameters
+    ----------
+    is_of_images : callable
+        Whether a tensor was computed from the images. Tables of positions are not: how their
+        axes are moved says nothing.
+
     Attributes
     ----------
     last : tuple of (str, tuple of int)
         Layout and shape, the batch axis included.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_of_images: Callable[[torch.Tensor], bool]) -> None:
         super().__init__()
+        self._is_of_images = is_of_images
         self.last: tuple[str, tuple[int, ...]] = (VECTOR, ())
 
     def __torch_function__(
@@ -42,7 +50,7 @@ class AxisWatch(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        if name in ("permute", "transpose"):
+        if name in ("permute", "transpose") and self._is_of_images(args[0]):
             ndim = len(self.last[1])
             if result.ndim == ndim and (self.last[0], ndim) in _CHANNEL_AXES:
                 given = (*args[1:], *(kwargs or {}).values())

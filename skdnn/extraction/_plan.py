@@ -13,7 +13,14 @@ import pandas as pd
 
 from skdnn.backends import Capture, Engine, describe_layers, open_engine, settings_of
 from skdnn.images import ImageInputs, check_images, read_image
-from skdnn.layers import LayerInfo, pooled_shape, resolve_layers
+from skdnn.layers import (
+    NETWORK,
+    NOT_PER_IMAGE,
+    PENULTIMATE,
+    LayerInfo,
+    pooled_shape,
+    resolve_layers,
+)
 from skdnn.models import (
     ModelSpec,
     Preprocessing,
@@ -24,6 +31,10 @@ from skdnn.models import (
 )
 from skdnn.models._custom import without_known_weights
 from skdnn.store import ActivationStore
+
+#: To be raised whenever layers of the same network are listed otherwise than before: what
+#: "penultimate" stands for, where units and tokens lie.
+_LISTING = 2
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,11 @@ class Plan:
     def facts(self, capture: Capture, sized: bool) -> dict[str, Any]:
         """What is told of a layer in saved files; of its shape, where it is known."""
         info, name = capture.info, capture.name
+        headless = name == PENULTIMATE and info.source == NETWORK
         return {
             "name": name,
-            "module": info.source or capture.request.path,
-            "type": info.type,
+            "module": None if headless else info.source or capture.request.path,
+            "type": "the network's output" if headless else info.type,
             "output_shape": list(info.output_shape) if sized else None,
             "shape": list(self.shapes[name]) if sized else None,
             "units": self.n_units(name) if sized else None,
@@ -205,12 +217,14 @@ def layers_for(
     if store is None:
         return layers_of(source.spec, example)
     shape = _input_shape(source.spec, example)
-    key = digest_of([source.identity[0], list(shape)])[:32]
+    key = digest_of([source.identity[0], list(shape), _LISTING])[:32]
     known = store.depot.recall_network(key)
     if known is not None:
         return [LayerInfo.from_plain(plain) for plain in known["layers"]]
     layers = layers_of(source.spec, example)
     about = {"model": source.spec.name, "weights": source.spec.weights, "input": list(shape)}
+    meanings = {info.name: info.meaning for info in layers if info.source or info.refusal}
+    about |= {"preprocess": source.spec.steps(), "meanings": meanings}
     store.depot.remember_network(key, {**about, "layers": [info.as_plain() for info in layers]})
     return layers
 
@@ -273,7 +287,7 @@ def prepare(image: Any, preprocess: Any) -> Any:
 
 
 def layer_frame(layers: Sequence[LayerInfo]) -> pd.DataFrame:
-    """Table of layers, in the order of the network."""
+    """Table of layers, in the order of the network; those that can't be captured are left out."""
     rows = [
         {
             "layer": info.name,
@@ -283,9 +297,11 @@ def layer_frame(layers: Sequence[LayerInfo]) -> pd.DataFrame:
             "n_params": info.n_params,
             "n_calls": info.n_calls,
             "depth": info.depth,
+            "source": info.meaning,
         }
         for info in layers
-        if not info.source  # "penultimate" and "output" are other names for layers listed here
+        if info.name == PENULTIMATE
+        or not (info.n_calls and (info.layout == NOT_PER_IMAGE or info.refusal))
     ]
     return pd.DataFrame(rows)
 
@@ -308,8 +324,10 @@ def list_layers(model: Any, backend: str = "auto", *, preprocess: Any = "default
     layers : DataFrame
         One row for each module, in the order of the network: ``layer`` (its name), ``type``,
         ``output_shape`` for one image (of the last call), ``n_units``, ``n_params`` (children
-        included), ``n_calls`` per forward pass (a layer with 0 can't be captured) and ``depth``,
-        the order in which modules finish.
+        included), ``n_calls`` per forward pass (a layer with 0 can't be captured), ``depth``,
+        the order in which modules finish, and ``source``. Modules that do not return one row per
+        image, such as tables of positions, are left out. The last two rows are ``"penultimate"``
+        and ``"output"``; ``source`` says what they stand for, e.g. ``"input of fc"``.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from skdnn._amounts import in_bytes, in_time
-from skdnn.backends import limit_threads, settings_of
+from skdnn.backends import Capture, limit_threads, settings_of
 from skdnn.digests import DECODING, digest_images
 from skdnn.extraction import _sink
 from skdnn.extraction._forward import (
@@ -27,8 +27,9 @@ from skdnn.extraction._forward import (
 )
 from skdnn.extraction._measure import seconds_per_image
 from skdnn.extraction._plan import Plan, Source
+from skdnn.extraction._repeat import CHECK, is_repeatable, refuse_random
 from skdnn.images import ImageInputs, check_images
-from skdnn.models import digest_of
+from skdnn.models import ModelSpec, digest_of
 from skdnn.store import ActivationStore
 
 #: To be raised whenever the same network, image and layer give other values than before.
@@ -66,16 +67,33 @@ def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
     for capture in plan.captures:
         layer, pooling = capture.canonical, capture.pooling
         key = [network, preparation, source.precision, layer, pooling, DECODING, _CAPTURE]
-        key += settings
+        key += settings + _meaning(spec, capture)
         module = capture.info.source or capture.request.path
         identities[capture.name] = {
             "key": digest_of(key),
             "layer": layer,
             "module": module,
             "pooling": pooling,
+            **({"meaning": capture.info.meaning} if capture.info.meaning else {}),
             **common,
         }
     return identities
+
+
+def _meaning(spec: ModelSpec, capture: Capture) -> list[Any]:
+    """What was found out about a layer when it was listed, as far as its values depend on it.
+
+    Of the inner layers of networks known by name, not pooled, nothing is.
+    """
+    info = capture.info
+    found: dict[str, Any] = {}
+    if info.source:
+        found["from"] = [info.side, info.source, capture.wanted_call]
+    if capture.pooling != "flatten":
+        found["units"] = [info.layout, info.n_prefix_tokens, info.has_class_token]
+    if not is_repeatable(spec):
+        found["checked"] = CHECK
+    return [found] if found else []
 
 
 def fill_store(
@@ -385,6 +403,9 @@ class _Job:
         source = self.source
         source.open()
         self.refuse_another()
+        layers = {name: self.store.depot.layer(self.identities[name]) for name in names}
+        fresh = [name for name, rows in layers.items() if not rows.shards()]
+        refuse_random(inputs, source, plan.only(fresh), self.batch_size)
         with _sink.StoreSink(
             self.store.depot, plan, self.identities, inputs, digests, advance
         ) as sink:

@@ -115,7 +115,7 @@ def test_networks_that_are_not_called_with_an_image(net, image_paths, tmp_path):
     model = Model(towers, SIZE, name="towers", forward=call_with_words)
     table = list_layers(model).set_index("layer")
     assert table.loc["image.conv", "output_shape"] == (5, 14, 12)
-    assert table.loc["words", "n_calls"] == 1
+    assert "words" not in table.index  # its rows are no images
     extractor = DNNFeatureExtractor(model, ["image.relu", "image"], device="cpu")
     expected = features(net, ["relu", "output"], image_paths)
     assert_allclose(extractor.fit_transform(image_paths), expected, rtol=1e-6)

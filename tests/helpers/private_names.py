@@ -38,6 +38,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
     ),
     "one engine by itself, without the extractor around it": (
         "skdnn.backends._base",
+        "skdnn.backends._head",
         "skdnn.backends._tensorflow",
         "skdnn.backends._tensorflow_layers",
         "skdnn.backends._torch",
