@@ -113,6 +113,9 @@ _FAMILIES: dict[str, list[tuple[str, Family]]] = {
         (r"(.+-rn50|resnet50-ecoset)", _RESNET),
         (r"(dino|mae)-vit-.+", _VIT),
     ],
+    "pretrained": [
+        (r"efficientnet-lite\d", Family("EfficientNet-Lite", ("tan2019efficientnet",))),
+    ],
 }
 
 # How the networks of the source "published" were trained: all without labels, on ImageNet.
@@ -166,6 +169,7 @@ def find_training(model: str, weights: str) -> tuple[str, tuple[str, ...]] | Non
         "torchvision": weights.startswith("IMAGENET1K"),
         "keras": weights == "imagenet",
         "cornet": True,
+        "pretrained": True,
         "timm": re.search(r"(^|_)in1k($|_)", weights) is not None,
     }
     return ("trained on ImageNet", IMAGENET) if on_imagenet.get(source, False) else None
