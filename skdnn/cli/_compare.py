@@ -20,9 +20,11 @@ from skdnn.cli._command import (
     add_overwrite,
     add_quiet,
     command,
+    extractor_from,
     weights_from,
 )
 from skdnn.cli._compare_files import Order, RDMFile, common, labelled_alike, read_file
+from skdnn.cli._networks import is_own, name_and_weights
 from skdnn.cli._output import note, show_table, write_table
 from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, save_picture
 from skdnn.cli._targets import add_comparison, add_metric, check_measures
@@ -48,7 +50,7 @@ def add(commands: Any) -> None:
             "skdnn compare alexnet.h5 resnet50.h5 --reference it.csv --bootstrap 1000 "
             "--out table.csv bars.png",
             "skdnn compare a.csv b.csv c.csv --out similarities.png",
-            "skdnn compare --model alexnet resnet18 --layer penultimate --images ./images "
+            "skdnn compare --model alexnet resnet18 alexnet@none mine.py:make --images ./images "
             "--reference it.csv",
         ),
     )
@@ -139,6 +141,9 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     elif len(arguments.reference) > 1 and any(map(is_picture, map(Path, arguments.out or []))):
         wrong = "a picture shows one --reference"
     n_models = len(arguments.model or [])
+    twice = sorted({text for text in arguments.model or () if arguments.model.count(text) > 1})
+    if twice:
+        wrong = f"--model {twice[0]} is given twice: NAME@WEIGHTS tells weights apart"
     if n_models > 1 and len(arguments.layer) not in (1, n_models):
         wrong = f"--layer: one for all, or one for each of the {n_models} networks"
     if wrong:
@@ -171,17 +176,12 @@ def _networks(
     out = arguments.out[0] if arguments.out else None
     with unfinished(out, arguments.cache) as folder:
         result = compare_models(
-            arguments.model,
+            {text: _extractor(text, arguments) for text in arguments.model},
             layers,
             paths,
             metric=arguments.metric,
             comparison=arguments.comparison,
-            backend=arguments.backend,
-            weights=weights_from(arguments),
-            device=arguments.device,
-            batch_size=arguments.batch_size,
             cache=folder,
-            random_state=arguments.seed,
             verbose=int(not arguments.quiet),
         )
     names = ["/".join(map(str, key)) for key in result.index]
@@ -193,6 +193,13 @@ def _networks(
     references = {name: _relabelled(rdm, labels) for name, rdm in references.items()}
     alike = result.to_frame().set_axis(names, axis=0).set_axis(names, axis=1)
     return models, references, alike
+
+
+def _extractor(text: str, arguments: argparse.Namespace) -> Any:
+    """The extractor of one --model: its own weights, or those of --weights."""
+    name, weights = name_and_weights(text)
+    chosen = "default" if is_own(text) else weights_from(arguments, weights)
+    return extractor_from(arguments, model=name, weights=chosen, cache=None, verbose=0)
 
 
 def _relabelled(rdm: pd.DataFrame, labels: list[str]) -> pd.DataFrame:

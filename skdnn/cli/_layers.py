@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from skdnn.cli._command import add_json, command
+from skdnn.cli._networks import network
 from skdnn.cli._output import show_table
 
 _SHOWN = ["layer", "type", "output_shape", "n_units", "n_params", "n_calls"]
@@ -22,7 +23,9 @@ def add(commands: Any) -> None:
         "shape of what they compute for one image and the number of units. Nothing is downloaded.",
         examples=("skdnn layers alexnet", "skdnn layers cornet-s --json"),
     )
-    layers.add_argument("model", metavar="MODEL", help="a network by its name")
+    layers.add_argument(
+        "model", metavar="MODEL", help="a network by its name, or FILE.py:FUNCTION"
+    )
     layers.add_argument(
         "--backend",
         choices=("auto", "torch", "tensorflow"),
@@ -35,5 +38,5 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from skdnn import list_layers
 
-    table = list_layers(arguments.model, arguments.backend)
+    table = list_layers(network(arguments.model), arguments.backend)
     show_table(table[_SHOWN], as_json=arguments.json)
