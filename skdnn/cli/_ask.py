@@ -19,7 +19,7 @@ def choose_layers(arguments: argparse.Namespace, extractor: Any) -> dict[str, tu
     ValueError
         For unknown names, with the nearest ones.
     """
-    given = arguments.layer or _ask(extractor, arguments.model)
+    given = arguments.layer = arguments.layer or _ask(extractor, arguments.model)
     wanted = ["*"] if given == ["all"] else given
     facts = extractor.describe(layers=wanted).facts
     return {layer["name"]: tuple(layer["shape"]) for layer in facts["layers"]}

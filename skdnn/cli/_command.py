@@ -125,8 +125,9 @@ def add_layers(parser: argparse.ArgumentParser) -> None:
         "--layer",
         nargs="+",
         metavar="NAME",
-        help="layers by name, 'penultimate', 'output', patterns such as 'features.*', or 'all'; "
-        "without it, at a terminal, skdnn shows the layers and asks",
+        help="layers by name, 'penultimate', 'output', patterns such as 'features.*' (all inside) "
+        "or 'features.?' (direct children), or 'all'; without it, at a terminal, skdnn shows the "
+        "layers and asks",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,12 @@ from skdnn.cli._targets import (
 from skdnn.cli._unfinished import unfinished
 
 _COMPONENTS = 50
+# Modules that in evaluation give what they are given, perhaps with zeros around it or in another
+# shape: a pattern does not mean them.
+_PASSED_ON = re.compile(
+    r"Identity|\w*Dropout\d?d?|DropPath|StochasticDepth|DropBlock2d|\w*Pad(ding)?\dd|Flatten|"
+    r"Unflatten|\w*Flatten\w*|Permute|Reshape|InputLayer"
+)
 _PARAM = "dnn__layer"
 
 
@@ -129,7 +136,7 @@ def _run(arguments: argparse.Namespace) -> None:
     y = _target(arguments, paths)
     _check_folds(len(paths), arguments)
     _rehearse(y, arguments)
-    layers = list(choose_layers(arguments, extractor_from(arguments, cache=None)))
+    layers = _worth_scoring(arguments, extractor_from(arguments, cache=None))
     if arguments.dry_run:
         _estimate(paths, layers, arguments)
         return
@@ -146,6 +153,25 @@ def _run(arguments: argparse.Namespace) -> None:
             save_picture(_drawn(found, arguments), out)
         else:
             write_table(found.layer_profile_, out)
+
+
+def _worth_scoring(arguments: argparse.Namespace, extractor: Any) -> list[str]:
+    """The layers; of a pattern without those that would be scored as copies of another."""
+    layers = list(choose_layers(arguments, extractor))
+    named = set(arguments.layer or layers)
+    kinds = {
+        layer["name"]: str(layer.get("type", ""))
+        for layer in extractor.describe(layers=layers).facts["layers"]
+    }
+    copies = [
+        name for name in layers if name not in named and _PASSED_ON.fullmatch(kinds.get(name, ""))
+    ]
+    if copies and len(copies) < len(layers):
+        types = ", ".join(sorted({kinds[name] for name in copies}))
+        note(f"left out of the pattern: {len(copies)} layers that change nothing ({types}); "
+             "give their names to have them", arguments)  # fmt: skip
+        return [name for name in layers if name not in copies]
+    return layers
 
 
 def search_over(extractor: Any, layers: Sequence[str], arguments: argparse.Namespace) -> Any:

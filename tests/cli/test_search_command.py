@@ -202,6 +202,25 @@ def test_errors_before_the_first_image(
     assert sorted(study.iterdir()) == before
 
 
+def test_a_pattern_leaves_out_what_changes_nothing(study: Path, say: Any, pictures: Path) -> None:
+    def profile(*layers: str) -> list[str]:
+        said = say(
+            *("search", *NETWORK, "--images", pictures, "--rdm", "it.csv", "--json"),
+            *("--cv", 3, "--repeats", 1, "--components", 2, "--layer", *layers),
+        )
+        assert said.code == 0, said.err
+        notes.append(said.err)
+        return [row["layer"] for row in json.loads(said.out)["profile"]]
+
+    notes: list[str] = []
+    assert profile("classifier.?") == [f"classifier.{n}" for n in (1, 2, 4, 5, 6)]
+    assert "left out of the pattern: 2 layers that change nothing (Dropout)" in notes[-1]
+    assert profile("classifier.0", "classifier.[4-6]*") == [
+        f"classifier.{n}" for n in (0, 4, 5, 6)
+    ]
+    assert "left out" not in notes[-1]
+
+
 def test_errors_of_a_process(study: Path, run_skdnn: Any, pictures: Path) -> None:
     done = run_skdnn(
         *("search", *NETWORK, "--layer", "features.2", "--images", "nowhere", "--rdm", "it.csv"),
