@@ -218,7 +218,7 @@ def test_a_pattern_leaves_out_what_changes_nothing(study: Path, say: Any, pictur
     assert profile("classifier.0", "classifier.[4-6]*") == [
         f"classifier.{n}" for n in (0, 4, 5, 6)
     ]
-    assert "left out" not in notes[-1]
+    assert "left out of the pattern" not in notes[-1]
 
 
 def test_errors_of_a_process(study: Path, run_skdnn: Any, pictures: Path) -> None:
