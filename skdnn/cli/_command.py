@@ -131,6 +131,20 @@ def add_layers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_twin(parser: argparse._ActionsContainer) -> None:
+    """--twin: the untrained control."""
+    parser.add_argument(
+        "--twin",
+        nargs="?",
+        type=int,
+        const=1,
+        default=0,
+        metavar="N",
+        help="also with random weights of N seeds (1 if N is left out), and the planned "
+        "comparison of each layer with its untrained twin",
+    )
+
+
 def add_json(parser: argparse._ActionsContainer) -> None:
     """--json: a table for programs."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

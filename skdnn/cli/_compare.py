@@ -19,6 +19,7 @@ from skdnn.cli._command import (
     add_network,
     add_overwrite,
     add_quiet,
+    add_twin,
     command,
     extractor_from,
     weights_from,
@@ -43,7 +44,8 @@ def add(commands: Any) -> None:
         "shown images now. Without --reference every RDM is compared with every other. With "
         "references (RDMs of brains or behaviour; a file may hold several subjects) each is "
         "scored against them, with noise ceilings where there are several subjects, and with "
-        "intervals and tests where --bootstrap or --permutations ask for them. Conditions are "
+        "intervals and tests where --bootstrap or --permutations ask for them. --twin puts the "
+        "untrained twin beside each trained network, and tests the difference. Conditions are "
         "matched by name; --assume-order takes those of files without names in the order of the "
         "images, or of the first file that has names.",
         examples=(
@@ -89,6 +91,7 @@ def add(commands: Any) -> None:
         "(default: penultimate)",
     )
     add_network(compare, several=True)
+    add_twin(compare)
     add_extraction(compare)
     add_assume_order(compare)
     add_overwrite(compare)
@@ -102,7 +105,8 @@ def _run(arguments: argparse.Namespace) -> None:
     known = None if arguments.comparison == _CKA else arguments.comparison
     check_measures(arguments, comparison=known)
     if arguments.model:
-        models, references, alike = _networks(arguments)
+        models, references, result = _networks(arguments)
+        alike = result.to_frame().set_axis(list(models), axis=0).set_axis(list(models), axis=1)
     else:
         found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
         _check_number(found, arguments)
@@ -112,6 +116,8 @@ def _run(arguments: argparse.Namespace) -> None:
         alike = None
     if references:
         table, results = _scored(models, references, arguments)
+        if arguments.twin:
+            table = table.merge(_against_twins(result, references, arguments), "left")
     else:
         alike = _similarities(models, arguments.comparison) if alike is None else alike
         table, results = alike.rename_axis("rdm").reset_index(), {}
@@ -138,6 +144,8 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         wrong = "--bootstrap and --permutations need --reference"
     elif arguments.comparison == _CKA and (arguments.files or arguments.reference):
         wrong = "--comparison cka compares features, so it goes with --model, not with RDMs"
+    elif arguments.twin < 0 or (arguments.twin and not arguments.model):
+        wrong = "--twin N goes with --model, and N is 1 or more"
     elif len(arguments.reference) > 1 and any(map(is_picture, map(Path, arguments.out or []))):
         wrong = "a picture shows one --reference"
     n_models = len(arguments.model or [])
@@ -159,8 +167,8 @@ def _check_number(found: Sequence[RDMFile], arguments: argparse.Namespace) -> No
 
 def _networks(
     arguments: argparse.Namespace,
-) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame], pd.DataFrame]:
-    """RDMs of networks and of references, and the networks' similarities."""
+) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame], Any]:
+    """RDMs of networks and of references, and the whole comparison."""
     from skdnn import compare_models
     from skdnn.cli._images import image_names, image_paths
     from skdnn.cli._unfinished import unfinished
@@ -181,6 +189,7 @@ def _networks(
             paths,
             metric=arguments.metric,
             comparison=arguments.comparison,
+            twin=arguments.twin,
             cache=folder,
             verbose=int(not arguments.quiet),
         )
@@ -191,8 +200,24 @@ def _networks(
         for name, key in zip(names, result.index, strict=True)
     }
     references = {name: _relabelled(rdm, labels) for name, rdm in references.items()}
-    alike = result.to_frame().set_axis(names, axis=0).set_axis(names, axis=1)
-    return models, references, alike
+    return models, references, result
+
+
+def _against_twins(
+    result: Any, references: dict[str, pd.DataFrame], arguments: argparse.Namespace
+) -> pd.DataFrame:
+    """By reference and trained network, the planned comparison with its untrained twin."""
+    n_boot = {"n_boot": arguments.bootstrap} if arguments.bootstrap else {}
+    tested = result.against_twins(references, random_state=arguments.seed, **n_boot)
+    named = {"low": "difference_low", "high": "difference_high"}
+    named |= {"p": "p_twin", "p_adjusted": "p_twin_adjusted"}
+    parts = []
+    for name in references:
+        part = tested[name].drop(columns="trained").rename(columns=named)
+        part.insert(0, "model", ["/".join(map(str, key)) for key in part.index])
+        part.insert(0, "reference", name)
+        parts.append(part.dropna(axis=1, how="all"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _extractor(text: str, arguments: argparse.Namespace) -> Any:
