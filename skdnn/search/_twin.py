@@ -65,8 +65,8 @@ def compare_with_twin(
     profile : DataFrame
         A row for each layer: ``layer``, ``depth``, the scores over folds ``mean`` and ``std``,
         those of the twin ``twin`` (mean over folds and seeds) and ``twin_std`` (over seeds); and,
-        where the pipeline ends in :class:`~skdnn.RDM` and :class:`~skdnn.RSAScorer` and `y` is of
-        one area, the planned comparison on all images: ``difference``, ``low``, ``high``, ``p``
+        where the search compares RDMs (:class:`~skdnn.RDM`, :class:`~skdnn.RSAScorer`) and `y` is
+        of one area, the planned comparison on all images: ``difference``, ``low``, ``high``, ``p``
         and ``p_adjusted``.
 
     Raises
@@ -112,12 +112,15 @@ def compare_with_twin(
         means = np.stack([each.to_numpy() for each in found])
         table["twin"] = means.mean(axis=0)
         table["twin_std"] = means.std(axis=0, ddof=1) if count > 1 else np.nan
-        brain = _brain(search.estimator, y)
-        if brain is None:
+        scorer = _scorer(search)
+        brain = None if scorer is None else _brain(scorer, y)
+        if brain is None or scorer is None:
             return table
         wanted = {_label(params): params for params in search.cv_results_["params"]}
         names = [layer for params in wanted.values() for layer in _listed(*params.values())]
-        kept.get_params()[f"estimator__{name}"].precompute(X, list(dict.fromkeys(names)))
+        kept.get_params()[f"estimator__{name}"].precompute(
+            X, list(dict.fromkeys(names)), verbose=0
+        )
         rdms, *of_twins = (
             {layer: _rdm(each.estimator, wanted[layer], X, y) for layer in own["layer"]}
             for each in searches
@@ -126,7 +129,7 @@ def compare_with_twin(
         {"": rdms},
         {"": of_twins},
         brain,
-        search.estimator.steps[-1][1].comparison,
+        scorer.comparison,
         n_boot=n_boot,
         level=level,
         alternative=alternative,
@@ -163,7 +166,10 @@ def _changed(search: LayerSearchCV, name: str, changes: dict[str, Any]) -> Layer
     """A copy, not fitted, whose extractor has other parameters."""
     other: LayerSearchCV = clone(search)
     other.estimator.set_params(**{f"{name}__{key}": value for key, value in changes.items()})
-    return other.set_params(refit=False)
+    other.set_params(return_train_score=False)
+    if not isinstance(search.refit, str):  # of several scores, the name of the one that counts
+        other.set_params(refit=False)
+    return other
 
 
 @contextlib.contextmanager
@@ -189,18 +195,26 @@ def _label(params: dict[str, Any]) -> str:
 
 def _rdm(estimator: Pipeline, params: dict[str, Any], X: Any, y: Any) -> Any:
     """Of all images, the other steps fitted to all of them."""
-    return np.asarray(clone(estimator).set_params(**params)[:-1].fit_transform(X, y))
+    fitted = clone(estimator).set_params(**params)
+    steps = fitted[:-1] if isinstance(fitted.steps[-1][1], RSAScorer) else fitted
+    return np.asarray(steps.fit_transform(X, y))
 
 
-def _brain(estimator: Any, y: Any) -> Any:
-    """The target's RDM, or one per subject; None where there is no such RDM to compare with."""
-    if not isinstance(estimator, Pipeline) or len(estimator.steps) < 2:
+def _scorer(search: LayerSearchCV) -> RSAScorer | None:
+    """What compares the RDM that the pipeline ends in; None of a search that makes none."""
+    if not isinstance(search.estimator, Pipeline):
         return None
-    (_, rdm), (_, scorer) = estimator.steps[-2:]
-    if not (isinstance(rdm, RDM) and isinstance(scorer, RSAScorer)):
-        return None
+    *steps, last = [step for _, step in search.estimator.steps]
+    if isinstance(last, RSAScorer) and search.scoring is None:
+        return last if steps and isinstance(steps[-1], RDM) else None
+    scoring: Any = search.scoring
+    return scoring if isinstance(last, RDM) and isinstance(scoring, RSAScorer) else None
+
+
+def _brain(scorer: RSAScorer, y: Any) -> Any:
+    """The target's RDM, or one per subject; None where several areas or times are asked."""
     targets = read_targets(y, scorer.target, scorer.metric)
     if targets.rdms.names is not None and targets.rdms.names.nlevels > 1:
-        return None  # of several areas or times: each is a question of its own
+        return None
     squares = [squareform(pairs) for pairs in targets.rdms.pairs]
     return squares[0] if len(squares) == 1 else dict(zip(targets.names, squares, strict=True))
