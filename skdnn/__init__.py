@@ -30,7 +30,7 @@ from skdnn.plotting import (
     SimilarityDisplay,
 )
 from skdnn.rsa import RDM, RSAScorer
-from skdnn.search import LayerSearchCV
+from skdnn.search import LayerSearchCV, compare_with_twin
 from skdnn.store import ActivationStore
 from skdnn.text import CLIPTextEncoder
 
@@ -55,6 +55,7 @@ __all__ = [
     "VoxelwiseRidgeCV",
     "__version__",
     "compare_models",
+    "compare_with_twin",
     "fetch_brain_hierarchy",
     "fetch_kriegeskorte92",
     "list_layers",

@@ -5,7 +5,7 @@ Pure functions: nothing here knows a framework. A layer is asked for as
 ``"features.3"``
     the output of a module, by its path in the network;
 ``"features.*"``
-    every module that matches the glob (``*`` crosses dots);
+    every module that matches the glob (``*`` crosses dots, and see `matches`);
 ``"penultimate"``, ``"output"``
     what a classifier reads (the input of the network's head, or, where it has none, what the
     network returns), and what the network returns;
@@ -236,9 +236,7 @@ def _match_glob(pattern: str, layers: Sequence[LayerInfo], model_name: str) -> l
     found = [
         info.name
         for info in layers
-        if info.n_calls
-        and info.name not in (PENULTIMATE, OUTPUT)
-        and fnmatch.fnmatchcase(info.name, pattern)
+        if info.n_calls and info.name not in (PENULTIMATE, OUTPUT) and matches(info.name, pattern)
     ]
     if not found:
         raise ValueError(
@@ -246,6 +244,17 @@ def _match_glob(pattern: str, layers: Sequence[LayerInfo], model_name: str) -> l
             f"Its first layers are {_quoted(info.name for info in layers[:8])}."
         )
     return found
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a glob takes in this name.
+
+    As `fnmatch`, but ``?`` alone between dots is one whole part of a name, whatever its length:
+    ``"blocks.?"`` are the direct children of ``blocks``, also ``blocks.10``.
+    """
+    whole = "\ue000"  # no part of any name
+    regex = fnmatch.translate(re.sub(r"(?<![^.])\?(?![^.])", whole, pattern))
+    return re.match(regex.replace(whole, "[^.]+"), name) is not None
 
 
 def _check(request: LayerRequest, by_name: dict[str, LayerInfo], model_name: str) -> LayerRequest:

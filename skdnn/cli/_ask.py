@@ -19,19 +19,19 @@ def choose_layers(arguments: argparse.Namespace, extractor: Any) -> dict[str, tu
     ValueError
         For unknown names, with the nearest ones.
     """
-    given = arguments.layer or _ask(extractor)
+    given = arguments.layer = arguments.layer or _ask(extractor, arguments.model)
     wanted = ["*"] if given == ["all"] else given
     facts = extractor.describe(layers=wanted).facts
     return {layer["name"]: tuple(layer["shape"]) for layer in facts["layers"]}
 
 
-def _ask(extractor: Any) -> list[str]:
+def _ask(extractor: Any, model: str) -> list[str]:
     """Show the layers and wait for an answer that names some of them."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise argparse.ArgumentError(
             None,
             "--layer is needed where there is no terminal to ask at; "
-            f"'skdnn layers {extractor.model}' lists the names",
+            f"'skdnn layers {model}' lists the names",
         )
     table = extractor.layer_table()
     table = table[table["n_calls"] > 0].reset_index(drop=True)

@@ -19,6 +19,7 @@ from skdnn.cli._command import (
     weights_from,
 )
 from skdnn.cli._images import image_paths
+from skdnn.cli._networks import network
 from skdnn.cli._output import note, show_table, write_table
 from skdnn.cli._places import TABLES, add_out, places
 from skdnn.cli._reading import reading
@@ -63,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> None:
     paths = image_paths(arguments.images)
     files = places(arguments, TABLES)
     classifier = DNNClassifier(
-        arguments.model,
+        network(arguments.model, weights_from(arguments), arguments.seed),
         backend=arguments.backend,
         device=arguments.device,
         weights=weights_from(arguments),

@@ -10,6 +10,7 @@ from typing import Any
 
 import shtab
 
+from skdnn.cli._networks import is_own, network
 from skdnn.cli._reading import check_regular
 from skdnn.cli._unfinished import unfinished_folder
 
@@ -53,12 +54,19 @@ def add_network(
 ) -> None:
     """Options of networks: --model, --weights, --seed, --backend, --device."""
     group = parser.add_argument_group("network")
+    own = "FILE.py:FUNCTION, a function of yours that returns one"
     if several:
-        group.add_argument("--model", nargs="+", metavar="NAME", help="networks by name")
-    else:
-        group.add_argument(
-            "--model", required=required, metavar="NAME", help="a network by its name"
+        given = group.add_argument(
+            "--model",
+            nargs="+",
+            metavar="NAME",
+            help=f"networks by name, or NAME@WEIGHTS with weights of their own; or {own}",
         )
+    else:
+        given = group.add_argument(
+            "--model", required=required, metavar="NAME", help=f"a network by its name; or {own}"
+        )
+    given.complete = shtab.FILE  # type: ignore[attr-defined]
     option = group.add_argument(
         "--weights",
         default="default",
@@ -117,8 +125,23 @@ def add_layers(parser: argparse.ArgumentParser) -> None:
         "--layer",
         nargs="+",
         metavar="NAME",
-        help="layers by name, 'penultimate', 'output', patterns such as 'features.*', or 'all'; "
-        "without it, at a terminal, skdnn shows the layers and asks",
+        help="layers by name, 'penultimate', 'output', patterns such as 'features.*' (all inside) "
+        "or 'features.?' (direct children), or 'all'; without it, at a terminal, skdnn shows the "
+        "layers and asks",
+    )
+
+
+def add_twin(parser: argparse._ActionsContainer) -> None:
+    """--twin: the untrained control."""
+    parser.add_argument(
+        "--twin",
+        nargs="?",
+        type=int,
+        const=1,
+        default=0,
+        metavar="N",
+        help="also with random weights of N seeds (1 if N is left out), and the planned "
+        "comparison of each layer with its untrained twin",
     )
 
 
@@ -158,15 +181,15 @@ def extractor_from(arguments: argparse.Namespace, **changes: Any) -> Any:
         for name in ("model", "backend", "device", "pooling", "batch_size", "precision", "cache")
         if hasattr(arguments, name)
     }
-    return DNNFeatureExtractor(
-        **{
-            **options,
-            "weights": weights_from(arguments),
-            "random_state": arguments.seed,
-            "verbose": int(not getattr(arguments, "quiet", False)),
-            **changes,
-        }
-    )
+    given = {
+        **options,
+        "weights": weights_from(arguments),
+        "random_state": arguments.seed,
+        "verbose": int(not getattr(arguments, "quiet", False)),
+        **changes,
+    }
+    given["model"] = network(given["model"], given["weights"], arguments.seed)
+    return DNNFeatureExtractor(**given)
 
 
 def estimate_from(arguments: argparse.Namespace, rows: Any, layers: Any, out: Any = None) -> Any:
@@ -177,12 +200,14 @@ def estimate_from(arguments: argparse.Namespace, rows: Any, layers: Any, out: An
     found = extractor_from(arguments, cache=cache).estimate(rows, layers, measure=False)
     if not found.n_to_forward:
         return found
-    twin = extractor_from(arguments, weights=None, cache=None).estimate(rows, layers)
+    own = {} if is_own(arguments.model) else {"weights": None}
+    twin = extractor_from(arguments, **own, cache=None).estimate(rows, layers)
     share = found.n_to_forward / twin.n_to_forward
     return replace(found, seconds=None if twin.seconds is None else twin.seconds * share)
 
 
-def weights_from(arguments: argparse.Namespace) -> str | None:
+def weights_from(arguments: argparse.Namespace, given: str | None = None) -> str | None:
     """Random weights are None in Python, and 'none' in a shell."""
-    check_regular(arguments.weights)
-    return None if arguments.weights.lower() == "none" else arguments.weights
+    weights: str = arguments.weights if given is None else given
+    check_regular(weights)
+    return None if weights.lower() == "none" else weights

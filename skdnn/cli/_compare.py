@@ -19,10 +19,13 @@ from skdnn.cli._command import (
     add_network,
     add_overwrite,
     add_quiet,
+    add_twin,
     command,
+    extractor_from,
     weights_from,
 )
 from skdnn.cli._compare_files import Order, RDMFile, common, labelled_alike, read_file
+from skdnn.cli._networks import is_own, name_and_weights
 from skdnn.cli._output import note, show_table, write_table
 from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, save_picture
 from skdnn.cli._targets import add_comparison, add_metric, check_measures
@@ -41,14 +44,15 @@ def add(commands: Any) -> None:
         "shown images now. Without --reference every RDM is compared with every other. With "
         "references (RDMs of brains or behaviour; a file may hold several subjects) each is "
         "scored against them, with noise ceilings where there are several subjects, and with "
-        "intervals and tests where --bootstrap or --permutations ask for them. Conditions are "
+        "intervals and tests where --bootstrap or --permutations ask for them. --twin puts the "
+        "untrained twin beside each trained network, and tests the difference. Conditions are "
         "matched by name; --assume-order takes those of files without names in the order of the "
         "images, or of the first file that has names.",
         examples=(
             "skdnn compare alexnet.h5 resnet50.h5 --reference it.csv --bootstrap 1000 "
             "--out table.csv bars.png",
             "skdnn compare a.csv b.csv c.csv --out similarities.png",
-            "skdnn compare --model alexnet resnet18 --layer penultimate --images ./images "
+            "skdnn compare --model alexnet resnet18 alexnet@none mine.py:make --images ./images "
             "--reference it.csv",
         ),
     )
@@ -87,6 +91,7 @@ def add(commands: Any) -> None:
         "(default: penultimate)",
     )
     add_network(compare, several=True)
+    add_twin(compare)
     add_extraction(compare)
     add_assume_order(compare)
     add_overwrite(compare)
@@ -100,7 +105,8 @@ def _run(arguments: argparse.Namespace) -> None:
     known = None if arguments.comparison == _CKA else arguments.comparison
     check_measures(arguments, comparison=known)
     if arguments.model:
-        models, references, alike = _networks(arguments)
+        models, references, result = _networks(arguments)
+        alike = result.to_frame().set_axis(list(models), axis=0).set_axis(list(models), axis=1)
     else:
         found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
         _check_number(found, arguments)
@@ -110,6 +116,8 @@ def _run(arguments: argparse.Namespace) -> None:
         alike = None
     if references:
         table, results = _scored(models, references, arguments)
+        if arguments.twin:
+            table = table.merge(_against_twins(result, references, arguments), "left")
     else:
         alike = _similarities(models, arguments.comparison) if alike is None else alike
         table, results = alike.rename_axis("rdm").reset_index(), {}
@@ -136,9 +144,14 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         wrong = "--bootstrap and --permutations need --reference"
     elif arguments.comparison == _CKA and (arguments.files or arguments.reference):
         wrong = "--comparison cka compares features, so it goes with --model, not with RDMs"
+    elif arguments.twin < 0 or (arguments.twin and not arguments.model):
+        wrong = "--twin N goes with --model, and N is 1 or more"
     elif len(arguments.reference) > 1 and any(map(is_picture, map(Path, arguments.out or []))):
         wrong = "a picture shows one --reference"
     n_models = len(arguments.model or [])
+    twice = sorted({text for text in arguments.model or () if arguments.model.count(text) > 1})
+    if twice:
+        wrong = f"--model {twice[0]} is given twice: NAME@WEIGHTS tells weights apart"
     if n_models > 1 and len(arguments.layer) not in (1, n_models):
         wrong = f"--layer: one for all, or one for each of the {n_models} networks"
     if wrong:
@@ -154,8 +167,8 @@ def _check_number(found: Sequence[RDMFile], arguments: argparse.Namespace) -> No
 
 def _networks(
     arguments: argparse.Namespace,
-) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame], pd.DataFrame]:
-    """RDMs of networks and of references, and the networks' similarities."""
+) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame], Any]:
+    """RDMs of networks and of references, and the whole comparison."""
     from skdnn import compare_models
     from skdnn.cli._images import image_names, image_paths
     from skdnn.cli._unfinished import unfinished
@@ -171,17 +184,13 @@ def _networks(
     out = arguments.out[0] if arguments.out else None
     with unfinished(out, arguments.cache) as folder:
         result = compare_models(
-            arguments.model,
+            {text: _extractor(text, arguments) for text in arguments.model},
             layers,
             paths,
             metric=arguments.metric,
             comparison=arguments.comparison,
-            backend=arguments.backend,
-            weights=weights_from(arguments),
-            device=arguments.device,
-            batch_size=arguments.batch_size,
+            twin=arguments.twin,
             cache=folder,
-            random_state=arguments.seed,
             verbose=int(not arguments.quiet),
         )
     names = ["/".join(map(str, key)) for key in result.index]
@@ -191,8 +200,31 @@ def _networks(
         for name, key in zip(names, result.index, strict=True)
     }
     references = {name: _relabelled(rdm, labels) for name, rdm in references.items()}
-    alike = result.to_frame().set_axis(names, axis=0).set_axis(names, axis=1)
-    return models, references, alike
+    return models, references, result
+
+
+def _against_twins(
+    result: Any, references: dict[str, pd.DataFrame], arguments: argparse.Namespace
+) -> pd.DataFrame:
+    """By reference and trained network, the planned comparison with its untrained twin."""
+    n_boot = {"n_boot": arguments.bootstrap} if arguments.bootstrap else {}
+    tested = result.against_twins(references, random_state=arguments.seed, **n_boot)
+    named = {"low": "difference_low", "high": "difference_high"}
+    named |= {"p": "p_twin", "p_adjusted": "p_twin_adjusted"}
+    parts = []
+    for name in references:
+        part = tested[name].drop(columns="trained").rename(columns=named)
+        part.insert(0, "model", ["/".join(map(str, key)) for key in part.index])
+        part.insert(0, "reference", name)
+        parts.append(part.dropna(axis=1, how="all"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _extractor(text: str, arguments: argparse.Namespace) -> Any:
+    """The extractor of one --model: its own weights, or those of --weights."""
+    name, weights = name_and_weights(text)
+    chosen = "default" if is_own(text) else weights_from(arguments, weights)
+    return extractor_from(arguments, model=name, weights=chosen, cache=None, verbose=0)
 
 
 def _relabelled(rdm: pd.DataFrame, labels: list[str]) -> pd.DataFrame:

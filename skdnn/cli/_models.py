@@ -9,7 +9,10 @@ from typing import Any
 
 from skdnn.cli._command import add_json, command
 
-_SOURCES = ("torchvision", "keras", "cornet", "clip", "published", "timm", "open_clip")
+_SOURCES = (
+    *("torchvision", "keras", "cornet", "clip", "published", "pretrained", "timm", "open_clip"),
+    "installed",
+)
 
 
 def add(commands: Any) -> None:
@@ -21,12 +24,16 @@ def add(commands: Any) -> None:
         help="list the networks that have names",
         description="List the names that --model takes. Packages that are not installed "
         "contribute none.",
-        examples=("skdnn models", "skdnn models 'resnet*'", "skdnn models --source cornet"),
+        examples=("skdnn models", "skdnn models 'resnet*'", "skdnn models --source installed"),
     )
     models.add_argument(
         "pattern", nargs="?", metavar="PATTERN", help="only these, such as 'resnet*'"
     )
-    models.add_argument("--source", choices=_SOURCES, help="only those of one source")
+    models.add_argument(
+        "--source",
+        choices=_SOURCES,
+        help="only those of one source; 'installed': those whose trained weights are here already",
+    )
     add_json(models)
 
 

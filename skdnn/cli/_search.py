@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,12 +25,14 @@ from skdnn.cli._command import (
     add_network,
     add_overwrite,
     add_quiet,
+    add_twin,
     command,
     estimate_from,
     extractor_from,
 )
 from skdnn.cli._describe import check_methods, write_methods
 from skdnn.cli._images import image_paths
+from skdnn.cli._networks import is_own
 from skdnn.cli._output import note, show_facts, write_table
 from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, save_picture
 from skdnn.cli._targets import (
@@ -42,6 +45,12 @@ from skdnn.cli._targets import (
 from skdnn.cli._unfinished import unfinished
 
 _COMPONENTS = 50
+# Modules that in evaluation give what they are given, perhaps with zeros around it or in another
+# shape: a pattern does not mean them.
+_PASSED_ON = re.compile(
+    r"Identity|\w*Dropout\d?d?|DropPath|StochasticDepth|DropBlock2d|\w*Pad(ding)?\dd|Flatten|"
+    r"Unflatten|\w*Flatten\w*|Permute|Reshape|InputLayer"
+)
 _PARAM = "dnn__layer"
 
 
@@ -109,6 +118,7 @@ def add(commands: Any) -> None:
         action="store_true",
         help="also score the whole search on images that had no part in the choice of the layer",
     )
+    add_twin(search)
     add_out(search, "the layer profile as a table (.csv, .tsv, .json) or picture (.png, .pdf, ..)")
     methods = search.add_argument(
         "--methods",
@@ -139,7 +149,7 @@ def _run(arguments: argparse.Namespace) -> None:
     y = _target(arguments, paths)
     _check_folds(len(paths), arguments)
     _rehearse(y, arguments)
-    layers = list(choose_layers(arguments, extractor_from(arguments, cache=None)))
+    layers = _worth_scoring(arguments, extractor_from(arguments, cache=None))
     if arguments.dry_run:
         _estimate(paths, layers, arguments)
         return
@@ -150,15 +160,38 @@ def _run(arguments: argparse.Namespace) -> None:
         found = search_over(extractor, layers, arguments).fit(paths, y)
         _check_scores(found, arguments)
         nested = _nested(extractor, layers, paths, y, arguments) if arguments.nested else None
-    _report(found, nested, arguments)
+        twin = _twin(found, paths, y, arguments) if arguments.twin else None
+    _report(found, nested, twin, arguments)
     if arguments.methods:
         scores = None if nested is None else nested["scores"]
         write_methods(found.describe(paths, nested=scores), arguments.methods)
+    profile = found.layer_profile_
+    if twin is not None:
+        profile = profile.join(twin[[name for name in twin if name not in profile]])
     for out in outs:
         if is_picture(out):
-            save_picture(_drawn(found, arguments), out)
+            save_picture(_drawn(found, twin, arguments), out)
         else:
-            write_table(found.layer_profile_, out)
+            write_table(profile, out)
+
+
+def _worth_scoring(arguments: argparse.Namespace, extractor: Any) -> list[str]:
+    """The layers; of a pattern without those that would be scored as copies of another."""
+    layers = list(choose_layers(arguments, extractor))
+    named = set(arguments.layer or layers)
+    kinds = {
+        layer["name"]: str(layer.get("type", ""))
+        for layer in extractor.describe(layers=layers).facts["layers"]
+    }
+    copies = [
+        name for name in layers if name not in named and _PASSED_ON.fullmatch(kinds.get(name, ""))
+    ]
+    if copies and len(copies) < len(layers):
+        types = ", ".join(sorted({kinds[name] for name in copies}))
+        note(f"left out of the pattern: {len(copies)} layers that change nothing ({types}); "
+             "give their names to have them", arguments)  # fmt: skip
+        return [name for name in layers if name not in copies]
+    return layers
 
 
 def search_over(extractor: Any, layers: Sequence[str], arguments: argparse.Namespace) -> Any:
@@ -206,6 +239,10 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         wrong = "--method encoding predicts --responses; an RDM can't be predicted"
     elif arguments.cv < 2 or arguments.repeats < 1:
         wrong = "--cv needs two folds or more, and --repeats one or more"
+    elif arguments.twin < 0:
+        wrong = f"--twin {arguments.twin}: give 1 or more"
+    elif arguments.twin and (is_own(arguments.model) or arguments.weights.lower() == "none"):
+        wrong = "--twin is for a trained network that is given by its name"
     elif arguments.components is not None and arguments.components < 0:
         wrong = f"--components {arguments.components}: give 0 or more"
     if wrong:
@@ -311,6 +348,14 @@ def _nested(
     }
 
 
+def _twin(found: Any, paths: list[str], y: Any, arguments: argparse.Namespace) -> pd.DataFrame:
+    """The untrained twin beside, and the planned comparison."""
+    from skdnn import compare_with_twin
+
+    note(f"the untrained twin: {arguments.twin} seed(s)", arguments)
+    return compare_with_twin(found, paths, y, twin=arguments.twin, random_state=arguments.seed)
+
+
 def _check_scores(found: Any, arguments: argparse.Namespace) -> None:
     """A search without scores has no best layer."""
     unknown = found.layer_profile_["mean"].isna()
@@ -328,7 +373,12 @@ def _score_name(arguments: argparse.Namespace) -> str:
     return "R2" if arguments.method == "encoding" else f"{arguments.comparison} of RDMs"
 
 
-def _report(found: Any, nested: dict[str, Any] | None, arguments: argparse.Namespace) -> None:
+def _report(
+    found: Any,
+    nested: dict[str, Any] | None,
+    twin: pd.DataFrame | None,
+    arguments: argparse.Namespace,
+) -> None:
     profile = found.layer_profile_
     profile = profile.astype(object).where(profile.notna(), None)
     number = int(np.nanargmax(found.layer_profile_["mean"]))
@@ -358,10 +408,37 @@ def _report(found: Any, nested: dict[str, Any] | None, arguments: argparse.Names
             f"\nnested: {nested['mean']:.3f} ± {nested['std']:.3f} on images that had no part in "
             f"the choice (layers chosen: {', '.join(map(str, nested['layers']))})"
         )
+    if twin is not None:
+        facts["twin"] = twin.astype(object).where(twin.notna(), None).to_dict(orient="records")
+        text += _of_twin(twin, arguments)
     show_facts(facts, text, as_json=arguments.json)
 
 
-def _drawn(found: Any, arguments: argparse.Namespace) -> Any:
+def _of_twin(twin: pd.DataFrame, arguments: argparse.Namespace) -> str:
+    """The table for people, and what its columns are."""
+    shown = twin.drop(columns=["depth", "std"]).dropna(axis=1, how="all")
+    text = f"\n\nthe untrained twin ({arguments.twin} seed(s)) on the same folds:\n"
+    text += shown.to_string(index=False, float_format="{:.4f}".format)
+    if "p" in twin:
+        text += (
+            "\ndifference, low, high (95%): trained minus untrained, RDMs of all images; p by a "
+            "bootstrap of images, and of subjects where there are several; p_adjusted for the "
+            "number of layers (Holm)"
+        )
+    return text
+
+
+def _drawn(found: Any, twin: pd.DataFrame | None, arguments: argparse.Namespace) -> Any:
     from skdnn import LayerScoresDisplay
 
-    return LayerScoresDisplay.from_search(found, ylabel=f"score ({_score_name(arguments)})")
+    ylabel = f"score ({_score_name(arguments)})"
+    if twin is None:
+        return LayerScoresDisplay.from_search(found, ylabel=ylabel)
+    tested = twin["p_adjusted"].to_numpy() if "p_adjusted" in twin else None
+    display = LayerScoresDisplay.from_search(
+        found, label="trained", ylabel=ylabel, p_values=tested
+    )
+    twins = twin[["layer"]].assign(mean=twin["twin"], std=twin["twin_std"].fillna(0))
+    seeds = f"untrained ({arguments.twin} seeds)" if arguments.twin > 1 else "untrained"
+    LayerScoresDisplay.from_scores(twins, ax=display.ax_, label=seeds, ylabel=ylabel)
+    return display

@@ -15,10 +15,11 @@ from sklearn.base import clone
 from skdnn._blocks import column_blocks
 from skdnn._labels import without_ending
 from skdnn.conditions import Conditions, as_conditions
-from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn.feature_extractor import DNNFeatureExtractor, check_twin
 from skdnn.images import check_images
 from skdnn.model_comparison._references import read_references
 from skdnn.model_comparison._result import CKA, LEVELS, ModelComparison
+from skdnn.model_comparison._twins import with_twins
 from skdnn.models import Model, fixed_seed
 from skdnn.rsa import compare_rdms, compute_rdm
 
@@ -34,6 +35,7 @@ def compare_models(
     comparison: str = "pearson",
     references: Any = None,
     transformer: Any = None,
+    twin: int = 0,
     backend: str = "auto",
     weights: Any = "default",
     device: str = "auto",
@@ -72,6 +74,12 @@ def compare_models(
     transformer : transformer, default=None
         Cloned and fitted to the features of each layer before the RDM, e.g.
         ``StandardScaler(with_std=False)`` or a ``PCA``.
+    twin : int, default=0
+        Untrained twins of each trained network that is given by name: the same architecture, fed
+        the same images, with random weights of so many seeds, from `random_state` on. They stand
+        behind it as
+        ``"NAME (untrained)"``, or ``"NAME (untrained, seed 0)"``, ...;
+        :meth:`~ModelComparison.against_twins` tests the difference.
     backend : {"auto", "torch", "tensorflow"}, default="auto"
         Where names are looked for.
     weights : "default", str, path or None, default="default"
@@ -94,7 +102,8 @@ def compare_models(
     -------
     result : ModelComparison
         With the RDMs, :meth:`~ModelComparison.to_frame`, :meth:`~ModelComparison.against`,
-        ``reference_scores`` and :meth:`~ModelComparison.plot`.
+        ``reference_scores``, :meth:`~ModelComparison.plot` and
+        :meth:`~ModelComparison.against_twins`.
 
     Raises
     ------
@@ -103,7 +112,7 @@ def compare_models(
     ValueError
         Before any image goes through a network: for unknown models and layers (all of them),
         metrics and comparisons, images that cannot be read, references that lack images, models
-        of the same name.
+        of the same name, or there is nothing to make a twin of.
     OSError
         If published weights can't be downloaded.
 
@@ -137,6 +146,7 @@ def compare_models(
     (3, 3)
     """
     _check_measures(metric, comparison)
+    twin = check_twin(twin)
     conditions = as_conditions(X)
     labels = _labels(conditions)
     fewest = 4 if comparison == CKA else 3
@@ -153,7 +163,7 @@ def compare_models(
         "random_state": fixed_seed(random_state),
     }
     extractors = _extractors(models, settings, cache, max(0, verbose - 1))
-    extractors = _with_layers(extractors, layers)
+    extractors, twins = with_twins(_with_layers(extractors, layers), twin)
     _check_all(extractors, X)
     rdms: dict[tuple[str, str], pd.DataFrame] = {}
     patterns: dict[tuple[str, str], Array] = {}
@@ -172,6 +182,7 @@ def compare_models(
         patterns=patterns if comparison == CKA else None,
         names=conditions.known_names,
         references=known or None,
+        twins=twins or None,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skdnn._html import card
 from skdnn.model_comparison._references import read_references, subjects
 from skdnn.rsa import cka, compare_rdms, noise_ceiling
+from skdnn.rsa.inference._planned import against_twins
 
 if TYPE_CHECKING:
     from skdnn.plotting import ModelComparisonDisplay, SimilarityDisplay
@@ -42,6 +43,9 @@ class ModelComparison:
     references : dict of str to DataFrame or array-like, or a DataFrame, default=None
         What to compare with, see :func:`compare_models`.
 
+    twins : dict of str to list of str, default=None
+        By a trained network's name, those of its untrained twins.
+
     Attributes
     ----------
     rdms : DataFrame
@@ -50,6 +54,8 @@ class ModelComparison:
         As given.
     index : MultiIndex of (model, layer)
         What is compared, in the order of the models.
+    twins : dict of str to list of str
+        Names of the untrained twins of each trained network.
     reference_scores : DataFrame or None
         What :meth:`against` gives for `references`.
 
@@ -80,6 +86,7 @@ class ModelComparison:
         patterns: Mapping[tuple[str, str], Array] | None = None,
         names: Sequence[str | None] | None = None,
         references: Any = None,
+        twins: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         if not isinstance(rdms.columns, pd.MultiIndex) or rdms.columns.nlevels != 3:
             raise ValueError("rdms needs MultiIndex columns (model, layer, condition).")
@@ -91,6 +98,7 @@ class ModelComparison:
         self.index = rdms.columns.droplevel(-1).unique().set_names(LEVELS)
         self._patterns = None if patterns is None else [patterns[key] for key in self.index]
         self._names = rdms.index.map(str).tolist() if names is None else list(names)
+        self.twins = {name: list(each) for name, each in (twins or {}).items()}
         self._frame: pd.DataFrame | None = None
         self._references = self._read(references)
         self.reference_scores = self._scores(self._references) if self._references else None
@@ -188,6 +196,84 @@ class ModelComparison:
         else:
             found = compare_rdms(self.rdms, apart, self.comparison).to_numpy()
         return pd.DataFrame(np.asarray(found), index=self.index, columns=list(apart))
+
+    def against_twins(
+        self,
+        references: Any = None,
+        *,
+        n_boot: int = 1000,
+        level: float = 0.95,
+        alternative: str = "two-sided",
+        adjust: str | None = "holm",
+        random_state: Any = 0,
+    ) -> pd.DataFrame:
+        """Test each layer of the trained networks against the mean of its untrained twins.
+
+        The planned comparison of a study of training: one per layer, by the bootstrap over
+        conditions, and over subjects where there are several.
+
+        Parameters
+        ----------
+        references : dict of str to DataFrame or array-like, or a DataFrame, default=None
+            RDMs, see :func:`compare_models`; None takes those that it was given.
+        n_boot : int, default=1000
+            Number of bootstrap samples, see :func:`skdnn.rsa.bootstrap_rsa`.
+        level : float, default=0.95
+            Level of the intervals.
+        alternative : {"two-sided", "greater", "less"}, default="two-sided"
+            What is to be shown about trained minus untrained.
+        adjust : {"holm", "fdr", None}, default="holm"
+            How ``p_adjusted`` is made for the number of layers of all networks.
+        random_state : int, RandomState or None, default=0
+            Of the samples.
+
+        Returns
+        -------
+        table : DataFrame
+            Index (model, layer) of the trained networks; columns (reference, statistic). The
+            statistics are the scores ``"trained"`` and ``"untrained"`` (mean over seeds, and
+            ``"untrained_std"`` over them), ``"difference"`` with ``"low"`` and ``"high"``, and
+            ``"p"`` and ``"p_adjusted"``.
+
+        Raises
+        ------
+        ValueError
+            If there are no twins, no references, or the comparison is CKA.
+
+        See Also
+        --------
+        skdnn.rsa.planned_comparisons : The test.
+        """
+        if not self.twins:
+            raise ValueError("There are no twins: compare_models(..., twin=3) makes them.")
+        if self.comparison == CKA:
+            raise ValueError("comparison='cka' compares no RDMs, and has no such test.")
+        known = self._references if references is None else self._read(references)
+        if not known:
+            raise ValueError("There are no references: give RDMs by name.")
+        layers = {model: list(self.rdms[model].columns.unique(0)) for model in self.twins}
+        tested = {
+            name: against_twins(
+                {model: self._of(model, layers[model]) for model in self.twins},
+                {
+                    model: [self._of(twin, layers[model]) for twin in twins]
+                    for model, twins in self.twins.items()
+                },
+                reference,
+                self.comparison,
+                n_boot=n_boot,
+                level=level,
+                alternative=alternative,
+                adjust=adjust,
+                random_state=random_state,
+            )
+            for name, reference in known.items()
+        }
+        return pd.concat(tested, axis=1, names=["reference", "statistic"])
+
+    def _of(self, model: str, layers: Sequence[Any]) -> dict[Any, pd.DataFrame]:
+        own = self.rdms[model]
+        return {layer: own[layer] for layer in layers}
 
     def plot(
         self, reference: str | None = None, **options: Any

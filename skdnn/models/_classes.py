@@ -15,7 +15,15 @@ from typing import Any
 from skdnn._config import weights_home
 from skdnn._optional import import_optional
 from skdnn.layers import LayerInfo
-from skdnn.models import _cornet, _keras, _open_clip, _published, _timm, _torchvision
+from skdnn.models import (
+    _cornet,
+    _keras,
+    _open_clip,
+    _pretrained,
+    _published,
+    _timm,
+    _torchvision,
+)
 from skdnn.models._spec import ModelSpec
 
 IMAGENET = "imagenet"  # what a user writes for the names of ImageNet's 1,000 classes
@@ -136,7 +144,7 @@ def _named(spec: ModelSpec) -> ClassNames | None:
         return _of_keras(spec)
     if spec.name.startswith(_timm.PREFIX):
         return _of_timm(spec)
-    if spec.name.startswith(_cornet.PREFIX):
+    if spec.name.startswith((_cornet.PREFIX, _pretrained.PREFIX)):
         return replace(imagenet_classes(), note=_about(spec, "ImageNet's 1,000 classes"))
     if spec.name.startswith(_open_clip.PREFIX) or spec.name in _open_clip.ALIASES:
         raise ValueError(

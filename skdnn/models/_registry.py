@@ -10,8 +10,17 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skdnn.layers import nearest
-from skdnn.models import _cornet, _keras, _open_clip, _published, _timm, _torchvision
+from skdnn.models import (
+    _cornet,
+    _keras,
+    _open_clip,
+    _pretrained,
+    _published,
+    _timm,
+    _torchvision,
+)
 from skdnn.models._custom import Model, custom_spec, is_keras_model, is_network
+from skdnn.models._installed import weights_here
 from skdnn.models._spec import ModelSpec
 
 _BACKENDS = {
@@ -49,12 +58,14 @@ def _clips() -> list[str]:
     return list(_open_clip.ALIASES)
 
 
+INSTALLED = "installed"  # of any source, with weights on this machine
 # Looked through in this order for a name without prefix.
 SOURCES: dict[str, Source] = {
     "torchvision": Source("torch", _torchvision.names, _torchvision.spec),
     "cornet": Source("torch", _cornet.names, _cornet.spec),
     "clip": Source("torch", _clips, _open_clip.spec),
     "published": Source("torch", _published.names, _published.spec),
+    "pretrained": Source("torch", _pretrained.names, _pretrained.spec),
     "keras": Source("tensorflow", _keras.names, _keras.spec),
     "timm": Source("torch", _timm.names, _timm.spec, prefixed=True),
     "open_clip": Source("torch", _open_clip.names, _open_clip.spec, prefixed=True),
@@ -68,8 +79,10 @@ def list_models(source: str | None = None) -> list[str]:
     ----------
     source : str or None, default=None
         Where the networks come from: ``"torchvision"``, ``"cornet"``, ``"clip"``,
-        ``"published"`` (ecoset, self-supervised and others), ``"keras"``, ``"timm"`` or
-        ``"open_clip"``; None lists all. Sources whose package is not installed have no names.
+        ``"published"`` (ecoset, self-supervised and others), ``"pretrained"`` (weights that pip
+        installs), ``"keras"``, ``"timm"`` or ``"open_clip"``; None lists all. Sources whose
+        package is not installed have no names. ``"installed"`` lists those of any source whose
+        default weights are on this machine now, so that nothing need be downloaded.
 
     Returns
     -------
@@ -85,6 +98,12 @@ def list_models(source: str | None = None) -> list[str]:
     --------
     list_layers : The layers of one network.
 
+    Notes
+    -----
+    Default weights are looked for where they would be read: packages installed by pip, the folder
+    ``SKDNN_WEIGHTS``, and the caches of torch.hub, Keras and the Hugging Face hub. That the files
+    are whole is checked when they are read.
+
     Examples
     --------
     >>> from skdnn import list_models
@@ -93,15 +112,16 @@ def list_models(source: str | None = None) -> list[str]:
     >>> list_models("cornet")
     ['cornet-r', 'cornet-rt', 'cornet-s', 'cornet-z']
     """
-    if source is not None and source not in SOURCES:
+    known = (*SOURCES, INSTALLED)
+    if source is not None and source not in known:
         raise ValueError(
-            f"source={source!r} is unknown: use None or one of {', '.join(map(repr, SOURCES))}."
+            f"source={source!r} is unknown: use None or one of {', '.join(map(repr, known))}."
         )
-    chosen = SOURCES if source is None else {source: SOURCES[source]}
+    chosen = SOURCES if source in (None, INSTALLED) else {source: SOURCES[source]}
     return sorted(
         f"{prefix}/{name}" if room.prefixed else name
         for prefix, room in chosen.items()
-        for name in room.names()
+        for name in (weights_here(prefix, room.names()) if source == INSTALLED else room.names())
         if not (room.prefixed and name in _clips())
     )
 

@@ -24,6 +24,7 @@ from skdnn.rsa.fitting._regression import RegressionRSA, regression_rsa
 from skdnn.rsa.fitting._reweighting import FeatureReweightedRSA
 from skdnn.rsa.inference._bootstrap import bootstrap_rsa
 from skdnn.rsa.inference._permutation import permutation_test
+from skdnn.rsa.inference._planned import planned_comparisons
 from skdnn.rsa.inference._random_effects import random_effects_test, subject_layer_table
 from skdnn.rsa.scoring._cka_scorer import CKAScorer
 from skdnn.rsa.scoring._folds import best_by_pairs, weighted_scores
@@ -48,6 +49,7 @@ __all__ = [
     "noise_ceiling",
     "partial_rdm_correlation",
     "permutation_test",
+    "planned_comparisons",
     "procrustes_distance",
     "random_effects_test",
     "regression_rsa",

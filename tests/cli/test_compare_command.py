@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from skdnn import DNNFeatureExtractor, save_features
-from skdnn.io import save_rdm
+from skdnn.io import load_rdm, save_rdm
 from skdnn.rsa import bootstrap_rsa, compare_rdms, compute_rdm, noise_ceiling, permutation_test
 
 NAMES = [f"img{n}.png" for n in range(1, 13)]
@@ -208,3 +208,42 @@ def test_help(say: Any) -> None:
     said = say("compare", "--help")
     assert said.code == 0
     assert "examples:\n  skdnn compare " in said.out
+
+
+def test_the_untrained_twin(study: Path, say: Any, pictures: Path) -> None:
+    """Weights of a file stand for trained ones."""
+    import torch
+    from torchvision.models import squeezenet1_1
+
+    from skdnn import compare_models
+
+    torch.manual_seed(8)
+    torch.save(squeezenet1_1().state_dict(), "w.pth")
+    said = say(
+        *("compare", "--model", "squeezenet1_1@w.pth", "--layer", "features.3", "features.5"),
+        *("--images", pictures, "--reference", "subjects.h5", "--twin", 2, "--seed", 4, "--json"),
+        *("--quiet", "--bootstrap", 50, "--device", "cpu", "--out", "bars.png", "t.csv"),
+    )
+    assert said.code == 0, said.err
+    table = pd.DataFrame(json.loads(said.out)).set_index("model")
+    trained = [f"squeezenet1_1@w.pth/features.{n}" for n in (3, 5)]
+    twins = [
+        f"squeezenet1_1@w.pth (untrained, seed {seed})/features.{n}" for seed in (4, 5)
+        for n in (3, 5)
+    ]  # fmt: skip
+    assert table.index.tolist() == [*trained, *twins]
+    paths = sorted(pictures.iterdir(), key=lambda path: int(path.stem[3:]))
+    extractor = DNNFeatureExtractor("squeezenet1_1", weights="w.pth", random_state=4, device="cpu")
+    result = compare_models(
+        {"net": extractor}, {"net": ["features.3", "features.5"]}, paths, comparison="spearman",
+        twin=2,
+    )  # fmt: skip
+    reference = {"s": load_rdm(study / "subjects.h5")}
+    expected = result.against_twins(reference, n_boot=50, random_state=4)["s"]
+    for ours, theirs in (("difference", "difference"), ("p_twin", "p"), ("difference_low", "low")):
+        found = table.loc[trained, ours].to_numpy(float)
+        np.testing.assert_allclose(found, expected[theirs], rtol=1e-6, atol=1e-9)
+    means = table.loc[twins, "score"].to_numpy(float).reshape(2, 2).mean(axis=0)
+    np.testing.assert_allclose(table.loc[trained, "untrained"].to_numpy(float), means, atol=1e-9)
+    assert table.loc[twins, "p_twin"].isna().all()
+    assert say("compare", "a.csv", "b.h5", "--twin").code == 2

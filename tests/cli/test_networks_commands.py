@@ -207,3 +207,17 @@ def test_cache_refuses(cache: Path, say: Any, tmp_path: Path) -> None:
     wrong = say("cache", "list", cache, "--layer", "features.2")
     assert wrong.code == 2
     assert "skdnn cache prune" in wrong.err
+
+
+def test_layers_to_a_depth(say: Any) -> None:
+    def names(*more: object) -> list[str]:
+        said = say("layers", "squeezenet1_1", "--json", *more)
+        assert said.code == 0, said.err
+        return [row["layer"] for row in json.loads(said.out)]
+
+    assert names("--depth", 1) == ["features", "classifier"]
+    assert names("--depth", 3) == names()
+    children = [name for name in names() if name.count(".") < 2]
+    assert "features.0" in children
+    assert names("--depth", 2) == children
+    assert say("layers", "squeezenet1_1", "--depth", 0).code == 2

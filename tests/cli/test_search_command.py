@@ -203,6 +203,61 @@ def test_errors_before_the_first_image(
     assert sorted(study.iterdir()) == before
 
 
+def test_a_pattern_leaves_out_what_changes_nothing(study: Path, say: Any, pictures: Path) -> None:
+    def profile(*layers: str) -> list[str]:
+        said = say(
+            *("search", *NETWORK, "--images", pictures, "--rdm", "it.csv", "--json"),
+            *("--cv", 3, "--repeats", 1, "--components", 2, "--layer", *layers),
+        )
+        assert said.code == 0, said.err
+        notes.append(said.err)
+        return [row["layer"] for row in json.loads(said.out)["profile"]]
+
+    notes: list[str] = []
+    assert profile("classifier.?") == [f"classifier.{n}" for n in (1, 2, 4, 5, 6)]
+    assert "left out of the pattern: 2 layers that change nothing (Dropout)" in notes[-1]
+    assert profile("classifier.0", "classifier.[4-6]*") == [
+        f"classifier.{n}" for n in (0, 4, 5, 6)
+    ]
+    assert "left out of the pattern" not in notes[-1]
+
+
+def test_the_untrained_twin(study: Path, say: Any, pictures: Path) -> None:
+    """Weights of a file stand for trained ones."""
+    import torch
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(8)
+    torch.save(squeezenet1_1().state_dict(), "w.pth")
+    network = ("--model", "squeezenet1_1", "--weights", "w.pth", "--device", "cpu")
+    shared = ("--images", pictures, "--layer", "features.3", "features.5", *FOLDS, "--json")
+    said = say(
+        *("search", *network, *shared, "--rdm", "it.csv", "--twin", 2, "--seed", 4),
+        *("--out", "p.csv", "p.png", "--quiet"),
+    )
+    assert said.code == 0, said.err
+    rows = json.loads(said.out)["twin"]
+    assert [row["layer"] for row in rows] == ["features.3", "features.5"]
+    for row in rows:
+        assert row["low"] < row["difference"] < row["high"]
+        assert 0 <= row["p"] <= row["p_adjusted"] <= 1
+    table = pd.read_csv("p.csv")
+    assert {"mean", "split0", "twin", "twin_std", "difference", "p_adjusted"} <= set(table)
+    np.testing.assert_allclose(table["twin"], [row["twin"] for row in rows])
+    assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+    said = say(
+        *("search", *network, *shared, "--responses", "voxels.csv", "--method", "encoding"),
+        *("--twin", "--out", "q.csv"),
+    )
+    assert said.code == 0, said.err
+    assert "difference" not in json.loads(said.out)["twin"][0]
+    assert json.loads(said.out)["twin"][0]["twin_std"] is None
+    for wrong in (("--weights", "none"), ("--twin", -1)):
+        said = say("search", *network, *shared, "--rdm", "it.csv", "--twin", *wrong)
+        assert said.code == 2
+        assert "--twin" in said.err
+
+
 def test_errors_of_a_process(study: Path, run_skdnn: Any, pictures: Path) -> None:
     done = run_skdnn(
         *("search", *NETWORK, "--layer", "features.2", "--images", "nowhere", "--rdm", "it.csv"),

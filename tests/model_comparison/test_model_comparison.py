@@ -443,3 +443,74 @@ def test_figure_two(published_files, tmp_path, capsys):
         "rdms_random.png", "scores.csv", "scores.png", "similarities_random.png",
     }  # fmt: skip
     assert "CORnet-S" in capsys.readouterr().out
+
+
+# --- untrained twins -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file of weights that stands for trained ones."""
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(99)
+    path = tmp_path_factory.mktemp("weights") / "trained.pth"
+    torch.save(squeezenet1_1().state_dict(), path)
+    return str(path)
+
+
+def test_twins_stand_behind_trained_networks(
+    trained: str, models: dict[str, Model], image_paths: list[str]
+) -> None:
+    extractor = DNNFeatureExtractor("squeezenet1_1", weights=trained, random_state=6, device="cpu")
+    layers = {"net": ["features.3", "features.5"], "own": "3", "blank": "features.3"}
+    blank = DNNFeatureExtractor("squeezenet1_1", weights=None, device="cpu")
+    rng = np.random.default_rng(0)
+    brains = np.stack([squareform(pdist(rng.normal(size=(9, 4)))) for _ in range(3)])
+    result = compare_models(
+        {"net": extractor, "own": models["first"], "blank": blank}, layers, image_paths, twin=2,
+        comparison="spearman", references={"brain": brains},
+    )  # fmt: skip
+    twins = [f"net (untrained, seed {seed})" for seed in (6, 7)]
+    assert result.twins == {"net": twins}
+    assert list(result.index.unique("model")) == ["net", *twins, "own", "blank"]
+    expected = compute_rdm(
+        DNNFeatureExtractor(
+            "squeezenet1_1", "features.5", weights=None, random_state=7, device="cpu"
+        ).fit_transform(image_paths)
+    )
+    np.testing.assert_allclose(result.rdms[twins[1]]["features.5"], expected, atol=1e-6)
+    table = result.against_twins(n_boot=30)["brain"]
+    assert table.index.tolist() == [("net", "features.3"), ("net", "features.5")]
+    scores = result.reference_scores["brain", "score"]
+    for layer in ("features.3", "features.5"):
+        row, each = table.loc[("net", layer)], [scores[twin, layer] for twin in twins]
+        assert row["trained"] == pytest.approx(scores["net", layer])
+        assert row["untrained"] == pytest.approx(np.mean(each))
+        assert row["untrained_std"] == pytest.approx(np.std(each, ddof=1))
+        assert row["difference"] == pytest.approx(scores["net", layer] - np.mean(each))
+        assert row["low"] < row["difference"] < row["high"]
+    assert extractor.weights == trained
+
+
+def test_a_twin_is_fed_what_the_trained_network_is() -> None:
+    """The first weights of ResNet-50 ask for other images than its default ones do."""
+    from skdnn.feature_extractor import twins_of
+
+    (default,) = twins_of(DNNFeatureExtractor("resnet50"), 1).values()
+    assert default == {"weights": None, "random_state": 0}
+    (first,) = twins_of(DNNFeatureExtractor("resnet50", weights="IMAGENET1K_V1"), 1).values()
+    assert first["preprocess"]["resize"] == 256
+    twin = DNNFeatureExtractor("resnet50", **first)
+    assert twin.describe().facts["preprocess"]["resize"] == 256
+
+
+def test_twins_that_cannot_be_made(models: dict[str, Model], image_paths: list[str]) -> None:
+    with pytest.raises(ValueError, match="no network here is trained and given by its name"):
+        compare_models(models, LAYERS, image_paths, twin=1)
+    with pytest.raises(ValueError, match="must be a number of random seeds"):
+        compare_models(models, LAYERS, image_paths, twin=-1)
+    result = compare_models(models, LAYERS, image_paths)
+    assert result.twins == {}
+    with pytest.raises(ValueError, match="There are no twins"):
+        result.against_twins()

@@ -1,0 +1,220 @@
+"""A search beside that of the untrained twin."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import squareform
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from skdnn.feature_extractor import DNNFeatureExtractor, check_twin, twins_of
+from skdnn.rsa import RDM, RSAScorer
+from skdnn.rsa.inference._planned import against_twins
+from skdnn.rsa.scoring._targets import read_targets
+from skdnn.search._search import LayerSearchCV
+
+_KEYS = ["layer", "depth", "pooling", "extractor", "metric"]
+
+
+def compare_with_twin(
+    search: LayerSearchCV,
+    X: Any,
+    y: Any,
+    *,
+    twin: int = 3,
+    n_boot: int = 1000,
+    level: float = 0.95,
+    alternative: str = "two-sided",
+    adjust: str | None = "holm",
+    random_state: Any = 0,
+) -> pd.DataFrame:
+    """Put the layer profile of a search beside that of the untrained twin, with a test.
+
+    What a trained network has in common with a brain may come from its architecture. The same
+    search with random weights shows how much; each layer is then compared with the same layer of
+    the twin.
+
+    Parameters
+    ----------
+    search : LayerSearchCV
+        Fitted on `X` and `y`, with one trained network that is given by its name, and folds that
+        are the same at every call (an int, a splitter with an int as ``random_state``, a list).
+    X, y : array-like
+        What it was fitted on.
+    twin : int, default=3
+        So many random seeds, from the extractor's ``random_state`` on.
+    n_boot : int, default=1000
+        Bootstrap samples of the comparison, see :func:`skdnn.rsa.bootstrap_rsa`.
+    level : float, default=0.95
+        Level of the intervals.
+    alternative : {"two-sided", "greater", "less"}, default="two-sided"
+        What is to be shown about trained minus untrained.
+    adjust : {"holm", "fdr", None}, default="holm"
+        How ``p_adjusted`` is made for the number of layers.
+    random_state : int, RandomState or None, default=0
+        Of the bootstrap samples.
+
+    Returns
+    -------
+    profile : DataFrame
+        A row for each layer: ``layer``, ``depth``, the scores over folds ``mean`` and ``std``,
+        those of the twin ``twin`` (mean over folds and seeds) and ``twin_std`` (over seeds); and,
+        where the search compares RDMs (:class:`~skdnn.RDM`, :class:`~skdnn.RSAScorer`) and `y` is
+        of one area, the planned comparison on all images: ``difference``, ``low``, ``high``, ``p``
+        and ``p_adjusted``.
+
+    Raises
+    ------
+    ValueError
+        If the network is one's own or untrained, or the grid has other axes than the layer.
+
+    See Also
+    --------
+    LayerSearchCV.layer_profile_ : One search alone.
+    skdnn.rsa.planned_comparisons : The test.
+    compare_models : The same for several networks, with ``twin=``.
+
+    Notes
+    -----
+    Folds are not independent samples, and no test is made of them. The planned comparison takes
+    RDMs of all images, with the pipeline's other steps fitted to all of them, and resamples the
+    images, and the subjects where there are several. It stands for the seeds that were drawn:
+    ``twin_std`` says how much they differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import Pipeline
+    >>> from skdnn import RDM, DNNFeatureExtractor, LayerSearchCV, RSAScorer, compare_with_twin
+    >>> compare_with_twin(LayerSearchCV(Pipeline([("dnn", DNNFeatureExtractor(weights=None)),
+    ...     ("rdm", RDM()), ("rsa", RSAScorer())]), {"dnn__layer": ["output"]}), [], [])
+    Traceback (most recent call last):
+        ...
+    ValueError: twin=3: the network of the search is not trained, so it has no untrained twin.
+    """
+    count = check_twin(twin)
+    if not count:
+        raise ValueError("twin=0: at least one seed is needed.")
+    name, extractor = _extractor_of(search, count)
+    seeds = twins_of(extractor, count)
+    own = search.layer_profile_
+    keys = [key for key in _KEYS if key in own]
+    table = own[[*keys, "mean", "std"]].copy()
+    with _kept(search, name, extractor) as kept:
+        searches = [kept, *(_changed(kept, name, changes) for changes in seeds.values())]
+        found = [each.fit(X, y).layer_profile_["mean"] for each in searches[1:]]
+        means = np.stack([each.to_numpy() for each in found])
+        table["twin"] = means.mean(axis=0)
+        table["twin_std"] = means.std(axis=0, ddof=1) if count > 1 else np.nan
+        scorer = _scorer(search)
+        brain = None if scorer is None else _brain(scorer, y)
+        if brain is None or scorer is None:
+            return table
+        wanted = {_label(params): params for params in search.cv_results_["params"]}
+        names = [layer for params in wanted.values() for layer in _listed(*params.values())]
+        kept.get_params()[f"estimator__{name}"].precompute(
+            X, list(dict.fromkeys(names)), verbose=0
+        )
+        rdms, *of_twins = (
+            {layer: _rdm(each.estimator, wanted[layer], X, y) for layer in own["layer"]}
+            for each in searches
+        )
+    planned = against_twins(
+        {"": rdms},
+        {"": of_twins},
+        brain,
+        scorer.comparison,
+        n_boot=n_boot,
+        level=level,
+        alternative=alternative,
+        adjust=adjust,
+        random_state=random_state,
+    )
+    columns = ["difference", "low", "high", "p", "p_adjusted"]
+    return table.join(planned[columns].reset_index(drop=True))
+
+
+def _extractor_of(search: LayerSearchCV, twin: int) -> tuple[str, DNNFeatureExtractor]:
+    """The one extractor, and the name of its parameters."""
+    params = search.estimator.get_params(deep=True)
+    found = {k: v for k, v in params.items() if isinstance(v, DNNFeatureExtractor)}
+    if len(found) != 1:
+        raise ValueError(
+            f"twin={twin}: the search has {len(found)} extractors, and one is needed."
+        )
+    ((name, extractor),) = found.items()
+    grids = search.param_grid if isinstance(search.param_grid, list) else [search.param_grid]
+    others = {key for grid in grids for key in grid} - {f"{name}__layer"}
+    if others:
+        raise ValueError(
+            f"twin={twin}: the grid has other axes than the layer ({', '.join(sorted(others))})."
+        )
+    if extractor.weights is None:
+        raise ValueError(
+            f"twin={twin}: the network of the search is not trained, so it has no untrained twin."
+        )
+    return name, extractor
+
+
+def _changed(search: LayerSearchCV, name: str, changes: dict[str, Any]) -> LayerSearchCV:
+    """A copy, not fitted, whose extractor has other parameters."""
+    other: LayerSearchCV = clone(search)
+    other.estimator.set_params(**{f"{name}__{key}": value for key, value in changes.items()})
+    other.set_params(return_train_score=False)
+    if not isinstance(search.refit, str):  # of several scores, the name of the one that counts
+        other.set_params(refit=False)
+    return other
+
+
+@contextlib.contextmanager
+def _kept(
+    search: LayerSearchCV, name: str, extractor: DNNFeatureExtractor
+) -> Iterator[LayerSearchCV]:
+    """A copy of the search that keeps activations: each image passes each network once."""
+    with contextlib.ExitStack() as stack:
+        cache = search.cache if extractor.cache is None else extractor.cache
+        if cache is None:
+            cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="skdnn-"))
+        yield _changed(search, name, {"cache": cache})
+
+
+def _listed(layer: Any) -> list[str]:
+    return [layer] if isinstance(layer, str) else list(layer)
+
+
+def _label(params: dict[str, Any]) -> str:
+    """As a layer profile calls the one layer of a candidate."""
+    return " + ".join(map(str, _listed(*params.values())))
+
+
+def _rdm(estimator: Pipeline, params: dict[str, Any], X: Any, y: Any) -> Any:
+    """Of all images, the other steps fitted to all of them."""
+    fitted = clone(estimator).set_params(**params)
+    steps = fitted[:-1] if isinstance(fitted.steps[-1][1], RSAScorer) else fitted
+    return np.asarray(steps.fit_transform(X, y))
+
+
+def _scorer(search: LayerSearchCV) -> RSAScorer | None:
+    """What compares the RDM that the pipeline ends in; None of a search that makes none."""
+    if not isinstance(search.estimator, Pipeline):
+        return None
+    *steps, last = [step for _, step in search.estimator.steps]
+    if isinstance(last, RSAScorer) and search.scoring is None:
+        return last if steps and isinstance(steps[-1], RDM) else None
+    scoring: Any = search.scoring
+    return scoring if isinstance(last, RDM) and isinstance(scoring, RSAScorer) else None
+
+
+def _brain(scorer: RSAScorer, y: Any) -> Any:
+    """The target's RDM, or one per subject; None where several areas or times are asked."""
+    targets = read_targets(y, scorer.target, scorer.metric)
+    if targets.rdms.names is not None and targets.rdms.names.nlevels > 1:
+        return None
+    squares = [squareform(pairs) for pairs in targets.rdms.pairs]
+    return squares[0] if len(squares) == 1 else dict(zip(targets.names, squares, strict=True))
