@@ -46,6 +46,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.extraction._plan",
     ),
     "what a source of networks knows before one is built: names, weights, layouts": (
+        "skdnn.models._checkpoint",
         "skdnn.models._classes",
         "skdnn.models._cornet",
         "skdnn.models._custom",
