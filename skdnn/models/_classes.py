@@ -293,7 +293,7 @@ def final_activation(spec: ModelSpec, layers: Sequence[LayerInfo]) -> str:
         return _last_module(layers)
     if not spec.owned:
         return _last_of_keras(spec.load())
-    constructor = _keras._constructor(spec.name.removeprefix(_keras.PREFIX))
+    constructor = _keras.constructor_of(spec.name.removeprefix(_keras.PREFIX))
     options = inspect.signature(constructor).parameters
     return str(options["classifier_activation"].default)
 

@@ -145,6 +145,20 @@ def load_file(network: Any, path: Path, name: str) -> None:
         )
 
 
+def n_layers(path: Path, kind: str) -> int:
+    """How many layers of a kind are named in a file that has been read; 0 where none is."""
+    h5py = import_optional("h5py", f"to read {path}")
+    with ExitStack() as stack:
+        source: Any = path
+        if path.suffix == ".keras":
+            source = io.BytesIO(stack.enter_context(zipfile.ZipFile(path)).read(_IN_ARCHIVE))
+        file = stack.enter_context(h5py.File(source, "r"))
+        held = file.get("model_weights", file)
+        names = held.attrs.get("layer_names", held.get("layers", ()))
+        texts = (name.decode() if isinstance(name, bytes) else str(name) for name in names)
+        return sum(text.startswith(kind) for text in texts)
+
+
 def _n_common(held: list[Any], own: list[Any]) -> int:
     return sum((Counter(held) & Counter(own)).values())
 

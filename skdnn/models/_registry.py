@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skdnn.layers import nearest
-from skdnn.models import _cornet, _keras, _open_clip, _published, _timm, _torchvision
+from skdnn.models import _cornet, _keras, _keras_build, _open_clip, _published, _timm, _torchvision
 from skdnn.models._custom import Model, custom_spec, is_keras_model, is_network
 from skdnn.models._spec import ModelSpec
 
@@ -55,7 +55,7 @@ SOURCES: dict[str, Source] = {
     "cornet": Source("torch", _cornet.names, _cornet.spec),
     "clip": Source("torch", _clips, _open_clip.spec),
     "published": Source("torch", _published.names, _published.spec),
-    "keras": Source("tensorflow", _keras.names, _keras.spec),
+    "keras": Source("tensorflow", _keras_build.names, _keras.spec),
     "timm": Source("torch", _timm.names, _timm.spec, prefixed=True),
     "open_clip": Source("torch", _open_clip.names, _open_clip.spec, prefixed=True),
 }
@@ -194,7 +194,7 @@ def _unknown(model: str, name: str, known: list[str], sources: Collection[str]) 
     near = nearest(name, known)
     hint = f"Did you mean {near}? " if near else ""
     message = f"model={model!r} is unknown. {hint}list_models() gives all names."
-    if "keras" in sources and not _keras.names():
+    if "keras" in sources and not _keras_build.names():
         message += ' Names of Keras\'s networks need tensorflow: pip install "skdnn[tensorflow]".'
     return message
 

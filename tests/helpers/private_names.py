@@ -51,6 +51,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.models._cornet",
         "skdnn.models._custom",
         "skdnn.models._keras",
+        "skdnn.models._keras_build",
         "skdnn.models._keras_weights",
         "skdnn.models._open_clip",
         "skdnn.models._published",
