@@ -181,12 +181,16 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     fixed = chosen.input_size if isinstance(chosen, KerasPreprocessing) else None
     size = fixed if fixed is not None else own
     source = choose_weights(weights, name, seed)
-    is_twin = source.described != PUBLISHED or size != own
-    scaled = ["scaled"] if is_twin and scaled_if_published(name) else []
+    is_other = source.described != PUBLISHED or size != own
+    corrected = []  # what was stored before these networks were right is not found
+    if is_other and scaled_if_published(name):
+        corrected = ["scaled"]
+    elif size != own and source.described == PUBLISHED and homes()[name] == "mobilenet_v3":
+        corrected = ["padded"]
 
     def identity(version: str | None) -> Any:
         keras_version = platform_identity("keras")["keras"]  # whose architecture it is
-        return [PREFIX + name, list(size), keras_version, *source.identify(), *scaled]
+        return [PREFIX + name, list(size), keras_version, *source.identify(), *corrected]
 
     return ModelSpec(
         name=PREFIX + name,
@@ -245,7 +249,7 @@ def _load(name: str, size: tuple[int, int], source: Weights, seed: int) -> Any:
         return network
     constructor = with_helpers(constructor_of(name), get_file=get_file_for(name))
     network = constructor(weights=PUBLISHED)
-    if tuple(network.input_shape[1:3]) in (size, (None, None)):
+    if network.input_shape[1:3] == size:
         return network
     return _at_size(network, name, size)
 

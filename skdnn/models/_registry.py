@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from skdnn.layers import nearest
-from skdnn.models import _cornet, _keras, _keras_build, _open_clip, _published, _timm, _torchvision
+from skdnn.models import (
+    _cornet,
+    _hugging_face,
+    _keras,
+    _keras_build,
+    _open_clip,
+    _published,
+    _timm,
+    _torchvision,
+)
 from skdnn.models._custom import Model, custom_spec, is_keras_model, is_network
 from skdnn.models._spec import ModelSpec
 
@@ -58,6 +68,7 @@ SOURCES: dict[str, Source] = {
     "keras": Source("tensorflow", _keras_build.names, _keras.spec),
     "timm": Source("torch", _timm.names, _timm.spec, prefixed=True),
     "open_clip": Source("torch", _open_clip.names, _open_clip.spec, prefixed=True),
+    "hf": Source("torch", _hugging_face.names, _hugging_face.spec, prefixed=True),
 }
 
 
@@ -69,7 +80,8 @@ def list_models(source: str | None = None) -> list[str]:
     source : str or None, default=None
         Where the networks come from: ``"torchvision"``, ``"cornet"``, ``"clip"``,
         ``"published"`` (ecoset, self-supervised and others), ``"keras"``, ``"timm"`` or
-        ``"open_clip"``; None lists all. Sources whose package is not installed have no names.
+        ``"open_clip"``; None lists all. Sources whose package is not installed have no names;
+        those of Hugging Face (``"hf/facebook/dinov2-base"``) are too many to list.
 
     Returns
     -------
@@ -173,6 +185,8 @@ def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:
         if not source.prefixed and rest not in source.names():
             raise ValueError(_unknown(model, rest, source.names(), [prefix]))
         return prefix, rest
+    if (Path(model).expanduser() / "config.json").is_file():
+        return _find(_hugging_face.PREFIX + model, wanted, backend)
     rooms = {
         name: room
         for name, room in SOURCES.items()
