@@ -15,6 +15,7 @@ _EXTRAS = {
     "keras": "tensorflow",
     "open_clip": "clip",
     "timm": "timm",
+    "transformers": "hf",
     "dask": "dask",
     "distributed": "dask",
     "nibabel": "nifti",

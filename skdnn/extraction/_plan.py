@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -278,11 +278,13 @@ def prepare(image: Any, preprocess: Any) -> Any:
         return preprocess.pixels(image)
     prepared = preprocess(image)
     shape = tuple(getattr(prepared, "shape", ()))
+    must = "preprocess must return a tensor or array (3, height, width) for an image"
     if len(shape) < 1:
-        raise TypeError(
-            "preprocess must return a tensor or array (3, height, width) for an image, "
-            f"got {type(prepared).__name__}."
-        )
+        held = isinstance(prepared, Mapping) and "pixel_values" in prepared
+        hint = ": take its ['pixel_values'][0], or give the processor itself" if held else ""
+        raise TypeError(f"{must}, got {type(prepared).__name__}{hint}.")
+    if len(shape) == 4 and shape[0] == 1:
+        raise ValueError(f"{must}, got one of shape {shape}: take [0], the one image in it.")
     return prepared
 
 

@@ -44,9 +44,10 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         backend takes the name in whatever case. ``"pt"`` and ``"tf"`` are short for them.
     device : str, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` takes the GPU where there is one.
-    weights : "default", str, path or None, default="default"
+    weights : "default", str, path, WeightsFile or None, default="default"
         The best published weights, a published version by its name, a local file (state dict,
-        safetensors, or Keras's formats), ``"URL#sha256=HASH"``, or None for random ones (the
+        safetensors, or Keras's formats; `skdnn.models.WeightsFile` for one whose names are not
+        the network's), ``"URL#sha256=HASH"``, or None for random ones (the
         framework's own initialisation under `random_state`). Published weights are downloaded
         once, into the folder of the environment variable ``SKDNN_WEIGHTS`` or
         ``~/.cache/skdnn/weights``; without a network, put the file there that the error names.

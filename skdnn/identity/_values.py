@@ -36,6 +36,14 @@ _UNSAID = re.compile(
 )
 # State of a torch module that says nothing of what it computes.
 _BOOKKEEPING = ("_parameters", "_buffers", "_modules", "training", "_is_full_backward_hook")
+# The same of a network of transformers: where its weights were read, and how.
+_OF_TRANSFORMERS = (
+    "_weight_conversions",
+    "_is_hf_initialized",
+    "_output_capturing_hooks_installed",
+)
+# Hooks that only look: ours, and those with which transformers collects hidden states.
+_LOOKING = ("skdnn.", "transformers.utils.")
 # By identity, whatever code calls them: what they give cannot be followed.
 _OUT_OF_SIGHT = {
     **{id(os.environ): "os.environ", id(os.getenv): "os.getenv()", id(sys.modules): "sys.modules"},
@@ -201,12 +209,14 @@ class Description:
         ]
 
     def _attributes(self, module: Any) -> Iterator[tuple[str, Any]]:
+        homes = {base.__module__.partition(".")[0] for base in type(module).__mro__}
+        unsaid = (*_BOOKKEEPING, *(_OF_TRANSFORMERS if "transformers" in homes else ()))
         for name, part in state_of(module):
             if name.endswith(("_hooks", "_hooks_with_kwargs")) and isinstance(part, Mapping):
                 hooks = (hook for hook in part.values() if not isinstance(hook, bool))
-                part = [hook for hook in hooks if not f"{hook.__module__}.".startswith("skdnn.")]
+                part = [hook for hook in hooks if not f"{hook.__module__}.".startswith(_LOOKING)]
             empty = part is None or (isinstance(part, Mapping | list | tuple | set) and not part)
-            if name not in _BOOKKEEPING and not (name.startswith("_") and empty):
+            if name not in unsaid and not (name.startswith("_") and empty):
                 yield name, part
         for name, tensor in {**module._parameters, **module._buffers}.items():
             if tensor is not None and (more := self._tensor(tensor)[2:]):

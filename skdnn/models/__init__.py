@@ -11,11 +11,13 @@ from skdnn.models._spec import (
     origin_of_weights,
     preprocess_identity,
 )
+from skdnn.models._weights_file import WeightsFile
 
 __all__ = [
     "Model",
     "ModelSpec",
     "Preprocessing",
+    "WeightsFile",
     "cornet",
     "digest_of",
     "fixed_seed",

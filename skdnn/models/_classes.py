@@ -17,6 +17,7 @@ from skdnn._optional import import_optional
 from skdnn.layers import LayerInfo
 from skdnn.models import (
     _cornet,
+    _hugging_face,
     _keras,
     _open_clip,
     _pretrained,
@@ -151,6 +152,12 @@ def _named(spec: ModelSpec) -> ClassNames | None:
             f"model={spec.name!r} has no classes: it puts images into a space that they share "
             "with words. Compare its features (DNNFeatureExtractor) with those of the names of "
             "your classes (CLIPTextEncoder)."
+        )
+    if spec.name.startswith(_hugging_face.PREFIX):
+        raise ValueError(
+            f"model={spec.name!r} has no classes: of Hugging Face's networks the part that sees "
+            "images is taken, without a classifier. Wrap the one that has it: "
+            "skdnn.models.Model(AutoModelForImageClassification.from_pretrained(...))."
         )
     if spec.name.startswith(_published.PREFIX):
         _refuse_headless(spec)
@@ -301,7 +308,7 @@ def final_activation(spec: ModelSpec, layers: Sequence[LayerInfo]) -> str:
         return _last_module(layers)
     if not spec.owned:
         return _last_of_keras(spec.load())
-    constructor = _keras._constructor(spec.name.removeprefix(_keras.PREFIX))
+    constructor = _keras.constructor_of(spec.name.removeprefix(_keras.PREFIX))
     options = inspect.signature(constructor).parameters
     return str(options["classifier_activation"].default)
 

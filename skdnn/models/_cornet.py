@@ -10,13 +10,7 @@ from skdnn._optional import import_optional
 from skdnn.layers import nearest
 from skdnn.models._custom import Model, as_preprocessing
 from skdnn.models._spec import ModelSpec, Preprocessing
-from skdnn.models._weights_file import (
-    Published,
-    Weights,
-    choose_weights,
-    load_state_dict,
-    strict_load,
-)
+from skdnn.models._weights_file import Published, Weights, choose_weights
 
 PREFIX = "cornet/"
 _HASHES = {"z": "5c427c9c", "rt": "933c001c", "r": "5930a990", "s": "1d3f7974"}
@@ -173,5 +167,5 @@ def _load(letter: str, chosen: Weights, seed: int, times: int) -> Any:
         torch.manual_seed(seed)
         network = _build(letter, times)
     if path is not None:
-        strict_load(network, load_state_dict(path), path, f"cornet-{letter}")
+        chosen.load_into(network, f"cornet-{letter}")
     return network.eval()

@@ -9,6 +9,7 @@ from typing import Any
 
 from skdnn.digests import digest_weights
 from skdnn.identity._values import network_identity
+from skdnn.models._processors import Processor, is_pretrained, is_processor, own_processor
 from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing
 
 
@@ -26,7 +27,9 @@ class Model:
     preprocess : "default", dict or callable, default="default"
         ``"default"`` is ImageNet's: resize 256, centre crop 224, mean and standard deviation.
         A dict changes some of ``resize``, ``crop``, ``interpolation``, ``mean``, ``std``.
-        A callable takes a PIL image in RGB and returns a float tensor of one image.
+        A callable takes a PIL image in RGB and returns a float tensor of one image; a processor
+        of Hugging Face is one. ``"default"`` of a network of Hugging Face is the processor that
+        lies beside its weights, where there is one on this machine.
     name : str, default=None
         For tables and messages; None is the name of the network's class.
     forward : callable, default=None
@@ -115,6 +118,8 @@ def is_keras_model(candidate: Any) -> bool:
 def custom_spec(model: Model, preprocess: Any) -> ModelSpec:
     """Spec of a user's torch network: never copied, never converted, never shared by name."""
     chosen = model.preprocess if _is_default(preprocess) else preprocess
+    if _is_default(chosen) and is_pretrained(model.network):
+        chosen = own_processor(model.network) or "default"
     return ModelSpec(
         name=model.name,
         backend="torch",
@@ -140,6 +145,8 @@ def as_preprocessing(
     if isinstance(preprocess, (dict, Preprocessing)):
         as_dict = vars(preprocess) if isinstance(preprocess, Preprocessing) else preprocess
         return Preprocessing.from_dict(dict(as_dict))
+    if is_processor(preprocess):
+        return Processor(preprocess)
     if callable(preprocess):
         return preprocess
     raise ValueError(

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 import hashlib
 import importlib
 import importlib.util
 import os
-import random
 import sys
-import threading
-import types
-import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +20,28 @@ from skdnn.digests import digest_weights, file_digest
 from skdnn.identity._keras import keras_identity
 from skdnn.identity._record import platform_identity
 from skdnn.layers import nearest
-from skdnn.models._keras_weights import PUBLISHED, choose_weights, get_file_for, load_file
-from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing
+from skdnn.models._keras_build import (
+    apart,
+    build,
+    constructor_of,
+    homes,
+    own_size,
+    published_file,
+    scaled_if_published,
+    skeleton,
+    with_helpers,
+)
+from skdnn.models._keras_weights import (
+    PUBLISHED,
+    choose_weights,
+    get_file_for,
+    load_file,
+    n_layers,
+)
+from skdnn.models._spec import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, ModelSpec, Preprocessing
 from skdnn.models._weights_file import Weights
 
 PREFIX = "keras/"
-_UNSPECIFIED_SIZE = 224  # of networks that take any size (MobileNetV3): what they were trained on
-_random_lock = threading.Lock()
 
 
 def import_keras(purpose: str = "to build keras's networks") -> Any:
@@ -56,51 +63,6 @@ def import_keras(purpose: str = "to build keras's networks") -> Any:
             "imported."
         )
     return keras
-
-
-# --- names ---------------------------------------------------------------------------------
-
-
-def names() -> list[str]:
-    """Names of all networks of the installed Keras, without the prefix; [] without tensorflow."""
-    return sorted(_homes())
-
-
-@functools.cache
-def _homes() -> dict[str, str]:
-    """Name of each network, and the module of keras.applications that it belongs to.
-
-    Read from the source: loading tensorflow for the sake of names would take seconds.
-    """
-    found = importlib.util.find_spec("keras")
-    if found is None or found.origin is None or importlib.util.find_spec("tensorflow") is None:
-        return {}
-    root = Path(found.origin).parent
-    for folder in (root / "applications", root / "api" / "applications"):  # by Keras's version
-        index = folder / "__init__.py"
-        if index.is_file():
-            return {
-                name: module
-                for module, name in _imported(index)
-                if (folder / module / "__init__.py").is_file()
-                and "preprocess_input"
-                in (name for _, name in _imported(folder / module / "__init__.py"))
-            }
-    warnings.warn(
-        f"keras.applications is not where this version of skdnn looks for it (in {root}): Keras's "
-        "networks cannot be named. Install another version of Keras, or a newer skdnn.",
-        UserWarning,
-        stacklevel=2,
-    )
-    return {}
-
-
-def _imported(index: Path) -> Iterator[tuple[str, str]]:
-    """(last part of the module, name) of all that a file imports from other modules."""
-    for node in ast.parse(index.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                yield node.module.rpartition(".")[2], alias.asname or alias.name
 
 
 # --- preprocessing -------------------------------------------------------------------------
@@ -209,20 +171,26 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         For an unknown name, weights or preprocessing.
     """
     import_keras(f"for the network {PREFIX + name}")
-    if name not in _homes():
-        near = nearest(name, _homes())
+    if name not in homes():
+        near = nearest(name, homes())
         hint = f"Did you mean {near}? " if near else ""
         raise ValueError(f"model={PREFIX + name!r} is unknown. {hint}list_models() gives all.")
     own = own_size(name)
-    default = KerasPreprocessing(resize=own, crop=None, module=_homes()[name])
+    default = KerasPreprocessing(resize=own, crop=None, module=homes()[name])
     chosen = as_keras_preprocessing(preprocess, default)
     fixed = chosen.input_size if isinstance(chosen, KerasPreprocessing) else None
     size = fixed if fixed is not None else own
     source = choose_weights(weights, name, seed)
+    is_other = source.described != PUBLISHED or size != own
+    corrected = []  # what was stored before these networks were right is not found
+    if is_other and scaled_if_published(name):
+        corrected = ["scaled"]
+    elif size != own and source.described == PUBLISHED and homes()[name] == "mobilenet_v3":
+        corrected = ["padded"]
 
     def identity(version: str | None) -> Any:
         keras_version = platform_identity("keras")["keras"]  # whose architecture it is
-        return [PREFIX + name, list(size), keras_version, *source.identify()]
+        return [PREFIX + name, list(size), keras_version, *source.identify(), *corrected]
 
     return ModelSpec(
         name=PREFIX + name,
@@ -230,7 +198,7 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         weights=source.described,
         preprocess=chosen,
         load=lambda: apart(lambda: _load(name, size, source, seed)),
-        skeleton=lambda: apart(lambda: _skeleton(name, size)),
+        skeleton=lambda: apart(lambda: skeleton(name, size)),
         key=("keras", name, size, *source.key),
         identify=identity,
         origin=source.origin,
@@ -260,74 +228,45 @@ def keras_custom_spec(wrapped: Any, preprocess: Any) -> ModelSpec:
     )
 
 
-# --- building ------------------------------------------------------------------------------
-
-
-def apart(build: Callable[[], Any]) -> Any:
-    """Run a builder in a thread of its own, with Keras's settings and counters as if new.
-
-    Keras numbers layers without a name ("conv2d_17") across all networks of a thread: only in a
-    fresh one are names the same at every time. What the user has set stays untouched.
-    """
-
-    def in_float32() -> Any:
-        importlib.import_module("keras").config.set_dtype_policy("float32")
-        return build()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(in_float32).result()
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Keras draws the seed of each initializer from Python's generator; it is put back."""
-    with _random_lock:
-        before = random.getstate()
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(before)
-
-
-def _constructor(name: str) -> Any:
-    applications = importlib.import_module("keras.applications")
-    if importlib.import_module("keras").config.image_data_format() != "channels_last":
-        raise ValueError(
-            "keras is set to images with channels first; skdnn needs Keras's default. Call "
-            "keras.config.set_image_data_format('channels_last')."
-        )
-    return getattr(applications, name)
-
-
-def _build(name: str, size: tuple[int, int], seed: int = 0) -> Any:
-    with _seeded(seed):
-        return _constructor(name)(weights=None, input_shape=(*size, 3))
-
-
-def _skeleton(name: str, size: tuple[int, int]) -> Any:
-    """The architecture without memory for its weights."""
-    with importlib.import_module("keras").StatelessScope(initialize_variables=False):
-        return _build(name, size)
+# --- weights -------------------------------------------------------------------------------
 
 
 def _load(name: str, size: tuple[int, int], source: Weights, seed: int) -> Any:
     if source.path is not None:
-        network = _build(name, size)
-        load_file(network, source.path(), name)
+        path = source.path()  # downloaded before anything big is built
+        network = build(name, size)
+        load_file(network, path, name)
+        if scaled_if_published(name) and n_layers(path, "rescaling") == 1:
+            # As it was when it was saved.
+            network = apart(lambda: build(name, size, as_published=False))
+            load_file(network, path, name)
         return network
     if source.described != PUBLISHED:
-        return _build(name, size, seed)
-    constructor = _with_helpers(_constructor(name), "file_utils", get_file=get_file_for(name))
+        network = build(name, size, seed)
+        for layer in _scalings(network):
+            layer.set_weights([*np.float32([IMAGENET_MEAN, IMAGENET_STD]), np.int32(0)])
+            layer.finalize_state()
+        return network
+    constructor = with_helpers(constructor_of(name), get_file=get_file_for(name))
     network = constructor(weights=PUBLISHED)
-    if tuple(network.input_shape[1:3]) in (size, (None, None)):
+    if network.input_shape[1:3] == size:
         return network
     return _at_size(network, name, size)
 
 
+def _scalings(network: Any) -> list[Any]:
+    """Layers whose mean and variance are weights, which they read when they are told to."""
+    layers = importlib.import_module("keras").layers
+    return [
+        layer
+        for layer in network.layers
+        if isinstance(layer, layers.Normalization) and layer.weights
+    ]
+
+
 def _at_size(network: Any, name: str, size: tuple[int, int]) -> Any:
     """The same weights in the network for images of another size."""
-    other = _build(name, size)
+    other = build(name, size)
     shapes = [[tuple(w.shape) for w in n.weights] for n in (network, other)]
     if shapes[0] != shapes[1]:
         raise ValueError(
@@ -336,88 +275,16 @@ def _at_size(network: Any, name: str, size: tuple[int, int]) -> Any:
             "Use preprocess='default', or weights=None."
         )
     other.set_weights(network.get_weights())
+    for layer in _scalings(other):
+        layer.finalize_state()
     return other
-
-
-class _SizeFound(Exception):
-    """Leaves a constructor as soon as it says its size."""
-
-
-@functools.cache
-def own_size(name: str) -> tuple[int, int]:
-    """Height and width that a network of keras.applications was made for."""
-
-    def obtain_input_shape(*args: Any, **kwargs: Any) -> Any:
-        size = kwargs.get("default_size", args[1] if len(args) > 1 else None)
-        raise _SizeFound(size)
-
-    helper = {"obtain_input_shape": obtain_input_shape}
-    constructor = _with_helpers(_constructor(name), "imagenet_utils", **helper)
-    try:
-        height, width = apart(lambda: constructor(weights=None)).input_shape[1:3]
-    except _SizeFound as found:
-        height = width = found.args[0]
-    return height or _UNSPECIFIED_SIZE, width or _UNSPECIFIED_SIZE
-
-
-def _with_helpers(constructor: Any, module: str, **helpers: Any) -> Any:
-    """A copy of a constructor that sees other helper functions; Keras itself stays as it is."""
-    scope = _scope(sys.modules[constructor.__module__], module, helpers)
-    return scope[constructor.__name__]
-
-
-class _AskedFor(Exception):
-    """Leaves a constructor as soon as it asks for its weights."""
-
-
-@functools.cache
-def _published_file(name: str) -> tuple[str, str, str]:
-    """File, address and hash (MD5 or SHA-256) of weights that Keras publishes."""
-
-    def get_file(fname: str, origin: str, **options: Any) -> str:
-        raise _AskedFor(fname, origin, options.get("file_hash") or "")
-
-    def build() -> None:
-        constructor = _with_helpers(_constructor(name), "file_utils", get_file=get_file)
-        with importlib.import_module("keras").StatelessScope(initialize_variables=False):
-            constructor(weights=PUBLISHED)
-
-    try:
-        apart(build)
-    except _AskedFor as asked:
-        return asked.args[0], asked.args[1], asked.args[2]
-    raise AssertionError(f"keras.applications.{name} asked for no file of weights")
 
 
 def _published(name: str) -> Checkpoint:
     """What is known of published weights; nothing is downloaded."""
-    file, address, published = _published_file(name)
+    file, address, published = published_file(name)
     if len(published) == 64:
         return Checkpoint(address, sha256=published)
     keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     places = (weights_home() / file, keras_home / "models" / file)
     return Checkpoint(address, next((file_digest(p) for p in places if p.is_file()), None))
-
-
-def _scope(home: types.ModuleType, module: str, helpers: dict[str, Any]) -> dict[str, Any]:
-    """Globals of a module, with its functions bound to them, and helpers replaced."""
-    scope: dict[str, Any] = dict(vars(home))
-    for name, value in vars(home).items():
-        if isinstance(value, types.FunctionType) and value.__module__ == home.__name__:
-            copy = types.FunctionType(
-                value.__code__, scope, value.__name__, value.__defaults__, value.__closure__
-            )
-            copy.__kwdefaults__ = value.__kwdefaults__
-            scope[name] = copy
-        elif name == module:
-            scope[name] = types.SimpleNamespace(**{**vars(value), **helpers})
-        elif isinstance(value, types.ModuleType) and _is_network_module(value):
-            scope[name] = types.SimpleNamespace(**_scope(value, module, helpers))
-    return scope
-
-
-def _is_network_module(module: types.ModuleType) -> bool:
-    """resnet_v2 builds on resnet: what one borrows from the other is copied too."""
-    return module.__name__.startswith("keras.src.applications.") and hasattr(
-        module, "preprocess_input"
-    )

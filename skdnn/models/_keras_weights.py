@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
-import os
 import warnings
 import zipfile
 from collections import Counter
@@ -19,8 +18,9 @@ import numpy as np
 from skdnn._config import weights_home
 from skdnn._optional import import_optional
 from skdnn.identity._record import platform_identity
+from skdnn.models._checkpoint import reason, refuse_other_content
 from skdnn.models._download import own_name
-from skdnn.models._weights_file import Weights, at_address, in_file
+from skdnn.models._weights_file import Weights, WeightsFile, at_address, in_file, weights_text
 
 PUBLISHED = "imagenet"
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
@@ -43,16 +43,13 @@ def choose_weights(weights: Any, name: str, seed: int) -> Weights:
         return Weights(described, (None, seed), lambda: _random(seed), origin="random")
     if isinstance(weights, str) and weights in ("default", PUBLISHED):
         return Weights(PUBLISHED, (PUBLISHED,), lambda: [PUBLISHED])
-    if not isinstance(weights, str | os.PathLike):
-        raise TypeError(
-            "weights must be 'default', the name of published weights, the path of a file, "
-            f"'URL#sha256=HASH', or None for random ones; got {weights!r}."
-        )
-    text = os.fspath(weights)
+    if isinstance(weights, WeightsFile):
+        raise TypeError(f"weights={weights!r}: names are changed in files for torch only.")
+    text = weights_text(weights)
     if text.lower().startswith(("http://", "https://")):
         return _at_address(text)
     path = Path(text).expanduser()
-    if not text.endswith(SUFFIXES) and not path.exists():
+    if not text.lower().endswith(SUFFIXES) and not path.exists():
         raise ValueError(
             f"weights={text!r} is neither published for {name!r} nor a file "
             f"({', '.join(SUFFIXES)}). Published: {PUBLISHED!r}; None gives random weights."
@@ -126,6 +123,7 @@ def load_file(network: Any, path: Path, name: str) -> None:
         another architecture or no weights.
     """
     try:
+        refuse_other_content(path)
         held = _contents(path, network)
         with warnings.catch_warnings():  # what Keras would leave out is looked for below
             warnings.simplefilter("ignore")
@@ -133,11 +131,10 @@ def load_file(network: Any, path: Path, name: str) -> None:
     except ImportError:
         raise
     except Exception as error:  # h5py, zipfile and Keras have errors of their own
-        first = str(error).strip().splitlines()
         raise ValueError(
-            f"weights={str(path)!r} can't be loaded into {name} ({type(error).__name__}: "
-            f"{first[0] if first else ''}). It must hold the weights of this very network, as "
-            "network.save_weights(path) or network.save(path) write them."
+            f"weights={str(path)!r} can't be loaded into {name} ({reason(error)}). It must hold "
+            "the weights of this very network, as network.save_weights(path) or "
+            "network.save(path) write them."
         ) from error
     own = sorted(_content(weight.numpy()) for weight in network.weights)
     if held != own:
@@ -146,6 +143,20 @@ def load_file(network: Any, path: Path, name: str) -> None:
             f"network has {len(own)}, of which {_n_common(held, own)} are the same after loading. "
             "It was saved from another architecture."
         )
+
+
+def n_layers(path: Path, kind: str) -> int:
+    """How many layers of a kind are named in a file that has been read; 0 where none is."""
+    h5py = import_optional("h5py", f"to read {path}")
+    with ExitStack() as stack:
+        source: Any = path
+        if path.suffix == ".keras":
+            source = io.BytesIO(stack.enter_context(zipfile.ZipFile(path)).read(_IN_ARCHIVE))
+        file = stack.enter_context(h5py.File(source, "r"))
+        held = file.get("model_weights", file)
+        names = held.attrs.get("layer_names", held.get("layers", ()))
+        texts = (name.decode() if isinstance(name, bytes) else str(name) for name in names)
+        return sum(text.startswith(kind) for text in texts)
 
 
 def _n_common(held: list[Any], own: list[Any]) -> int:

@@ -19,10 +19,8 @@ from skdnn.models._hub import hub_file, known_of_hub, known_of_url, url_file
 from skdnn.models._spec import ModelSpec, Preprocessing
 from skdnn.models._weights_file import (
     Weights,
-    load_state_dict,
     own_weights,
     random_weights,
-    strict_load,
 )
 
 PREFIX = "open_clip/"
@@ -305,12 +303,13 @@ def _build(architecture: str, meta: bool = False) -> Any:
 def _load(clip: Clip) -> Any:
     import torch
 
-    path = clip.weights.path() if clip.weights.path is not None else None
+    if clip.weights.path is not None:
+        clip.weights.path()  # downloaded before anything big is built
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(clip.seed)
         network = _build(clip.architecture)
-    if path is not None:
-        strict_load(network, _as_open_clip(network, load_state_dict(path)), path, clip.name)
+    if clip.weights.path is not None:
+        clip.weights.load_into(network, clip.name, convert=_as_open_clip)
     return network
 
 

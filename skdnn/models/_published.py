@@ -9,17 +9,10 @@ from typing import Any
 
 from skdnn._optional import import_optional
 from skdnn.layers import nearest
+from skdnn.models._checkpoint import unwrapped, without_prefixes
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
-from skdnn.models._weights_file import (
-    Published,
-    Weights,
-    choose_weights,
-    load_state_dict,
-    strict_load,
-    unwrapped,
-    without_prefixes,
-)
+from skdnn.models._weights_file import Published, Weights, choose_weights
 
 PREFIX = "published/"
 _META = "https://dl.fbaipublicfiles.com/"
@@ -57,7 +50,7 @@ def vissl_trunk(content: Any) -> Any:
     for key in ("classy_state_dict", "base_model", "model", "trunk"):
         state = state.get(key) if isinstance(state, dict) else None
     if state is None:
-        state = unwrapped(content)
+        state = without_head(content)
     if not isinstance(state, dict):
         return state
     prefix = "_feature_blocks."
@@ -213,5 +206,5 @@ def _load(name: str, chosen: Weights, seed: int) -> Any:
         torch.manual_seed(seed)
         network = _build(entry, **options)
     if path is not None:
-        strict_load(network, load_state_dict(path, entry.layout), path, name)
+        chosen.load_into(network, name, entry.layout)
     return network.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from sklearn.utils import check_random_state
 from skdnn.layers import nearest
 from skdnn.models import (
     _cornet,
+    _hugging_face,
     _keras,
+    _keras_build,
     _open_clip,
     _pretrained,
     _published,
@@ -66,9 +69,10 @@ SOURCES: dict[str, Source] = {
     "clip": Source("torch", _clips, _open_clip.spec),
     "published": Source("torch", _published.names, _published.spec),
     "pretrained": Source("torch", _pretrained.names, _pretrained.spec),
-    "keras": Source("tensorflow", _keras.names, _keras.spec),
+    "keras": Source("tensorflow", _keras_build.names, _keras.spec),
     "timm": Source("torch", _timm.names, _timm.spec, prefixed=True),
     "open_clip": Source("torch", _open_clip.names, _open_clip.spec, prefixed=True),
+    "hf": Source("torch", _hugging_face.names, _hugging_face.spec, prefixed=True),
 }
 
 
@@ -81,8 +85,9 @@ def list_models(source: str | None = None) -> list[str]:
         Where the networks come from: ``"torchvision"``, ``"cornet"``, ``"clip"``,
         ``"published"`` (ecoset, self-supervised and others), ``"pretrained"`` (weights that pip
         installs), ``"keras"``, ``"timm"`` or ``"open_clip"``; None lists all. Sources whose
-        package is not installed have no names. ``"installed"`` lists those of any source whose
-        default weights are on this machine now, so that nothing need be downloaded.
+        package is not installed have no names; those of Hugging Face
+        (``"hf/facebook/dinov2-base"``) are too many to list. ``"installed"`` lists those of any
+        source whose default weights are on this machine now, so that nothing need be downloaded.
 
     Returns
     -------
@@ -193,6 +198,8 @@ def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:
         if not source.prefixed and rest not in source.names():
             raise ValueError(_unknown(model, rest, source.names(), [prefix]))
         return prefix, rest
+    if (Path(model).expanduser() / "config.json").is_file():
+        return _find(_hugging_face.PREFIX + model, wanted, backend)
     rooms = {
         name: room
         for name, room in SOURCES.items()
@@ -214,7 +221,7 @@ def _unknown(model: str, name: str, known: list[str], sources: Collection[str]) 
     near = nearest(name, known)
     hint = f"Did you mean {near}? " if near else ""
     message = f"model={model!r} is unknown. {hint}list_models() gives all names."
-    if "keras" in sources and not _keras.names():
+    if "keras" in sources and not _keras_build.names():
         message += ' Names of Keras\'s networks need tensorflow: pip install "skdnn[tensorflow]".'
     return message
 

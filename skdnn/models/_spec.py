@@ -99,6 +99,20 @@ class Preprocessing:
         return np.asarray(image)
 
 
+class KnownCallable:
+    """A preparation by another package's code, which tells what it does.
+
+    It takes a PIL image in RGB and returns a float tensor (3, height, width).
+    """
+
+    def __call__(self, image: Any) -> Any:
+        raise NotImplementedError
+
+    def identity(self) -> Any:
+        """What its values depend on, as plain values."""
+        raise NotImplementedError
+
+
 def _as_size(key: str, value: Any) -> int | tuple[int, int] | None:
     if value is None:
         return None
@@ -125,6 +139,8 @@ def preprocess_identity(preprocess: Any, version: str | None) -> Any:
     ValueError
         If `preprocess` is code that cannot be fingerprinted and there is no `version`.
     """
+    if isinstance(preprocess, KnownCallable):
+        return preprocess.identity()
     if not isinstance(preprocess, Preprocessing):
         return code_identity(preprocess, version, f"preprocess={preprocess!r}")
     kind, values = type(preprocess).__name__, asdict(preprocess)
@@ -202,6 +218,8 @@ class ModelSpec:
 
     def steps(self) -> dict[str, Any] | str:
         """The preparation of images, for people: mean and deviation only where applied."""
+        if isinstance(self.preprocess, KnownCallable):
+            return str(self.preprocess)
         if not isinstance(self.preprocess, Preprocessing):
             return "a callable"
         steps = preprocess_identity(self.preprocess, None)
@@ -263,5 +281,5 @@ def origin_of_weights(spec: ModelSpec, weights: Any) -> str:
 
 def needs_download(spec: ModelSpec) -> bool:
     """Whether the fingerprint can't be told without the file, and the file is not here."""
-    is_hashed = spec.name.startswith("published/") and spec.origin == "published"
+    is_hashed = spec.name.startswith(("published/", "hf/")) and spec.origin == "published"
     return is_hashed and spec.checkpoint().sha256 is None

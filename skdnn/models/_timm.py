@@ -16,15 +16,14 @@ import numpy as np
 
 from skdnn._optional import import_optional
 from skdnn.layers import nearest
+from skdnn.models._checkpoint import load_state_dict
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._hub import hub_file, known_of_hub, known_of_url, url_file
 from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import (
     Weights,
-    load_state_dict,
     own_weights,
     random_weights,
-    strict_load,
 )
 
 PREFIX = "timm/"
@@ -246,7 +245,7 @@ def _load(full_name: str, weights: Weights, published: bool, seed: int) -> Any:
             return _load_published(full_name, path)
         network = _build(full_name)
     if path is not None:
-        _load_file(network, path, full_name)
+        weights.load_into(network, PREFIX + full_name, convert=_as_timm)
     return network
 
 
@@ -268,12 +267,11 @@ def _load_published(full_name: str, path: Path) -> Any:
     return network
 
 
-def _load_file(network: Any, path: Path, full_name: str) -> None:
+def _as_timm(network: Any, state: dict[str, Any]) -> dict[str, Any]:
     """A state dict as the network gives it, or one that timm knows how to turn into that."""
-    state = load_state_dict(path)
     convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     if convert is not None and state.keys() != network.state_dict().keys():
-        # What it can't convert, or what does not fit then, is named below.
+        # What it can't convert, or what does not fit then, is named when it is loaded.
         with suppress(KeyError, AttributeError, RuntimeError, ValueError):
-            state = convert(dict(state), network)
-    strict_load(network, state, path, PREFIX + full_name)
+            return dict(convert(dict(state), network))
+    return state

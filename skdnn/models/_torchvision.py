@@ -15,10 +15,8 @@ from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import (
     SUFFIXES,
     Weights,
-    load_state_dict,
     own_weights,
     random_weights,
-    strict_load,
 )
 
 PREFIX = "torchvision/"
@@ -171,7 +169,7 @@ def _load(name: str, enum: Any, chosen: Weights, default: Any, seed: int) -> Any
         torch.manual_seed(seed)
         network = models.get_model(name, weights=None, **_twin_options(name, default))
     if path is not None:
-        strict_load(network, load_state_dict(path), path, name)
+        chosen.load_into(network, name)
     return network.eval()
 
 

@@ -1,27 +1,160 @@
-"""Weights from files and addresses: read without running code, loaded strictly."""
+"""Which weights a network gets: published, random, from a file or from an address."""
 
 from __future__ import annotations
 
 import os
 import re
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from skdnn._config import weights_home
-from skdnn._optional import import_optional
 from skdnn.digests import file_digest
 from skdnn.identity._record import platform_identity
+from skdnn.layers import nearest
+from skdnn.models._checkpoint import (
+    by_order,
+    fitting,
+    load_state_dict,
+    strict_load,
+    unwrapped,
+)
 from skdnn.models._download import as_hash, fetch, known_of, own_name
 from skdnn.models._spec import Checkpoint
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
-_PACKED = 10  # times the size of a file: no weights are packed better
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+
+
+class WeightsFile:
+    """A file of weights under other names than the network's own.
+
+    Where the names fit, the path alone does: ``weights="file.pth"``. Names that all stand behind
+    one prefix (Lightning's ``"model."``, ``"module."``) and the usual entries of training
+    scripts (``"state_dict"``, ``"model"``, ``"ema"``, ...) are found without help.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, or ``"URL#sha256=HASH"``.
+    keys : dict or callable, default=None
+        From a name in the file to the network's. In a dict, a name that ends in a dot stands for
+        all that begin with it; names that are not in it stay as they are. A callable is given
+        each name. None in place of a name leaves a tensor aside.
+    by_order : bool, default=False
+        Take the tensors by their places, whatever they are called. Their number and the shape
+        of each must be the network's. That two architectures are the same is yours to know:
+        layers of one shape that were swapped are not found.
+    entry : str, default=None
+        Which entry of the file holds the weights, where there are several, e.g. ``"model_ema"``.
+
+    Raises
+    ------
+    TypeError
+        If `path` is no path, or `keys` neither a dict nor a function.
+
+    See Also
+    --------
+    skdnn.DNNFeatureExtractor : Takes it as ``weights``, for torch networks known by name.
+
+    Examples
+    --------
+    >>> from skdnn.models import WeightsFile
+    >>> WeightsFile("run3.ckpt", keys={"student.": "", "teacher.": None})
+    WeightsFile('run3.ckpt', keys={'student.': '', 'teacher.': None})
+    >>> WeightsFile("converted.pth", by_order=True)
+    WeightsFile('converted.pth', by_order=True)
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        keys: Mapping[str, str | None] | Callable[[str], str | None] | None = None,
+        by_order: bool = False,
+        entry: str | None = None,
+    ) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"path must be the path of a file, got {_kind(path)}.")
+        if not (keys is None or isinstance(keys, Mapping) or callable(keys)):
+            raise TypeError(f"keys must be a dict or a function, got {_kind(keys)}.")
+        self.path = path
+        self.keys = keys
+        self.by_order = by_order
+        self.entry = entry
+
+    def __repr__(self) -> str:
+        defaults = {"keys": None, "by_order": False, "entry": None}
+        given = (f", {k}={vars(self)[k]!r}" for k, d in defaults.items() if vars(self)[k] != d)
+        return f"{type(self).__name__}({os.fspath(self.path)!r}{''.join(given)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WeightsFile) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __sklearn_clone__(self) -> WeightsFile:
+        return self
+
+    def _entry(self, content: Any) -> Any:
+        """The entry that was asked for, of what a file holds."""
+        if self.entry is None:
+            return content
+        held = content if isinstance(content, dict) else {}
+        if self.entry not in held:
+            near = nearest(self.entry, map(str, held)) or list(map(str, held))[:5]
+            raise ValueError(f"{self!r}: there is no such entry in the file. There are: {near}.")
+        return held[self.entry]
+
+    def _new_name(self, name: str) -> str | None:
+        if self.keys is None:
+            return name
+        if callable(self.keys):
+            return self.keys(name)
+        if name in self.keys:
+            return self.keys[name]
+        starts = [start for start in self.keys if start.endswith(".") and name.startswith(start)]
+        if not starts:
+            return name
+        start = max(starts, key=len)
+        new = self.keys[start]
+        return None if new is None else new + name.removeprefix(start)
+
+    def _renamed(self, state: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(self.keys, Mapping):
+            unused = [k for k in self.keys if not any(_begins(name, k) for name in state)]
+            if unused:
+                near = nearest(unused[0], state) or list(state)[:3]
+                raise ValueError(f"{self!r}: the file has no {unused[0]!r}. Nearest: {near}.")
+        new = {name: self._new_name(name) for name in state}
+        kept = [name for name in new.values() if name is not None]
+        wrong = [name for name in kept if not isinstance(name, str) or kept.count(name) > 1]
+        if wrong:
+            raise ValueError(
+                f"{self!r}: keys must give each tensor a name of its own; got {wrong[0]!r} for "
+                f"{[name for name, found in new.items() if found == wrong[0]][:3]}."
+            )
+        return {to: state[name] for name, to in new.items() if to is not None}
+
+    def _identify(self, path: Callable[[], Path]) -> list[Any]:
+        """What of this decides which weights the network gets, as plain values."""
+        keys: Any = self.keys
+        if callable(keys):  # what it gives counts, not how
+            names = load_state_dict(path(), lambda content: unwrapped(self._entry(content)))
+            keys = {name: keys(name) for name in names}
+        told = sorted(keys.items()) if keys else []
+        return [told, self.by_order, self.entry] if told or self.by_order or self.entry else []
+
+
+def _begins(name: str, key: str) -> bool:
+    return name == key or (key.endswith(".") and name.startswith(key))
+
+
+def _kind(value: Any) -> str:
+    """A value in a message: a state dict would fill the screen."""
+    shown = repr(value) if isinstance(value, int | float | str | bytes | tuple) else ""
+    return f"{type(value).__name__}: {shown}" if 0 < len(shown) < 200 else type(value).__name__
 
 
 @dataclass(frozen=True)
@@ -41,6 +174,8 @@ class Weights:
     checkpoint : callable
         Gives what is known of the file; nothing is downloaded.
     origin : {"random", "address", "file", "published"}
+    named : WeightsFile or None
+        How names in the file are the network's, where a user says so.
     """
 
     described: str
@@ -49,6 +184,42 @@ class Weights:
     path: Callable[[], Path] | None = None
     checkpoint: Callable[[], Checkpoint] = Checkpoint
     origin: str = "published"
+    named: WeightsFile | None = None
+
+    def load_into(
+        self,
+        network: Any,
+        name: str,
+        unwrap: Callable[[Any], Any] | None = None,
+        convert: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        """Load the file, downloaded where need be, into a network that it must fit.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+        name : str
+            Of the network, for messages.
+        unwrap : callable, default=None
+            Takes the state dict out of what the file holds; None looks into the usual wrappers.
+        convert : callable, default=None
+            Gives the network's own layout for ``(network, state)``.
+
+        Raises
+        ------
+        ValueError
+            If the file is no checkpoint or does not fit.
+        """
+        assert self.path is not None
+        path, own = self.path(), network.state_dict()
+        named = self.named or WeightsFile(path)
+        state = load_state_dict(path, lambda content: (unwrap or unwrapped)(named._entry(content)))
+        state = fitting(named._renamed(state), own, path)
+        if convert is not None:
+            state = convert(network, state)
+        if named.by_order:
+            state = by_order(state, own) or state
+        strict_load(network, state, path, name)
 
 
 @dataclass(frozen=True)
@@ -157,12 +328,9 @@ def own_weights(weights: Any) -> Weights | None:
     ValueError
         If the file does not exist or is of no known kind, or an address comes without a hash.
     """
-    if not isinstance(weights, str | os.PathLike):
-        raise TypeError(
-            "weights must be 'default', the name of published weights, the path of a file, "
-            f"'URL#sha256=HASH', or None for random ones; got {weights!r}."
-        )
-    text = os.fspath(weights)
+    if isinstance(weights, WeightsFile):
+        return _with_names(weights)
+    text = weights_text(weights)
     if _ADDRESS.match(text):
         url = text.partition("#sha256=")[0]
         return at_address(text, own_name(url, SUFFIXES, ".pth"))
@@ -170,6 +338,42 @@ def own_weights(weights: Any) -> Weights | None:
     if not is_path and os.sep not in text and not Path(text).exists():
         return None
     return in_file(Path(text).expanduser())
+
+
+def weights_text(weights: Any) -> str:
+    """A ``weights`` parameter that is a name, a path or an address.
+
+    Raises
+    ------
+    TypeError
+        If it is none of them.
+    """
+    if isinstance(weights, str | os.PathLike):
+        return os.fspath(weights)
+    hint = ""
+    if isinstance(weights, Mapping):
+        hint = (
+            " A state dict goes into a network of your own, skdnn.models.Model(network), or into "
+            "a file: torch.save(state, 'weights.pth')."
+        )
+    raise TypeError(
+        "weights must be 'default', the name of published weights, the path of a file, "
+        f"'URL#sha256=HASH', or None for random ones; got {_kind(weights)}.{hint}"
+    )
+
+
+def _with_names(given: WeightsFile) -> Weights:
+    found = own_weights(given.path)
+    if found is None:
+        raise ValueError(f"{given!r}: there is no such file.")
+    path = found.path
+    assert path is not None  # of files and addresses
+    return replace(
+        found,
+        key=(*found.key, repr(given), given.keys if callable(given.keys) else None),
+        identify=lambda: [*found.identify(), *given._identify(path)],
+        named=given,
+    )
 
 
 def in_file(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Weights:
@@ -228,186 +432,3 @@ def at_address(address: str, name: str) -> Weights:
         lambda: Checkpoint(url, expected) if whole else known_of(url, name=name, sha256=expected),
         "address",
     )
-
-
-def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> dict[str, Any]:
-    """Read a state dict; nothing that a pickle could run is run.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    unwrap : callable, default=None
-        Takes the state dict out of what the file holds; None looks into the usual wrappers.
-
-    Raises
-    ------
-    ValueError
-        If the file is no checkpoint, is cut short, or holds anything but tensors under names.
-    """
-    content = read_checkpoint(path)
-    try:
-        why = _no_state_dict(state := (unwrap or unwrapped)(content))
-    except RecursionError:
-        why = "holds itself"
-    if why:
-        raise ValueError(
-            f"weights={str(path)!r} {why}. Save it with torch.save(network.state_dict(), path)."
-        )
-    return without_prefixes(state)
-
-
-def _no_state_dict(state: Any) -> str:
-    """Why this is no dict of tensors under names; "" if it is one."""
-    import torch
-
-    none = "holds no state dict (a dict of tensors)"
-    if not isinstance(state, dict):
-        return f"{none}: it is a {type(state).__name__}"
-    if not state:
-        return f"{none}: it is empty"
-    strange = [key for key in state if not isinstance(key, str)]
-    if strange:
-        called = f"{', '.join(map(repr, strange[:3]))}{', ...' if len(strange) > 3 else ''}"
-        return f"calls its tensors {called}: these are no names of a network's weights"
-    others = {key: type(v).__name__ for key, v in state.items() if not torch.is_tensor(v)}
-    return "".join(f"{none}: its entry {key!r} is a {others[key]}" for key in list(others)[:1])
-
-
-def read_checkpoint(path: Path) -> Any:
-    """What a file of weights holds; nothing that a pickle could run is run.
-
-    Raises
-    ------
-    ValueError
-        If the file is no checkpoint, is cut short, or holds anything but tensors and numbers.
-    """
-    import torch
-
-    try:
-        _refuse_bomb(path)
-        if path.suffix.lower() == ".safetensors":
-            purpose = f"to read {path}"
-            return import_optional("safetensors.torch", purpose).load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except ImportError:
-        raise
-    except Exception as error:  # each format has errors of its own
-        first = str(error).strip().partition("\n")[0]
-        empty = "it is empty" if path.is_file() and not path.stat().st_size else ""
-        raise ValueError(
-            f"weights={str(path)!r} can't be read as a checkpoint of tensors "
-            f"({empty or f'{type(error).__name__}: {first}'}). "
-            "Save it with torch.save(network.state_dict(), path)."
-        ) from error
-
-
-def _refuse_bomb(path: Path) -> None:
-    """Of a zip archive, as torch writes it: numbers that are not there would fill the memory."""
-    if not path.is_file():
-        raise ValueError("it is no regular file")
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            declared = sum(entry.file_size for entry in archive.infolist())
-        if declared > _PACKED * path.stat().st_size + 2**20:
-            raise ValueError(f"it declares {declared} bytes and has {path.stat().st_size}")
-
-
-def unwrapped(content: Any) -> Any:
-    """The state dict inside a training script's dict, however deep.
-
-    Raises
-    ------
-    RecursionError
-        If a dict holds itself.
-    """
-    met: set[int] = set()
-    while isinstance(content, dict):
-        if id(content) in met:
-            raise RecursionError
-        met.add(id(content))
-        inner = next((k for k in _WRAPPERS if isinstance(content.get(k), dict)), None)
-        if inner is None:
-            break
-        content = content[inner]
-    return content
-
-
-def without_prefixes(state: dict[str, Any]) -> dict[str, Any]:
-    """Keys as the network itself calls them, where all stand behind a wrapper's name."""
-    for prefix in _PREFIXES * 2:
-        if state and all(str(key).startswith(prefix) for key in state):
-            state = {str(key).removeprefix(prefix): value for key, value in state.items()}
-    return state
-
-
-def _strange_numbers(tensor: Any, own: Any) -> str:
-    """What keeps numbers of a file from standing for a network's own; "" if nothing does."""
-    import torch
-
-    kind = str(tensor.dtype).removeprefix("torch.")
-    if tensor.is_meta:
-        return "no values"
-    if tensor.layout is not torch.strided:
-        return "sparse"
-    if kind.startswith(("q", "float8", "float4")):
-        return f"{kind}, without the scale that belongs to it"
-    if not (own.is_floating_point() or own.is_complex()):  # counts and places are whole
-        same = not tensor.is_complex() and tensor.to(own.dtype).to(tensor.dtype) == tensor
-        return "" if torch.is_tensor(same) and bool(same.all()) else kind
-    if not (tensor.is_floating_point() or own.is_complex()):
-        return kind
-    if (torch.isnan(tensor) & ~torch.isnan(own)).any():
-        return "NaN among them"
-    lost = torch.isfinite(own) & ~torch.isfinite(tensor.to(own.dtype))  # masks hold infinities
-    if (lost & torch.isinf(tensor)).any():
-        return "infinity among them"
-    return f"{kind}, too large for {own.dtype}" if lost.any() else ""
-
-
-def _check_numbers(network: Any, state: dict[str, Any], path: Path) -> None:
-    """Refuse numbers that would be converted in silence, or make every feature NaN."""
-    found = {
-        key: strange
-        for key, own in network.state_dict().items()
-        if key in state and (strange := _strange_numbers(state[key], own))
-    }
-    if found:
-        shown = ", ".join(f"{key} ({strange})" for key, strange in list(found.items())[:3])
-        raise ValueError(
-            f"weights={str(path)!r} holds numbers that are no weights of this network: {shown}"
-            f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
-        )
-
-
-def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> None:
-    """Load a state dict that must fit exactly; modules may still translate names of old.
-
-    Raises
-    ------
-    ValueError
-        Naming what is missing, surplus, of another shape, or no number that a weight can be.
-    """
-    own = network.state_dict()
-    shapes = [
-        f"{key}: file {tuple(state[key].shape)}, network {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    missing = [key for key in own if key not in state]
-    surplus = [key for key in state if key not in own]
-    if not shapes:
-        _check_numbers(network, state, path)
-        try:
-            missing, surplus = network.load_state_dict(state, strict=False)
-        except (RuntimeError, KeyError) as error:  # what a translation runs into
-            shapes = [str(error).splitlines()[-1].strip()]
-    if missing or surplus or shapes:
-        found = [
-            f"{len(items)} {what} ({', '.join(items[:3])}{', ...' if len(items) > 3 else ''})"
-            for what, items in (("missing", missing), ("surplus", surplus), ("misshapen", shapes))
-            if items
-        ]
-        raise ValueError(
-            f"weights={str(path)!r} does not fit {name}: {'; '.join(found)}. "
-            "It was saved from another architecture."
-        )

@@ -47,10 +47,12 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.extraction._plan",
     ),
     "what a source of networks knows before one is built: names, weights, layouts": (
+        "skdnn.models._checkpoint",
         "skdnn.models._classes",
         "skdnn.models._cornet",
         "skdnn.models._custom",
         "skdnn.models._keras",
+        "skdnn.models._keras_build",
         "skdnn.models._keras_weights",
         "skdnn.models._open_clip",
         "skdnn.models._published",

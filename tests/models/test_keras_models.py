@@ -32,6 +32,7 @@ from skdnn.backends import Capture, describe_layers, open_engine
 from skdnn.layers import resolve_layers
 from skdnn.models import Preprocessing, preprocess_identity
 from skdnn.models import _keras as source
+from skdnn.models import _keras_build as building
 from skdnn.models import _keras_weights as weights_of
 from skdnn.models._custom import is_keras_model
 
@@ -89,13 +90,13 @@ def weights_equal(one: Any, other: Any) -> bool:
 
 
 def test_names_are_those_that_keras_has() -> None:
-    assert source.names() == sorted(at_run_time())
-    assert {"ResNet50", "VGG16", "NASNetLarge", "ConvNeXtTiny"} <= set(source.names())
+    assert building.names() == sorted(at_run_time())
+    assert {"ResNet50", "VGG16", "NASNetLarge", "ConvNeXtTiny"} <= set(building.names())
 
 
 def test_names_are_listed_without_loading_tensorflow() -> None:
     code = (
-        "import sys; from skdnn.models._keras import names; assert len(names()) > 30; "
+        "import sys; from skdnn.models._keras_build import names; assert len(names()) > 30; "
         "assert not {'tensorflow', 'keras', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -108,13 +109,13 @@ def test_without_tensorflow(monkeypatch: pytest.MonkeyPatch, hidden: str) -> Non
         importlib.util, "find_spec", lambda name, *a: None if name == hidden else find(name, *a)
     )
     monkeypatch.setitem(sys.modules, hidden, None)
-    source._homes.cache_clear()
+    building.homes.cache_clear()
     try:
-        assert source.names() == []
+        assert building.names() == []
         with pytest.raises(ImportError, match=rf'{hidden} is needed .*pip install "skdnn\[tens'):
             spec()
     finally:
-        source._homes.cache_clear()
+        building.homes.cache_clear()
 
 
 def test_keras_on_another_backend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +147,7 @@ def test_unknown_names_and_weights(tmp_path: Path) -> None:
 # --- preprocessing -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", source.names())
+@pytest.mark.parametrize("name", building.names())
 def test_preprocessing_is_the_modules_own(name: str) -> None:
     side = SIZES.get(name, 224)
     preprocess = spec(name, preprocess="default").preprocess
@@ -594,7 +595,7 @@ def test_captures_equal_those_of_a_sub_model() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", one_of_each_kind(source.names(), SMALLEST_OF_EACH))
+@pytest.mark.parametrize("name", one_of_each_kind(building.names(), SMALLEST_OF_EACH))
 def test_captures_of_every_kind(name: str) -> None:
     try:
         check_against_a_sub_model(name)

@@ -17,7 +17,7 @@ from helpers.late import models
 from skdnn import DNNFeatureExtractor
 from skdnn.backends import describe_layers
 from skdnn.models import Model, Preprocessing, _published
-from skdnn.models._weights_file import load_state_dict
+from skdnn.models._checkpoint import load_state_dict
 
 META = "https://dl.fbaipublicfiles.com"
 VISSL = {  # folder, last phase

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from skdnn import DNNFeatureExtractor, list_layers, list_models
-from skdnn.models import _keras, resolve_model
+from skdnn.models import _keras_build, resolve_model
 
 needs_tensorflow = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed"
@@ -22,9 +22,9 @@ needs_tensorflow = pytest.mark.skipif(
 @pytest.fixture
 def forgotten() -> Iterator[None]:
     """Keras's names are looked for anew, before and after."""
-    _keras._homes.cache_clear()
+    _keras_build.homes.cache_clear()
     yield
-    _keras._homes.cache_clear()
+    _keras_build.homes.cache_clear()
 
 
 @pytest.mark.parametrize(

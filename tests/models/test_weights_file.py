@@ -14,7 +14,7 @@ from torch import nn
 
 from helpers.late import models
 from skdnn.models import _cornet, _published, resolve_model
-from skdnn.models._weights_file import load_state_dict, strict_load, unwrapped, without_prefixes
+from skdnn.models._checkpoint import load_state_dict, strict_load, unwrapped, without_prefixes
 
 
 @pytest.fixture(autouse=True)

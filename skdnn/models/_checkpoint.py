@@ -1,0 +1,409 @@
+"""Files of weights as torch writes them: read without running code, loaded strictly."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from skdnn._optional import import_optional
+
+# Where training scripts keep a network's weights, in the order in which they are looked for.
+_WRAPPERS = (
+    *("state_dict", "model_state_dict", "model", "net", "network", "model_state", "weights"),
+    *("params", "module", "model_ema", "ema", "state_dict_ema", "params_ema"),
+)
+_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
+_TRAINED = ("encoder_q.", "base_encoder.")  # of MoCo, whose other encoder follows this one
+_PACKED = 10  # times the size of a file: no weights are packed better
+_COUNTER = "num_batches_tracked"  # of batch norms, which old files lack
+_SAVE = "Save it with torch.save(network.state_dict(), path)."
+
+
+# --- what may stand beside the weights -----------------------------------------------------------
+
+
+class _Aside:
+    """Stands for an object that no weights are in; nothing of it is built."""
+
+    def __init__(self, *parts: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _Dict:
+    """Stands for a kind of dict: what it holds is read as a plain one."""
+
+    def __new__(cls, *parts: Any) -> Any:
+        return OrderedDict()
+
+
+# All classes and functions, beside torch's own, that a file may name, by their modules.
+_PATHS = "PosixPath WindowsPath PurePosixPath PureWindowsPath"
+_BUILTINS = "int float str bool list dict set range slice"
+_HARMLESS = {
+    "argparse": "Namespace",
+    "types": "SimpleNamespace",
+    "datetime": "datetime timedelta",
+    "pathlib": _PATHS,
+    "pathlib._local": _PATHS,
+    "builtins": _BUILTINS,
+    "__builtin__": _BUILTINS,
+    "_codecs": "encode",
+    "numpy": "ndarray dtype",
+    "numpy.core.multiarray": "_reconstruct scalar",
+    "numpy._core.multiarray": "_reconstruct scalar",
+    "numpy.dtypes": "BoolDType Float16DType Float32DType Float64DType Int8DType Int16DType "
+    "Int32DType Int64DType UInt8DType ObjectDType StrDType",
+    "collections": "defaultdict",
+    "pytorch_lightning.utilities.parsing": "AttributeDict",
+    "lightning_fabric.utilities.data": "AttributeDict",
+    "lightning.fabric.utilities.data": "AttributeDict",
+}
+_SHOWN = {"_reconstruct": "numpy array", "scalar": "numpy number"}
+
+
+def _stand_in(module: str, name: str) -> type:
+    kind = _Dict if name in ("defaultdict", "AttributeDict") else _Aside
+    return type(name, (kind,), {"__module__": module, "__qualname__": name})
+
+
+def _harmless() -> Any:
+    """A context in which torch reads the objects above; before torch 2.5 there is none."""
+    serialization = import_optional("torch", "to read weights").serialization
+    if not hasattr(serialization, "safe_globals"):
+        return nullcontext()
+    stand_ins = [_stand_in(home, n) for home, names in _HARMLESS.items() for n in names.split()]
+    return serialization.safe_globals(stand_ins)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> dict[str, Any]:
+    """Read a state dict; nothing that a pickle could run is run.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    unwrap : callable, default=None
+        Takes the state dict out of what the file holds; None looks into the usual wrappers.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, is cut short, or holds anything but tensors under names.
+    """
+    content = read_checkpoint(path)
+    try:
+        why = _no_state_dict(state := (unwrap or unwrapped)(content))
+    except RecursionError:
+        why = "holds itself"
+    if why:
+        raise ValueError(f"weights={str(path)!r} {why}. {_SAVE}")
+    return without_prefixes(state)
+
+
+def _no_state_dict(state: Any) -> str:
+    """Why this is no dict of tensors under names; "" if it is one."""
+    import torch
+
+    none = "holds no state dict (a dict of tensors)"
+    if not isinstance(state, dict):
+        return f"{none}: it is a {type(state).__name__}"
+    if not state:
+        return f"{none}: it is empty"
+    strange = [key for key in state if not isinstance(key, str)]
+    if strange:
+        return f"calls its tensors {_first(map(repr, strange))}: these are no names of weights"
+    others = {key: type(v).__name__ for key, v in state.items() if not torch.is_tensor(v)}
+    others = {key: _SHOWN.get(kind, kind) for key, kind in others.items()}
+    if len(others) == len(state) > 1:
+        return f"{none}: in it are {_first(f'{key!r} ({kind})' for key, kind in others.items())}"
+    return "".join(f"{none}: its entry {key!r} is a {others[key]}" for key in list(others)[:1])
+
+
+def _first(items: Iterable[str], n: int = 3) -> str:
+    """The first of many, for messages."""
+    listed = list(items)
+    return f"{', '.join(listed[:n])}{', ...' if len(listed) > n else ''}"
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What a file of weights holds; nothing that a pickle could run is run.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, is cut short, or holds objects of unknown classes.
+    """
+    import torch
+
+    try:
+        refuse_other_content(path)
+        if path.suffix.lower() == ".safetensors":
+            purpose = f"to read {path}"
+            return import_optional("safetensors.torch", purpose).load_file(path)
+        _refuse_foreign(path)
+        with _harmless():
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError:
+        raise
+    except Exception as error:  # each format has errors of its own
+        raise ValueError(
+            f"weights={str(path)!r} can't be read as a checkpoint of tensors ({reason(error)})."
+            f"{'' if type(error) is ValueError else f' {_SAVE}'}"
+        ) from error
+
+
+def reason(error: Exception) -> str:
+    """What keeps a file from being read, in one sentence; torch advises to run what is in it."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    named = re.search(r"(?:GLOBAL|[Uu]nsupported class) ([\w.]+)", text)
+    if named:
+        return f"it holds an object of {named[1]}, and nothing that a file could run is run"
+    told = text.partition("WeightsUnpickler error: ")[2] or text
+    first = re.split(r"\n|\. ", told)[0].rstrip(".")
+    return first if type(error) is ValueError else f"{type(error).__name__}: {first}"
+
+
+def refuse_other_content(path: Path) -> None:
+    """What often lies under the name of a file of weights, and is none.
+
+    Raises
+    ------
+    ValueError
+        Naming what it is.
+    """
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    with path.open("rb") as file:
+        head = file.read(512).lstrip()
+    if not head:
+        raise ValueError("it is empty")
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            "it is a git-lfs pointer, which only names the file: fetch the file itself with "
+            "'git lfs pull'"
+        )
+    if re.match(rb"<(!doctype html|html|head|body|\?xml)", head, re.IGNORECASE):
+        raise ValueError(
+            "it is a web page, not the file that the page offers: download it again, by the "
+            "page's own link for downloads"
+        )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """What torch's readers of pickles would stumble over."""
+    if zipfile.is_zipfile(path):
+        return _refuse_archive(path)
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not (head.startswith((b"PK", b"\x80")) or head[257:262] == b"ustar"):
+        raise ValueError(f"it begins with {head[:8]!r}, as no file does that torch writes")
+
+
+def _refuse_archive(path: Path) -> None:
+    """Numbers that are not there would fill the memory; code is not run."""
+    with zipfile.ZipFile(path) as archive:
+        declared = sum(entry.file_size for entry in archive.infolist())
+        code = any(name.endswith("/constants.pkl") for name in archive.namelist())
+    if declared > _PACKED * path.stat().st_size + 2**20:
+        raise ValueError(f"it declares {declared} bytes and has {path.stat().st_size}")
+    if code:
+        raise ValueError(
+            "it is a TorchScript archive, which holds code: where you trust it, "
+            "torch.jit.load(path) gives the network"
+        )
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+def unwrapped(content: Any) -> Any:
+    """The state dict inside a training script's dict, however deep.
+
+    Raises
+    ------
+    RecursionError
+        If a dict holds itself.
+    """
+    met: set[int] = set()
+    while isinstance(content, dict):
+        if id(content) in met:
+            raise RecursionError
+        met.add(id(content))
+        inner = [k for k in _WRAPPERS if isinstance(content.get(k), dict)]
+        if not inner:
+            break
+        content = content[next((k for k in inner if _has_tensors(content[k])), inner[0])]
+    return content
+
+
+def _has_tensors(content: dict[Any, Any], depth: int = 3) -> bool:
+    """Whether there are tensors in a dict, or in dicts that it holds."""
+    import torch
+
+    return any(
+        torch.is_tensor(part)
+        or (isinstance(part, dict) and depth and _has_tensors(part, depth - 1))
+        for part in content.values()
+    )
+
+
+def without_prefixes(state: dict[str, Any]) -> dict[str, Any]:
+    """Keys as the network itself calls them, where all stand behind a wrapper's name."""
+    for prefix in _PREFIXES * 2:
+        if state and all(str(key).startswith(prefix) for key in state):
+            state = {str(key).removeprefix(prefix): value for key, value in state.items()}
+    for prefix in _TRAINED:
+        found = {k[len(prefix) :]: v for k, v in state.items() if str(k).startswith(prefix)}
+        if found:
+            return found
+    return state
+
+
+def fitting(state: dict[str, Any], own: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The part of a state dict that a network's keys stand in, behind one name, all of them.
+
+    Lightning calls a network what its module calls it (``"model."``), and `AveragedModel`
+    counts beside it; what else such a file holds belongs to the training.
+
+    Raises
+    ------
+    ValueError
+        If they stand behind several names: nobody can tell which are meant.
+    """
+    needed = [key for key in own if not key.endswith(_COUNTER)]
+    if not needed or all(key in state for key in needed):
+        return state
+    ends = f".{needed[0]}"
+    prefixes = [key[: 1 - len(ends)] for key in state if key.endswith(ends)]
+    whole = [prefix for prefix in prefixes if all(prefix + key in state for key in needed)]
+    if len(whole) > 1:
+        raise ValueError(
+            f"weights={str(path)!r} holds these weights {len(whole)} times, under names that "
+            f"begin with {_first(map(repr, whole))}. Say which are meant: weights=WeightsFile("
+            f"path, keys={{{whole[0]!r}: ''{''.join(f', {p!r}: None' for p in whole[1:])}}})."
+        )
+    for prefix in whole:
+        return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    return state
+
+
+def by_order(state: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The tensors under the names of a network's own at the same places; None where they differ.
+
+    Counters of batch norms do not count where only one of the two has them.
+    """
+    theirs, names = list(state), list(own)
+    if len(theirs) != len(names):
+        theirs, names = ([k for k in keys if not k.endswith(_COUNTER)] for keys in (theirs, names))
+    shapes = [
+        [tuple(held[k].shape) for k in keys] for held, keys in ((state, theirs), (own, names))
+    ]
+    if not names or shapes[0] != shapes[1]:
+        return None
+    return {name: state[key] for name, key in zip(names, theirs, strict=True)}
+
+
+# --- loading -------------------------------------------------------------------------------------
+
+
+def _strange_numbers(tensor: Any, own: Any) -> str:
+    """What keeps numbers of a file from standing for a network's own; "" if nothing does."""
+    import torch
+
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta:
+        return "no values"
+    if tensor.layout is not torch.strided:
+        return "sparse"
+    if kind.startswith(("q", "float8", "float4")):
+        return f"{kind}, without the scale that belongs to it"
+    if not (own.is_floating_point() or own.is_complex()):  # counts and places are whole
+        same = not tensor.is_complex() and tensor.to(own.dtype).to(tensor.dtype) == tensor
+        return "" if torch.is_tensor(same) and bool(same.all()) else kind
+    if not (tensor.is_floating_point() or own.is_complex()):
+        return kind
+    if (torch.isnan(tensor) & ~torch.isnan(own)).any():
+        return "NaN among them"
+    lost = torch.isfinite(own) & ~torch.isfinite(tensor.to(own.dtype))  # masks hold infinities
+    if (lost & torch.isinf(tensor)).any():
+        return "infinity among them"
+    return f"{kind}, too large for {own.dtype}" if lost.any() else ""
+
+
+def _check_numbers(own: Mapping[str, Any], state: dict[str, Any], path: Path) -> None:
+    """Refuse numbers that would be converted in silence, or make every feature NaN."""
+    found = {
+        key: strange
+        for key in own
+        if key in state and (strange := _strange_numbers(state[key], own[key]))
+    }
+    if found:
+        shown = ", ".join(f"{key} ({strange})" for key, strange in list(found.items())[:3])
+        raise ValueError(
+            f"weights={str(path)!r} holds numbers that are no weights of this network: {shown}"
+            f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
+        )
+
+
+def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> None:
+    """Load a state dict that must fit exactly; modules may still translate names of old.
+
+    Raises
+    ------
+    ValueError
+        Naming what is missing, surplus, of another shape, or no number that a weight can be.
+    """
+    own = network.state_dict()
+    shapes = [
+        f"{key}: file {tuple(state[key].shape)}, network {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    missing = [key for key in own if key not in state]
+    surplus = [key for key in state if key not in own]
+    if not shapes:
+        _check_numbers(own, state, path)
+        try:
+            missing, surplus = network.load_state_dict(state, strict=False)
+        except (RuntimeError, KeyError) as error:  # what a translation runs into
+            shapes = [str(error).splitlines()[-1].strip()]
+    if missing or surplus or shapes:
+        found = [
+            f"{len(items)} {what} ({_first(items)})"
+            for what, items in (("missing", missing), ("surplus", surplus), ("misshapen", shapes))
+            if items
+        ]
+        raise ValueError(
+            f"weights={str(path)!r} does not fit {name}: {'; '.join(found)}. "
+            f"{_advice(state, own, [] if missing or surplus else shapes)}"
+        )
+
+
+def _advice(state: dict[str, Any], own: Mapping[str, Any], shapes: Iterable[str]) -> str:
+    """Whether the weights may be the right ones under other names, or but for a head."""
+    modules = {shape.partition(": file")[0].rpartition(".")[0] for shape in shapes}
+    if modules == {list(own)[-1].rpartition(".")[0]}:
+        return (
+            f"Only the head, {modules.pop()}, differs: build the network with as many outputs as "
+            "were trained, load the file into it, and pass that network as the model."
+        )
+    renamed = by_order(state, own)
+    if renamed is None:
+        return "It was saved from another architecture."
+    theirs = {id(tensor): key for key, tensor in state.items()}
+    pairs = (f"{theirs[id(tensor)]} for {key}" for key, tensor in renamed.items())
+    return (
+        f"Its {len(renamed)} tensors have the same shapes in the same order as the network's, "
+        f"under other names ({_first(pairs, 2)}). If it is the same architecture, "
+        "weights=skdnn.models.WeightsFile(path, by_order=True) takes them by their places."
+    )

@@ -1,0 +1,217 @@
+"""Networks of keras.applications: their names, and architectures built as if nothing else was."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import importlib.util
+import random
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from skdnn.models._keras_weights import PUBLISHED
+
+# Modules whose networks have a layer more with published weights than with `weights=None`: their
+# scaling of pixels, with the mean and variance of ImageNet as weights.
+_SCALED_IF_PUBLISHED = ("efficientnet",)
+_UNSPECIFIED_SIZE = 224  # of networks that take any size (MobileNetV3): what they were trained on
+_random_lock = threading.Lock()
+
+
+def names() -> list[str]:
+    """Names of all networks of the installed Keras, without the prefix; [] without tensorflow."""
+    return sorted(homes())
+
+
+@functools.cache
+def homes() -> dict[str, str]:
+    """Name of each network, and the module of keras.applications that it belongs to.
+
+    Read from the source: loading tensorflow for the sake of names would take seconds.
+    """
+    found = importlib.util.find_spec("keras")
+    if found is None or found.origin is None or importlib.util.find_spec("tensorflow") is None:
+        return {}
+    root = Path(found.origin).parent
+    for folder in (root / "applications", root / "api" / "applications"):  # by Keras's version
+        index = folder / "__init__.py"
+        if index.is_file():
+            return {
+                name: module
+                for module, name in _imported(index)
+                if (folder / module / "__init__.py").is_file()
+                and "preprocess_input"
+                in (name for _, name in _imported(folder / module / "__init__.py"))
+            }
+    warnings.warn(
+        f"keras.applications is not where this version of skdnn looks for it (in {root}): Keras's "
+        "networks cannot be named. Install another version of Keras, or a newer skdnn.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return {}
+
+
+def _imported(index: Path) -> Iterator[tuple[str, str]]:
+    """(last part of the module, name) of all that a file imports from other modules."""
+    for node in ast.parse(index.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                yield node.module.rpartition(".")[2], alias.asname or alias.name
+
+
+def scaled_if_published(name: str) -> bool:
+    """Whether a network has its scaling of pixels only together with published weights."""
+    return homes()[name] in _SCALED_IF_PUBLISHED
+
+
+def apart(build: Callable[[], Any]) -> Any:
+    """Run a builder in a thread of its own, with Keras's settings and counters as if new.
+
+    Keras numbers layers without a name ("conv2d_17") across all networks of a thread: only in a
+    fresh one are names the same at every time. What the user has set stays untouched.
+    """
+
+    def in_float32() -> Any:
+        importlib.import_module("keras").config.set_dtype_policy("float32")
+        return build()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(in_float32).result()
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Keras draws the seed of each initializer from Python's generator; it is put back."""
+    with _random_lock:
+        before = random.getstate()
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before)
+
+
+def constructor_of(name: str) -> Any:
+    """The function of keras.applications that builds a network."""
+    applications = importlib.import_module("keras.applications")
+    if importlib.import_module("keras").config.image_data_format() != "channels_last":
+        raise ValueError(
+            "keras is set to images with channels first; skdnn needs Keras's default. Call "
+            "keras.config.set_image_data_format('channels_last')."
+        )
+    return getattr(applications, name)
+
+
+def build(name: str, size: tuple[int, int], seed: int = 0, *, as_published: bool = True) -> Any:
+    """The architecture that published weights are for, with random ones."""
+    constructor = constructor_of(name)
+    with _seeded(seed):
+        if as_published and scaled_if_published(name):
+            return _built_as_published(constructor, (*size, 3))
+        return constructor(weights=None, input_shape=(*size, 3))
+
+
+def _built_as_published(constructor: Any, shape: tuple[int, ...]) -> Any:
+    """What a constructor has made when it asks for its published weights."""
+    functional = sys.modules[constructor.__module__].Functional
+    made: list[Any] = []
+
+    def remember(*args: Any, **kwargs: Any) -> Any:
+        made.append(functional(*args, **kwargs))
+        return made[-1]
+
+    def get_file(*args: Any, **kwargs: Any) -> Any:
+        raise _AskedFor
+
+    helpers = {"get_file": get_file, "obtain_input_shape": lambda *args, **kwargs: shape}
+    with suppress(_AskedFor):
+        with_helpers(constructor, **helpers, Functional=remember)(weights=PUBLISHED)
+    return made[-1]
+
+
+def skeleton(name: str, size: tuple[int, int]) -> Any:
+    """The architecture without memory for its weights."""
+    with importlib.import_module("keras").StatelessScope(initialize_variables=False):
+        return build(name, size)
+
+
+class _SizeFound(Exception):
+    """Leaves a constructor as soon as it says its size."""
+
+
+@functools.cache
+def own_size(name: str) -> tuple[int, int]:
+    """Height and width that a network of keras.applications was made for."""
+
+    def obtain_input_shape(*args: Any, **kwargs: Any) -> Any:
+        size = kwargs.get("default_size", args[1] if len(args) > 1 else None)
+        raise _SizeFound(size)
+
+    constructor = with_helpers(constructor_of(name), obtain_input_shape=obtain_input_shape)
+    try:
+        height, width = apart(lambda: constructor(weights=None)).input_shape[1:3]
+    except _SizeFound as found:
+        height = width = found.args[0]
+    return height or _UNSPECIFIED_SIZE, width or _UNSPECIFIED_SIZE
+
+
+def with_helpers(constructor: Any, **helpers: Any) -> Any:
+    """A copy of a constructor that sees other helper functions; Keras itself stays as it is."""
+    scope = _scope(sys.modules[constructor.__module__], helpers)
+    return scope[constructor.__name__]
+
+
+class _AskedFor(Exception):
+    """Leaves a constructor as soon as it asks for its weights."""
+
+
+@functools.cache
+def published_file(name: str) -> tuple[str, str, str]:
+    """File, address and hash (MD5 or SHA-256) of weights that Keras publishes."""
+
+    def get_file(fname: str, origin: str, **options: Any) -> str:
+        raise _AskedFor(fname, origin, options.get("file_hash") or "")
+
+    def build() -> None:
+        constructor = with_helpers(constructor_of(name), get_file=get_file)
+        with importlib.import_module("keras").StatelessScope(initialize_variables=False):
+            constructor(weights=PUBLISHED)
+
+    try:
+        apart(build)
+    except _AskedFor as asked:
+        return asked.args[0], asked.args[1], asked.args[2]
+    raise AssertionError(f"keras.applications.{name} asked for no file of weights")
+
+
+def _scope(home: types.ModuleType, helpers: dict[str, Any]) -> dict[str, Any]:
+    """Globals of a module, with its functions bound to them, and helpers replaced."""
+    scope: dict[str, Any] = {**vars(home), **helpers}
+    for name, value in vars(home).items():
+        if isinstance(value, types.FunctionType) and value.__module__ == home.__name__:
+            copy = types.FunctionType(
+                value.__code__, scope, value.__name__, value.__defaults__, value.__closure__
+            )
+            copy.__kwdefaults__ = value.__kwdefaults__
+            scope[name] = copy
+        elif name in ("file_utils", "imagenet_utils"):
+            scope[name] = types.SimpleNamespace(**{**vars(value), **helpers})
+        elif isinstance(value, types.ModuleType) and _is_network_module(value):
+            scope[name] = types.SimpleNamespace(**_scope(value, helpers))
+    return scope
+
+
+def _is_network_module(module: types.ModuleType) -> bool:
+    """resnet_v2 builds on resnet: what one borrows from the other is copied too."""
+    return module.__name__.startswith("keras.src.applications.") and hasattr(
+        module, "preprocess_input"
+    )
