@@ -24,7 +24,7 @@ class Combined:
     """Scores by direction, and what is said of their mean."""
 
     scores: dict[str, float] = field(default_factory=dict)
-    table: pd.DataFrame | None = None
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
     interval: tuple[float, float] | None = None
     p_value: float | None = None
     expected: float | None = None
