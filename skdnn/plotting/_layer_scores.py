@@ -242,6 +242,8 @@ class LayerScoresDisplay(Display):
             self._draw_lines(ax, given, label)
         else:
             (self._draw_each if each else self._draw_folds)(ax, x, colour)
+            if label is None and self.each is not None:
+                label = f"mean of {self.each.shape[1]}"
             self._draw_profile(ax, x, ends, colour, label)
             self._name_whiskers(ax, ends, has_interval, level)
         drawn.append(layers)

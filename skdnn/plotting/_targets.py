@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pandas as pd
+from sklearn.base import BaseEstimator, is_regressor
 
 _CEILING = "/ceiling_lower"
 _MOST_LINES = 12
@@ -55,11 +56,12 @@ def _is_subject(name: str) -> bool:
 
 def score_name(search: Any) -> str:
     """What the scores of a search are, for an axis."""
-    steps = getattr(getattr(search, "estimator", None), "steps", None) or [("", None)]
-    for scorer in (getattr(search, "scoring", None), steps[-1][1]):
+    estimator = getattr(search, "estimator", None)
+    last = getattr(estimator, "steps", [("", estimator)])[-1][1]
+    for scorer in (getattr(search, "scoring", None), last):
         comparison = getattr(scorer, "comparison", None)
         if comparison is not None:
             return f"RSA score ({comparison})"
         if isinstance(scorer, str):
             return f"score ({scorer})"
-    return "score"
+    return "score (R²)" if isinstance(last, BaseEstimator) and is_regressor(last) else "score"
