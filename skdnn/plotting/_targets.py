@@ -54,6 +54,13 @@ def _is_subject(name: str) -> bool:
     return is_initials or _SUBJECT.fullmatch(name) is not None
 
 
+def averaged(search: Any) -> str | None:
+    """What the scores are a mean of, where the search kept no more than that; None of one."""
+    last = getattr(getattr(search, "best_estimator_", None), "steps", [("", None)])[-1][1]
+    names = getattr(last, "rdm_names_", ())
+    return f"mean of {len(names)}" if len(names) > 1 else None
+
+
 def score_name(search: Any) -> str:
     """What the scores of a search are, for an axis."""
     estimator = getattr(search, "estimator", None)

@@ -437,6 +437,9 @@ def test_regions_of_a_real_search():
     ).fit(X, y)  # fmt: skip
     drawn, _ = profiles(LayerScoresDisplay.from_search(search, label="net"))
     assert list(drawn) == ["net, V1", "net, IT"]
+    plain = search.set_params(scoring=None, refit=True).fit(X, y)
+    display = LayerScoresDisplay.from_search(plain)  # keeps no scores of single regions
+    assert legend_texts(display)[0] == "mean of 6"
     with pytest.raises(ValueError, match="lines has 1 rows for 3 layers"):
         LayerScoresDisplay(
             LayerScoresDisplay.from_scores(SCORES).scores, lines=pd.DataFrame({"a": [1]})
