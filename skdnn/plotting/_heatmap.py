@@ -229,7 +229,7 @@ class SimilarityDisplay(Display):
             if len(names) > _MOST_NAMES:
                 getattr(ax, f"set_{axis}ticks")([])
                 continue
-            size = 9 if len(names) <= 24 else 6.5
+            size = 9 if len(names) <= 40 else 6.5
             options = slant if axis == "x" else {}
             getattr(ax, f"set_{axis}ticks")(range(len(names)), names, fontsize=size, **options)
         ax.tick_params(length=0)

@@ -21,7 +21,7 @@ from skdnn.plotting._display import (
 )
 from skdnn.plotting._search_results import layer_rows, score_folds, search_ceiling, search_parts
 from skdnn.plotting._style import COLOURS, GREY, styled
-from skdnn.plotting._targets import lines_of_targets, score_name
+from skdnn.plotting._targets import averaged, lines_of_targets, score_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,7 +130,8 @@ class LayerScoresDisplay(Display):
         each = search_parts(search, rows)
         lines = lines_of_targets(search, each)
         display = cls(table, ceiling=search_ceiling(search), each=each, lines=lines)
-        return display.plot(**{"ylabel": score_name(search), **options})
+        label = averaged(search) if each is None else None
+        return display.plot(**{"ylabel": score_name(search), "label": label, **options})
 
     @classmethod
     def from_scores(
@@ -242,6 +243,8 @@ class LayerScoresDisplay(Display):
             self._draw_lines(ax, given, label)
         else:
             (self._draw_each if each else self._draw_folds)(ax, x, colour)
+            if label is None and self.each is not None:
+                label = f"mean of {self.each.shape[1]}"
             self._draw_profile(ax, x, ends, colour, label)
             self._name_whiskers(ax, ends, has_interval, level)
         drawn.append(layers)

@@ -197,7 +197,8 @@ class MDSDisplay(Display):
         display : MDSDisplay
             The places, drawn.
         """
-        return cls.from_rdm(estimated_rdm(estimator, X)[0], **options)
+        rdm, metric = estimated_rdm(estimator, X)
+        return cls.from_rdm(rdm, **{"metric": metric, **options})
 
     @styled
     def plot(
@@ -206,6 +207,7 @@ class MDSDisplay(Display):
         *,
         image_size: float | None = None,
         title: str | None = None,
+        metric: str | None = None,
     ) -> MDSDisplay:
         """Draw.
 
@@ -218,6 +220,8 @@ class MDSDisplay(Display):
             smaller the more conditions there are.
         title : str, default=None
             Title of the axes.
+        metric : str, default=None
+            Which dissimilarity it is, written beside the stress.
 
         Returns
         -------
@@ -242,7 +246,7 @@ class MDSDisplay(Display):
         ax.set_aspect("equal")
         ax.spines[:].set_color("#cccccc")
         if self.stress_ is not None:
-            note = f"stress {self.stress_:.2f}"
+            note = f"stress {self.stress_:.2f}" + (f" ({metric})" if metric else "")
             ax.text(
                 1.0, -0.012, note, transform=ax.transAxes, ha="right", va="top", color=GREY, size=9
             )

@@ -232,7 +232,8 @@ class ModelComparisonDisplay(Display):
         title : str, default=None
             Title of the axes.
         sort : bool, default=None
-            Put the best model first; None does so of more than twelve without groups.
+            Put the best model first; None does so of more than twelve without groups, unless
+            ``horizontal=False`` asks for columns.
 
         Returns
         -------
@@ -245,7 +246,7 @@ class ModelComparisonDisplay(Display):
             raise ValueError(f"alpha must lie between 0 and 1, got {alpha!r}.")
         fills = self._fills(colours)
         many, grouped = len(self.models) > _MANY, "group" in self.frame
-        if sort or (sort is None and many and not grouped):
+        if sort or (sort is None and many and not grouped and horizontal is not False):
             fills = self._sort(fills)
         if horizontal is None:
             horizontal = many or grouped or max(map(len, self.models)) > _LONG_NAME

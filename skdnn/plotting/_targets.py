@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pandas as pd
+from sklearn.base import BaseEstimator, is_regressor
 
 _CEILING = "/ceiling_lower"
 _MOST_LINES = 12
@@ -53,13 +54,21 @@ def _is_subject(name: str) -> bool:
     return is_initials or _SUBJECT.fullmatch(name) is not None
 
 
+def averaged(search: Any) -> str | None:
+    """What the scores are a mean of, where the search kept no more than that; None of one."""
+    last = getattr(getattr(search, "best_estimator_", None), "steps", [("", None)])[-1][1]
+    names = getattr(last, "rdm_names_", ())
+    return f"mean of {len(names)}" if len(names) > 1 else None
+
+
 def score_name(search: Any) -> str:
     """What the scores of a search are, for an axis."""
-    steps = getattr(getattr(search, "estimator", None), "steps", None) or [("", None)]
-    for scorer in (getattr(search, "scoring", None), steps[-1][1]):
+    estimator = getattr(search, "estimator", None)
+    last = getattr(estimator, "steps", [("", estimator)])[-1][1]
+    for scorer in (getattr(search, "scoring", None), last):
         comparison = getattr(scorer, "comparison", None)
         if comparison is not None:
             return f"RSA score ({comparison})"
         if isinstance(scorer, str):
             return f"score ({scorer})"
-    return "score"
+    return "score (R²)" if isinstance(last, BaseEstimator) and is_regressor(last) else "score"

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -319,6 +320,9 @@ def test_the_comparison_is_named():
     assert display.ax_.get_ylabel() == "rho"
     other = search_over(GRID, scoring=RSAScorer("cosine"))
     assert LayerScoresDisplay.from_search(other).ax_.get_ylabel() == "RSA score (cosine)"
+    ridge = GridSearchCV(Pipeline([("dnn", Layer()), ("ridge", Ridge())]), {"dnn__layer": ["a1"]})
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    assert LayerScoresDisplay.from_search(ridge.fit(X, X)).ax_.get_ylabel() == "score (R²)"
     plain = fitted_search()
     plain.scoring = "r2"
     assert LayerScoresDisplay.from_search(plain).ax_.get_ylabel() == "score (r2)"
@@ -390,6 +394,7 @@ def test_regions_are_lines_of_their_own(names):
         np.testing.assert_allclose(drawn[name], search.cv_results_[f"mean_test_{name}"])
     assert not display.ax_.patches  # regions have no ceiling in common
     mean = LayerScoresDisplay.from_search(search, each=False)
+    assert f"mean of {len(names)}" in legend_texts(mean)
     assert profiles(mean) == ({}, True)
     assert band(mean) == pytest.approx((0.1, 0.5))
 
@@ -432,6 +437,9 @@ def test_regions_of_a_real_search():
     ).fit(X, y)  # fmt: skip
     drawn, _ = profiles(LayerScoresDisplay.from_search(search, label="net"))
     assert list(drawn) == ["net, V1", "net, IT"]
+    plain = search.set_params(scoring=None, refit=True).fit(X, y)
+    display = LayerScoresDisplay.from_search(plain)  # keeps no scores of single regions
+    assert legend_texts(display)[0] == "mean of 6"
     with pytest.raises(ValueError, match="lines has 1 rows for 3 layers"):
         LayerScoresDisplay(
             LayerScoresDisplay.from_scores(SCORES).scores, lines=pd.DataFrame({"a": [1]})

@@ -222,3 +222,11 @@ def test_faces_lie_together(kriegeskorte92):
     within = distances[np.ix_(faces, faces)].sum() / (faces.sum() * (faces.sum() - 1))
     assert within < 0.5 * distances[np.ix_(faces, ~faces)].mean()
     assert 0.1 < display.stress_ < 0.5
+
+
+def test_the_metric_is_named_beside_the_stress():
+    X = np.random.default_rng(3).normal(size=(7, 4))
+    display = MDSDisplay.from_estimator(RDM("euclidean").fit(X), X)
+    assert [text.get_text() for text in display.ax_.texts if "stress" in text.get_text()] == [
+        f"stress {display.stress_:.2f} (euclidean)"
+    ]

@@ -205,6 +205,8 @@ def test_many_models_stand_in_the_order_of_their_scores():
     assert not any(a.overlaps(b) for a, b in pairwise(texts))
     as_given = ModelComparisonDisplay.from_frame(frame, sort=False)
     assert as_given.models == list(frame["model"])
+    columns = ModelComparisonDisplay.from_frame(frame, horizontal=False)
+    assert columns.models == list(frame["model"])
     few = ModelComparisonDisplay.from_frame(FRAME, sort=True)
     assert few.models == ["IT", "V4", "V1", "noise"]
 
