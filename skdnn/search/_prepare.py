@@ -77,11 +77,11 @@ def tell_signs(estimator: Any, param_grid: Any, scoring: Any) -> None:
     Its folds say no more then: what ignores them is left by the ``catch_warnings`` around.
     """
     scorers = scoring.values() if isinstance(scoring, dict) else [scoring]
-    metrics = [each.metric for each in scorers if isinstance(each, RSAScorer)] or [None]
+    metrics: list[str | None] = [s.metric for s in scorers if isinstance(s, RSAScorer)]
     texts = {
         signs_before_rdm(candidate, metric)
         for _, candidate in make_candidates(estimator, param_grid)
-        for metric in metrics
+        for metric in metrics or [None]
     } - {None}
     for text in sorted(map(str, texts)):
         warnings.warn(text, UserWarning, stacklevel=8)
