@@ -114,7 +114,9 @@ class FeatureReweightedRSA(RDMPredictor):
     -----
     UserWarning
         In ``fit``, if no penalty predicts held-out training conditions as well as no fit does,
-        to a standard error over the inner folds.
+        to a standard error over the inner folds; or if features are the scores of a PCA, whose
+        signs decide with ``normalize=True`` (see ``keep_correlation`` of
+        :class:`skdnn.GramPCA`).
 
     See Also
     --------
@@ -265,6 +267,7 @@ class FeatureReweightedRSA(RDMPredictor):
             matrices fits into 2 GB.
         """
         features = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        self._tell_scores(features, stacklevel=4)
         targets = self._read_y(X, y)
         check_length(targets, len(features))
         target = needed_target(targets)
@@ -299,6 +302,10 @@ class FeatureReweightedRSA(RDMPredictor):
         ready = _ready(features, self.mean_, self.scale_, self.normalize)
         pairs = weighted_pairs(ready, self.coef_[:, None])[0]
         return squareform(pairs + self.intercept_, checks=False)
+
+    @property
+    def _compares_by(self) -> str:
+        return "correlation" if self.normalize else "sqeuclidean"
 
     def _choose(self, features: Array, targets: Targets) -> None:
         """Set the penalty by folds of conditions, and say where no fit would be better."""
