@@ -107,7 +107,9 @@ ways = {
     "a weight per layer": make_pipeline(
         StandardScaler(), LayerMixtureRSA(groups=groups, metric=metric, **target)
     ),
-    "a weight per unit": FeatureReweightedRSA(nonnegative=True, **target),
+    "a weight per unit": FeatureReweightedRSA(
+        nonnegative=True, normalize=False, standardize=True, **target
+    ),
     "mixed: units to voxels": make_pipeline(
         StandardScaler(), RidgeCV(alphas=np.logspace(-1, 5, 13))
     ),

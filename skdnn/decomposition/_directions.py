@@ -42,7 +42,9 @@ def _mirror(components: NDArray[Any]) -> Array:
     size = len(components) + 1
     ones = np.empty(size)
     ones[:-1] = components.sum(axis=1, dtype=np.float64) / np.sqrt(components.shape[1])
-    ones[-1] = np.sqrt(max(0.0, 1 - ones[:-1] @ ones[:-1]))  # the part outside the components
+    ones[-1] = np.sqrt(
+        max(0.0, 1 - float(ones[:-1] @ ones[:-1]))
+    )  # the part outside the components
     normal = ones / np.linalg.norm(ones) - 1 / np.sqrt(size)
     length = np.linalg.norm(normal)
     return normal / length if length > np.finfo(np.float64).eps else np.zeros(size)

@@ -15,9 +15,9 @@ class ProbabilisticModel:
     """Mixin: covariance and likelihood from the attributes of a fitted GramPCA."""
 
     components_: NDArray[np.floating]
-    explained_variance_: NDArray[np.floating]
+    explained_variance_: Any
     n_components_: int
-    n_components: Any
+    n_components: int | float | str | None
     n_features_in_: int
     noise_variance_: float
 

@@ -15,7 +15,7 @@ from skdnn.conditions import as_conditions
 from skdnn.feature_extractor import DNNFeatureExtractor, precompute_many
 from skdnn.images import check_images
 from skdnn.rsa import RSAScorer
-from skdnn.rsa.dissimilarity._components import START, signs_before_rdm
+from skdnn.rsa.dissimilarity._components import START, maker_of, signs_before_rdm
 from skdnn.search._find import find_extractors, make_candidates
 from skdnn.store import ActivationStore
 
@@ -74,17 +74,23 @@ def least_conditions(estimator: Any, scoring: Any) -> tuple[int, int]:
 def tell_signs(estimator: Any, param_grid: Any, scoring: Any) -> None:
     """Say once, for the whole search, where signs of components decide an RDM.
 
-    Its folds say no more then: what ignores them is left by the ``catch_warnings`` around.
+    Its folds say no more then: what ignores them is left by the ``catch_warnings`` around. Nor
+    do clones of the search, in the folds around it.
     """
     scorers = scoring.values() if isinstance(scoring, dict) else [scoring]
-    metrics = [each.metric for each in scorers if isinstance(each, RSAScorer)] or [None]
+    metrics: list[str | None] = [s.metric for s in scorers if isinstance(s, RSAScorer)]
     texts = {
         signs_before_rdm(candidate, metric)
         for _, candidate in make_candidates(estimator, param_grid)
-        for metric in metrics
+        for metric in metrics or [None]
     } - {None}
+    maker = maker_of(estimator)
+    known = {} if maker is None else maker.__dict__
+    told = known.setdefault("_told", set())  # of all clones
     for text in sorted(map(str, texts)):
-        warnings.warn(text, UserWarning, stacklevel=8)
+        if text not in told or "_is_clone" not in known:
+            warnings.warn(text, UserWarning, stacklevel=8)
+        told.add(text)
     if texts:
         warnings.filterwarnings("ignore", message=START)
 

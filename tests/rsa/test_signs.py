@@ -17,11 +17,13 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdnn import RDM, GramPCA, LayerSearchCV, RSAScorer
+from skdnn.rsa import FeatureReweightedRSA
 
 RNG = np.random.default_rng(0)
 X = np.maximum(RNG.normal(size=(30, 6)) @ RNG.normal(size=(6, 80)) + 0.5, 0)
 Y = RNG.normal(size=(30, 9))
 CV = KFold(3, shuffle=True, random_state=0)
+EXACT = GramPCA(4, keep_correlation=True)
 CENTRE = StandardScaler(with_std=False)
 
 
@@ -111,9 +113,21 @@ def test_said_once_for_all_folds(steps: Any, search: str) -> None:
         (make_pipeline(PLSRegression(2)), RSAScorer(), False),
         (make_pipeline(CENTRE, RDM()), RSAScorer(metric="spearman"), False),
         (make_pipeline(PCA(4), RDM(), RSAScorer()), None, True),
+        (make_pipeline(PCA(4), FeatureReweightedRSA(alphas=1.0)), None, True),
+        (make_pipeline(PCA(4), FeatureReweightedRSA(alphas=1.0)), RSAScorer(), True),
+        (make_pipeline(PCA(4), FeatureReweightedRSA(alphas=1.0, normalize=False)), None, False),
+        (make_pipeline(EXACT, FeatureReweightedRSA(alphas=1.0)), RSAScorer(), False),
     ],
 )
 def test_what_is_said_of_which_pipeline(pipe: Any, scoring: Any, said: bool) -> None:
-    assert len(told(lambda: cross_val_score(pipe, X, Y, cv=CV, scoring=scoring))) == said
-    search = LayerSearchCV(pipe, {}, cv=CV, scoring=scoring)
+    twin = deepcopy(pipe)
+    assert len(told(lambda: cross_val_score(twin, X, Y, cv=CV, scoring=scoring))) == said
+    search = LayerSearchCV(deepcopy(pipe), {}, cv=CV, scoring=scoring)
     assert len(told(lambda: search.fit(X, Y))) == said
+
+
+def test_a_nested_search_says_it_once() -> None:
+    pipe = make_pipeline(PCA(4), RDM(), RSAScorer())
+    search = LayerSearchCV(pipe, {"pca__n_components": [3, 4]}, cv=3)
+    assert len(told(lambda: cross_val_score(search, X, Y, cv=CV))) == 1
+    assert len(told(lambda: search.fit(X, Y))) == 1

@@ -114,9 +114,11 @@ def compare_rdms(
     >>> shuffled = model.loc[["saw", "cat", "dog"], ["saw", "cat", "dog"]]
     >>> round(compare_rdms(model, shuffled, "pearson"), 10)
     1.0
-    >>> round(compare_rdms(model, [0.3, 0.9, 0.8], "spearman"), 3)
+    >>> names = ["cat", "dog", "saw"]  # of the RDMs that have no labels
+    >>> round(compare_rdms(model, [0.3, 0.9, 0.8], conditions=names), 3)
     0.866
-    >>> compare_rdms(model, {"sub-01": [0.3, 0.9, 0.8], "sub-02": [0.4, 0.5, 0.4]}).round(3)
+    >>> subjects = {"sub-01": [0.3, 0.9, 0.8], "sub-02": [0.4, 0.5, 0.4]}
+    >>> compare_rdms(model, subjects, conditions=names).round(3)
     rdm  sub-01  sub-02
     0     0.866     0.5
     """

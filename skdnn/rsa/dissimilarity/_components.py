@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,9 +35,32 @@ def message(who: str, metric: str) -> str:
     return _EFFECT.format(who=who, metric=metric) + _WAYS[metric]
 
 
-def rdm_of(estimator: Any) -> Any:
-    """The RDM step of a pipeline, None if it has none."""
-    return next((s for _, s in _leaves(estimator, "") if _rdm_metric(s) is not None), None)
+class TellsSigns:
+    """Mixin for what makes RDMs: all clones together, those of folds, speak of signs once."""
+
+    _compares_by: str  # the distance
+
+    def _tell_signs(self, text: str, stacklevel: int) -> None:
+        told = self.__dict__.setdefault("_told", set())
+        if self._compares_by not in told or "_is_clone" not in self.__dict__:
+            warnings.warn(text, UserWarning, stacklevel=stacklevel + 1)
+        told.add(self._compares_by)
+
+    def _tell_scores(self, patterns: NDArray[Any], stacklevel: int) -> None:
+        """Say it where these are the scores of a PCA on its own training rows."""
+        if self._compares_by in SIGNED and look_like_scores(patterns):
+            who = f"what stands before {type(self).__name__}"
+            self._tell_signs(message(who, self._compares_by), stacklevel + 1)
+
+    def __sklearn_clone__(self) -> Any:
+        twin = super().__sklearn_clone__()  # type: ignore[misc]
+        twin._told, twin._is_clone = self.__dict__.setdefault("_told", set()), True
+        return twin
+
+
+def maker_of(estimator: Any) -> Any:
+    """The step of a pipeline that makes the RDM, None if it has none."""
+    return next((s for _, s in _leaves(estimator, "") if isinstance(s, TellsSigns)), None)
 
 
 def signs_before_rdm(estimator: Any, metric: str | None = None) -> str | None:
@@ -57,19 +81,18 @@ def signs_before_rdm(estimator: Any, metric: str | None = None) -> str | None:
     steps = [
         each for each in _leaves(estimator, "") if not getattr(each[1], "_only_scores", False)
     ]
-    if metric is not None and steps and _predicts(steps[-1][1]):
-        return None
     found: tuple[str, Any] | None = None
     for name, step in steps:
-        own = _rdm_metric(step)
-        if own is not None:
-            return _judged(found, own)
+        if isinstance(step, TellsSigns):
+            return _judged(found, step._compares_by)
         if _is_decomposition(step):
             if found is None or _is_exact(found[1]):
                 found = (name, step)
         elif found is not None and _is_exact(found[1]) and _rescales(step):
             found = (f"{found[0]}, rescaled by {name},", None)
-    return None if metric is None else _judged(found, metric)
+    if metric is None or (steps and _predicts(steps[-1][1])):
+        return None
+    return _judged(found, metric)
 
 
 def _judged(found: tuple[str, Any] | None, metric: str) -> str | None:
@@ -94,11 +117,6 @@ def _leaves(estimator: Any, name: str) -> Iterator[tuple[str, Any]]:
         return
     for part in parts:
         yield from _leaves(part[1], f"{name}__{part[0]}" if name else part[0])
-
-
-def _rdm_metric(step: Any) -> str | None:
-    """The distance of an RDM step, which marks itself."""
-    return step.metric if getattr(step, "_makes_rdms", False) else None
 
 
 def _predicts(step: Any) -> bool:

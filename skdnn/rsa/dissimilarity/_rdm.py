@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, Literal
@@ -14,14 +13,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdnn._blocks import is_lazy
 from skdnn._sklearn import Interval, fit_context, wants_dataframe
-from skdnn.rsa.dissimilarity._components import SIGNED, look_like_scores, message
+from skdnn.rsa.dissimilarity._components import TellsSigns
 from skdnn.rsa.dissimilarity._compute import check_metric, compute_rdm
 from skdnn.rsa.dissimilarity._noise import check_precision
 from skdnn.rsa.dissimilarity._patterns import check_finite
 
 
 # sklearn's own wrapper fixes column names at fit; the columns here are the rows of each call.
-class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class RDM(TellsSigns, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turn patterns into their representational dissimilarity matrix.
 
     The rows that are transformed are compared with each other, never with the rows seen in
@@ -96,8 +95,6 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
         "metric_params": [dict, None],
     }
 
-    _makes_rdms = True
-
     def __init__(
         self,
         metric: str = "correlation",
@@ -137,8 +134,7 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
             check_precision(self.noise_precision, patterns.shape[1])
         if not is_lazy(patterns):
             check_finite(patterns, X.index if isinstance(X, pd.DataFrame) else None)
-            if self.metric in SIGNED and look_like_scores(patterns):
-                self._tell("what stands before RDM", stacklevel=5)
+            self._tell_scores(patterns, stacklevel=4)
         return self
 
     def transform(self, X: ArrayLike | pd.DataFrame) -> Any:
@@ -193,17 +189,9 @@ class RDM(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type:
         self._sklearn_output_config = {"transform": transform}
         return self
 
-    def _tell(self, who: str, stacklevel: int) -> None:
-        """Say that signs decide: once for all clones of an RDM, such as those of the folds."""
-        told = self.__dict__.setdefault("_told", set())
-        if self.metric not in told or "_is_clone" not in self.__dict__:
-            warnings.warn(message(who, self.metric), UserWarning, stacklevel=stacklevel)
-        told.add(self.metric)
-
-    def __sklearn_clone__(self) -> RDM:
-        twin = super().__sklearn_clone__()
-        twin._told, twin._is_clone = self.__dict__.setdefault("_told", set()), True
-        return twin
+    @property
+    def _compares_by(self) -> str:
+        return self.metric
 
     def _options(self) -> dict[str, Any]:
         """The parameters but for the metric, as `compute_rdm` takes them."""

@@ -22,6 +22,7 @@ from skdnn.rsa.comparison._measures import (
     varies,
 )
 from skdnn.rsa.comparison._stack import MIN_CONDITIONS, RDMStack
+from skdnn.rsa.dissimilarity._components import TellsSigns
 from skdnn.rsa.dissimilarity._compute import check_metric
 from skdnn.rsa.scoring._representation import check_rows
 from skdnn.rsa.scoring._targets import Targets, read_targets
@@ -37,7 +38,7 @@ _FOLD_SIZE = 4
 _MAX_FOLDS = 5
 
 
-class RDMPredictor(BaseEstimator):
+class RDMPredictor(TellsSigns, BaseEstimator):
     """An estimator whose ``predict`` gives the RDM of the conditions that it is given."""
 
     # A scorer takes what it predicts for an RDM, not for patterns.

@@ -281,6 +281,10 @@ class LayerMixtureRSA(RDMPredictor):
         self.intercept_ = float(intercept)
         return self
 
+    @property
+    def _compares_by(self) -> str:
+        return self.metric
+
     def predict(self, X: ArrayLike | pd.DataFrame) -> Array:
         """Mixed RDM of the conditions in X.
 

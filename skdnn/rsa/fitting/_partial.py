@@ -135,7 +135,7 @@ def partial_rdm_correlation(
                 left, right = (_unit_residuals(part, parts[2]) for part in parts[:2])
                 found = left @ right.T
             else:
-                found = _disattenuated(*parts, reliability)
+                found = _disattenuated(parts[0], parts[1], parts[2], reliability)
             out[np.ix_(rows, columns)] = np.clip(found, -1, 1)
     if stack_a.single and stack_b.single:
         return float(out[0, 0])

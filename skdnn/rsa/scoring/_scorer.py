@@ -23,7 +23,7 @@ from skdnn.rsa.comparison._measures import (
     similarities_to_prediction,
 )
 from skdnn.rsa.comparison._stack import RDMStack, check_square, rdm_name
-from skdnn.rsa.dissimilarity._components import rdm_of, signs_before_rdm
+from skdnn.rsa.dissimilarity._components import maker_of, signs_before_rdm
 from skdnn.rsa.dissimilarity._compute import check_metric, compute_rdm
 from skdnn.rsa.scoring._representation import check_rows, predicts_rdm, representation, source_rdm
 from skdnn.rsa.scoring._targets import Targets, read_targets
@@ -258,8 +258,8 @@ class RSAScorer(BaseEstimator):
         text = signs_before_rdm(estimator, self.metric)
         if text is None:
             return
-        step = rdm_of(estimator)  # has said it already, where it saw it
-        teller, key = (self, text) if step is None else (step, step.metric)
+        step = maker_of(estimator)  # has said it already, where it saw it
+        teller, key = (self, text) if step is None else (step, step._compares_by)
         told = teller.__dict__.setdefault("_told", set())
         if key not in told:
             warnings.warn(text, UserWarning, stacklevel=3)
