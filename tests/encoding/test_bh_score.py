@@ -570,3 +570,7 @@ def test_against_no_hierarchy(data: dict[str, Any]) -> None:
     assert done.p_value_ == pytest.approx((1 + np.sum(null >= done.score_)) / (1 + len(null)))
     assert done.p_value_ < 0.1
     assert not hasattr(study(data, n_boot=None), "p_value_")
+    few = {side: {s: {roi: data[side][s][roi] for roi in ROIS[:2]} for s in SUBJECTS}
+           for side in ("y", "y_test")}  # fmt: skip
+    with pytest.raises(ValueError, match="3 and 2 levels"):
+        study(data | few, n_permutations=60)

@@ -108,7 +108,7 @@ def test_units_that_the_published_test_drops_are_counted():
 
 def test_what_is_refused():
     options = {"n_samples": 50, "test": "t"}
-    with pytest.raises(ValueError, match="7 and 2 levels: a test needs 3 of each"):
+    with pytest.raises(ValueError, match="7 and 2 levels: a test by permutation needs 3"):
         hierarchy_permutation_test([level[:2] for level in study()], **options)
     with pytest.raises(ValueError, match="n_permutations=0"):
         hierarchy_permutation_test(study(), n_permutations=0, **options)

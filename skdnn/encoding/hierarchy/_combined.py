@@ -71,15 +71,18 @@ def combine(
             tests.append(hierarchy_permutation_test(pooled, **options, **rule))
     found.table = pd.concat(tables, ignore_index=True)
     if boots:
-        means = [np.mean([getattr(boot, name) for boot in boots], axis=0)
-                 for name in ("score", "samples", "left_out")]  # fmt: skip
+        score, samples, left_out = (
+            np.mean([getattr(boot, name) for boot in boots], axis=0)
+            for name in ("score", "samples", "left_out")
+        )
         variance = sum(boot.unit_variance for boot in boots) / len(boots) ** 2
-        of = student_interval if len(means[2]) > 1 else percentile_interval
-        found.interval = of(float(means[0]), *means[1:], variance, confidence)[:2]
+        of = student_interval if len(left_out) > 1 else percentile_interval
+        low, high, _ = of(float(score), samples, left_out, variance, confidence)
+        found.interval = (low, high)
     if tests:
         null = np.mean([each.null for each in tests], axis=0)
         known = null[~np.isnan(null)]
-        score = np.mean([each.score for each in tests])
-        found.p_value = float((1 + np.sum(known >= score - 1e-12)) / (1 + len(known)))
+        reached = np.mean([each.score for each in tests]) - 1e-12
+        found.p_value = float((1 + np.sum(known >= reached)) / (1 + len(known)))
         found.expected = float(known.mean()) if len(known) else np.nan
     return found

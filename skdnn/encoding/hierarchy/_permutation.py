@@ -23,6 +23,8 @@ from skdnn.encoding.hierarchy._score import (
 
 Array = NDArray[np.float64]
 
+_LEAST = 3  # levels of each hierarchy
+
 
 @dataclass(frozen=True)
 class HierarchyPermutation:
@@ -151,8 +153,7 @@ def hierarchy_permutation_test(
     if n_permutations < 1:
         raise ValueError(f"n_permutations={n_permutations} must be 1 at least.")
     shape = (len(levels), len(levels[0]))
-    if min(shape) < 3:
-        raise ValueError(f"There are {shape[0]} and {shape[1]} levels: a test needs 3 of each.")
+    check_pairings(*shape)
     empty = [number for number, level in enumerate(levels) if not level.size]
     if empty:
         raise ValueError(f"accuracies[{empty[0]}] has no units.")
@@ -168,6 +169,15 @@ def hierarchy_permutation_test(
             rule,
         )
     return _result(score, null, levels, rule)
+
+
+def check_pairings(n_levels: int, n_others: int) -> None:
+    """Raise ValueError if there are too few ways to pair layers and areas."""
+    if min(n_levels, n_others) < _LEAST:
+        raise ValueError(
+            f"There are {n_levels} and {n_others} levels: a test by permutation needs {_LEAST} of "
+            "each."
+        )
 
 
 def _means(level: Array) -> Array:

@@ -28,6 +28,7 @@ from skdnn.encoding.hierarchy._inputs import (
 )
 from skdnn.encoding.hierarchy._jobs import JobMaker, draw_columns
 from skdnn.encoding.hierarchy._p_values import hierarchy_p_values
+from skdnn.encoding.hierarchy._permutation import check_pairings
 from skdnn.encoding.hierarchy._report import announce_work, draw_shares
 from skdnn.encoding.hierarchy._score import Rule
 from skdnn.encoding.hierarchy._work import ResultFolder, run_jobs
@@ -306,6 +307,8 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         self.n_test_images_ = study.n_test
         if self.n_layers is not None and self.n_layers > len(self.layers_):
             raise ValueError(f"n_layers={self.n_layers}, but there are {len(self.layers_)}.")
+        if self.n_permutations is not None:
+            check_pairings(len(self.layers_), len(self.rois_))
 
         draws = check_random_state(self.random_state).randint(2**31 - 1, size=3)
         seed, self._score_seed, self._boot_seed = (int(number) for number in draws)

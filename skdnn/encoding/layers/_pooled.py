@@ -111,8 +111,8 @@ def pool_folds(table: pd.DataFrame) -> pd.DataFrame:
 
 def _layers(table: pd.DataFrame) -> pd.DataFrame:
     """The layer that most folds of a voxel chose, the first of equal ones, and their share."""
-    counted = table.groupby([*_KEYS, "layer"], sort=False, dropna=False).size()
-    counted = counted.rename("n").reset_index()
+    sizes = table.groupby([*_KEYS, "layer"], sort=False, dropna=False).size()
+    counted = sizes.rename("n").reset_index()
     folds = counted.groupby(_KEYS, sort=False, dropna=False)["n"].transform("sum")
     counted["layer_share"] = (counted["n"] / folds).where(counted["layer"].notna())
     counted = counted.sort_values("n", ascending=False, kind="stable").drop_duplicates(_KEYS)
