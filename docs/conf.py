@@ -4,7 +4,7 @@ Nothing is downloaded, but for the 92 images and published weights by examples t
 full. Environment variables:
 
 SKDNN_DATA                a data home with the 92 images, for the examples that need them
-SKDNN_DOCS_QUICK=1        run the examples small, without published weights
+SKDNN_DOCS_QUICK=1        run the examples small, without weights that would be downloaded
 SKDNN_DOCS_INTERSPHINX=1  link to the documentation of numpy and others (needs a network)
 
 ``-D plot_gallery=0`` leaves out running the examples.

@@ -59,7 +59,7 @@ if quick:
 # %%
 # What it is shown, which is the first thing to look at:
 
-InputsDisplay.from_extractor(network, [data.paths[20], data.paths[44]])
+InputsDisplay.from_extractor(network, [data.paths[44], data.paths[80]])
 
 # %%
 # The folds
@@ -135,15 +135,15 @@ print(f"monkey IT: {np.mean(yardstick):.3f} ± {np.std(yardstick, ddof=1):.3f} o
 ylabel = "Spearman correlation with human IT"
 display = LayerScoresDisplay.from_search(
     search,
-    label="trained on ImageNet (± SD over folds)",
+    label="trained (± SD over folds)",
     each=True,  # thin lines: the four people
     reference={"monkey IT": yardstick},
     ylabel=ylabel,
     title="EfficientNet-Lite0 and human inferior temporal cortex",
 )
 twin = table[["layer"]].assign(mean=table["twin"], std=table["twin_std"].fillna(0))
-seeds = f"untrained, {n_seeds} seed(s) (± SD over seeds)"
-LayerScoresDisplay.from_scores(twin, ax=display.ax_, label=seeds, ylabel=ylabel)
+label = f"untrained (± SD over {n_seeds} seeds)"
+LayerScoresDisplay.from_scores(twin, ax=display.ax_, label=label, ylabel=ylabel)
 display.ax_.set_xticklabels(layers.values())
 
 # %%

@@ -284,10 +284,10 @@ def test_readme_names_only_what_exists() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason=".ci/run is for bash")
 def test_ci_runs_readmes_commands() -> None:
-    """The check reads README's two commands, so that they cannot differ."""
+    """The check reads README's commands, so that they cannot differ."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=False).returncode == 0
-    for name in ("demo", "test"):
+    for name in ("demo", "trained", "test"):
         assert f"run_block {name}" in script
         assert re.search(rf"^<!-- ci: {name} -->\n```bash\n\S", README, flags=re.MULTILINE)
     assert "pip install" not in script

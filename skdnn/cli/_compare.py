@@ -31,6 +31,11 @@ from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, sav
 from skdnn.cli._targets import add_comparison, add_metric, check_measures
 
 _CKA = "cka"
+# Of trained networks only.
+_OF_TWINS = (
+    *("untrained", "untrained_std", "difference", "difference_low", "difference_high"),
+    *("p_twin", "p_twin_adjusted"),
+)
 
 
 def add(commands: Any) -> None:
@@ -346,4 +351,8 @@ def _heatmap(alike: Any, arguments: argparse.Namespace) -> Any:
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
     """Four digits are enough for eyes; files and JSON have all of them."""
-    return table.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)
+    shown = table.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)
+    only_trained = [name for name in table if name in _OF_TWINS]
+    return shown.assign(
+        **{name: shown[name].mask(table[name].isna(), "") for name in only_trained}
+    )

@@ -45,11 +45,12 @@ from skdnn.cli._targets import (
 from skdnn.cli._unfinished import unfinished
 
 _COMPONENTS = 50
+_ALPHA = 0.05
 # Modules that in evaluation give what they are given, perhaps with zeros around it or in another
 # shape: a pattern does not mean them.
 _PASSED_ON = re.compile(
-    r"Identity|\w*Dropout\d?d?|DropPath|StochasticDepth|DropBlock2d|\w*Pad(ding)?\dd|Flatten|"
-    r"Unflatten|\w*Flatten\w*|Permute|Reshape|InputLayer"
+    r"Identity|\w*Dropout(\d[dD])?|DropPath|StochasticDepth|DropBlock2d|\w*Pad(ding)?\d[dD]|"
+    r"\w*Flatten\w*|Unflatten|Permute|Reshape|InputLayer"
 )
 _PARAM = "dnn__layer"
 
@@ -434,11 +435,21 @@ def _drawn(found: Any, twin: pd.DataFrame | None, arguments: argparse.Namespace)
     ylabel = f"score ({_score_name(arguments)})"
     if twin is None:
         return LayerScoresDisplay.from_search(found, ylabel=ylabel)
-    tested = twin["p_adjusted"].to_numpy() if "p_adjusted" in twin else None
+    tested = twin["p_adjusted"].to_numpy() if "p_adjusted" in twin else np.ones(len(twin))
+    if not (tested < _ALPHA).any():
+        tested = None  # no dots, so no legend for them
+    title = "dots: trained differs from untrained (Holm)" if tested is not None else None
     display = LayerScoresDisplay.from_search(
-        found, label="trained", ylabel=ylabel, p_values=tested
+        found,
+        label="trained (± SD over folds)",
+        ylabel=ylabel,
+        title=title,
+        p_values=tested,
+        alpha=_ALPHA,
     )
     twins = twin[["layer"]].assign(mean=twin["twin"], std=twin["twin_std"].fillna(0))
-    seeds = f"untrained ({arguments.twin} seeds)" if arguments.twin > 1 else "untrained"
-    LayerScoresDisplay.from_scores(twins, ax=display.ax_, label=seeds, ylabel=ylabel)
+    spread = f" (± SD over {arguments.twin} seeds)" if arguments.twin > 1 else ""
+    LayerScoresDisplay.from_scores(
+        twins, ax=display.ax_, label=f"untrained{spread}", ylabel=ylabel
+    )
     return display

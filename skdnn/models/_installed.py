@@ -67,7 +67,7 @@ def _of_published(name: str) -> bool:
 
 
 def _of_timm(name: str) -> bool:
-    card = _timm._timm().get_pretrained_cfg(name, allow_unregistered=True)
+    card = _timm._timm().get_pretrained_cfg(name)
     if card is None or not card.has_weights:
         return False
     one = card.hf_hub_filename

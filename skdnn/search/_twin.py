@@ -137,7 +137,7 @@ def compare_with_twin(
         random_state=random_state,
     )
     columns = ["difference", "low", "high", "p", "p_adjusted"]
-    return table.join(planned[columns].reset_index(drop=True))
+    return table.join(planned[columns].droplevel("model"), on="layer")
 
 
 def _extractor_of(search: LayerSearchCV, twin: int) -> tuple[str, DNNFeatureExtractor]:
@@ -167,7 +167,7 @@ def _changed(search: LayerSearchCV, name: str, changes: dict[str, Any]) -> Layer
     other: LayerSearchCV = clone(search)
     other.estimator.set_params(**{f"{name}__{key}": value for key, value in changes.items()})
     other.set_params(return_train_score=False)
-    if not isinstance(search.refit, str):  # of several scores, the name of the one that counts
+    if search.refit is True:  # a name or a rule says which of several scores counts
         other.set_params(refit=False)
     return other
 

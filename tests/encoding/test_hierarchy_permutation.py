@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -37,6 +39,18 @@ def test_qualities_alone_make_a_score_that_is_expected():
     assert result.p_value > 0.05
     assert_allclose(result.expected, result.null.mean())
     assert_allclose(result.p_value, (1 + np.sum(result.null >= result.score)) / 301)
+
+
+def test_a_score_of_qualities_alone_is_told():
+    with pytest.warns(UserWarning, match=r"qualities of layers and areas alone give 0\.[1-3]"):
+        brain_hierarchy_score(study(), n_samples=50, test="t")
+    ordered = [
+        np.where(np.arange(5)[:, None] == min(n, 4), 0.7, 0.5) + 0.02 * level
+        for n, level in enumerate(study())
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert brain_hierarchy_score(ordered, n_samples=50, test="t") > 0.9
 
 
 def test_a_hierarchy_beside_the_qualities_is_found():

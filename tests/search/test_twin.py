@@ -23,7 +23,7 @@ from skdnn import (
     compare_with_twin,
 )
 from skdnn.models import Model
-from skdnn.rsa import bootstrap_rsa, compute_rdm, planned_comparisons
+from skdnn.rsa import best_by_pairs, bootstrap_rsa, compute_rdm, planned_comparisons
 
 LAYERS = ["features.5", "features.3"]  # not in the order of the network
 rng = np.random.default_rng(0)
@@ -149,3 +149,19 @@ def test_what_has_no_twin(trained: str) -> None:
     for estimator, grid, twin, words in cases:
         with pytest.raises(ValueError, match=words):
             compare_with_twin(LayerSearchCV(estimator, grid), IMAGES, y, twin=twin)
+
+
+@pytest.mark.parametrize("refit", ["score", best_by_pairs, False])
+def test_scores_in_detail(trained: str, refit: Any) -> None:
+    """What decides is compared, also where a rule of one's own does."""
+    search = LayerSearchCV(
+        Pipeline(pipeline(trained).steps[:-1]), {"dnn__layer": LAYERS}, cv=3, refit=refit,
+        scoring=RSAScorer("spearman", detail=True), return_train_score=True,
+    ).fit(IMAGES, subjects())  # fmt: skip
+    found = compare_with_twin(search, IMAGES, subjects(), twin=1, n_boot=30)
+    plain = LayerSearchCV(pipeline(trained), {"dnn__layer": LAYERS}, cv=3).fit(IMAGES, subjects())
+    expected = compare_with_twin(plain, IMAGES, subjects(), twin=1, n_boot=30)
+    if not refit:  # a row for each score of each layer
+        found = found[found["metric"] == "score"].reset_index(drop=True)
+    columns = ["mean", "twin", "difference", "low", "high", "p"]
+    assert_allclose(found[columns], expected[columns])

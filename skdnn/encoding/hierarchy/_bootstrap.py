@@ -13,9 +13,8 @@ from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
 from skdnn._html import card
+from skdnn.encoding.hierarchy._rule import Rule, best_levels
 from skdnn.encoding.hierarchy._score import (
-    Rule,
-    best_levels,
     check_subjects,
     count,
     spearman,

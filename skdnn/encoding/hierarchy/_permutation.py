@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from skdnn._html import card
+from skdnn.encoding.hierarchy._qualities import LEAST, beside_qualities, moved
+from skdnn.encoding.hierarchy._rule import Rule, best_levels
 from skdnn.encoding.hierarchy._score import (
-    Rule,
-    best_levels,
     check_accuracies,
     count,
     spearman,
@@ -22,8 +22,6 @@ from skdnn.encoding.hierarchy._score import (
 )
 
 Array = NDArray[np.float64]
-
-_LEAST = 3  # levels of each hierarchy
 
 
 @dataclass(frozen=True)
@@ -157,39 +155,23 @@ def hierarchy_permutation_test(
     empty = [number for number, level in enumerate(levels) if not level.size]
     if empty:
         raise ValueError(f"accuracies[{empty[0]}] has no units.")
-    rest = _beside_qualities(np.array([_means(level) for level in levels]))
-    bare = [level - part[:, None] for level, part in zip(levels, rest, strict=True)]
+    rest = beside_qualities(levels)
     rng = check_random_state(random_state)
     score = _score(levels, rule)
     null = np.empty(n_permutations)
     for number in range(n_permutations):
         mixed = rest[rng.permutation(shape[0])][:, rng.permutation(shape[1])]
-        null[number] = _score(
-            [(level + part[:, None]).clip(-1, 1) for level, part in zip(bare, mixed, strict=True)],
-            rule,
-        )
+        null[number] = _score(moved(levels, mixed - rest), rule)
     return _result(score, null, levels, rule)
 
 
 def check_pairings(n_levels: int, n_others: int) -> None:
     """Raise ValueError if there are too few ways to pair layers and areas."""
-    if min(n_levels, n_others) < _LEAST:
+    if min(n_levels, n_others) < LEAST:
         raise ValueError(
-            f"There are {n_levels} and {n_others} levels: a test by permutation needs {_LEAST} of "
+            f"There are {n_levels} and {n_others} levels: a test by permutation needs {LEAST} of "
             "each."
         )
-
-
-def _means(level: Array) -> Array:
-    """Mean accuracy of the units that have one, 0 where none has."""
-    n_known = np.maximum((~np.isnan(level)).sum(axis=1), 1)
-    return np.nan_to_num(level).sum(axis=1) / n_known
-
-
-def _beside_qualities(means: Array) -> Array:
-    """What the nearest product of a quality of layers and one of areas leaves of the means."""
-    left, size, right = np.linalg.svd(means, full_matrices=False)
-    return means - size[0] * np.outer(left[:, 0], right[0])
 
 
 def _table(levels: Sequence[Array], rule: Rule) -> NDArray[np.int64]:

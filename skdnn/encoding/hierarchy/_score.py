@@ -13,10 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from skdnn._html import card
-from skdnn.encoding.hierarchy._p_values import ROUNDING, check_test, hierarchy_p_values
+from skdnn.encoding.hierarchy._p_values import ROUNDING
+from skdnn.encoding.hierarchy._qualities import LEAST, beside_qualities, moved
+from skdnn.encoding.hierarchy._rule import Rule, best_levels
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
+
+_MUCH = 0.1  # of a score that qualities alone give
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,9 @@ def brain_hierarchy_score(
     -----
     UserWarning
         If no unit is kept, or all that are kept share a level, so that the score is NaN; with the
-        number of units that the published test drops because they are predicted too well.
+        number of units that the published test drops because they are predicted too well; with
+        the score that the qualities of layers and areas give alone, where that is above .1 and
+        half of the score or more.
 
     See Also
     --------
@@ -155,6 +161,8 @@ def brain_hierarchy_score(
         score = spearman(table)
         if np.isnan(score):
             warn_of_nan(table)
+        else:
+            _warn_of_qualities(score, levels, rule)
     else:
         chosen = _draw_levels(len(table), n_layers, n_draws, check_random_state(random_state))
         draws = np.array([spearman(table[levels]) for levels in chosen])
@@ -277,53 +285,6 @@ def top_level_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Which units are kept; ValueError if no accuracy could pass."""
-
-    n_samples: int
-    alpha: float = 0.05
-    test: str = "published"
-    adjust: str | None = None
-
-    def __post_init__(self) -> None:
-        check_test(self.test, self.n_samples)
-        if self.adjust not in (None, "sidak"):
-            raise ValueError(f"adjust must be 'sidak' or None, got {self.adjust!r}.")
-        if not 0 < self.alpha <= 1:
-            raise ValueError(f"alpha={self.alpha} must be above 0, and 1 at most.")
-        least = hierarchy_p_values(np.sqrt(0.5), self.n_samples, test="published")
-        if self.test == "published" and least >= self.alpha:
-            raise ValueError(
-                f"With n_samples={self.n_samples} the published test gives no p-value below "
-                f"{least:.3g}, so that no accuracy passes alpha={self.alpha}: take test='t', or "
-                "more samples."
-            )
-
-    def keeps(self, r: Array, n_levels: int, test: str | None = None) -> NDArray[np.bool_]:
-        """Whether the highest of so many accuracies is positive and significant."""
-        p = hierarchy_p_values(r, self.n_samples, test=test or self.test)
-        if self.adjust:
-            p = 1 - (1 - p / 2) ** n_levels  # of one side: the highest is asked for
-        return (r > 0) & (p < self.alpha)
-
-    def warn_of_dropped(self, levels: Sequence[Array]) -> None:
-        """Say how many units are predicted too well for the published test."""
-        if self.test != "published":
-            return
-        highest = [np.nan_to_num(level).max(axis=0, initial=-1) for level in levels]
-        good = [r[(r > np.sqrt(0.5)) & ~self.keeps(r, len(levels[0]))] for r in highest]
-        n = sum(map(len, good))
-        if n:
-            least = min(r.min() for r in good if r.size)
-            warnings.warn(
-                f"{n} of {sum(map(len, highest))} units are predicted so well (r of {least:.3f} "
-                "and more) that the published test drops them; test='t' keeps them.",
-                UserWarning,
-                stacklevel=3,
-            )
-
-
 def check_accuracies(accuracies: Sequence[ArrayLike], name: str = "accuracies") -> list[Array]:
     """Arrays of (other levels, units); those given are not written to."""
     levels = [np.asarray(level, dtype=np.float64) for level in accuracies]
@@ -373,14 +334,6 @@ def _check_names(parameter: str, names: Sequence[str] | None, n: int) -> list:
     return list(names)
 
 
-def best_levels(level: Array, rule: Rule) -> Counts:
-    """For each unit the row of its highest accuracy, the first of equal ones; -1: not kept."""
-    known = np.where(np.isnan(level), 0.0, level)
-    best = np.argmax(known, axis=0).astype(np.int64)
-    r = np.take_along_axis(known, best[None], axis=0)[0]
-    return np.where(rule.keeps(r, len(level)), best, -1)
-
-
 def count(codes: Counts, n: int) -> Counts:
     """How often each of n levels is the best."""
     return np.bincount(codes[codes >= 0], minlength=n).astype(np.int64)
@@ -405,6 +358,21 @@ def _centred_ranks(counts: NDArray) -> Array:
     Groups are in order, and the rank of one is the number below it and half its own.
     """
     return (np.cumsum(counts) - counts / 2) / counts.sum() - 0.5
+
+
+def _warn_of_qualities(score: float, levels: Sequence[Array], rule: Rule) -> None:
+    """Say what the score is without anything that layers and areas have together."""
+    if min(len(levels), len(levels[0])) < LEAST or score < _MUCH:
+        return
+    bare = moved(levels, -beside_qualities(levels))
+    alone = spearman(np.stack([count(best_levels(x, rule), len(x)) for x in bare]))
+    if alone > max(_MUCH, score / 2):
+        warnings.warn(
+            f"Of the brain hierarchy score, {score:.3f}, the qualities of layers and areas alone "
+            f"give {alone:.3f}, without any hierarchy: test it with hierarchy_permutation_test.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def warn_of_nan(table: NDArray) -> None:

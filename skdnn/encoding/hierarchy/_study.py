@@ -30,7 +30,7 @@ from skdnn.encoding.hierarchy._jobs import JobMaker, draw_columns
 from skdnn.encoding.hierarchy._p_values import hierarchy_p_values
 from skdnn.encoding.hierarchy._permutation import check_pairings
 from skdnn.encoding.hierarchy._report import announce_work, draw_shares
-from skdnn.encoding.hierarchy._score import Rule
+from skdnn.encoding.hierarchy._rule import Rule
 from skdnn.encoding.hierarchy._work import ResultFolder, run_jobs
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ def planned_comparisons(
     >>> table = planned_comparisons(result, {"trained": weights})
     >>> table[["comparison", "difference"]].round(2)
       comparison  difference
-    0    trained        0.65
+    0    trained        0.72
     """
     check_alternative(alternative)
     check_adjust(adjust)
