@@ -121,7 +121,6 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
     table_ : DataFrame
         A row for each direction, layer, subject, area and unit or voxel: columns ``direction``,
         ``layer``, ``subject``, ``roi``, ``target`` (number of the unit or voxel), ``r``, ``p``.
-        Made anew when it is asked for.
     top_table_ : DataFrame
         How many units of each layer (voxels of each area) have which area (layer) as the best:
         that of :func:`~skdnn.encoding.top_level_table` after a column ``direction``.
@@ -138,8 +137,7 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
     z-scored with the statistics of training. *Encoding.* Roles are swapped: units z-scored over
     images, voxels over training trials; test voxels are averaged by image. In both, accuracy is
     Pearson's correlation over test images. A unit that is constant over training or test images
-    has none, which counts as zero; in encoding it tells nothing. (In the original one such unit
-    makes its whole layer NaN for every voxel, so that the layer is never the best.)
+    has none, which counts as zero; in encoding it tells nothing.
 
     *In a folder*, each job's result is one file whose name is a digest of all that it depends
     on: the data, the drawn columns, the decoder and names. A study that was stopped, at any
