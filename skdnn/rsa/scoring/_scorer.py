@@ -96,6 +96,10 @@ class RSAScorer(BaseEstimator):
     *Labels of images.* If rows of y are labelled by strings and X are image paths (or a
     DataFrame with a string index), each label must name its image: path, file name or stem.
 
+    *Components.* As ``scoring=``, behind a decomposition and with a distance that its signs decide
+    (``"correlation"``, ``"spearman"``), a UserWarning names the step, once for a scorer and not
+    in each fold: see ``keep_correlation`` of :class:`skdnn.GramPCA`.
+
     *Constant RDMs.* An estimator that predicts RDMs and learnt nothing predicts a constant one,
     which scores 0. A target RDM that is constant among the conditions of a fold (all of one
     category) has no correlation: a RuntimeWarning names it, and the score is NaN. scikit-learn
