@@ -483,3 +483,11 @@ def test_a_fit_that_is_worse_than_none_is_told() -> None:
     centred = X - X.mean(axis=0)
     assert found.unfitted_score_ == pytest.approx(model.unfitted_score_)
     assert spearmanr(pdist(centred, "correlation"), pdist(y, "correlation")).statistic > 0.3
+
+
+def test_constant_features_and_patterns_at_the_mean(features, voxels) -> None:
+    with pytest.raises(ValueError, match="No feature in X varies"):
+        FeatureReweightedRSA(alphas=1).fit(np.full((N, 3), 7.3), voxels)
+    model = FeatureReweightedRSA(alphas=1).fit(features, voxels)
+    middle = np.vstack([features.mean(axis=0), features[:4]])
+    assert np.isfinite(model.predict(middle)).all()

@@ -143,8 +143,7 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
     on: the data, the drawn columns, the decoder and names. A study that was stopped, at any
     moment, goes on when it is started again; with other data or parameters nothing is mistaken.
     Several processes and machines may work in one folder at the same time: each takes jobs that
-    nobody has begun, and at the end all have the whole result. Only if the last jobs of another
-    process are still running are these done twice.
+    nobody has begun, and at the end all have the whole result.
 
     *Interval.* As :func:`~skdnn.encoding.bootstrap_hierarchy_score`, by Student's distribution
     over subjects; of one subject, the percentiles of resampled units. Units are the same in all

@@ -17,15 +17,10 @@ from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn.encoding.layers._features import LayerFeatures, read_layers
 from skdnn.encoding.layers._stacking import residual_products, simplex_weights
 from skdnn.encoding.ridge._checks import check_alphas, make_folds, working_dtype
+from skdnn.encoding.ridge._device import Device
+from skdnn.encoding.ridge._scores import choose, score_predictions
 from skdnn.encoding.ridge._solution import Solution, solve
-from skdnn.encoding.ridge._solvers import (
-    Device,
-    Fold,
-    Problem,
-    choose,
-    cv_scores,
-    score_predictions,
-)
+from skdnn.encoding.ridge._solvers import Fold, Problem, cv_scores
 from skdnn.encoding.ridge._targets import Targets, check_targets, read_targets
 
 # Matrices of rows by rows that are kept for all layers, rather than made anew.

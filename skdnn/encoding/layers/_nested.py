@@ -18,7 +18,7 @@ from skdnn._multiple import adjusted
 from skdnn._sklearn import safe_indexing
 from skdnn.encoding.layers._features import LayerFeatures, LazyRows
 from skdnn.encoding.ridge._checks import make_folds
-from skdnn.encoding.ridge._solvers import scores_of
+from skdnn.encoding.ridge._scores import scores_of
 from skdnn.encoding.scores._significance import correlation_p_values
 
 _LEAST_FOR_T = 3  # images

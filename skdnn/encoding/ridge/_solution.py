@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdnn._blocks import Array, Blocks, row_parts, sum_over_blocks
-from skdnn.encoding.ridge._solvers import OPERATOR_BYTES, Device, Parts, Problem, check_finite
+from skdnn.encoding.ridge._device import Device
+from skdnn.encoding.ridge._solvers import OPERATOR_BYTES, Parts, Problem, check_finite
 from skdnn.encoding.ridge._targets import Targets
 
 # Rows of new data whose products with those of `fit` are held together.

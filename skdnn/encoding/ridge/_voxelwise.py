@@ -18,15 +18,10 @@ from skdnn.encoding.ridge._checks import (
     make_folds,
     working_dtype,
 )
+from skdnn.encoding.ridge._device import Device
+from skdnn.encoding.ridge._scores import choose, choose_one, score_predictions
 from skdnn.encoding.ridge._solution import solve
-from skdnn.encoding.ridge._solvers import (
-    Device,
-    Problem,
-    choose,
-    choose_one,
-    cv_scores,
-    score_predictions,
-)
+from skdnn.encoding.ridge._solvers import Problem, cv_scores
 from skdnn.encoding.ridge._targets import Targets, check_targets, read_targets
 
 Array = NDArray[np.float64]

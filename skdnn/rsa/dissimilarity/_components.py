@@ -38,7 +38,10 @@ def message(who: str, metric: str) -> str:
 class TellsSigns:
     """Mixin for what makes RDMs: all clones together, those of folds, speak of signs once."""
 
-    _compares_by: str  # the distance
+    @property
+    def _compares_by(self) -> str:
+        """The distance."""
+        raise NotImplementedError
 
     def _tell_signs(self, text: str, stacklevel: int) -> None:
         told = self.__dict__.setdefault("_told", set())

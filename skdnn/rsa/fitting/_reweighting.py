@@ -29,6 +29,8 @@ from skdnn.rsa.scoring._targets import Targets
 
 Array = NDArray[np.float64]
 
+# A pattern that is shorter than this share of what it was is the rounding of the mean.
+_ROUNDING = 1e-12
 _ALPHAS = {"equal": np.logspace(-3, 6, 10), "zero": np.logspace(-3, 4, 8)}
 
 
@@ -379,7 +381,8 @@ def _ready(features: Array, mean: Array, scale: Array, normalize: bool) -> Array
         return ready
     ready -= ready.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(ready, axis=1, keepdims=True)
-    return np.divide(ready, lengths, out=np.zeros_like(ready), where=lengths > 0)
+    rounding = _ROUNDING * np.linalg.norm(features / scale, axis=1, keepdims=True)
+    return np.divide(ready, lengths, out=np.zeros_like(ready), where=lengths > rounding)
 
 
 def _without_fit(train: Array, test: Array) -> Array:

@@ -108,6 +108,10 @@ class RSAScorer(BaseEstimator):
     take ``KFold(shuffle=True)``, repeated. Compare layers and models over the same folds, and
     scores of other folds not at all.
 
+    *Components.* As ``scoring=``, behind a decomposition and with a distance that its signs decide
+    (``"correlation"``, ``"spearman"``), a UserWarning names the step, once for a scorer and not
+    in each fold: see ``keep_correlation`` of :class:`skdnn.GramPCA`.
+
     *Constant RDMs.* An estimator that predicts RDMs and learnt nothing predicts a constant one,
     which scores 0. A target RDM that is constant among the conditions of a fold (all of one
     category) has no correlation: a RuntimeWarning names it, and the score is NaN. scikit-learn
