@@ -435,7 +435,7 @@ def _drawn(found: Any, twin: pd.DataFrame | None, arguments: argparse.Namespace)
     ylabel = f"score ({_score_name(arguments)})"
     if twin is None:
         return LayerScoresDisplay.from_search(found, ylabel=ylabel)
-    tested = twin["p_adjusted"].to_numpy() if "p_adjusted" in twin else np.ones(len(twin))
+    tested: Any = twin["p_adjusted"].to_numpy() if "p_adjusted" in twin else np.ones(len(twin))
     if not (tested < _ALPHA).any():
         tested = None  # no dots, so no legend for them
     title = "dots: trained differs from untrained (Holm)" if tested is not None else None
