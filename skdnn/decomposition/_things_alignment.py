@@ -78,6 +78,7 @@ class ThingsAlignment(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Features, of which only the number counts.
         y : None
             Not used.
 
@@ -110,6 +111,7 @@ class ThingsAlignment(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+            Features of the layer that the file is for.
 
         Returns
         -------

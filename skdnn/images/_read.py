@@ -84,7 +84,7 @@ def read_image(item: Any, name: str | None = None, *, content: bytes | None = No
     if isinstance(item, HDF5Image):
         return _upright_rgb(Image.fromarray(item.read()), name or item.name)
     if is_prepared(item):
-        return item  # type: ignore[no-any-return]  # floats, as a network takes them
+        return item  # floats, as a network takes them
     name = name or "an image in memory"
     if isinstance(item, np.ndarray):
         check_array(item, name)

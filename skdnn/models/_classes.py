@@ -152,12 +152,6 @@ def _named(spec: ModelSpec) -> ClassNames | None:
             "with words. Compare its features (DNNFeatureExtractor) with those of the names of "
             "your classes (CLIPTextEncoder)."
         )
-    if spec.name.startswith(_hugging_face.PREFIX):
-        raise ValueError(
-            f"model={spec.name!r} has no classes: of Hugging Face's networks the part that sees "
-            "images is taken, without a classifier. Wrap the one that has it: "
-            "skdnn.models.Model(AutoModelForImageClassification.from_pretrained(...))."
-        )
     if spec.name.startswith(_published.PREFIX):
         _refuse_headless(spec)
     return None
