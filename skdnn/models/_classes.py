@@ -17,7 +17,6 @@ from skdnn._optional import import_optional
 from skdnn.layers import LayerInfo
 from skdnn.models import (
     _cornet,
-    _hugging_face,
     _keras,
     _open_clip,
     _published,
