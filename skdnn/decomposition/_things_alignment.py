@@ -85,6 +85,7 @@ class ThingsAlignment(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Returns
         -------
         self : ThingsAlignment
+            Ready to transform.
 
         Raises
         ------
