@@ -13,7 +13,7 @@ from skdnn.datasets import (
     load_image_folder,
     load_things,
 )
-from skdnn.decomposition import GramPCA
+from skdnn.decomposition import GramPCA, ThingsAlignment
 from skdnn.encoding import BrainHierarchyScore, LayerwiseEncoder, VoxelwiseRidgeCV
 from skdnn.extraction import list_layers
 from skdnn.feature_extractor import DNNFeatureExtractor
@@ -52,6 +52,7 @@ __all__ = [
     "RDMDisplay",
     "RSAScorer",
     "SimilarityDisplay",
+    "ThingsAlignment",
     "VoxelwiseRidgeCV",
     "__version__",
     "compare_models",

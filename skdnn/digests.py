@@ -141,7 +141,11 @@ def read_unchanged(item: Any, name: str, digest: bytes) -> PILImage:
     return read_image(item, name, content=content)
 
 
-def _of_pixels(image: PILImage) -> bytes:
+def _of_pixels(image: PILImage | np.ndarray) -> bytes:
+    if isinstance(image, np.ndarray):  # floats, as a network takes them
+        numbers = hashlib.sha256(f"{image.dtype.str} {image.shape}".encode())
+        numbers.update(np.ascontiguousarray(image).data)
+        return numbers.hexdigest().encode()
     pixels = hashlib.sha256(f"RGB {image.size}".encode())
     pixels.update(image.tobytes())
     return pixels.hexdigest().encode()

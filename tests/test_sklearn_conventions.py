@@ -8,9 +8,12 @@ every estimator, and what the others look for is asked again below, on images an
 
 from __future__ import annotations
 
+import atexit
 import inspect
+import os
 import pickle
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +46,7 @@ from skdnn import (
     GramPCA,
     LayerSearchCV,
     RSAScorer,
+    ThingsAlignment,
 )
 from skdnn.encoding import (
     BrainHierarchyScore,
@@ -66,6 +70,15 @@ PUBLIC = (skdnn, skdnn.rsa, skdnn.encoding)
 MODEL = tiny_model()
 PATTERNS = np.random.default_rng(0).normal(size=(9, 5))
 TARGET = np.random.default_rng(1).normal(size=(9, 7))
+
+
+def transform_file(seed: int) -> Path:
+    """Of a kind that is published."""
+    path = Path(tempfile.gettempdir()) / f"skdnn-transform-{os.getpid()}-{seed}.npz"
+    weights = np.random.default_rng(seed).normal(size=(5, 3))
+    np.savez(path, mean=0.5, std=2.0, weights=weights)
+    atexit.register(path.unlink, missing_ok=True)
+    return path
 
 
 @dataclass(frozen=True)
@@ -117,6 +130,12 @@ CASES = {
     ),
     "RDM": Case(RDM("euclidean"), "transform", {"metric": "cosine"}, lambda _: PATTERNS),
     "GramPCA": Case(GramPCA(3, whiten=True), "transform", {"n_components": 2}, lambda _: PATTERNS),
+    "ThingsAlignment": Case(
+        ThingsAlignment(transform_file(0)),
+        "transform",
+        {"path": transform_file(1)},
+        lambda _: PATTERNS,
+    ),
     "LayerSearchCV": Case(
         LayerSearchCV(
             make_pipeline(DNNFeatureExtractor(MODEL, "3"), Ridge()),

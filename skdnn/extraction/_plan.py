@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skdnn.backends import Capture, Engine, describe_layers, open_engine, settings_of
-from skdnn.images import ImageInputs, check_images, read_image
+from skdnn.images import ImageInputs, check_images, is_prepared, read_image
 from skdnn.layers import (
     NETWORK,
     NOT_PER_IMAGE,
@@ -30,6 +30,7 @@ from skdnn.models import (
     resolve_model,
 )
 from skdnn.models._custom import without_known_weights
+from skdnn.models._spec import AsItIs
 from skdnn.store import ActivationStore
 
 #: To be raised whenever layers of the same network are listed otherwise than before: what
@@ -210,6 +211,9 @@ def layers_for(
     preprocess = source.spec.preprocess
     example = None
     fixed = isinstance(preprocess, Preprocessing) and preprocess.input_size is not None
+    if inputs is not None:
+        for item in inputs.items:
+            refuse_unfit(item, preprocess)
     if inputs is not None and not fixed:
         first = ImageInputs(inputs.items[:1], inputs.names[:1])
         check_images(first)
@@ -251,6 +255,8 @@ def _input_shape(spec: ModelSpec, example: Any) -> tuple[int, ...]:
     size = preprocess.input_size if isinstance(preprocess, Preprocessing) else None
     if size is not None:
         return (3, *size)
+    if example is None and isinstance(preprocess, AsItIs):
+        example = np.zeros((3, 224, 224), np.float32)
     if example is None:
         from PIL import Image
 
@@ -272,8 +278,22 @@ def make_plan(
     return Plan(captures, shapes, max(info.n_units for info in layers))
 
 
+def refuse_unfit(item: Any, preprocess: Any) -> None:
+    """Raise where floats would be prepared like an image, or an image taken for floats."""
+    if is_prepared(item) and not isinstance(preprocess, AsItIs):
+        raise ValueError(
+            "X holds floats of shape (3, height, width), which a network takes as they are: give "
+            "preprocess=None. Images are uint8, of shape (height, width, 3)."
+        )
+    if isinstance(preprocess, AsItIs) and not is_prepared(item):
+        raise ValueError(
+            "preprocess=None takes X as it is: floats of shape (n, 3, height, width), not images."
+        )
+
+
 def prepare(image: Any, preprocess: Any) -> Any:
     """Prepare one PIL image: uint8 pixels for a `Preprocessing`, else what the callable gives."""
+    refuse_unfit(image, preprocess)
     if isinstance(preprocess, Preprocessing):
         return preprocess.pixels(image)
     prepared = preprocess(image)

@@ -17,6 +17,7 @@ from skdnn._labels import check_labels, row_labels
 from skdnn._sklearn import Interval, StrOptions, fit_context, wants_dataframe
 from skdnn.conditions import as_conditions
 from skdnn.feature_extractor._outlook import Outlook
+from skdnn.images import batches_of
 from skdnn.layers import POOLINGS
 from skdnn.store import ActivationStore, StoredFeatures
 
@@ -52,12 +53,12 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         once, into the folder of the environment variable ``SKDNN_WEIGHTS`` or
         ``~/.cache/skdnn/weights``; without a network, put the file there that the error names.
         One's own network keeps its weights.
-    preprocess : "default", dict or callable, default="default"
+    preprocess : "default", dict, callable or None, default="default"
         ``"default"`` is the preprocessing of the network's published weights, also when the
         weights are random; for one's own network ImageNet's (resize 256, centre crop 224, mean
         and standard deviation). A dict changes ``resize``, ``crop``, ``interpolation``, ``mean``
         or ``std`` from ImageNet's; a callable takes a PIL image in RGB and returns a float
-        tensor (3, height, width).
+        tensor (3, height, width). None takes X as it is: floats (n, 3, height, width).
     pooling : {"flatten", "mean", "max", "cls", "cls+mean"}, default="flatten"
         What becomes of space or tokens. ``"flatten"`` keeps every unit, in the order in which
         the network lays them out; ``"mean"`` and ``"max"`` leave one value per channel (class
@@ -276,8 +277,9 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : sequence of n_images
-            As for `fit`.
+        X : sequence of n_images, or iterable of such
+            As for `fit`; or what gives batches of images one after the other, such as a loader
+            of torch, of whose pairs the first part is taken.
         layers : str or list of str, default=None
             As the parameter ``layer``; None is that parameter.
         flatten : bool, default=False
@@ -305,6 +307,12 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         {'features.0': (2, 64, 55, 55), 'classifier.6': (2, 1000)}
         """
         self._validate_params()
+        batches = batches_of(X)
+        if batches is not None:
+            parts = [self.extract(batch, layers, flatten=flatten) for batch in batches]
+            if not parts:
+                raise ValueError("X is empty: it gave no batch.")
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         conditions = as_conditions(X, self.aggregate)
         wanted = self.layer if layers is None else layers
         source, _, plan, full_plan = self._prepare(conditions.inputs, wanted)

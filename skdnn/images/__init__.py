@@ -4,7 +4,7 @@ from skdnn._labels import natural_key
 from skdnn.images._check import check_images
 from skdnn.images._decode import ImageReadError
 from skdnn.images._hdf5 import HDF5Image
-from skdnn.images._inputs import ImageInputs, as_image_inputs, images_of
+from skdnn.images._inputs import ImageInputs, as_image_inputs, batches_of, images_of, is_prepared
 from skdnn.images._list import EXTENSIONS, list_images
 from skdnn.images._read import BACKGROUND, read_image
 
@@ -15,8 +15,10 @@ __all__ = [
     "ImageInputs",
     "ImageReadError",
     "as_image_inputs",
+    "batches_of",
     "check_images",
     "images_of",
+    "is_prepared",
     "list_images",
     "natural_key",
     "read_image",

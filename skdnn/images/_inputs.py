@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,8 @@ def as_image_inputs(X: Any) -> ImageInputs:
         path-like); or PIL images or uint8 arrays of shape (H, W, 3), (H, W, 4) or (H, W), of
         any sizes; or one uint8 array of shape (n, H, W, 3); or a dataset of h5py of that type and
         shape, whose images are read one by one when they are needed, or single ones of them.
+        Floats of shape (n, 3, H, W), an array or a torch tensor, are inputs of a network already,
+        for ``preprocess=None``.
 
     Returns
     -------
@@ -133,6 +135,7 @@ def _elements(X: Any) -> Sequence[Any]:
         raise TypeError("X is a single image: give a list of images, e.g. [image].")
     if is_hdf5(X):
         return _dataset_elements(X)
+    X = as_array(X)
     if isinstance(X, np.ndarray):
         return _array_elements(X)
     if isinstance(X, pd.DataFrame):
@@ -158,6 +161,8 @@ def _array_elements(X: np.ndarray) -> Sequence[Any]:
     if X.ndim == 4 and X.shape[3] == 3:
         if X.dtype != np.uint8:
             raise ValueError(_dtype_message("X", X))
+        return list(X)
+    if X.ndim == 4 and X.shape[1] == 3 and X.dtype.kind == "f":
         return list(X)
     raise ValueError(
         f"X is a numeric array of shape {X.shape}: a stack of images has the shape "
@@ -194,6 +199,9 @@ def _as_item(element: Any, where: str) -> Any:
         if not isinstance(path, str) or not path:
             raise ValueError(f"{where} is {path!r}, which is no path of a file.")
         return str(path)  # np.str_ becomes str
+    element = as_array(element)
+    if is_prepared(element):
+        return element
     if isinstance(element, np.ndarray):
         check_array(element, where)
         return element
@@ -203,6 +211,34 @@ def _as_item(element: Any, where: str) -> Any:
         f"{where} is {element!r:.80} of type {type(element).__name__}: each element must be a "
         "path (str or Path), a PIL image or a uint8 array of shape (H, W, 3)."
     )
+
+
+def as_array(X: Any) -> Any:
+    """A torch tensor as an array; all else as it is."""
+    torch = sys.modules.get("torch")
+    is_tensor = torch is not None and isinstance(X, torch.Tensor)
+    return X.detach().cpu().numpy() if is_tensor else X
+
+
+def is_prepared(item: Any) -> bool:
+    """Whether this is no image but floats (3, H, W), as a network takes them."""
+    return isinstance(item, np.ndarray) and item.dtype.kind == "f" and item.shape[:-2] == (3,)
+
+
+def batches_of(X: Any) -> Iterator[Any] | None:
+    """The batches that a loader gives, of pairs the first part; None for a plain X."""
+    known = str | bytes | os.PathLike | np.ndarray | list | tuple | pd.DataFrame | pd.Series
+    plain = isinstance(X, known | pd.Index | Mapping | Set) or _is_pil(X) or is_hdf5(X)
+    if plain or isinstance(as_array(X), np.ndarray) or not hasattr(X, "__iter__"):
+        return None
+    return (_first_part(batch) for batch in X)
+
+
+def _first_part(batch: Any) -> Any:
+    """Loaders give inputs and targets side by side."""
+    is_pair = isinstance(batch, list | tuple) and len(batch) > 0
+    first = as_array(batch[0]) if is_pair else None
+    return first if isinstance(first, np.ndarray) and first.ndim == 4 else batch
 
 
 def check_array(array: np.ndarray, where: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from skdnn.images._decode import ImageReadError, describe, identify, load
 from skdnn.images._hdf5 import HDF5Image
-from skdnn.images._inputs import check_array
+from skdnn.images._inputs import check_array, is_prepared
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -83,6 +83,8 @@ def read_image(item: Any, name: str | None = None, *, content: bytes | None = No
             return _upright_rgb(image, name)
     if isinstance(item, HDF5Image):
         return _upright_rgb(Image.fromarray(item.read()), name or item.name)
+    if is_prepared(item):
+        return item  # floats, as a network takes them
     name = name or "an image in memory"
     if isinstance(item, np.ndarray):
         check_array(item, name)

@@ -39,7 +39,7 @@ FORMATS = {
         Format("txt", (".txt",), _text.read_txt, _text.write_txt, beside=True, text=True),
         Format("csv", (".csv",), _text.read_csv, _text.write_csv, beside=True, text=True),
         Format("parquet", (".parquet",), _parquet.read, _parquet.write),
-        Format("pt", (".pt", ".pth"), _torch.read, None),
+        Format("pt", (".pt", ".pth"), _torch.read, _torch.write),
         Format("tsv", (".tsv",), _tables.read, None),
         Format("netcdf", (".nc", ".nc4"), _dialects.read_netcdf, None),
     )

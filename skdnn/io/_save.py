@@ -41,13 +41,13 @@ def save_features(
         One row per image, with any number of axes behind it; a dict holds layers, each with the
         same number of rows. Types are float16, float32, float64, integers and booleans. What has
         `shape` and `dtype` and gives slices (HDF5 data sets, stored features, memory maps) is
-        read in blocks and never loaded whole, save for .mat and parquet.
+        read in blocks and never loaded whole, save for .mat, .pt and parquet.
     path : str or path-like
         The file; its extension names the format. Missing folders are made.
     format : str or None, default=None
         ``"npy"`` (one array), ``"npz"``, ``"hdf5"``, ``"mat"`` (version 5, or 7.3 from 2 GB on),
-        ``"mat-v5"``, ``"mat-v7.3"``, ``"txt"``, ``"csv"``, or ``"parquet"`` (flat features; needs
-        pyarrow). If `path` does not end as such files do, the extension is added.
+        ``"mat-v5"``, ``"mat-v7.3"``, ``"pt"``, ``"txt"``, ``"csv"``, or ``"parquet"`` (flat
+        features; needs pyarrow). If `path` does not end as such files do, the extension is added.
     labels : sequence of str, path-like or int, default=None
         One per row, such as the names of the images. By default the index of a DataFrame, if it
         is not a mere count.
@@ -98,6 +98,7 @@ def save_features(
       written %2F in .h5), ``labels`` and ``targets``.
     - .mat: variables ``features`` (a struct with a field per layer, named with letters, digits and
       underscores), ``labels`` (a cell of char), ``targets``. Half precision is stored as single.
+    - .pt: a dict of tensors, ``features`` or each layer by its name; ``labels``, ``targets``.
     - .txt, .csv: ``numpy.loadtxt(path, delimiter=...).reshape(shape)`` for one array; from three
       axes on, each two-dimensional slice stands under a comment. Every digit is written.
     - .parquet: one column per feature, labels as the index.

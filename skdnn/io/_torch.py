@@ -1,4 +1,4 @@
-"""Tensors that torch saved; read only, and never any code."""
+"""A dict of tensors, as torch saves it; no code is ever read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,35 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._content import Ask, DamageError, Raw, is_text
+from skdnn.io._content import HEADER, Ask, Content, DamageError, Raw, is_text
 from skdnn.io._members import finished
+
+
+def write(path: Path, content: Content) -> None:
+    """``features``, or each layer by its name; ``labels``, ``targets``; the header as text."""
+    torch = import_optional("torch", "to write .pt files")
+    places = _key([source.name for source in content.sources], content.single)
+    held: dict[str, Any] = {
+        place: torch.from_numpy(np.array(source.whole()))
+        for place, source in zip(places, content.sources, strict=True)
+    }
+    beside = {name: _beside(torch, value) for name, value in content.beside().items()}
+    if clash := sorted(held.keys() & {HEADER, *beside}):
+        raise ValueError(
+            f"A .pt file has an entry of its own called {clash[0]!r}: rename the layer."
+        )
+    torch.save({**held, **beside, HEADER: content.header()}, path)
+
+
+def _key(names: list[str], single: bool) -> list[str]:
+    return ["features"] if single else names
+
+
+def _beside(torch: Any, value: Any) -> Any:
+    """Text stays a list."""
+    if not isinstance(value, np.ndarray):
+        return [text.decode() if isinstance(text, bytes) else str(text) for text in value]
+    return torch.from_numpy(np.array(value))
 
 
 def read(path: Path, ask: Ask) -> Raw:
@@ -18,7 +45,8 @@ def read(path: Path, ask: Ask) -> Raw:
     torch = import_optional("torch", "to read .pt files")
     value = torch.load(path, map_location="cpu", weights_only=True)
     members = {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else {"": value}
-    raw = Raw({}, texts={name: item for name, item in members.items() if is_text(item)})
+    texts = {n: item for n, item in members.items() if isinstance(item, str) or is_text(item)}
+    raw = Raw({}, texts=texts)
     others = {name: item for name, item in members.items() if name not in raw.texts}
     if not others or not all(isinstance(item, torch.Tensor) for item in others.values()):
         raise DamageError(
@@ -26,7 +54,7 @@ def read(path: Path, ask: Ask) -> Raw:
             "save the tensors alone"
         )
     raw.arrays = {name: _array(torch, tensor) for name, tensor in others.items()}
-    return finished(raw, path, ask)
+    return finished(raw, path, ask, _key)
 
 
 def _array(torch: Any, tensor: Any) -> np.ndarray:

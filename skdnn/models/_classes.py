@@ -17,7 +17,6 @@ from skdnn._optional import import_optional
 from skdnn.layers import LayerInfo
 from skdnn.models import (
     _cornet,
-    _hugging_face,
     _keras,
     _open_clip,
     _pretrained,
@@ -152,12 +151,6 @@ def _named(spec: ModelSpec) -> ClassNames | None:
             f"model={spec.name!r} has no classes: it puts images into a space that they share "
             "with words. Compare its features (DNNFeatureExtractor) with those of the names of "
             "your classes (CLIPTextEncoder)."
-        )
-    if spec.name.startswith(_hugging_face.PREFIX):
-        raise ValueError(
-            f"model={spec.name!r} has no classes: of Hugging Face's networks the part that sees "
-            "images is taken, without a classifier. Wrap the one that has it: "
-            "skdnn.models.Model(AutoModelForImageClassification.from_pretrained(...))."
         )
     if spec.name.startswith(_published.PREFIX):
         _refuse_headless(spec)

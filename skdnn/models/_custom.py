@@ -10,7 +10,7 @@ from typing import Any
 from skdnn.digests import digest_weights
 from skdnn.identity._values import network_identity
 from skdnn.models._processors import Processor, is_pretrained, is_processor, own_processor
-from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing
+from skdnn.models._spec import AsItIs, Checkpoint, ModelSpec, Preprocessing
 
 
 class Model:
@@ -145,6 +145,8 @@ def as_preprocessing(
     if isinstance(preprocess, (dict, Preprocessing)):
         as_dict = vars(preprocess) if isinstance(preprocess, Preprocessing) else preprocess
         return Preprocessing.from_dict(dict(as_dict))
+    if preprocess is None:
+        return AsItIs()
     if is_processor(preprocess):
         return Processor(preprocess)
     if callable(preprocess):

@@ -1,186 +1,130 @@
-"""Downloads of weights: resumed, checked, safe with several processes, placeable by hand."""
+"""A large file over HTTP: tries go on where the one before was cut, one process at a time.
+
+pooch makes the requests; it begins anew with each.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
-import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
 
-from skdnn._config import weights_home
+from skdnn._optional import import_optional
 from skdnn._version import __version__
-from skdnn.digests import file_digest
-from skdnn.models._spec import Checkpoint
 
+_PURPOSE = "to download weights"
 _TIMEOUT = 30.0  # seconds without a byte
 _PAUSES = (0.5, 1.0, 2.0)  # seconds before the next try; one that brought nothing new counts
-_CHUNK = 2**20
-_NETWORK_ERRORS = (URLError, ConnectionError, TimeoutError, HTTPException, ssl.SSLError)
+_CHUNK = 10_000  # bytes; of the last one what arrived is lost when a connection is cut
 _LATER = (408, 425, 429, 500, 502, 503, 504)  # answers that another try may change
-_HASH = re.compile(r"[0-9a-f]{8,64}")
 
 
-class _WrongHash(Exception):
-    """What was downloaded is not what was published."""
+class NetworkError(OSError):
+    """A file can't be had; `status` is the server's answer, where it gave one."""
+
+    def __init__(self, reason: object, status: int | None = None) -> None:
+        super().__init__(str(reason))
+        self.status = status
 
 
-def fetch(
-    url: str,
-    *,
-    name: str,
-    sha256: str | None = None,
-    folder: str | os.PathLike[str] | None = None,
-    elsewhere: Iterable[str | os.PathLike[str]] = (),
-) -> Path:
-    """Find a file of weights, or download it.
+class _Whole(Exception):
+    """All of it had arrived."""
 
-    Parameters
-    ----------
-    url : str
-        Address, http or https.
-    name : str
-        What the file is called here. Different files have the same last part of their address,
-        so the caller gives each a name of its own.
-    sha256 : str, default=None
-        The file's SHA-256, or its first digits, 8 at least. None checks nothing but the length.
-    folder : str or path-like, default=None
-        None is `skdnn._config.weights_home`.
-    elsewhere : iterable of path-like, default=()
-        Other places where the file may lie. They count only with the right `sha256`, as does a
-        file in the folder that is called like the last part of the address.
 
-    Returns
-    -------
-    path : pathlib.Path
+def complete(url: str, part: Path, *, checked: bool) -> None:
+    """Complete an unfinished file, as long as a try brings something, and a few times more.
+
+    What is there counts where the content will be checked against a hash; without, only what
+    this call has brought, and only as the same version of the file.
 
     Raises
     ------
-    OSError
-        If the file can't be had, or is not the one that was published. The message says what
-        to put where by hand.
+    NetworkError
+        With the reason of the last try.
     """
-    expected = as_hash(sha256) if sha256 is not None else None
-    target = weights_home(folder) / name
-    places = [target.with_name(base_name(url) or name), *map(Path, elsewhere)]
-    found = _at_hand(target, expected, places)
-    if found is not None:
-        return found
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with _part_of(target) as part:
-            if _at_hand(target, expected) is None:  # another process may have brought it
-                _download(url, part, expected)
-                os.replace(part, target)
-            else:
-                part.unlink()
-    except (*_NETWORK_ERRORS, _WrongHash) as error:
-        raise OSError(how_to_place(target, url, expected, error)) from error
-    return target
+    requests = import_optional("requests", _PURPOSE)
+    of_network = (requests.RequestException, ConnectionError, TimeoutError)
+    transfer = _Transfer(url, part)
+    farthest = failed = 0
+    while True:
+        size = part.stat().st_size
+        try:
+            return transfer.run(size if checked or transfer.version else 0)
+        except of_network as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            arrived = part.stat().st_size
+            failed = 0 if arrived > max(farthest, size) else failed + 1
+            if failed == len(_PAUSES) or (status is not None and status not in _LATER):
+                raise NetworkError(error, status) from error
+        farthest = max(farthest, arrived)
+        time.sleep(_PAUSES[failed])
 
 
-def known_of(
-    url: str,
-    *,
-    name: str,
-    sha256: str | None = None,
-    elsewhere: Iterable[str | os.PathLike[str]] = (),
-) -> Checkpoint:
-    """What is known of a file that `fetch` would find or download; nothing is downloaded."""
-    target = weights_home() / name
-    if sha256 is None:
-        return Checkpoint(url, file_digest(target) if target.is_file() else None)
-    places = (target, target.with_name(base_name(url) or name), *map(Path, elsewhere))
-    digests = (file_digest(place) for place in places if place.is_file())
-    found = next((digest for digest in digests if digest.startswith(sha256)), None)
-    if found is None and len(sha256) < 64:
-        return Checkpoint(url, begins=sha256)
-    return Checkpoint(url, found or sha256)
+class _Transfer:
+    """Requests for one file."""
 
+    def __init__(self, url: str, part: Path) -> None:
+        self._url = url
+        self._part = part
+        self.version: str | None = None  # how the server tells versions of the file apart
 
-def as_hash(sha256: str) -> str:
-    """Check a SHA-256 or its first digits.
+    def run(self, start: int) -> None:
+        """One request, for what comes behind the first `start` bytes."""
+        pooch = import_optional("pooch", _PURPOSE)
+        requests = import_optional("requests", _PURPOSE)
+        from tqdm.auto import tqdm
 
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    lower = sha256.lower()
-    if not _HASH.fullmatch(lower):
-        raise ValueError(
-            f"sha256={sha256!r} must be 64 hexadecimal digits, or the first of them, 8 at least."
-        )
-    return lower
+        headers = {"User-Agent": f"skdnn/{__version__}", "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+            if self.version:
+                headers["If-Range"] = self.version
+        total: list[int] = []
+        with open(self._part, "r+b") as file:
 
+            def look(response: Any, **options: Any) -> None:
+                if response.status_code == 416 or (response.ok and not response.is_redirect):
+                    total[:] = self._place(response, file, start)
 
-def base_name(url: str) -> str:
-    """Last part of an address's path; empty where there is none."""
-    return PurePosixPath(unquote(urlsplit(url).path)).name
-
-
-def own_name(url: str, suffixes: Iterable[str], default: str) -> str:
-    """A name for the file at an address, which no other address shares."""
-    base = PurePosixPath(base_name(url))
-    known = base.suffix in tuple(suffixes)
-    stem = re.sub(r"[^\w.-]", "_", base.stem if known else base.name)[:80] or "weights"
-    digest = hashlib.sha256(url.encode()).hexdigest()[:12]
-    return f"{stem}-{digest}{base.suffix if known else default}"
-
-
-def how_to_place(target: Path, url: str, sha256: str | None, reason: object) -> str:
-    """Say which file is missing, and how to put it in its place by hand."""
-    known = "not published" if sha256 is None else sha256
-    if sha256 is not None and len(sha256) < 64:
-        known = f"begins with {sha256}"
-    also = f" (or {base_name(url)})" if sha256 and base_name(url) not in ("", target.name) else ""
-    return (
-        f"The weights {target.name} could not be downloaded ({_first_line(reason)}).\n"
-        f"  address  {url}\n"
-        f"  SHA-256  {known}\n"
-        f"  folder   {target.parent}\n"
-        f"Download the file on any computer and put it into this folder as {target.name}{also}; "
-        "the environment variable SKDNN_WEIGHTS moves the folder. Or use weights='path/of/a/file',"
-        " or weights=None for random weights."
-    )
-
-
-def _first_line(reason: object) -> str:
-    return str(reason).partition("\n")[0] or type(reason).__name__
-
-
-def _at_hand(target: Path, sha256: str | None, elsewhere: Iterable[Path] = ()) -> Path | None:
-    """The file, if it is there; names that are not ours count only with the right content."""
-    if target.is_file():
-        if sha256 is not None and not file_digest(target).startswith(sha256):
-            raise OSError(
-                f"{target} is not the file that was published: its SHA-256 is "
-                f"{file_digest(target)}, expected {_expected(sha256)}. It is not used, and left "
-                "as it is; move it away to have it downloaded again, or name it as "
-                f"weights={str(target)!r} to use it as your own."
+            bar = tqdm(total=1, unit="B", unit_scale=True, desc=self._part.name, disable=None)
+            fetch = pooch.HTTPDownloader(
+                bar, _CHUNK, headers=headers, timeout=_TIMEOUT, hooks={"response": look}
             )
-        return target
-    if sha256 is not None:
-        for path in elsewhere:
-            if path.is_file() and file_digest(path).startswith(sha256):
-                return path
-    return None
+            try:
+                fetch(self._url, file, None)
+            except _Whole:
+                return
+            except requests.RequestException:
+                if not total:  # else what is missing is told below
+                    raise
+            os.fsync(file.fileno())
+        arrived = self._part.stat().st_size
+        if total and arrived != total[0]:
+            raise ConnectionError(f"cut after {arrived} of {total[0]} bytes")
 
-
-def _expected(sha256: str) -> str:
-    return sha256 if len(sha256) == 64 else f"{sha256}..."
+    def _place(self, response: Any, file: Any, start: int) -> list[int]:
+        """Put the file where the answer goes on; length of the whole, where it is told."""
+        ranges = response.headers.get("Content-Range", "")
+        told = ranges.rpartition("/")[2]
+        if response.status_code == 416 and told == str(start):
+            raise _Whole
+        goes_on = response.status_code == 206 and ranges.startswith(f"bytes {start}-")
+        file.truncate(start if goes_on else 0)
+        file.seek(start if goes_on else 0)
+        if response.status_code in (206, 416) and not goes_on:
+            raise ConnectionError("the server continues the file at another place")
+        tag = response.headers.get("ETag")
+        weak = not tag or tag.startswith("W/")
+        self.version = response.headers.get("Last-Modified") if weak else tag
+        length = told if goes_on else response.headers.get("Content-Length", "")
+        return [int(length)] if length.isdigit() else []
 
 
 @contextmanager
-def _part_of(target: Path) -> Iterator[Path]:
+def part_of(target: Path) -> Iterator[Path]:
     """The unfinished file beside `target`, this process's alone; others wait for their turn.
 
     The lock is on the file itself and ends with the process. Where there are no such locks, each
@@ -226,128 +170,3 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-
-
-def _download(url: str, part: Path, sha256: str | None) -> None:
-    """Complete the unfinished file; what an earlier process left counts where a hash is known."""
-    left_over = part.stat().st_size > 0
-    if left_over and sha256 is None:
-        os.truncate(part, 0)
-        left_over = False
-    _complete(_Transfer(url, part, checked=sha256 is not None))
-    found = _digest(part)
-    if sha256 is not None and left_over and not found.startswith(sha256):
-        os.truncate(part, 0)  # begun with another version of the file
-        _complete(_Transfer(url, part, checked=True))
-        found = _digest(part)
-    if sha256 is not None and not found.startswith(sha256):
-        part.unlink()
-        raise _WrongHash(
-            f"wrong content: its SHA-256 is {found}, expected {_expected(sha256)}; it was removed"
-        )
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _complete(transfer: _Transfer) -> None:
-    """Try again as long as a try brings something, and a few times more."""
-    farthest = transfer.size
-    failed = 0
-    while True:
-        try:
-            transfer.run()
-            return
-        except _NETWORK_ERRORS as error:
-            if isinstance(error, HTTPError) and error.code not in _LATER:
-                raise
-            failed = 0 if transfer.size > farthest else failed + 1
-            if failed == len(_PAUSES):
-                raise
-        farthest = max(farthest, transfer.size)
-        time.sleep(_PAUSES[failed])
-
-
-class _Transfer:
-    """Requests for one file; each goes on where the one before it was cut."""
-
-    def __init__(self, url: str, part: Path, *, checked: bool) -> None:
-        self._url = url
-        self._part = part
-        self._checked = checked
-        self._version: str | None = None  # how the server tells versions of the file apart
-
-    @property
-    def size(self) -> int:
-        """Bytes that have arrived."""
-        return self._part.stat().st_size
-
-    def run(self) -> None:
-        """One request.
-
-        Raises
-        ------
-        ConnectionError
-            If less came than was announced.
-        """
-        start = self.size if self._checked or self._version else 0
-        try:
-            response = urlopen(self._request(start), timeout=_TIMEOUT)
-        except HTTPError as error:
-            if error.code != 416 or not start:
-                raise
-            if _total(error.headers) == start:
-                return  # all of it had arrived
-            os.truncate(self._part, 0)
-            raise ConnectionError("the server does not continue the file") from error
-        with response:
-            self._receive(response, start)
-
-    def _request(self, start: int) -> Request:
-        headers = {"User-Agent": f"skdnn/{__version__}", "Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
-            if self._version:
-                headers["If-Range"] = self._version
-        return Request(self._url, headers=headers)
-
-    def _receive(self, response: Any, start: int) -> None:
-        headers = response.headers
-        if response.status != 206:
-            start = 0
-        elif not headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            os.truncate(self._part, 0)
-            raise ConnectionError("the server continues the file at another place")
-        self._version = _version(headers)
-        total = _total(headers) if start else _number(headers.get("Content-Length"))
-        with open(self._part, "ab" if start else "wb") as file, _bar(self._url, total) as bar:
-            bar.update(start)
-            while chunk := response.read1(_CHUNK):  # what has arrived, be it little
-                file.write(chunk)
-                file.flush()
-                bar.update(len(chunk))
-            os.fsync(file.fileno())
-        if total is not None and self.size != total:
-            raise ConnectionError(f"cut after {self.size} of {total} bytes")
-
-
-def _version(headers: Any) -> str | None:
-    tag = headers.get("ETag")
-    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
-
-
-def _total(headers: Any) -> int | None:
-    return _number(headers.get("Content-Range", "").rpartition("/")[2])
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
-
-
-def _bar(url: str, total: int | None) -> Any:
-    """How far it is, for people who watch."""
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, unit="B", unit_scale=True, desc=base_name(url), disable=None)

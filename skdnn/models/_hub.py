@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.error import HTTPError
 
 from skdnn._config import weights_home
 from skdnn._optional import import_optional
 from skdnn.digests import file_digest
-from skdnn.models._download import base_name, fetch, known_of, own_name
+from skdnn.models._places import base_name, fetch, known_of, own_name
 from skdnn.models._spec import Checkpoint
 
 _NOT_THERE = (401, 403, 404)  # how the hub says that a repository has no such file
@@ -46,8 +45,7 @@ def hub_file(repo: str, names: Sequence[str]) -> Path:
             return fetch(hub.hf_hub_url(repo, name), name=_own_name(repo, name))
         except OSError as error:
             first = first or error
-            cause = error.__cause__
-            if not (isinstance(cause, HTTPError) and cause.code in _NOT_THERE):
+            if getattr(error.__cause__, "status", None) not in _NOT_THERE:
                 break
     assert first is not None  # there is a name
     raise first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,14 +131,15 @@ class Repository:
         if found is None:
             found = self._download(_DESCRIBED[0]).parent
             for file in _DESCRIBED[1:]:
-                self._download(file, optional=True)
+                with suppress(OSError):  # one of the two is enough
+                    self._download(file, found.name)
         return found
 
     @property
     def is_folder(self) -> bool:
         return Path(self.name).expanduser().is_dir()
 
-    def _download(self, file: str, optional: bool = False) -> Path:
+    def _download(self, file: str, revision: str | None = None) -> Path:
         """A file of the repository, through the hub's own client."""
         hub = import_optional("huggingface_hub", _PURPOSE)
         if self.is_folder or self.name.startswith(("/", ".", "~")) or self.name.count("/") > 1:
@@ -147,10 +149,8 @@ class Repository:
                 "what is needed."
             )
         try:
-            return Path(hub.hf_hub_download(self.name, file))
+            return Path(hub.hf_hub_download(self.name, file, revision=revision))
         except Exception as error:  # the hub, its client and the network have many
-            if optional:
-                return Path(file)
             first = str(error).strip().partition("\n")[0]
             raise OSError(
                 f"model={PREFIX + self.name!r}: {file} of https://huggingface.co/{self.name} is "
@@ -181,16 +181,25 @@ class Repository:
                 parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
                 missing = [part for part in parts if not (self.folder / part).is_file()]
                 for part in missing if download else ():
-                    self._download(part)
+                    self._download(part, self.folder.name)
                 return [self.folder / part for part in parts if part not in missing or download]
         return self._fetched() if download else []
 
     def _fetched(self) -> list[Path]:
+        """Of the same revision as the settings."""
         for file in (_WEIGHTS[0], f"{_WEIGHTS[0]}.index.json", _WEIGHTS[1]):
-            found = self._download(file, optional=True)
-            if found.is_file():
-                return self.files() if found.suffix == ".json" else [found]
-        return [self._download(_WEIGHTS[0])]
+            try:
+                self._download(file, self.folder.name)
+                return self.files()
+            except OSError as error:  # there may be another one; without a network none
+                if not type(error.__cause__).__name__.endswith("EntryNotFoundError"):
+                    raise
+                if "Local" in type(error.__cause__).__name__:
+                    raise
+        raise OSError(
+            f"model={PREFIX + self.name!r}: https://huggingface.co/{self.name} has no weights for "
+            f"torch ({', '.join(_WEIGHTS)})."
+        )
 
     def weights(self) -> Weights:
         """Told apart by what is in the files, whatever the repository is called."""

@@ -244,7 +244,9 @@ def _load(name: str, size: tuple[int, int], source: Weights, seed: int) -> Any:
     if source.described != PUBLISHED:
         network = build(name, size, seed)
         for layer in _scalings(network):
-            layer.set_weights([*np.float32([IMAGENET_MEAN, IMAGENET_STD]), np.int32(0)])
+            layer.set_weights(
+                [np.asarray(IMAGENET_MEAN), np.asarray(IMAGENET_STD), np.zeros((), np.int32)]
+            )
             layer.finalize_state()
         return network
     constructor = with_helpers(constructor_of(name), get_file=get_file_for(name))

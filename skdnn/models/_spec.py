@@ -113,6 +113,19 @@ class KnownCallable:
         raise NotImplementedError
 
 
+class AsItIs(KnownCallable):
+    """Floats (3, height, width) that a network takes as they are: ``preprocess=None``."""
+
+    def __call__(self, image: Any) -> Any:
+        return np.ascontiguousarray(image, dtype=np.float32)
+
+    def __repr__(self) -> str:
+        return "as it is"
+
+    def identity(self) -> Any:
+        return ["as it is"]
+
+
 def _as_size(key: str, value: Any) -> int | tuple[int, int] | None:
     if value is None:
         return None

@@ -9,8 +9,8 @@ from typing import Any
 
 from skdnn._optional import import_optional
 from skdnn.models._custom import as_preprocessing
-from skdnn.models._download import base_name, fetch, known_of, own_name
 from skdnn.models._hub import IN_NAME
+from skdnn.models._places import base_name, fetch, known_of, own_name
 from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import (
     SUFFIXES,

@@ -20,7 +20,7 @@ from skdnn.models._checkpoint import (
     strict_load,
     unwrapped,
 )
-from skdnn.models._download import as_hash, fetch, known_of, own_name
+from skdnn.models._places import as_hash, fetch, known_of, own_name
 from skdnn.models._spec import Checkpoint
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")

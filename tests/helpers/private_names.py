@@ -26,6 +26,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.store._shard",
         "skdnn.store._write",
         "skdnn.models._download",
+        "skdnn.models._places",
         "skdnn.plotting._display",
     ),
     "places of files, packages and addresses are replaced by ones of the test": (

@@ -230,8 +230,24 @@ def test_tensors(tmp_path: Path) -> None:
     torch.save([tensor], tmp_path / "c.pt")
     with pytest.raises(ValueError, match="it holds a list, not a tensor or a dict of tensors"):
         load_features(tmp_path / "c.pt")
-    with pytest.raises(ValueError, match=r"format pt are only read. Save as one of: npy, npz"):
-        save_features(np.ones((2, 2)), tmp_path / "d.pt")
+    with pytest.raises(ValueError, match=r"format tsv are only read. Save as one of: npy, npz"):
+        save_features(np.ones((2, 2)), tmp_path / "d.tsv")
+
+
+def test_tensors_for_others(tmp_path: Path) -> None:
+    """A plain dict, which torch reads without running code."""
+    torch = pytest.importorskip("torch")
+    features = {"fc": np.float32([[1, 2], [3, 4]]), "conv": np.ones((2, 3, 1), np.float16)}
+    save_features(features, tmp_path / "a.pt", labels=["x.png", "y.png"], targets=[0, 1])
+    held = torch.load(tmp_path / "a.pt", weights_only=True)
+    assert list(held)[:2] == ["fc", "conv"]
+    assert held["labels"] == ["x.png", "y.png"]
+    for name, values in features.items():
+        np.testing.assert_array_equal(held[name].numpy(), values)
+    save_features(features["fc"], tmp_path / "b.pt")
+    assert torch.load(tmp_path / "b.pt", weights_only=True)["features"].shape == (2, 2)
+    with pytest.raises(ValueError, match="an entry of its own called 'labels': rename"):
+        save_features({"labels": np.ones((1, 2))}, tmp_path / "c.pt", labels=["x"])
 
 
 class Dangerous:

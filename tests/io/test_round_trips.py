@@ -31,6 +31,7 @@ DEEP = {
     "mat-v7.3": "mat",
     "txt": "txt",
     "csv": "csv",
+    "pt": "pt",
 }
 FLAT = pytest.param("parquet", marks=needs_arrow)
 EVERY = [*DEEP, FLAT]

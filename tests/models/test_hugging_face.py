@@ -255,6 +255,23 @@ def test_what_is_not_here_is_said(tmp_path, monkeypatch):
         resolve_model(f"hf/{tmp_path}")
 
 
+def test_the_hubs_cache_is_used_without_asking(folders, images, tmp_path, monkeypatch):
+    import shutil
+
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    revision = "0123456789" * 4
+    home = tmp_path / "models--someone--small"
+    shutil.copytree(folders["vit"], home / "snapshots" / revision)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(revision)
+    spec, folder = (resolve_model(n) for n in ("hf/someone/small", f"hf/{folders['vit']}"))
+    assert spec.fingerprint() == folder.fingerprint()
+    assert (spec.weights, spec.origin) == (revision[:12], "published")
+    assert spec.checkpoint().address == "https://huggingface.co/someone/small"
+    assert all(map(torch.equal, spec.load().parameters(), folder.load().parameters()))
+
+
 def test_no_processor(folders, tmp_path, images):
     folder = tmp_path / "bare"
     hf.AutoModel.from_pretrained(folders["vit"]).save_pretrained(folder)
@@ -283,8 +300,8 @@ def test_facts_and_classes(folders):
     text = str(DNNFeatureExtractor(name, blocks(folders["dinov2"])[0]).describe())
     assert "dinov2" in text
     assert "ImageNet" not in text
-    with pytest.raises(ValueError, match="has no classes"):
-        DNNClassifier(name).fit()
+    with pytest.raises(ValueError, match="Its layers are for DNNFeatureExtractor"):
+        DNNClassifier(f"hf/{folders['ijepa']}").fit()
 
 
 def test_networks_for_words(tmp_path):

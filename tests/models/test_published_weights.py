@@ -18,6 +18,7 @@ from skdnn import DNNFeatureExtractor
 from skdnn.backends import describe_layers
 from skdnn.models import Model, Preprocessing, _published
 from skdnn.models._checkpoint import load_state_dict
+from skdnn.models._download import NetworkError
 
 META = "https://dl.fbaipublicfiles.com"
 VISSL = {  # folder, last phase
@@ -73,14 +74,14 @@ VITS = {  # width, depth, patches along a side, side of a patch
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of weights that no other test sees, and no network to fill it from."""
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr("skdnn.models._download.urlopen", no_network)
+    monkeypatch.setattr("skdnn.models._places.complete", no_network)
     monkeypatch.setattr("skdnn.models._download._PAUSES", (0.0,))
     (tmp_path / "weights").mkdir()
     return tmp_path / "weights"
 
 
 def no_network(*args: object, **kwargs: object) -> None:
-    raise ConnectionError("no network")
+    raise NetworkError("no network")
 
 
 def spec(name: str, weights: Any = "default", seed: int = 0, preprocess: Any = "default"):

@@ -135,3 +135,33 @@ def test_without_a_package_the_error_says_what_to_install(
         [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.count(f'pip install "skdnn[{extra}]"') == 2, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("inception-ecoset", "published/inception-v3-ecoset"),
+        ("dinov2-vit-small-p14", "timm/vit_small_patch14_dinov2.lvd142m"),
+        ("SegmentAnything", "timm/samvit_huge_patch16.sa1b"),
+    ],
+)
+def test_names_of_thingsvision(name, ours):
+    if ours.startswith("timm"):
+        pytest.importorskip("timm")
+    assert resolve_model(name, weights=None).name == ours
+    assert resolve_model(name, weights=None).key == resolve_model(ours, weights=None).key
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("dino-xcit-small-12-p16", "without DINO's weights.*torch.hub"),
+        ("dino-vit-tiny-p8", "no weights were published"),
+        ("DreamSim", "its own package.*wrap it"),
+    ],
+)
+def test_names_of_thingsvision_that_are_not_here(name, reason):
+    with pytest.raises(
+        ValueError, match=rf"model='{name}' is a name of THINGSvision's: .*{reason}"
+    ):
+        resolve_model(name)

@@ -22,7 +22,7 @@ from skdnn.backends import open_engine
 from skdnn.backends._torch_transfer import make_batch
 from skdnn.extraction._plan import layers_of, make_plan, prepare
 from skdnn.images import read_image
-from skdnn.models import _timm
+from skdnn.models import _timm, resolve_model
 
 pytestmark = needs("timm")
 # One of each family of layouts and tokens, as small as there are; images of 224 or less.
@@ -463,7 +463,7 @@ def test_without_timm_the_error_says_what_to_install() -> None:
     code = """
 import sys
 sys.modules["timm"] = None
-from skdnn.models import _timm
+from skdnn.models import _timm, resolve_model
 assert _timm.names() == []
 for weights in ("default", None):
     try:
@@ -474,3 +474,26 @@ for weights in ("default", None):
         raise AssertionError("no error")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_dinov2_as_it_was_published(tmp_path):
+    """Meta's file has a token for training, and the two halves of a gate in one (giant)."""
+    network = timm.create_model("vit_small_patch14_dinov2")
+    state = {**network.state_dict(), "mask_token": torch.zeros(1, 384)}
+    torch.save(state, tmp_path / "dinov2.pth")
+    loaded = resolve_model("dinov2-vit-small-p14", weights=tmp_path / "dinov2.pth").load()
+    assert all(map(torch.equal, loaded.state_dict().values(), network.state_dict().values()))
+
+
+@pytest.mark.slow
+def test_segment_anything_as_it_was_published(tmp_path):
+    """Only the encoder of images counts."""
+    network = timm.create_model("samvit_base_patch16", num_classes=0)
+    state = {
+        f"image_encoder.{key.replace('mlp.fc', 'mlp.lin')}": value
+        for key, value in network.state_dict().items()
+    }
+    torch.save({**state, "mask_decoder.w": torch.ones(2)}, tmp_path / "sam.pth")
+    spec = resolve_model("timm/samvit_base_patch16.sa1b", weights=tmp_path / "sam.pth")
+    loaded = spec.load().state_dict()
+    assert all(map(torch.equal, loaded.values(), network.state_dict().values()))

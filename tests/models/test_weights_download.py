@@ -21,7 +21,7 @@ import skdnn
 from helpers.late import models
 from skdnn._config import weights_home
 from skdnn.models import _download, _hub, _torchvision, resolve_model
-from skdnn.models._download import base_name, fetch, own_name
+from skdnn.models._places import base_name, fetch, own_name
 from skdnn.models._weights_file import SUFFIXES
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -289,7 +289,7 @@ def test_without_a_network(server, home):
 SCRIPT = """
 import sys
 from pathlib import Path
-from skdnn.models._download import fetch
+from skdnn.models._places import fetch
 url, sha256 = sys.argv[1:]
 path = fetch(url, name="own.pth", sha256=sha256 or None)
 print(path.stat().st_size)
@@ -434,9 +434,9 @@ def test_every_published_network_has_a_hash_in_its_address():
 
 def test_published_weights_without_a_network(monkeypatch, home):
     def no_network(*args: object, **kwargs: object) -> None:
-        raise _download.URLError("no network")
+        raise _download.NetworkError("no network")
 
-    monkeypatch.setattr(_download, "urlopen", no_network)
+    monkeypatch.setattr("skdnn.models._places.complete", no_network)
     with pytest.raises(OSError, match=r"alexnet-owt-7be5be79\.pth.*weights=None") as caught:
         resolve_model("alexnet").load()
     message = str(caught.value)
