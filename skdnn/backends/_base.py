@@ -54,7 +54,9 @@ class Capture:
 
 def elements(output: Any) -> dict[str | None, Any]:
     """A layer's output as a whole (None) and, where it has parts, each of them by name."""
-    return {None: output, **_parts(output)}
+    whole: dict[str | None, Any] = {None: output}
+    whole.update(_parts(output))
+    return whole
 
 
 def _parts(output: Any) -> dict[str, Any]:
@@ -88,9 +90,8 @@ def returned(output: Any) -> tuple[dict[str, Any], bool]:
     if not parts:
         return {OUTPUT: output}, False
     main = {key: part for key, part in parts.items() if not key.startswith("aux")} or parts
-    return {f"{OUTPUT}[{key}]": part for key, part in main.items()}, isinstance(
-        output, tuple | list
-    )
+    named = {f"{OUTPUT}[{key}]": part for key, part in main.items()}
+    return named, isinstance(output, tuple | list)
 
 
 def without_tensor(output: Any) -> str:

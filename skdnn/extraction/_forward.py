@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,6 +69,8 @@ def forward(
     batch_size: int,
     advance: Callable[[int], Any],
     digests: np.ndarray | None = None,
+    check: Callable[[Callable[[dict[str, np.ndarray]], None], dict[str, np.ndarray]], None]
+    | None = None,
 ) -> list[str]:
     """Send images through the network, once each.
 
@@ -85,6 +88,8 @@ def forward(
         Told how many images are done.
     digests : ndarray of bytes, shape (n_inputs,), default=None
         Images must still have these.
+    check : callable, default=None
+        ``check(run, rows)`` sees the first batch: ``run(other_rows)`` sends it once more.
 
     Returns
     -------
@@ -105,7 +110,11 @@ def forward(
         for batch, prepared in _batches(load, images, size, inputs.names, failed):
             _check_one_size(prepared, [inputs.names[image] for image in batch])
             padding = [prepared[-1]] * (size - len(batch))  # same arithmetic for every image
-            run(prepared + padding, sink.rows(batch))
+            rows = sink.rows(batch)
+            run(prepared + padding, rows)
+            if check is not None:
+                check(partial(run, prepared + padding), rows)
+                check = None
             sink.done(batch)
             advance(len(batch))
     return failed

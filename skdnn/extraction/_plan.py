@@ -226,9 +226,13 @@ def layers_for(
     if known is not None:
         return [LayerInfo.from_plain(plain) for plain in known["layers"]]
     layers = layers_of(source.spec, example)
-    about = {"model": source.spec.name, "weights": source.spec.weights, "input": list(shape)}
-    meanings = {info.name: info.meaning for info in layers if info.source or info.refusal}
-    about |= {"preprocess": source.spec.steps(), "meanings": meanings}
+    about = {
+        "model": source.spec.name,
+        "weights": source.spec.weights,
+        "preprocess": source.spec.steps(),
+        "input": list(shape),
+        "meanings": {info.name: info.meaning for info in layers if info.meaning},
+    }
     store.depot.remember_network(key, {**about, "layers": [info.as_plain() for info in layers]})
     return layers
 

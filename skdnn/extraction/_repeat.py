@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from typing import Any
 
@@ -22,64 +23,56 @@ def is_repeatable(spec: ModelSpec) -> bool:
     return spec.owned and isinstance(spec.preprocess, Preprocessing)
 
 
-def refuse_random(inputs: ImageInputs, source: Source, plan: Plan, batch_size: int) -> None:
-    """Prepare and forward one batch twice, and raise if the features differ.
+def refuse_random(
+    source: Source,
+    plan: Plan,
+    run: Callable[[dict[str, np.ndarray]], None],
+    rows: dict[str, np.ndarray],
+) -> None:
+    """Forward a batch once more, and raise if the features differ.
 
     Parameters
     ----------
-    inputs : ImageInputs
-        The first batch of them is taken.
     source : Source
-        Its network is built.
     plan : Plan
-        Layers that are stored for the first time; without any, nothing is done.
-    batch_size : int
+        Layers that are compared.
+    run : callable
+        Writes the features of the batch into arrays.
+    rows : dict of str to ndarray
+        What it has written before.
 
     Raises
     ------
     ValueError
-        If images are prepared, or layers computed, otherwise the second time.
+        Naming the first layer that is another the second time.
     """
-    spec = source.spec
-    if not plan.captures or is_repeatable(spec):
+    if source.spec.owned:
         return
-    engine = source.open()
-    size = engine.forward_size(batch_size, plan.largest)
-    prepared = [image for image, _ in islice(_decoded(inputs, spec.preprocess), size)]
-    if not prepared:
-        return  # told at the end, with all others that can't be decoded
-    if not isinstance(spec.preprocess, Preprocessing):
-        _refuse_random_preparation(inputs, spec.preprocess)
-    if spec.owned or len({np.shape(image) for image in prepared}) > 1:
-        return
-    batch = prepared + [prepared[-1]] * (size - len(prepared))
-    passes = [plan.empty(len(prepared)) for _ in range(2)]
-    with engine.session(plan.captures, spec.preprocess) as run:
-        for rows in passes:
-            run(batch, rows)
+    again = {name: np.empty_like(array) for name, array in rows.items()}
+    run(again)
     for capture in sorted(plan.captures, key=lambda capture: capture.info.depth):
-        share = _difference(*(rows[capture.name] for rows in passes))
+        share = _difference(rows[capture.name], again[capture.name])
         if share > _TOLERANCE[source.precision]:
             raise ValueError(
-                f"cache: layer {capture.name!r} of {spec.name} is another each time, for the same "
-                f"images (by up to {share:.0%} of its largest value): the network draws random "
-                "numbers in eval mode, as masks, noise or functional dropout do. Only one draw "
-                "would be stored, for good. Switch that off in the network, let it draw from a "
-                "generator that it seeds in each pass, or use cache=None."
+                f"cache: layer {capture.name!r} of {source.spec.name} is another each time, for "
+                f"the same images (by up to {share:.0%} of its largest value): the network draws "
+                "random numbers in eval mode, as masks, noise or functional dropout do. Only one "
+                "draw would be stored, for good. Switch that off in the network, let it draw from "
+                "a generator that it seeds in each pass, or use cache=None."
             )
 
 
-def _decoded(inputs: ImageInputs, preprocess: Any) -> Any:
-    """Prepared images with the images themselves; those that can't be decoded are left out."""
-    for item in inputs.items:
-        try:
-            image = read_image(item)
-            yield prepare(image, preprocess), image
-        except (OSError, ValueError, SyntaxError):
-            continue
+def refuse_random_preparation(inputs: ImageInputs, spec: ModelSpec) -> None:
+    """Prepare the first images twice, and raise if the results differ.
 
-
-def _refuse_random_preparation(inputs: ImageInputs, preprocess: Any) -> None:
+    Raises
+    ------
+    ValueError
+        If they do.
+    """
+    preprocess = spec.preprocess
+    if isinstance(preprocess, Preprocessing):
+        return
     known = list(islice(_decoded(inputs, preprocess), _PREPARED))
     for first, image in islice(cycle(known), _PREPARED):
         if not _equal(first, prepare(image, preprocess)):
@@ -89,6 +82,17 @@ def _refuse_random_preparation(inputs: ImageInputs, preprocess: Any) -> None:
                 "good. Use steps that are the same for every pass, such as Resize and "
                 "CenterCrop, or cache=None."
             )
+
+
+def _decoded(inputs: ImageInputs, preprocess: Any) -> Iterator[tuple[Any, Any]]:
+    """Prepared images with the images themselves; those that can't be decoded are left out."""
+    for item in inputs.items:
+        try:
+            image = read_image(item)
+            prepared = prepare(image, preprocess)
+        except (OSError, ValueError, SyntaxError):
+            continue  # told at the end, with all others that can't be decoded
+        yield prepared, image
 
 
 def _equal(first: Any, second: Any) -> bool:

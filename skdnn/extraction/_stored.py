@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,12 @@ from skdnn.extraction._forward import (
 )
 from skdnn.extraction._measure import seconds_per_image
 from skdnn.extraction._plan import Plan, Source
-from skdnn.extraction._repeat import CHECK, is_repeatable, refuse_random
+from skdnn.extraction._repeat import (
+    CHECK,
+    is_repeatable,
+    refuse_random,
+    refuse_random_preparation,
+)
 from skdnn.images import ImageInputs, check_images
 from skdnn.models import ModelSpec, digest_of
 from skdnn.store import ActivationStore
@@ -403,9 +409,9 @@ class _Job:
         source = self.source
         source.open()
         self.refuse_another()
-        layers = {name: self.store.depot.layer(self.identities[name]) for name in names}
-        fresh = [name for name, rows in layers.items() if not rows.shards()]
-        refuse_random(inputs, source, plan.only(fresh), self.batch_size)
+        fresh = self._fresh(names)
+        if fresh:
+            refuse_random_preparation(inputs, source.spec)
         with _sink.StoreSink(
             self.store.depot, plan, self.identities, inputs, digests, advance
         ) as sink:
@@ -418,4 +424,15 @@ class _Job:
                 batch_size=self.batch_size,
                 advance=advance,
                 digests=digests,
+                check=partial(refuse_random, source, plan.only(fresh)) if fresh else None,
             )
+
+    def _fresh(self, names: Sequence[str]) -> list[str]:
+        """Layers that are stored for the first time, and must be the same in every pass.
+
+        Of a search's own store they need not: it holds one draw, for all folds, and goes with it.
+        """
+        if is_repeatable(self.source.spec) or self.store.is_temporary:
+            return []
+        layers = {name: self.store.depot.layer(self.identities[name]) for name in names}
+        return [name for name, rows in layers.items() if not rows.shards()]

@@ -35,11 +35,12 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         have one. A bare network is copied whenever scikit-learn clones the estimator; wrapped
         in :class:`skdnn.models.Model` it is not.
     layer : str or list of str, default="penultimate"
-        A module's path as :func:`~skdnn.list_layers` gives it; ``"penultimate"`` (what goes into
-        the last linear layer) or ``"output"``; a glob such as ``"features.*"``; or a list, whose
-        features stand side by side. Of a module that is called several times the last call
-        counts, and ``"name@1"`` asks for the second; of a tuple or dict the first tensor counts,
-        and ``"name[1]"`` or ``"name[key]"`` asks for another.
+        A module's path as :func:`~skdnn.list_layers` gives it; ``"penultimate"`` (what a
+        classifier reads: the input of the head, or what a network without one returns) or
+        ``"output"``; a glob such as ``"features.*"``; or a list, whose features stand side by
+        side. Of a module that is called several times the last call counts, and ``"name@1"``
+        asks for the second; of a tuple or dict the first tensor counts, and ``"name[1]"`` or
+        ``"name[key]"`` asks for another.
     backend : {"auto", "torch", "tensorflow"}, default="auto"
         Where a name is looked for: ``"auto"`` takes an exact name, torch's first; a given
         backend takes the name in whatever case. ``"pt"`` and ``"tf"`` are short for them.

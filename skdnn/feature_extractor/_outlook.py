@@ -39,7 +39,7 @@ class Outlook(Setting):
         -------
         layers : DataFrame
             Columns ``layer``, ``type``, ``output_shape``, ``n_units``, ``n_params``,
-            ``n_calls``, ``depth``.
+            ``n_calls``, ``depth``, ``source``.
         """
         self._validate_params()
         return layer_frame(layers_for(self._source(), store=self._store()))

@@ -11,8 +11,8 @@ from typing import Any
 
 from skdnn._config import weights_home
 from skdnn.models import _cornet, _open_clip, _pretrained, _published, _timm, _torchvision
-from skdnn.models._download import base_name, own_name
 from skdnn.models._hub import IN_NAME, found_on_disk
+from skdnn.models._places import base_name, own_name
 from skdnn.models._weights_file import SUFFIXES
 
 # What Keras writes around the name of a network in the name of its file, where that is more.

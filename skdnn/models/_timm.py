@@ -225,14 +225,7 @@ def _preprocessing(card: Any) -> Preprocessing:
 
 
 def _build(full_name: str, **options: Any) -> Any:
-    """The architecture; of a network without classifier the features are what it ends in."""
-    from torch import nn
-
-    network = _timm().create_model(full_name, **options)
-    head = network.get_classifier() if hasattr(network, "get_classifier") else None
-    if isinstance(head, nn.Identity):
-        setattr(head, "is_head", True)  # noqa: B010 (torch types every attribute as a module)
-    return network.eval()
+    return _timm().create_model(full_name, **options).eval()
 
 
 def _load(full_name: str, weights: Weights, published: bool, seed: int) -> Any:

@@ -175,6 +175,7 @@ class TemporaryStore:
                 weakref.finalize(self, _remove, self._path, os.getpid())
             if self._store is None:
                 self._store = ActivationStore(self._path)
+                self._store.is_temporary = True
             return self._store
 
     def __sklearn_clone__(self) -> TemporaryStore:

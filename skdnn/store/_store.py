@@ -51,6 +51,8 @@ class ActivationStore:
         As given.
     mode : str
         As given.
+    is_temporary : bool
+        Whether it is a search's own, and is removed with it.
     depot : object
         What extraction works with; of no use otherwise.
 
@@ -103,6 +105,7 @@ class ActivationStore:
         self.root = Path(root).expanduser().absolute()
         self.dtype = dtype
         self.mode = mode
+        self.is_temporary = False
         self.depot = Depot(self.root, dtype, mode)
         index = self.depot.index
         self._before = (index.hits, index.misses)
@@ -307,10 +310,12 @@ class ActivationStore:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root, "dtype": self.dtype, "mode": self.mode}
+        state = {"root": self.root, "dtype": self.dtype, "mode": self.mode}
+        return {**state, "is_temporary": self.is_temporary}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["root"], dtype=state["dtype"], mode=state["mode"])  # type: ignore[misc]
+        self.is_temporary = state["is_temporary"]
 
     def __repr__(self) -> str:
         mode = ", mode='r'" if self.mode == "r" else ""
