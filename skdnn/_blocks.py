@@ -27,6 +27,12 @@ _RESULT_BYTES = 2**28
 _PROJECT_ROWS = 1024
 
 
+def refuse_sparse(values: Any, name: str) -> None:
+    """Raise TypeError for a sparse matrix, of which numpy makes one object."""
+    if issparse(values):
+        raise TypeError(f"{name} is sparse: pass {name}.toarray().")
+
+
 def is_lazy(X: Any) -> bool:
     """Whether X is to be read by slices."""
     return (

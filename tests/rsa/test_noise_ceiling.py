@@ -181,15 +181,15 @@ def test_gaps_are_shared_by_scorer_and_bootstrap():
 def test_a_constant_subject_is_named():
     rdms = subjects()
     rdms[2] = 1.0
-    with pytest.warns(RuntimeWarning, match=r"NaN: rdms\[2\] is constant"):
+    with pytest.warns(UserWarning, match=r"NaN: rdms\[2\] is constant"):
         assert np.isnan(noise_ceiling(rdms)).all()
-    with pytest.warns(RuntimeWarning, match="rdms of 's3' is constant"):
+    with pytest.warns(UserWarning, match="rdms of 's3' is constant"):
         noise_ceiling(frame(rdms, ["s1", "s2", "s3", "s4"]), "pearson")
     rdms[1] = 2.0
-    with pytest.warns(RuntimeWarning, match=r"rdms\[1\] and rdms\[2\] are constant"):
+    with pytest.warns(UserWarning, match=r"rdms\[1\] and rdms\[2\] are constant"):
         noise_ceiling(rdms, "kendall")
     alone = lacking(subjects(), (0, 0, N - 2, 0))
-    with pytest.warns(RuntimeWarning, match="too few known pairs"):
+    with pytest.warns(UserWarning, match="too few known pairs"):
         noise_ceiling(alone)
 
 

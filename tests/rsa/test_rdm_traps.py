@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 from threadpoolctl import threadpool_limits
 
-from skdnn.rsa import compute_rdm
+from skdnn.encoding import average_repeats
+from skdnn.rsa import compare_rdms, compute_rdm, estimate_noise_precision
 from skdnn.rsa.dissimilarity import _products
 
 OWN = [
@@ -322,3 +324,17 @@ def test_right_for_any_shape_offset_and_spread(metric, seed, n, p, offset, sprea
     floor = 1e-13 if metric in ("correlation", "cosine") else 0
     given_digits = 1e-8 if metric == "correlation" and offset > 1e3 * spread else 1e-9
     assert_allclose(rdm, expected, rtol=given_digits * 100, atol=floor)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.coo_array])
+def test_sparse_input_is_named(kind):
+    X = kind(np.random.default_rng(0).normal(size=(12, 5)))
+    square = kind(np.asarray(compute_rdm(X.toarray())))
+    for call, name in (
+        (lambda: compute_rdm(X), "X"),
+        (lambda: estimate_noise_precision(X), "residuals"),
+        (lambda: compare_rdms(square, square), "a"),
+        (lambda: average_repeats(X, np.repeat(range(6), 2)), "responses"),
+    ):
+        with pytest.raises(TypeError, match=rf"^{name} is sparse: pass {name}\.toarray"):
+            call()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn._blocks import Array, is_lazy, row_parts
+from skdnn._blocks import Array, is_lazy, refuse_sparse, row_parts
 from skdnn._labels import find_rows, listed
 
 # Sums in float64 that are held at a time.
@@ -84,6 +84,7 @@ def average_repeats(
     """
     ids = id_list(stimulus_ids, "stimulus_ids")
     unique = _ordered(ids, order)
+    refuse_sparse(responses, "responses")
     lazy = is_lazy(responses)
     values: Any = responses if lazy else np.asarray(responses)
     if values.dtype.kind not in "biuf":

@@ -90,7 +90,7 @@ def noise_ceiling(
 
     Warns
     -----
-    RuntimeWarning
+    UserWarning
         If a ceiling is NaN, naming the subjects whose RDM is constant.
     UserWarning
         If some RDMs are labelled and others are not.

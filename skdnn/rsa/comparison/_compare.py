@@ -168,7 +168,7 @@ def warn_no_ceiling(stack: RDMStack, comparison: str, stacklevel: int = 3) -> No
         way = "Each needs three or more, that differ, in common with the others."
     warnings.warn(
         f"The noise ceiling is NaN: {reason}, so the {comparison} comparison is undefined. {way}",
-        RuntimeWarning,
+        UserWarning,
         stacklevel=stacklevel,
     )
 

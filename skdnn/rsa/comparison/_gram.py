@@ -12,9 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import svdvals
 from scipy.linalg.lapack import dpstrf
-from scipy.sparse import issparse
 
-from skdnn._blocks import Blocks, is_lazy, sum_over_blocks
+from skdnn._blocks import Blocks, is_lazy, refuse_sparse, sum_over_blocks
 from skdnn._labels import row_labels
 
 Array = NDArray[np.float64]
@@ -59,8 +58,7 @@ class Patterns:
 
 def read_patterns(given: Any, name: str) -> Patterns:
     """Check shape and type; nothing of a lazy array is read."""
-    if issparse(given):
-        raise TypeError(f"{name} is sparse: pass {name}.toarray().")
+    refuse_sparse(given, name)
     values = given.to_numpy() if isinstance(given, pd.DataFrame) else given
     if not is_lazy(values):
         values = np.asarray(values)

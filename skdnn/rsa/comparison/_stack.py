@@ -188,6 +188,7 @@ def _is_list_of_rdms(rdms: Sequence[Any]) -> bool:
 
 
 def _read_array(rdms: Any, what: str) -> RDMStack:
+    refuse_sparse(rdms, what)
     values = np.asarray(rdms)
     if values.dtype.kind not in "biuf":
         try:

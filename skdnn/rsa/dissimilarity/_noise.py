@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky, eigh
 from sklearn.covariance import ledoit_wolf
 
-from skdnn._blocks import Array, row_parts
+from skdnn._blocks import Array, refuse_sparse, row_parts
 
 # A negative eigenvalue below this share of the largest is rounding.
 _ROUNDING = 1e-10
@@ -107,6 +107,7 @@ def estimate_noise_precision(
 
 
 def _precision(residuals: Any, method: str, dof: float | None) -> Array:
+    refuse_sparse(residuals, "residuals")
     rows = np.asarray(residuals, dtype=np.float64)
     if rows.ndim != 2 or rows.shape[0] < 2 or rows.shape[1] < 1:
         raise ValueError(

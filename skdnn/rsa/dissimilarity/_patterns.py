@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from skdnn._blocks import Array, is_lazy
+from skdnn._blocks import Array, is_lazy, refuse_sparse
 
 _BLOCK_ELEMENTS = 2**22  # 32 MB of float64
 
@@ -99,6 +99,7 @@ def read_patterns(X: Any, conditions: Any) -> Patterns:
 
 def _check_rows(X: Any) -> Any:
     """X as a real 2-D array of its own dtype, or the lazy array."""
+    refuse_sparse(X, "X")
     frame = isinstance(X, pd.DataFrame)
     rows = X.to_numpy() if frame else X if is_lazy(X) else np.asarray(X)
     if len(rows.shape) != 2:
