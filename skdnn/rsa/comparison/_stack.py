@@ -14,6 +14,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import squareform
 
+from skdnn._blocks import refuse_sparse
+
 Array = NDArray[np.float64]
 
 MIN_CONDITIONS = 3
