@@ -8,6 +8,7 @@ inferior temporal cortex (fMRI, four subjects) and of similarity judgements (16 
     python figure_two.py --out figure_two        # published weights are downloaded
     python figure_two.py --weights none          # random weights only, without a network
     python figure_two.py --networks AlexNet CORnet-S
+    python figure_two.py --networks EfficientNet-Lite0  # trained, without a connection
 
 Layers are those before the last linear layer, and for CLIP the embedding of the image.
 
@@ -38,6 +39,8 @@ NETWORKS = {  # name in the pictures: name of the network, layer
     "CLIP-RN": ("clip-RN", "output"),
     "CLIP-ViT": ("clip-ViT", "output"),
 }
+PUBLISHED = list(NETWORKS)  # those of the article
+NETWORKS["EfficientNet-Lite0"] = ("efficientnet-lite0", "penultimate")
 COLOURS = {"trained": "#0072B2", "random": "#BBBBBB"}
 
 
@@ -74,7 +77,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="default",
         help="'default' compares published and random weights, 'none' random ones only",
     )
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=PUBLISHED)
     parser.add_argument("--out", type=Path, default=Path("figure_two"), help="folder of results")
     parser.add_argument("--cache", type=Path, help="folder that keeps activations")
     parser.add_argument("--data", type=Path, help="folder of data sets; see fetch_kriegeskorte92")

@@ -200,9 +200,10 @@ def _networks(
         )
     names = ["/".join(map(str, key)) for key in result.index]
     labels = image_names(paths)
+    blocks = np.split(result.rdms.to_numpy(), len(names), axis=1)
     models = {
-        name: result.rdms[key].set_axis(labels, axis=0).set_axis(labels, axis=1)
-        for name, key in zip(names, result.index, strict=True)
+        name: pd.DataFrame(block, index=labels, columns=labels)
+        for name, block in zip(names, blocks, strict=True)
     }
     references = {name: _relabelled(rdm, labels) for name, rdm in references.items()}
     return models, references, result
