@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn.rsa.comparison._measures import ranks
-
 Array = NDArray[np.float64]
 
 # Of subjects who agree and lack half of the conditions, Kendall's upper bound is .94 without any,
@@ -37,9 +35,14 @@ def _order(row: Array) -> _Ordered:
     known = ~np.isnan(row)
     places = np.flatnonzero(known)
     places = places[np.argsort(row[places])]
-    values = row[places]
-    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1])[: len(values)])
-    return _Ordered(known, places, starts, np.diff(np.append(starts, len(values))))
+    return _Ordered(known, places, *_ties(row[places]))
+
+
+def _ties(ascending: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First places and sizes of groups of equal values."""
+    new = np.append(True, ascending[1:] != ascending[:-1])[: len(ascending)]
+    starts = np.flatnonzero(new)
+    return starts, np.diff(np.append(starts, len(ascending)))
 
 
 def _pool(ordered: list[_Ordered], counts: NDArray[np.int64], n_pairs: int) -> Array:
@@ -61,10 +64,10 @@ def _pool(ordered: list[_Ordered], counts: NDArray[np.int64], n_pairs: int) -> A
 
     pooled = mean([(np.arange(len(e.places)) + 0.5) / max(len(e.places), 1) for e, _ in used])
     for _ in range(_ROUNDS):
-        scale = np.full(n_pairs, np.nan)
-        scale[seen] = ranks(pooled[seen][None])[0]
-        ascending = np.argsort(scale)  # NaN at the end, where nobody's pairs are
-        pooled = mean([scale[ascending[each.known[ascending]]] for each, _ in used])
+        order = np.argsort(pooled)[: int(seen.sum())]  # what nobody knows is NaN, at the end
+        starts, sizes = _ties(pooled[order])
+        scale = np.repeat(starts + (sizes + 1) / 2, sizes)  # mid-ranks, ascending
+        pooled = mean([scale[each.known[order]] for each, _ in used])
     return pooled
 
 
