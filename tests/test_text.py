@@ -203,5 +203,5 @@ def test_unknown_networks_and_devices(fitted: CLIPTextEncoder) -> None:
 def test_vocabularies_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     encoder = CLIPTextEncoder("open_clip/ViT-B-16-SigLIP", weights=None)
-    with pytest.raises(ImportError, match=r"transformers is needed.*pip install transformers"):
+    with pytest.raises(ImportError, match=r'transformers is needed.*pip install "skdnn\[hf\]"'):
         encoder.fit(TEXTS)
