@@ -25,7 +25,11 @@ SMALLEST_OF_EACH = [
     "InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "ResNet50",
     "ResNet50V2", "VGG16", "VGG19", "Xception",
 ]  # fmt: skip
-CONVOLUTIONS = {"MobileNet": "conv_preds", "MobileNetV3": "logits"}  # as heads
+# Heads that are no dense layer.
+CONVOLUTIONS = {
+    "MobileNet": "conv_preds",
+    **{f"MobileNetV3{k}": "logits" for k in ("Small", "Large")},
+}
 
 
 def penultimate(network: Any, size: tuple[int, int]) -> LayerInfo:
@@ -37,25 +41,22 @@ def penultimate(network: Any, size: tuple[int, int]) -> LayerInfo:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", one_of_each_kind(names(), SMALLEST_OF_EACH))
 def test_every_family_with_and_without_its_top(name: str) -> None:
+    build = getattr(keras.applications, name)  # which loads keras, torch's parts first
     size = own_size(name)
-    build = getattr(keras.applications, name)
     options = {"weights": None, "input_shape": (*size, 3)}
     with keras.StatelessScope(initialize_variables=False):
-        whole, cut = build(**options), build(**options, include_top=False)
-        pooled = build(**options, include_top=False, pooling="avg")
-    width = cut.output_shape[-1]
+        whole, pooled = build(**options), build(**options, include_top=False, pooling="avg")
+        cut = keras.Model(pooled.inputs, pooled.layers[-1].input)
     try:
         found = penultimate(whole, size)
-        convolution = [CONVOLUTIONS[k] for k in CONVOLUTIONS if name.removesuffix("V2") == k
-                       or (k == "MobileNetV3" and name.startswith(k))]  # fmt: skip
         last = [layer.name for layer in whole.layers if isinstance(layer, keras.layers.Dense)]
-        assert found.source == (convolution or last[-1:])[0]
+        assert found.source == CONVOLUTIONS.get(name, last[-1] if last else "")
         assert found.output_shape == tuple(whole.get_layer(found.source).input.shape[1:])
         assert found.side == "input"
-        assert penultimate(cut, size).output_shape == tuple(cut.output_shape[1:])
-        assert penultimate(pooled, size).output_shape == (width,)
         for headless in (cut, pooled):
-            assert penultimate(headless, size).meaning == HEADLESS
+            found = penultimate(headless, size)
+            assert found.output_shape == tuple(headless.output_shape[1:])
+            assert found.meaning == HEADLESS
     finally:
         keras.utils.clear_session()
 
