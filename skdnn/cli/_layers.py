@@ -9,7 +9,7 @@ from skdnn.cli._command import add_json, command
 from skdnn.cli._networks import network
 from skdnn.cli._output import show_table
 
-_SHOWN = ["layer", "type", "output_shape", "n_units", "n_params", "n_calls"]
+_SHOWN = ["layer", "type", "output_shape", "n_units", "n_params", "n_calls", "source"]
 
 
 def add(commands: Any) -> None:

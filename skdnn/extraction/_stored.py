@@ -40,6 +40,8 @@ from skdnn.store import ActivationStore
 
 #: To be raised whenever the same network, image and layer give other values than before.
 _CAPTURE = 1
+#: To be raised whenever Keras's networks are fed the same prepared images otherwise than before.
+_FED = 2
 _CHECKED_ROWS = 1024  # at once, which bounds memory
 # Of what a store writes beside the values.
 _MANIFEST_ROW_BYTES = 96  # digest and sum of a row, beside its image's name
@@ -89,7 +91,7 @@ def identify(source: Source, plan: Plan) -> dict[str, dict[str, Any]]:
 def _meaning(spec: ModelSpec, capture: Capture) -> list[Any]:
     """What was found out about a layer when it was listed, as far as its values depend on it.
 
-    Of the inner layers of networks known by name, not pooled, nothing is.
+    Of the inner layers of torch's networks known by name, not pooled, nothing is.
     """
     info = capture.info
     found: dict[str, Any] = {}
@@ -99,6 +101,8 @@ def _meaning(spec: ModelSpec, capture: Capture) -> list[Any]:
         found["units"] = [info.layout, info.n_prefix_tokens, info.has_class_token]
     if not is_repeatable(spec):
         found["checked"] = CHECK
+    if spec.backend == "tensorflow":
+        found["fed"] = _FED
     return [found] if found else []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,16 @@ def test_only_what_was_corrected_has_another_key(layer, pooling, is_kept):
     mine = own(None, network(), layer)
     if layer != "conv1":
         assert key_before(mine, layer, pooling) != key_now(mine, layer, pooling)
+
+
+def test_rows_of_keras_networks_tell_how_images_were_fed():
+    source = named(None, "conv1")._source()
+    (capture,) = _plan.make_plan(
+        "conv1", _plan.layers_for(source), "flatten", source.spec
+    ).captures
+    assert _stored._meaning(source.spec, capture) == []
+    keras = replace(source.spec, backend="tensorflow")
+    assert _stored._meaning(keras, capture) == [{"fed": 2}]
 
 
 def test_inner_layers_stored_before_are_found(store, paths):
