@@ -52,7 +52,7 @@ def search_parts(search: Any, rows: Mapping[str, int]) -> pd.DataFrame | None:
         return None  # several measures, not several targets
     start = "mean_test_"
     names = [key.removeprefix(start) for key in results if key.startswith(start)]
-    besides = (_metric(search), "n_pairs")
+    besides = (_metric(search), "n_pairs", "attainable")
     parts = [name for name in names if name not in besides and not name.endswith(_CEILINGS)]
     if _metric(search) != "score" or not parts:
         return None

@@ -244,7 +244,7 @@ def test_networks_of_one_channel_are_named() -> None:
     ("shape", "message"),
     [
         ((16, 14, 3), r"\(16, 14, 3\).*preprocess.*channels come last"),
-        ((1, 3, 16, 14), "preprocess must give one image, without an axis for the batch"),
+        ((1, 3, 16, 14), r"got one of shape \(1, 3, 16, 14\): take \[0\]"),
         ((3, 2, 14), "preprocess gives.*Kernel size can't be greater"),
     ],
 )

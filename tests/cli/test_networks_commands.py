@@ -215,7 +215,7 @@ def test_layers_to_a_depth(say: Any) -> None:
         assert said.code == 0, said.err
         return [row["layer"] for row in json.loads(said.out)]
 
-    assert names("--depth", 1) == ["features", "classifier"]
+    assert names("--depth", 1) == ["features", "classifier", "penultimate", "output"]
     assert names("--depth", 3) == names()
     children = [name for name in names() if name.count(".") < 2]
     assert "features.0" in children

@@ -14,7 +14,7 @@ from helpers.late import keras, needs
 from skdnn import DNNFeatureExtractor, list_layers
 from skdnn.layers import LayerInfo
 from skdnn.models import Model
-from skdnn.models._keras import names, own_size
+from skdnn.models._keras_build import names, own_size
 
 pytestmark = needs("tensorflow")
 SIZE = {"resize": (20, 24), "crop": None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.random import RandomState
@@ -51,7 +51,7 @@ class HierarchyBootstrap:
     high: float
     standard_error: float
     samples: Array
-    left_out: Array
+    left_out: Array = field(default_factory=lambda: np.empty(0))
     unit_variance: float = 0.0
 
     def _repr_html_(self) -> str:

@@ -20,7 +20,8 @@ from skdnn.encoding.hierarchy._rule import Rule, best_levels
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-_MUCH = 0.1  # of a score that qualities alone give
+_MUCH = 0.1  # for a score that qualities alone give
+_MOST = 0.8  # of the score
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def brain_hierarchy_score(
         If no unit is kept, or all that are kept share a level, so that the score is NaN; with the
         number of units that the published test drops because they are predicted too well; with
         the score that the qualities of layers and areas give alone, where that is above .1 and
-        half of the score or more.
+        most of the score.
 
     See Also
     --------
@@ -162,7 +163,7 @@ def brain_hierarchy_score(
         if np.isnan(score):
             warn_of_nan(table)
         else:
-            _warn_of_qualities(score, levels, rule)
+            _warn_of_qualities(score, int(table.sum()), levels, rule)
     else:
         chosen = _draw_levels(len(table), n_layers, n_draws, check_random_state(random_state))
         draws = np.array([spearman(table[levels]) for levels in chosen])
@@ -360,13 +361,16 @@ def _centred_ranks(counts: NDArray) -> Array:
     return (np.cumsum(counts) - counts / 2) / counts.sum() - 0.5
 
 
-def _warn_of_qualities(score: float, levels: Sequence[Array], rule: Rule) -> None:
+def _warn_of_qualities(score: float, n_kept: int, levels: Sequence[Array], rule: Rule) -> None:
     """Say what the score is without anything that layers and areas have together."""
     if min(len(levels), len(levels[0])) < LEAST or score < _MUCH:
         return
     bare = moved(levels, -beside_qualities(levels))
-    alone = spearman(np.stack([count(best_levels(x, rule), len(x)) for x in bare]))
-    if alone > max(_MUCH, score / 2):
+    table = np.stack([count(best_levels(level, rule), len(level)) for level in bare])
+    if table.sum() < n_kept / 2:  # what layers and areas have together makes units significant
+        return
+    alone = spearman(table)
+    if alone > max(_MUCH, _MOST * score):
         warnings.warn(
             f"Of the brain hierarchy score, {score:.3f}, the qualities of layers and areas alone "
             f"give {alone:.3f}, without any hierarchy: test it with hierarchy_permutation_test.",

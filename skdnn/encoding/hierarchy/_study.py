@@ -167,7 +167,7 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
     ...     return {area: np.repeat(features[layer], n_repeats, axis=0)
     ...             + rng.normal(size=(n_repeats * len(features[layer]), 20))
     ...             for area, layer in (("V1", "low"), ("HVC", "high"))}
-    >>> study = BrainHierarchyScore().fit(
+    >>> study = BrainHierarchyScore(test="t").fit(
     ...     X, {"S1": respond(X, 2)}, stimuli=np.repeat(np.arange(80), 2),
     ...     X_test=X_test, y_test={"S1": respond(X_test, 4)},
     ...     test_stimuli=np.repeat(np.arange(30), 4))

@@ -73,8 +73,8 @@ def pool_folds(table: pd.DataFrame) -> pd.DataFrame:
     >>> table = nested_encoding(VoxelwiseRidgeCV(), features, voxels, cv=5, random_state=0)
     >>> pool_folds(table)[["voxel", "n_folds", "r", "p"]].round(3)
        voxel  n_folds      r      p
-    0      0        5  0.654  0.000
-    1      1        5 -0.037  0.578
+    0      0        5  0.502  0.004
+    1      1        5 -0.002  0.505
     """
     lacking = [column for column in _NEEDED if column not in table.columns]
     if lacking:

@@ -98,7 +98,10 @@ def _shared_weight(plain: Array, target: Array) -> float:
 def _mean_variance(matrix: Array, n_features: int) -> float:
     found = float(np.trace(matrix)) / n_features
     if found <= 0:
-        raise ValueError("No feature in X varies among the training conditions.")
+        raise ValueError(
+            "No feature in X varies among the training conditions, or none does beside the "
+            f"others of its pattern (n_features={n_features})."
+        )
     return found
 
 

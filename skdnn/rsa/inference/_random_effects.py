@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 TESTS = ("t", "wilcoxon", "sign-flip")
 # What RSAScorer(detail=True) returns beside the subjects' scores.
-_RESERVED = re.compile(r"score|n_pairs|(.*/)?ceiling_(lower|upper)")
+_RESERVED = re.compile(r"score|n_pairs|attainable|(.*/)?ceiling_(lower|upper)")
 _TOLERANCE = 1e-12
 
 
