@@ -17,10 +17,12 @@ OLDEST = (ROOT / "tests" / "oldest.txt").read_text(encoding="utf-8")
 # Not installed with the oldest versions, by the extra that brings them.
 LEFT_OUT = {
     "tensorflow": "a second framework, whose tests are slow",
+    "hf": "transformers 5 asks for torch 2.6",
     "docs": "pages are built with today's tools",
     "all": "the sum of the others",
 }
 LINTERS = {"ruff", "mypy", "pandas-stubs", "types-tqdm"}  # the same code, whatever is installed
+NEWER = {"transformers"}  # than the oldest torch
 
 
 def versions(lines: list[str], sign: str) -> dict[str, str]:
@@ -38,7 +40,9 @@ def promised() -> dict[str, str]:
     """The lower bounds of what is required and of the extras."""
     kept = [packages for extra, packages in EXTRAS.items() if extra not in LEFT_OUT]
     lines = [line for packages in (PROJECT["dependencies"], *kept) for line in packages]
-    others = [line for line in lines if re.split("[^a-z-]", line)[0] not in {"skdnn", *LINTERS}]
+    others = [
+        line for line in lines if re.split("[^a-z-]", line)[0] not in {"skdnn", *LINTERS, *NEWER}
+    ]
     return versions(others, ">=")
 
 

@@ -152,7 +152,9 @@ def read_checkpoint(path: Path) -> Any:
             return import_optional("safetensors.torch", purpose).load_file(path)
         _refuse_foreign(path)
         with _harmless():
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_stored(content, _unpacked(path))
+        return content
     except ImportError:
         raise
     except Exception as error:  # each format has errors of its own
@@ -160,6 +162,29 @@ def read_checkpoint(path: Path) -> Any:
             f"weights={str(path)!r} can't be read as a checkpoint of tensors ({reason(error)})."
             f"{'' if type(error) is ValueError else f' {_SAVE}'}"
         ) from error
+
+
+def _unpacked(path: Path) -> int:
+    """Bytes of a file, those in an archive as they are unpacked."""
+    if not zipfile.is_zipfile(path):
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
+
+
+def _check_stored(content: Any, n_bytes: int, depth: int = 4) -> None:
+    """Refuse tensors that are declared larger than what is stored: older torch reads on behind."""
+    import torch
+
+    for name, part in content.items() if isinstance(content, dict) and depth else ():
+        if isinstance(part, dict):
+            _check_stored(part, n_bytes, depth - 1)
+        elif torch.is_tensor(part) and part.layout is torch.strided and part.numel():
+            steps = zip(part.shape, part.stride(), strict=True)
+            last = part.storage_offset() + sum((n - 1) * step for n, step in steps)
+            stored = min(part.untyped_storage().nbytes(), n_bytes)
+            if part.device.type == "cpu" and (last + 1) * part.element_size() > stored:
+                raise ValueError(f"its tensor {name!r} is declared larger than what is stored")
 
 
 def reason(error: Exception) -> str:

@@ -166,7 +166,10 @@ def test_a_dict_that_holds_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keys", [[0, 1], [("fc", "weight"), 2], [None, b"fc"]])
 def test_keys_that_are_no_names(tmp_path: Path, keys: list[Any]) -> None:
     torch.save(dict.fromkeys(keys, torch.ones(2)), tmp_path / "own.pth")
-    with pytest.raises(ValueError, match=rf"own\.pth' calls its tensors .*{keys[1]!r}"):
+    said = rf"own\.pth' calls its tensors .*{keys[1]!r}"
+    if not hasattr(torch.serialization, "safe_globals"):  # torch before 2.5 names the object
+        said += "|_codecs.encode"
+    with pytest.raises(ValueError, match=said):
         load_state_dict(tmp_path / "own.pth")
 
 
