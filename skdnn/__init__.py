@@ -30,7 +30,7 @@ from skdnn.plotting import (
     SimilarityDisplay,
 )
 from skdnn.rsa import RDM, RSAScorer
-from skdnn.search import LayerSearchCV, compare_with_twin
+from skdnn.search import LayerSearchCV, bootstrap_search, compare_with_twin
 from skdnn.store import ActivationStore
 from skdnn.text import CLIPTextEncoder
 
@@ -55,6 +55,7 @@ __all__ = [
     "ThingsAlignment",
     "VoxelwiseRidgeCV",
     "__version__",
+    "bootstrap_search",
     "compare_models",
     "compare_with_twin",
     "fetch_brain_hierarchy",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,7 @@ class BootstrapResult:
         self,
         level: float = 0.95,
         *,
+        pairs: Sequence[tuple[Any, Any]] | None = None,
         alternative: str = "two-sided",
         adjust: str | None = "holm",
     ) -> pd.DataFrame:
@@ -152,6 +154,9 @@ class BootstrapResult:
         ----------
         level : float, default=0.95
             Level of the intervals of the differences.
+        pairs : sequence of pairs of names, default=None
+            Which models to compare; None compares each with each. Pairs that were planned keep
+            the number of tests small: among 28 models there are 378.
         alternative : {"two-sided", "greater", "less"}, default="two-sided"
             What is to be shown about ``model_a`` minus ``model_b``.
         adjust : {"holm", "fdr", None}, default="holm"
@@ -162,20 +167,27 @@ class BootstrapResult:
         frame : DataFrame
             With the columns ``model_a``, ``model_b``, ``difference``, ``standard_error``,
             ``low``, ``high``, ``p`` and ``p_adjusted``.
+
+        Raises
+        ------
+        ValueError
+            If a pair names a model that is not there, or one with itself.
         """
         check_alternative(alternative)
         check_adjust(adjust)
         level = _check_level(level)
         names = self._labels()
-        pairs = list(combinations(range(len(names)), 2))
-        difference = np.array([self.scores[a] - self.scores[b] for a, b in pairs])
-        errors, dof = self._errors(self._contrast({a: 1, b: -1}) for a, b in pairs)
+        chosen = list(combinations(range(len(names)), 2))
+        if pairs is not None:
+            chosen = [self._places(names, pair) for pair in pairs]
+        difference = np.array([self.scores[a] - self.scores[b] for a, b in chosen])
+        errors, dof = self._errors(self._contrast({a: 1, b: -1}) for a, b in chosen)
         reach = _reach(level, errors, dof)
         p = _t_test(difference, errors, dof, alternative)
         return pd.DataFrame(
             {
-                "model_a": [names[a] for a, _ in pairs],
-                "model_b": [names[b] for _, b in pairs],
+                "model_a": [names[a] for a, _ in chosen],
+                "model_b": [names[b] for _, b in chosen],
                 "difference": difference,
                 "standard_error": errors,
                 "low": difference - reach,
@@ -184,6 +196,17 @@ class BootstrapResult:
                 "p_adjusted": adjusted(p, adjust),
             }
         )
+
+    def _places(self, names: list, pair: tuple[Any, Any]) -> tuple[int, int]:
+        """Numbers of two models."""
+        unknown = [name for name in pair if name not in names]
+        if unknown or len(pair) != 2 or pair[0] == pair[1]:
+            raise ValueError(
+                f"pairs: {pair!r} are no two different models of {names[:8]}"
+                f"{'' if len(names) <= 8 else f' and {len(names) - 8} more'}."
+            )
+        first, second = map(names.index, pair)
+        return first, second
 
     def __repr__(self) -> str:
         head = (
