@@ -101,11 +101,11 @@ def bootstrap_search(
         for name, step in search.estimator.get_params(deep=True).items()
         if isinstance(step, DNNFeatureExtractor)
     }
-    ((name, extractor),) = extractors.items() if len(extractors) == 1 else ((None, None),)
     axes = {key for params in candidates for key in params}
-    if name is None or axes != {f"{name}__layer"}:
+    if len(extractors) != 1 or axes != {f"{name}__layer" for name in extractors}:
         rdms = {_named(each): _rdm(search.estimator, each, X, y) for each in candidates}
     else:
+        ((name, extractor),) = extractors.items()
         with _kept(search, name, extractor) as kept:
             layers = [layer for each in candidates for layer in _listed(*each.values())]
             once = kept.get_params()[f"estimator__{name}"]
