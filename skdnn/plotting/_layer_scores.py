@@ -176,6 +176,7 @@ class LayerScoresDisplay(Display):
         intervals: Mapping[str, tuple[float, float]] | pd.DataFrame | None = None,
         each: bool | None = None,
         level: float | None = None,
+        whiskers: str | None = None,
     ) -> LayerScoresDisplay:
         """Draw; call it again on the same axes to compare profiles.
 
@@ -213,6 +214,8 @@ class LayerScoresDisplay(Display):
             common, and the mean elsewhere.
         level : float, default=None
             Level of the intervals, such as 0.95, named in the legend.
+        whiskers : str, default=None
+            What the bars are, in the legend; None says it by what is drawn, "" leaves it to you.
 
         Returns
         -------
@@ -246,7 +249,8 @@ class LayerScoresDisplay(Display):
             if label is None and self.each is not None:
                 label = f"mean of {self.each.shape[1]}"
             self._draw_profile(ax, x, ends, colour, label)
-            self._name_whiskers(ax, ends, has_interval, level)
+            if whiskers != "":
+                self._name_whiskers(ax, ends, has_interval, level, whiskers)
         drawn.append(layers)
         own = None if apart else self.ceiling
         draw_ceiling(ax, own if ceiling is None else ceiling_pair(ceiling))
@@ -288,14 +292,14 @@ class LayerScoresDisplay(Display):
             )  # fmt: skip
 
     def _name_whiskers(
-        self, ax: Axes, ends: Array, has_interval: bool, level: float | None
+        self, ax: Axes, ends: Array, has_interval: bool, level: float | None, name: str | None
     ) -> None:
         """What the bars are, in the legend, once."""
         if not (ends[1] > ends[0]).any():
             return
-        if has_interval:
+        if name is None and has_interval:
             name = "interval as given" if level is None else f"{100 * level:g}% interval"
-        else:
+        elif name is None:
             counts = {len(np.atleast_1d(folds)) for folds in self.scores.get("scores", [])}
             folds = f"{counts.pop()} folds" if len(counts) == 1 else "folds"
             name = f"\N{PLUS-MINUS SIGN} 1 SD over {folds}"

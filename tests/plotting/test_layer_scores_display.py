@@ -457,3 +457,13 @@ def test_colours_tell_profiles_apart():
     offsets = np.array([line.get_xdata()[0] for line in lines])
     assert len(np.unique(offsets.round(6))) == 7
     assert np.abs(offsets).max() < 0.5  # each within its layer
+
+
+@pytest.mark.parametrize(
+    ("whiskers", "names"),
+    [(None, ["\N{PLUS-MINUS SIGN} 1 SD over 3 folds"]), ("over seeds", ["over seeds"]), ("", [])],
+)  # fmt: skip
+def test_what_whiskers_are_can_be_said(whiskers, names):
+    scores = {"conv1": [0.1, 0.2, 0.3], "conv2": [0.3, 0.5, 0.4]}
+    display = LayerScoresDisplay.from_scores(scores, whiskers=whiskers)
+    assert display.ax_.get_legend_handles_labels()[1] == names
