@@ -25,13 +25,14 @@ from skdnn.identity._installed import MAIN, library, sources
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 # What Python and torch write into a class for themselves.
-# torch.compile replaces these of all networks; a network that is there has been built.
-_OF_BUILDING = {"__init__", "__setstate__"}
+# torch.compile replaces the first two in all networks, and transformers adds the last; a network
+# that is there has been built.
+_OF_BUILDING = {"__init__", "__setstate__", "smart_apply"}
 # Of classes: names of Python's own, and where this process put a class of Keras.
 _NUMBERED = re.compile("__|_api_export")
 _UNSAID = re.compile(
-    "_abc_impl|_backward_cls|_autograd_function_id|__(dict|weakref|doc|module|slotnames|orig_bases|"
-    "abstractmethods|parameters|annotations|annotate_func|annotations_cache|firstlineno|"
+    "_abc_impl|_backward_cls|_autograd_function_id|__(dict|weakref|doc|module|"
+    "slotnames|orig_bases|abstractmethods|parameters|annotations|annotate_func|annotations_cache|firstlineno|"
     "static_attributes|dataclass_fields|dataclass_params)__"
 )
 # State of a torch module that says nothing of what it computes.

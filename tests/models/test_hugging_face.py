@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from torch import nn
 
 from helpers.late import Late, needs
 from skdnn import (
@@ -361,3 +362,17 @@ def test_a_leading_axis_is_named(folders, images):
     ):
         with pytest.raises(error, match=reason):
             DNNFeatureExtractor(Model(network, preprocess=prepare), "output").fit(images)
+
+
+def test_building_one_leaves_the_keys_of_others(monkeypatch):
+    """It gives torch's class of all modules another method."""
+    monkeypatch.delattr(nn.Module, "smart_apply", raising=False)
+    own = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+
+    def key() -> str:
+        return resolve_model(Model(own, {"resize": 8, "crop": None})).fingerprint()
+
+    before = key()
+    made.KINDS["vit"][0]()
+    assert hasattr(nn.Module, "smart_apply")
+    assert key() == before
