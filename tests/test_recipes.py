@@ -164,6 +164,7 @@ PREPARE: dict[tuple[str, int], Callable[[dict[str, Any]], None]] = {
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # small studies of random numbers are warned of
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_blocks_run_and_tables_are_whole(page: Path, world: dict[str, Any]) -> None:
     torch.manual_seed(0)

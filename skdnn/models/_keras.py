@@ -268,7 +268,7 @@ def _scalings(network: Any) -> list[Any]:
 
 def _at_size(network: Any, name: str, size: tuple[int, int]) -> Any:
     """The same weights in the network for images of another size."""
-    other = build(name, size)
+    other = apart(lambda: build(name, size))  # whose layers are called as at any other time
     shapes = [[tuple(w.shape) for w in n.weights] for n in (network, other)]
     if shapes[0] != shapes[1]:
         raise ValueError(

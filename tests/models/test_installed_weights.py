@@ -15,7 +15,7 @@ from helpers.late import late_keras, needs, open_clip, timm
 from skdnn import list_models
 from skdnn.models import _torchvision, resolve_model
 
-keras_models = late_keras("skdnn.models._keras")
+keras_build = late_keras("skdnn.models._keras_build")
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def test_keras_is_not_loaded_for_its_names(bare: Path) -> None:
 @needs("tensorflow")
 def test_every_network_of_keras_is_found_by_its_file(bare: Path) -> None:
     for name in list_models("keras"):
-        put(bare / "keras" / "models" / keras_models._published_file(name)[0])
+        put(bare / "keras" / "models" / keras_build.published_file(name)[0])
     assert downloaded() == list_models("keras")
 
 
