@@ -26,7 +26,13 @@ def write(path: Path, content: Content) -> None:
         raise ValueError(
             f"A .pt file has an entry of its own called {clash[0]!r}: rename the layer."
         )
-    torch.save({**held, **beside, HEADER: content.header()}, path)
+    try:
+        torch.save({**held, **beside, HEADER: content.header()}, path)
+    except KeyError as error:  # unsigned numbers, before torch 2.4 or so
+        kinds = ", ".join(sorted({str(tensor.dtype) for tensor in held.values()}))
+        raise ValueError(
+            f"torch {torch.__version__} cannot save {kinds}: use another format, or a newer torch."
+        ) from error
 
 
 def _key(names: list[str], single: bool) -> list[str]:

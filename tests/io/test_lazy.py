@@ -156,7 +156,7 @@ def test_it_stands_where_arrays_stand():
     assert np.asarray(array, dtype=np.float64).dtype == np.float64
     assert np.array(array, copy=True).shape == (5, 7)
     with pytest.raises(ValueError, match="Noted lies on disk: an array of it is a copy"):
-        np.array(array, copy=False)
+        array.__array__(copy=False)  # as numpy 2 asks for it
     np.testing.assert_array_equal(_safe_indexing(array, [3, 0]), VALUES[[3, 0]])
     assert repr(array) == "Noted(shape=(5, 7), dtype=float32)"
     card = array._repr_html_()

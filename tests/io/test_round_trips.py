@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import io
 import os
 import weakref
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -79,9 +81,24 @@ def put(tmp_path: Path, features: Any, name: str, **more: Any) -> Path:
     return saved
 
 
+def old_torch_lacks(name: str, dtype: Any) -> bool:
+    """Whether this torch cannot save unsigned numbers of more than a byte."""
+    if name != "pt" or np.dtype(dtype).kind != "u" or np.dtype(dtype).itemsize == 1:
+        return False
+    try:
+        torch.save(torch.from_numpy(np.zeros(1, dtype)), io.BytesIO())
+    except KeyError:
+        return True
+    return False
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EVERY)
 def test_types_and_shapes(name: str, dtype: str, tmp_path: Path) -> None:
+    if old_torch_lacks(name, dtype):
+        with pytest.raises(ValueError, match=f"cannot save torch.{dtype}: use another format"):
+            put(tmp_path, numbers(dtype, (3, 2)), name)
+        return
     for shape in SHAPES + (EMPTY if dtype in ("float32", "bool") else []):
         if name == "parquet" and len(shape) > 2:
             continue
@@ -148,6 +165,8 @@ ARRAYS = st.sampled_from(DTYPES).flatmap(
 def test_any_shape_and_number(
     name: str, tmp_path: Path, features: np.ndarray, data: st.DataObject
 ) -> None:
+    if old_torch_lacks(name, features.dtype):
+        return
     n_parts = data.draw(st.integers(1, max(1, len(features))))
     assert same(load_features(put(tmp_path, features, name, n_parts=n_parts)).features, features)
 

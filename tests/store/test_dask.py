@@ -136,6 +136,8 @@ def lost(kind: str) -> Exception:
     if kind == "KilledWorker":  # too many workers died of one block
         return distributed.KilledWorker("block", SimpleNamespace(address="tcp://node:1"), 3)
     if kind == "FutureCancelledError":  # what the block needs was lost with a worker
+        if not hasattr(distributed.client, "FutureCancelledError"):
+            pytest.skip("older ones raise CancelledError")
         return distributed.client.FutureCancelledError("block", "lost dependencies")
     return {"CancelledError": CancelledError, "BrokenExecutor": BrokenExecutor}[kind]("lost")
 
@@ -147,7 +149,7 @@ KINDS = ["KilledWorker", "FutureCancelledError", "CancelledError", "BrokenExecut
 def test_lost_blocks_are_done_again_as_long_as_rows_come_in(
     paths, expected, tmp_path, monkeypatch, kind
 ) -> None:
-    run = _stored._Job.run
+    error, run = lost(kind), _stored._Job.run
     asked: list[int] = []
 
     def lose(self, inputs, digests, groups, n_jobs, advance):
@@ -155,7 +157,7 @@ def test_lost_blocks_are_done_again_as_long_as_rows_come_in(
         if asked[-1] <= 4:
             return run(self, inputs, digests, groups, n_jobs, advance)
         run(self, inputs, digests, [(groups[0][0], groups[0][1][:4])], n_jobs, advance)
-        raise lost(kind)
+        raise error
 
     monkeypatch.setattr(_stored._Job, "run", lose)
     store = ActivationStore(tmp_path / "store")
@@ -172,17 +174,17 @@ def test_lost_blocks_are_done_again_as_long_as_rows_come_in(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_no_rows_come_in_the_error_is_told(paths, tmp_path, monkeypatch, kind) -> None:
-    asked = []
+    asked, error = [], lost(kind)
 
     def lose(self, *args):
         asked.append(1)
-        raise lost(kind)
+        raise error
 
     monkeypatch.setattr(_stored._Job, "run", lose)
     dnn = tiny_network.extractor(tmp_path / "store")
     with (
         pytest.warns(UserWarning, match="A worker process was lost"),
-        pytest.raises(type(lost(kind))),
+        pytest.raises(type(error)),
     ):
         dnn.precompute(paths, verbose=0)
     assert len(asked) == _stored.ATTEMPTS
