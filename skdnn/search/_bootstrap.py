@@ -6,11 +6,19 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.rsa import bootstrap_rsa
 from skdnn.rsa.inference._results import BootstrapResult
+from skdnn.search._rdms import (
+    axes_of,
+    brain_of,
+    by_layer,
+    extractors_of,
+    kept,
+    precompute,
+    rdm_of,
+    scorer_of,
+)
 from skdnn.search._search import LayerSearchCV
-from skdnn.search._twin import _brain, _kept, _label, _listed, _rdm, _scorer
 
 
 def bootstrap_search(
@@ -86,31 +94,25 @@ def bootstrap_search(
     [['features.3', 'features.5']]
     """
     check_is_fitted(search)
-    scorer = _scorer(search)
+    scorer = scorer_of(search)
     if scorer is None:
         raise ValueError(
             "The search compares no RDMs: its pipeline must end in RDM, with RSAScorer behind it "
             "or as scoring."
         )
-    brain = _brain(scorer, y)
+    brain = brain_of(scorer, y)
     if brain is None:
         raise ValueError("y is of several areas: fit and compare one at a time.")
-    candidates = search.cv_results_["params"]
-    extractors = {
-        name: step
-        for name, step in search.estimator.get_params(deep=True).items()
-        if isinstance(step, DNNFeatureExtractor)
-    }
-    axes = {key for params in candidates for key in params}
-    if len(extractors) != 1 or axes != {f"{name}__layer" for name in extractors}:
-        rdms = {_named(each): _rdm(search.estimator, each, X, y) for each in candidates}
+    extractors = extractors_of(search)
+    if len(extractors) != 1 or axes_of(search) != {f"{name}__layer" for name in extractors}:
+        candidates = search.cv_results_["params"]
+        rdms = {_named(each): rdm_of(search.estimator, each, X, y) for each in candidates}
     else:
         ((name, extractor),) = extractors.items()
-        with _kept(search, name, extractor) as kept:
-            layers = [layer for each in candidates for layer in _listed(*each.values())]
-            once = kept.get_params()[f"estimator__{name}"]
-            once.precompute(X, list(dict.fromkeys(layers)), verbose=0)
-            rdms = {_label(each): _rdm(kept.estimator, each, X, y) for each in candidates}
+        wanted = by_layer(search)
+        with kept(search, name, extractor) as own:
+            precompute(own, name, wanted, X)
+            rdms = {layer: rdm_of(own.estimator, each, X, y) for layer, each in wanted.items()}
     return bootstrap_rsa(
         rdms,
         brain,

@@ -35,7 +35,7 @@ def has_layer_axis(candidates: Sequence[tuple[Mapping[str, Any], Sequence[Found]
     for params, extractors in candidates:
         for found in extractors:
             values = layers.setdefault(found.name, set())
-            values.add(_label(found.extractor.layer))
+            values.add(label(found.extractor.layer))
             if _param(found.name, "layer") in params:
                 values.add("")  # an axis, even if it has one value
     return [name for name, values in layers.items() if len(values) > 1]
@@ -190,7 +190,7 @@ def _setting(found: Found) -> Setting:
     extractor = found.extractor
     model = extractor.model
     name = model if isinstance(model, str) else getattr(model, "name", type(model).__name__)
-    return Setting(found.name, name, _label(extractor.layer), extractor.pooling)
+    return Setting(found.name, name, label(extractor.layer), extractor.pooling)
 
 
 def _depths(extractors: Mapping[Setting, Found]) -> dict[Setting, int]:
@@ -220,7 +220,7 @@ def _layers(found: Found) -> list[LayerInfo]:
     return layers_for(extractor._source(), inputs, extractor._store())
 
 
-def _label(layer: Any) -> str:
+def label(layer: Any) -> str:
     """A layer, or several side by side."""
     return layer if isinstance(layer, str) else " + ".join(map(str, layer))
 

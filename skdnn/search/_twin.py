@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import squareform
-from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 
 from skdnn.feature_extractor import DNNFeatureExtractor, check_twin, twins_of
-from skdnn.rsa import RDM, RSAScorer
 from skdnn.rsa.inference._planned import against_twins
-from skdnn.rsa.scoring._targets import read_targets
+from skdnn.search._rdms import (
+    axes_of,
+    brain_of,
+    by_layer,
+    changed,
+    extractors_of,
+    kept,
+    precompute,
+    rdm_of,
+    scorer_of,
+)
 from skdnn.search._search import LayerSearchCV
 
 _KEYS = ["layer", "depth", "pooling", "extractor", "metric"]
@@ -106,23 +109,20 @@ def compare_with_twin(
     own = search.layer_profile_
     keys = [key for key in _KEYS if key in own]
     table = own[[*keys, "mean", "std"]].copy()
-    with _kept(search, name, extractor) as kept:
-        searches = [kept, *(_changed(kept, name, changes) for changes in seeds.values())]
+    with kept(search, name, extractor) as own_search:
+        searches = [own_search, *(changed(own_search, name, each) for each in seeds.values())]
         found = [each.fit(X, y).layer_profile_["mean"] for each in searches[1:]]
         means = np.stack([each.to_numpy() for each in found])
         table["twin"] = means.mean(axis=0)
         table["twin_std"] = means.std(axis=0, ddof=1) if count > 1 else np.nan
-        scorer = _scorer(search)
-        brain = None if scorer is None else _brain(scorer, y)
+        scorer = scorer_of(search)
+        brain = None if scorer is None else brain_of(scorer, y)
         if brain is None or scorer is None:
             return table
-        wanted = {_label(params): params for params in search.cv_results_["params"]}
-        names = [layer for params in wanted.values() for layer in _listed(*params.values())]
-        kept.get_params()[f"estimator__{name}"].precompute(
-            X, list(dict.fromkeys(names)), verbose=0
-        )
+        wanted = by_layer(search)
+        precompute(own_search, name, wanted, X)
         rdms, *of_twins = (
-            {layer: _rdm(each.estimator, wanted[layer], X, y) for layer in own["layer"]}
+            {layer: rdm_of(each.estimator, wanted[layer], X, y) for layer in own["layer"]}
             for each in searches
         )
     planned = against_twins(
@@ -142,15 +142,13 @@ def compare_with_twin(
 
 def _extractor_of(search: LayerSearchCV, twin: int) -> tuple[str, DNNFeatureExtractor]:
     """The one extractor, and the name of its parameters."""
-    params = search.estimator.get_params(deep=True)
-    found = {k: v for k, v in params.items() if isinstance(v, DNNFeatureExtractor)}
+    found = extractors_of(search)
     if len(found) != 1:
         raise ValueError(
             f"twin={twin}: the search has {len(found)} extractors, and one is needed."
         )
     ((name, extractor),) = found.items()
-    grids = search.param_grid if isinstance(search.param_grid, list) else [search.param_grid]
-    others = {key for grid in grids for key in grid} - {f"{name}__layer"}
+    others = axes_of(search) - {f"{name}__layer"}
     if others:
         raise ValueError(
             f"twin={twin}: the grid has other axes than the layer ({', '.join(sorted(others))})."
@@ -160,61 +158,3 @@ def _extractor_of(search: LayerSearchCV, twin: int) -> tuple[str, DNNFeatureExtr
             f"twin={twin}: the network of the search is not trained, so it has no untrained twin."
         )
     return name, extractor
-
-
-def _changed(search: LayerSearchCV, name: str, changes: dict[str, Any]) -> LayerSearchCV:
-    """A copy, not fitted, whose extractor has other parameters."""
-    other: LayerSearchCV = clone(search)
-    other.estimator.set_params(**{f"{name}__{key}": value for key, value in changes.items()})
-    other.set_params(return_train_score=False)
-    if search.refit is True:  # a name or a rule says which of several scores counts
-        other.set_params(refit=False)
-    return other
-
-
-@contextlib.contextmanager
-def _kept(
-    search: LayerSearchCV, name: str, extractor: DNNFeatureExtractor
-) -> Iterator[LayerSearchCV]:
-    """A copy of the search that keeps activations: each image passes each network once."""
-    with contextlib.ExitStack() as stack:
-        cache = search.cache if extractor.cache is None else extractor.cache
-        if cache is None:
-            cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="skdnn-"))
-        yield _changed(search, name, {"cache": cache})
-
-
-def _listed(layer: Any) -> list[str]:
-    return [layer] if isinstance(layer, str) else list(layer)
-
-
-def _label(params: dict[str, Any]) -> str:
-    """As a layer profile calls the one layer of a candidate."""
-    return " + ".join(map(str, _listed(*params.values())))
-
-
-def _rdm(estimator: Pipeline, params: dict[str, Any], X: Any, y: Any) -> Any:
-    """Of all images, the other steps fitted to all of them."""
-    fitted = clone(estimator).set_params(**params)
-    steps = fitted[:-1] if isinstance(fitted.steps[-1][1], RSAScorer) else fitted
-    return np.asarray(steps.fit_transform(X, y))
-
-
-def _scorer(search: LayerSearchCV) -> RSAScorer | None:
-    """What compares the RDM that the pipeline ends in; None of a search that makes none."""
-    if not isinstance(search.estimator, Pipeline):
-        return None
-    *steps, last = [step for _, step in search.estimator.steps]
-    if isinstance(last, RSAScorer) and search.scoring is None:
-        return last if steps and isinstance(steps[-1], RDM) else None
-    scoring: Any = search.scoring
-    return scoring if isinstance(last, RDM) and isinstance(scoring, RSAScorer) else None
-
-
-def _brain(scorer: RSAScorer, y: Any) -> Any:
-    """The target's RDM, or one per subject; None where several areas or times are asked."""
-    targets = read_targets(y, scorer.target, scorer.metric)
-    if targets.rdms.names is not None and targets.rdms.names.nlevels > 1:
-        return None
-    squares = [squareform(pairs) for pairs in targets.rdms.pairs]
-    return squares[0] if len(squares) == 1 else dict(zip(targets.names, squares, strict=True))
