@@ -13,13 +13,8 @@ from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
 from skdnn._html import card
-from skdnn.encoding.hierarchy._rule import Rule, best_levels
-from skdnn.encoding.hierarchy._score import (
-    check_subjects,
-    count,
-    spearman,
-    warn_of_nan,
-)
+from skdnn.encoding.hierarchy._rule import Rule, best_levels, count
+from skdnn.encoding.hierarchy._score import check_subjects, spearman, warn_of_nan
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -191,9 +186,10 @@ def bootstrap_hierarchy_score(
     if shared_units and resample_units and resample_subjects:
         together = _resample_together(codes, np.ones_like(times), n_others, rng)
         unit_variance = float(np.nanvar([spearman(table) for table in together]))
-    few = method == "percentile" or len(subjects) == 1 or not resample_subjects
-    interval = percentile_interval if few else student_interval
-    found = interval(score, samples, left_out, unit_variance, confidence)
+    if method == "t" and len(subjects) > 1 and resample_subjects:
+        found = student_interval(score, left_out, unit_variance, confidence)
+    else:
+        found = percentile_interval(samples, confidence)
     return HierarchyBootstrap(score, *found, samples, left_out, unit_variance)
 
 
@@ -244,9 +240,7 @@ def _resample_together(
     return total
 
 
-def percentile_interval(
-    score: float, samples: Array, left_out: Array, unit_variance: float, confidence: float
-) -> tuple[float, float, float]:
+def percentile_interval(samples: Array, confidence: float) -> tuple[float, float, float]:
     """Low, high and standard error by the resampled scores."""
     known = samples[~np.isnan(samples)]
     if len(known) < len(samples):
@@ -264,7 +258,7 @@ def percentile_interval(
 
 
 def student_interval(
-    score: float, samples: Array, left_out: Array, unit_variance: float, confidence: float
+    score: float, left_out: Array, unit_variance: float, confidence: float
 ) -> tuple[float, float, float]:
     """Low, high and standard error by the scores without each subject."""
     n = len(left_out)

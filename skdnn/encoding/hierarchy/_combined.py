@@ -15,7 +15,7 @@ from skdnn.encoding.hierarchy._bootstrap import (
     percentile_interval,
     student_interval,
 )
-from skdnn.encoding.hierarchy._permutation import hierarchy_permutation_test
+from skdnn.encoding.hierarchy._permutation import against, hierarchy_permutation_test
 from skdnn.encoding.hierarchy._score import brain_hierarchy_score, pool_subjects, top_level_table
 
 
@@ -76,13 +76,13 @@ def combine(
             for name in ("score", "samples", "left_out")
         )
         variance = sum(boot.unit_variance for boot in boots) / len(boots) ** 2
-        of = student_interval if len(left_out) > 1 else percentile_interval
-        low, high, _ = of(float(score), samples, left_out, variance, confidence)
+        if len(left_out) > 1:
+            low, high, _ = student_interval(float(score), left_out, variance, confidence)
+        else:
+            low, high, _ = percentile_interval(samples, confidence)
         found.interval = (low, high)
     if tests:
         null = np.mean([each.null for each in tests], axis=0)
-        known = null[~np.isnan(null)]
-        reached = np.mean([each.score for each in tests]) - 1e-12
-        found.p_value = float((1 + np.sum(known >= reached)) / (1 + len(known)))
-        found.expected = float(known.mean()) if len(known) else np.nan
+        score = float(np.mean([each.score for each in tests]))  # of all layers, without draws
+        found.p_value, found.expected = against(score, null)
     return found

@@ -13,13 +13,8 @@ from sklearn.utils import check_random_state
 
 from skdnn._html import card
 from skdnn.encoding.hierarchy._qualities import LEAST, beside_qualities, moved
-from skdnn.encoding.hierarchy._rule import Rule, best_levels
-from skdnn.encoding.hierarchy._score import (
-    check_accuracies,
-    count,
-    spearman,
-    warn_of_nan,
-)
+from skdnn.encoding.hierarchy._rule import Rule, count_best
+from skdnn.encoding.hierarchy._score import check_accuracies, spearman, warn_of_nan
 
 Array = NDArray[np.float64]
 
@@ -157,12 +152,30 @@ def hierarchy_permutation_test(
         raise ValueError(f"accuracies[{empty[0]}] has no units.")
     rest = beside_qualities(levels)
     rng = check_random_state(random_state)
-    score = _score(levels, rule)
+    table = count_best(levels, rule)
+    score = spearman(table)
     null = np.empty(n_permutations)
     for number in range(n_permutations):
         mixed = rest[rng.permutation(shape[0])][:, rng.permutation(shape[1])]
-        null[number] = _score(moved(levels, mixed - rest), rule)
-    return _result(score, null, levels, rule)
+        null[number] = spearman(count_best(moved(levels, mixed - rest), rule))
+    if np.isnan(score):
+        warn_of_nan(table)
+        return HierarchyPermutation(score, np.nan, np.nan, null)
+    n_unknown = int(np.isnan(null).sum())
+    if n_unknown:
+        warnings.warn(
+            f"{n_unknown} of {len(null)} pairings have no score: the test is over the others.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return HierarchyPermutation(score, *against(score, null), null)
+
+
+def against(score: float, null: Array) -> tuple[float, float]:
+    """One-sided p of a score, and the mean of the scores without a hierarchy that are known."""
+    known = null[~np.isnan(null)]
+    reached = int(np.sum(known >= score - 1e-12))  # the same pairing again, whatever the rounding
+    return (1 + reached) / (1 + len(known)), float(known.mean()) if len(known) else np.nan
 
 
 def check_pairings(n_levels: int, n_others: int) -> None:
@@ -172,30 +185,3 @@ def check_pairings(n_levels: int, n_others: int) -> None:
             f"There are {n_levels} and {n_others} levels: a test by permutation needs {LEAST} of "
             "each."
         )
-
-
-def _table(levels: Sequence[Array], rule: Rule) -> NDArray[np.int64]:
-    return np.stack([count(best_levels(level, rule), len(level)) for level in levels])
-
-
-def _score(levels: Sequence[Array], rule: Rule) -> float:
-    return spearman(_table(levels, rule))
-
-
-def _result(
-    score: float, null: Array, levels: Sequence[Array], rule: Rule
-) -> HierarchyPermutation:
-    if np.isnan(score):
-        warn_of_nan(_table(levels, rule))
-        return HierarchyPermutation(score, np.nan, np.nan, null)
-    known = null[~np.isnan(null)]
-    if len(known) < len(null):
-        warnings.warn(
-            f"{len(null) - len(known)} of {len(null)} pairings have no score: the test is over "
-            "the others.",
-            UserWarning,
-            stacklevel=3,
-        )
-    reached = int(np.sum(known >= score - 1e-12))
-    expected = float(known.mean()) if len(known) else np.nan
-    return HierarchyPermutation(score, (1 + reached) / (1 + len(known)), expected, null)

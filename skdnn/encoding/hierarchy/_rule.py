@@ -38,9 +38,9 @@ class Rule:
                 "more samples."
             )
 
-    def keeps(self, r: Array, n_levels: int, test: str | None = None) -> NDArray[np.bool_]:
+    def keeps(self, r: Array, n_levels: int) -> NDArray[np.bool_]:
         """Whether the highest of so many accuracies is positive and significant."""
-        p = hierarchy_p_values(r, self.n_samples, test=test or self.test)
+        p = hierarchy_p_values(r, self.n_samples, test=self.test)
         if self.adjust:
             p = 1 - (1 - p / 2) ** n_levels  # of one side: the highest is asked for
         return (r > 0) & (p < self.alpha)
@@ -68,3 +68,13 @@ def best_levels(level: Array, rule: Rule) -> Counts:
     best = np.argmax(known, axis=0).astype(np.int64)
     r = np.take_along_axis(known, best[None], axis=0)[0]
     return np.where(rule.keeps(r, len(level)), best, -1)
+
+
+def count(codes: Counts, n: int) -> Counts:
+    """How often each of n levels is the best."""
+    return np.bincount(codes[codes >= 0], minlength=n).astype(np.int64)
+
+
+def count_best(levels: Sequence[Array], rule: Rule) -> Counts:
+    """Kept units of each level by the level that is best for them."""
+    return np.stack([count(best_levels(level, rule), len(level)) for level in levels])

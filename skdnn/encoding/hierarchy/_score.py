@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from skdnn._html import card
 from skdnn.encoding.hierarchy._p_values import ROUNDING
 from skdnn.encoding.hierarchy._qualities import LEAST, beside_qualities, moved
-from skdnn.encoding.hierarchy._rule import Rule, best_levels
+from skdnn.encoding.hierarchy._rule import Rule, best_levels, count, count_best
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -335,11 +335,6 @@ def _check_names(parameter: str, names: Sequence[str] | None, n: int) -> list:
     return list(names)
 
 
-def count(codes: Counts, n: int) -> Counts:
-    """How often each of n levels is the best."""
-    return np.bincount(codes[codes >= 0], minlength=n).astype(np.int64)
-
-
 def spearman(table: NDArray) -> float:
     """Spearman's correlation of the numbers of row and column, from their counts."""
     total = table.sum()
@@ -366,7 +361,7 @@ def _warn_of_qualities(score: float, n_kept: int, levels: Sequence[Array], rule:
     if min(len(levels), len(levels[0])) < LEAST or score < _MUCH:
         return
     bare = moved(levels, -beside_qualities(levels))
-    table = np.stack([count(best_levels(level, rule), len(level)) for level in bare])
+    table = count_best(bare, rule)
     if table.sum() < n_kept / 2:  # what layers and areas have together makes units significant
         return
     alone = spearman(table)
