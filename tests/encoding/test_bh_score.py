@@ -574,3 +574,12 @@ def test_against_no_hierarchy(data: dict[str, Any]) -> None:
            for side in ("y", "y_test")}  # fmt: skip
     with pytest.raises(ValueError, match="3 and 2 levels"):
         study(data | few, n_permutations=60)
+
+
+@pytest.mark.filterwarnings("ignore:The brain hierarchy score is NaN:UserWarning")
+def test_without_a_score_there_is_no_p(data: dict[str, Any]) -> None:
+    """No unit is good enough for such a test: nothing was found, and nothing is significant."""
+    strict = study(data, test="t", alpha=1e-15, n_boot=None)
+    assert np.isnan(strict.score_)
+    done = study(data, test="t", alpha=1e-15, n_boot=None, n_permutations=20)
+    assert np.isnan([done.score_, done.p_value_, done.expected_score_]).all()

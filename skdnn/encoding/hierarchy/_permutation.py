@@ -158,11 +158,10 @@ def hierarchy_permutation_test(
     for number in range(n_permutations):
         mixed = rest[rng.permutation(shape[0])][:, rng.permutation(shape[1])]
         null[number] = spearman(count_best(moved(levels, mixed - rest), rule))
+    n_unknown = int(np.isnan(null).sum())
     if np.isnan(score):
         warn_of_nan(table)
-        return HierarchyPermutation(score, np.nan, np.nan, null)
-    n_unknown = int(np.isnan(null).sum())
-    if n_unknown:
+    elif n_unknown:
         warnings.warn(
             f"{n_unknown} of {len(null)} pairings have no score: the test is over the others.",
             UserWarning,
@@ -172,8 +171,13 @@ def hierarchy_permutation_test(
 
 
 def against(score: float, null: Array) -> tuple[float, float]:
-    """One-sided p of a score, and the mean of the scores without a hierarchy that are known."""
+    """One-sided p of a score, and the mean of the scores without a hierarchy that are known.
+
+    Without a score there is neither.
+    """
     known = null[~np.isnan(null)]
+    if np.isnan(score):
+        return np.nan, np.nan
     reached = int(np.sum(known >= score - 1e-12))  # the same pairing again, whatever the rounding
     return (1 + reached) / (1 + len(known)), float(known.mean()) if len(known) else np.nan
 
