@@ -446,10 +446,11 @@ def _drawn(found: Any, twin: pd.DataFrame | None, arguments: argparse.Namespace)
         title=title,
         p_values=tested,
         alpha=_ALPHA,
+        whiskers="",  # the labels say it
     )
     twins = twin[["layer"]].assign(mean=twin["twin"], std=twin["twin_std"].fillna(0))
     spread = f" (± SD over {arguments.twin} seeds)" if arguments.twin > 1 else ""
     LayerScoresDisplay.from_scores(
-        twins, ax=display.ax_, label=f"untrained{spread}", ylabel=ylabel
+        twins, ax=display.ax_, label=f"untrained{spread}", ylabel=ylabel, whiskers=""
     )
     return display

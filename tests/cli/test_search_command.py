@@ -233,7 +233,7 @@ def test_the_untrained_twin(study: Path, say: Any, pictures: Path) -> None:
     shared = ("--images", pictures, "--layer", "features.3", "features.5", *FOLDS, "--json")
     said = say(
         *("search", *network, *shared, "--rdm", "it.csv", "--twin", 2, "--seed", 4),
-        *("--out", "p.csv", "p.png", "--quiet"),
+        *("--out", "p.csv", "p.png", "p.svg", "--quiet"),
     )
     assert said.code == 0, said.err
     rows = json.loads(said.out)["twin"]
@@ -245,6 +245,10 @@ def test_the_untrained_twin(study: Path, say: Any, pictures: Path) -> None:
     assert {"mean", "split0", "twin", "twin_std", "difference", "p_adjusted"} <= set(table)
     np.testing.assert_allclose(table["twin"], [row["twin"] for row in rows])
     assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+    drawn = Path("p.svg").read_text(encoding="utf-8")  # what bars are, once for each profile
+    assert "untrained (± SD over 2 seeds)" in drawn
+    assert "trained (± SD over folds)" in drawn
+    assert "1 SD over" not in drawn
     said = say(
         *("search", *network, *shared, "--responses", "voxels.csv", "--method", "encoding"),
         *("--twin", "--out", "q.csv"),
