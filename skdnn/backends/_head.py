@@ -52,6 +52,14 @@ class Step:
     head: str = ""
     made_by: Place | None = None
 
+    @property
+    def taken_over(self) -> Step:
+        """What these values were taken over from as they are, back to the output of a layer."""
+        step = self
+        while step.made_by is None and step.kind == SAME:
+            step = step.parents[0]
+        return step
+
 
 @dataclass(frozen=True)
 class Head:

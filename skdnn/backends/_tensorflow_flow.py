@@ -87,9 +87,7 @@ class Flow:
             kind = PASSES
         if op.type in ("MatMul", "BatchMatMulV2", "Einsum") and len(_all(op.inputs, found)) == 1:
             (read,) = parents
-            while read.made_by is None and read.kind == SAME:
-                read = read.parents[0]
-            return Step(LINEAR, parents, read.made_by, NETWORK, place)
+            return Step(LINEAR, parents, read.taken_over.made_by, NETWORK, place)
         if kind == SAME and len(parents) > 1:
             kind = PASSES
         return Step(kind, parents, made_by=place)

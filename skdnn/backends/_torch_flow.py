@@ -146,9 +146,7 @@ class FlowWatch(TorchFunctionMode):
             if is_leaf or frame.given is operand:
                 return Place(frame.path, call=frame.call), frame.path
         head = self._running[-1].path if self._running else NETWORK
-        while step.made_by is None and step.kind == SAME:
-            step = step.parents[0]
-        return step.made_by, head
+        return step.taken_over.made_by, head
 
 
 def _is_pointwise(name: str, args: tuple[Any, ...], made: list[torch.Tensor]) -> bool:
