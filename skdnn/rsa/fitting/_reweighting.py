@@ -281,7 +281,8 @@ class FeatureReweightedRSA(RDMPredictor):
             self._choose(features, targets)
         chosen = np.array([self.alpha_])
         self.mean_, self.scale_ = _moments(features, self.standardize)
-        weights, intercepts = self._solve(features, target, chosen)
+        moments = self.mean_, self.scale_
+        weights, intercepts = self._solve(features, moments, target, chosen)
         self.coef_ = weights[:, 0]
         self.intercept_ = float(intercepts[0])
         return self
@@ -314,8 +315,8 @@ class FeatureReweightedRSA(RDMPredictor):
         folds = condition_folds(self.cv, len(features), self.random_state)
 
         def fit_predict(train: Any, test: Any, known: Array, alphas: Array) -> Array:
-            weights, intercepts = self._solve(features[train], known, alphas)
             moments = _moments(features[train], self.standardize)
+            weights, intercepts = self._solve(features[train], moments, known, alphas)
             ready = _ready(features[test], *moments, self.normalize)
             fitted = weighted_pairs(ready, weights) + intercepts[:, None]
             return np.concatenate([fitted, _without_fit(features[train], features[test])])
@@ -343,9 +344,11 @@ class FeatureReweightedRSA(RDMPredictor):
                 stacklevel=5,
             )
 
-    def _solve(self, features: Array, target: Array, alphas: Array) -> tuple[Array, Array]:
+    def _solve(
+        self, features: Array, moments: tuple[Array, Array], target: Array, alphas: Array
+    ) -> tuple[Array, Array]:
         """Weights (n_features, n_alphas) and intercepts."""
-        ready = _ready(features, *_moments(features, self.standardize), self.normalize)
+        ready = _ready(features, *moments, self.normalize)
         if not self.normalize:
             ready[:, np.ptp(features, axis=0) == 0] = 0  # not the round-off of a mean
         return reweight(
