@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from threadpoolctl import ThreadpoolController
+
+from skdnn._threads import blas, blas_threads
 
 Array = NDArray[np.float64]
 Blocks = Iterator[tuple[slice, Array]]
@@ -93,18 +93,6 @@ def _blocks(part: NDArray[Any], axis: int, start: int, which: slice, step: int) 
         block = buffer[: piece.size].reshape(piece.shape)
         np.copyto(block, piece, casting="same_kind")
         yield slice(start + first, start + first + piece.shape[axis]), block
-
-
-@cache
-def blas() -> ThreadpoolController:
-    """Finds the libraries once: looking takes longer than a small PCA."""
-    return ThreadpoolController()
-
-
-def blas_threads() -> int:
-    """Threads that BLAS may use here; fewer than cores in a worker of joblib."""
-    pools = blas().select(user_api="blas").info()
-    return max((pool["num_threads"] for pool in pools), default=1)
 
 
 def _cut(X: Any, axis: int, start: int, stop: int) -> NDArray[Any]:

@@ -43,6 +43,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_config",
                 "_sklearn",
                 "_labels",
+                "_threads",
                 "_version",
             },
             {"images", "digests", "conditions", "layers", "methods"},
@@ -61,6 +62,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
 GROUND, TOP = FLOORS[0], FLOORS[-1]
 # The only imports between rooms of one floor.
 ARROWS = {
+    ("_blocks", "_threads"),
     ("digests", "images"),
     ("conditions", "images"),
     ("feature_extractor", "extraction"),

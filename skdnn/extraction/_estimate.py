@@ -10,9 +10,10 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from skdnn._amounts import in_bytes, in_time
+from skdnn._threads import cores
 from skdnn.conditions import Conditions
 from skdnn.digests import digest_images
-from skdnn.extraction._forward import distinct, n_cpus
+from skdnn.extraction._forward import distinct
 from skdnn.extraction._measure import seconds_per_image
 from skdnn.extraction._stored import absent_rows, bytes_to_write, group_rows, identify
 from skdnn.extraction._work import Work
@@ -195,7 +196,7 @@ def _forward_bytes(work: Work, layers: Sequence[LayerInfo]) -> int:
     preprocess = source.spec.preprocess
     fixed = preprocess.input_size if isinstance(preprocess, Preprocessing) else None
     height, width = fixed or (256, 256)
-    waiting = 3 * size + n_cpus()  # as bytes; the batch itself is float32
+    waiting = 3 * size + cores()  # as bytes; the batch itself is float32
     images = 3 * height * width * (waiting + 4 * size)
     return 4 * (copies * count_params(layers) + size * activations) + images
 

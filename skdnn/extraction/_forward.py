@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
+from skdnn._threads import cores
 from skdnn.backends import limit_threads
 from skdnn.digests import place_of, read_unchanged
 from skdnn.extraction._plan import Plan, Source, prepare
@@ -222,7 +222,7 @@ def _batches(
     failed: list[str],
 ) -> Iterator[tuple[list[int], list[Any]]]:
     """Decode and prepare in threads, some batches ahead; images that fail are noted by name."""
-    n_threads = n_cpus()
+    n_threads = cores()
     with ThreadPoolExecutor(n_threads) as pool:
         ahead: deque[tuple[int, Future[Any]]] = deque()
         coming = iter(images)
@@ -281,11 +281,4 @@ class progress:
 
 def threads_per_worker(n_jobs: int) -> int:
     """Cores shared out among processes."""
-    return max(1, n_cpus() // n_jobs)
-
-
-def n_cpus() -> int:
-    """Cores that this process may use."""
-    return (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    return max(1, cores() // n_jobs)

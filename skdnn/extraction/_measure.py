@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from skdnn.extraction._forward import n_cpus
+from skdnn._threads import cores
 from skdnn.extraction._plan import Plan, Source, prepare
 from skdnn.images import ImageInputs, read_image
 
@@ -41,7 +41,7 @@ def seconds_per_image(
             prepare(image, preprocess)
         except (OSError, ValueError, SyntaxError):
             continue  # told at the end, with all others that can't be decoded
-        decode = (time.perf_counter() - start) / n_cpus()
+        decode = (time.perf_counter() - start) / cores()
         break
     else:
         return None

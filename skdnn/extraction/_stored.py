@@ -16,12 +16,12 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from skdnn._amounts import in_bytes, in_time
+from skdnn._threads import cores
 from skdnn.backends import Capture, limit_threads, settings_of
 from skdnn.digests import DECODING, digest_images
 from skdnn.extraction import _sink
 from skdnn.extraction._forward import (
     forward,
-    n_cpus,
     progress,
     refuse_failed,
     threads_per_worker,
@@ -227,7 +227,7 @@ def read_store(
         rows = store.depot.layer(identity)
         array = out[name]
         flat = array.reshape(len(array), -1) if array.ndim != 2 else array
-        complete &= not rows.read(digests, flat, n_threads=n_cpus()).any()
+        complete &= not rows.read(digests, flat, n_threads=cores()).any()
     return complete
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 import warnings
 from collections.abc import Callable
 from copy import copy
@@ -10,15 +12,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn import get_config
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
+from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 
+from skdnn._sklearn import fit_context, num_samples
+from skdnn._threads import few_threads
 from skdnn.images import images_of
+from skdnn.search._callbacks import pass_on
 from skdnn.search._describe import Described
-from skdnn.search._grid_search import PreparedGridSearchCV
 from skdnn.search._lend import (
-    Loan,
     TemporaryStore,
     extractors_in,
     give_back,
@@ -28,6 +33,7 @@ from skdnn.search._lend import (
 from skdnn.search._memory import FitMemory
 from skdnn.search._prepare import Splits, find_needs, least_conditions, shuffled, tell_signs
 from skdnn.search._profile import layer_profile
+from skdnn.search._reduced import reduced
 from skdnn.store import ActivationStore
 
 
@@ -42,7 +48,7 @@ def _parent_has(method: str) -> Callable[[LayerSearchCV], bool]:
     return check
 
 
-class LayerSearchCV(Described, PreparedGridSearchCV):
+class LayerSearchCV(Described, GridSearchCV):
     """Grid search with cross-validation that sends each image through each network once.
 
     :class:`~sklearn.model_selection.GridSearchCV`, with the same results. But before the search,
@@ -108,6 +114,8 @@ class LayerSearchCV(Described, PreparedGridSearchCV):
         Names of features, if the estimator knows them.
     layer_profile_ : DataFrame
         Scores by layer, see below.
+    reduction_ : str
+        Empty if the folds ran on reduced features (see Notes), else why they could not.
 
     Warns
     -----
@@ -133,11 +141,34 @@ class LayerSearchCV(Described, PreparedGridSearchCV):
     folder is made where :mod:`tempfile` says (``TMPDIR`` decides); a search that is loaded from
     a file when that folder is gone makes a new one.
 
-    *Work that is not repeated.* Where the grid has other axes than those of the extractors,
-    pipelines without ``memory`` get one for the time of the search: a transformer that has been
-    fitted with the same parameters on the same data is not fitted again. What draws random
-    numbers is only reused if its ``random_state`` is an int: give one to ``PCA``, for instance,
-    whose default solver is random for wide data.
+    *Reduced features.* What n images have in common with each other in a layer is n x n numbers.
+    Each layer is read once and turned into n + 1 coordinates per image in which inner products,
+    and the projection on (1, ..., 1), are those of the features
+    (:func:`skdnn.decomposition.isometric`), and the folds run on these. A change of coordinates
+    is no fit: nothing leaks. It is done where every step behind the extractor is known to give
+    the same for both: centring (``StandardScaler(with_std=False)``), :class:`~skdnn.GramPCA`,
+    ``PCA``, ``TruncatedSVD``, ``Normalizer("l2")``, ``Ridge`` and ``RidgeCV`` (exact solvers,
+    any sign), ``KernelRidge`` (linear, or rbf with a number as ``gamma``),
+    ``PLSRegression(scale=False)``, :class:`~skdnn.encoding.VoxelwiseRidgeCV`,
+    :class:`~skdnn.RDM` (correlation, cosine, Euclidean, and Gaussian with a number as ``gamma``),
+    :class:`~skdnn.RSAScorer`, :class:`~skdnn.rsa.CKAScorer` and scikit-learn's scorers; behind a
+    decomposition also ``StandardScaler`` and every ``Normalizer``, but no correlation distance
+    unless the components keep it. An estimator of one's own says so by the class attribute
+    ``invariant_to_isometry = True``. The first fold is also run in coordinates that are turned
+    at random: if that changes a score, the search goes back to the features. ``reduction_`` says
+    why a search ran on features, and ``verbose=1`` says it at once. Scores are those on the
+    features to 1e-10 where these are float64 numbers; scikit-learn's estimators round float32
+    ones, to about 1e-5. Decompositions that draw at random (``PCA`` of wide data, by default)
+    give the exact value in the folds. ``best_estimator_`` is fitted to the features.
+
+    *Work that is not repeated.* Where the folds run on features, and the grid has other axes than
+    those of the extractors, pipelines without ``memory`` get one for the time of the search: a
+    transformer that has been fitted with the same parameters on the same data is not fitted
+    again. What draws random numbers is only reused if its ``random_state`` is an int.
+
+    *Candidates drawn at random.* :class:`~sklearn.model_selection.ParameterSampler` draws them,
+    and a list of grids of one candidate each is searched as any other:
+    ``LayerSearchCV(pipe, [{k: [v] for k, v in p.items()} for p in ParameterSampler(...)])``.
 
     *Other searches.* ``GridSearchCV``, ``RandomizedSearchCV`` and ``HalvingGridSearchCV`` forward
     nothing when the extractor's cache is warm (:meth:`skdnn.DNNFeatureExtractor.precompute`).
@@ -205,6 +236,7 @@ class LayerSearchCV(Described, PreparedGridSearchCV):
         self.cache = cache
         self.random_state = random_state
 
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> LayerSearchCV:
         """Store what all candidates need, then run the search.
 
@@ -229,34 +261,46 @@ class LayerSearchCV(Described, PreparedGridSearchCV):
             For wrong parameters or layers in the grid, folds that are too small, labels of `y`
             that don't match the images, or images that can't be read, all before the first
             pass. What `error_score` is made for comes later.
-        RuntimeError
-            If the installed scikit-learn lacks what the one pass and the shuffling hang on.
         """
-        own = {"estimator": self.estimator, "param_grid": self.param_grid}
-        if extractors_in(list(own.values())):
-            X = images_of(X)  # of a dataset, folds are read image by image
+        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        if self.cv is None or isinstance(self.cv, int | np.integer):
+            cv = shuffled(cv, self.random_state)
+        own = copy(self)  # what runs: its parameters are others, and nobody else has it
+        pass_on(own, self)
+        if not isinstance(self.estimator, BaseEstimator) or not extractors_in(
+            [self.estimator, self.param_grid]
+        ):
+            own.cv = cv
+            return self._take_over(GridSearchCV.fit(own, X, y, **params))
+        X = images_of(X)  # of a dataset, folds are read image by image
         self.__dict__.pop("_layer_profile", None)
-        self._loan: Loan | None = None
-        try:
-            with warnings.catch_warnings():  # for what `_prepare` has said already
-                super().fit(X, y, **params)
-            lent = {name: getattr(self, name) for name in own}
-        finally:
-            self.__dict__.update(own)
-            loan = self.__dict__.pop("_loan")
-            if loan is not None and loan.memory is not None:
-                loan.memory.clear()
-            if isinstance(getattr(self, "_checked_cv_orig", None), Splits):
-                self._checked_cv_orig = self._checked_cv_orig.cv
-        if loan is not None:
-            self._settle(lent["param_grid"], loan)
-            self._layer_profile = layer_profile(
-                **lent,
-                results=self.cv_results_,
-                refit=self.refit,
-                X=X,
-                best_index=self.best_index_ if self.refit or not self.multimetric_ else None,
-            )
+        split_params, fit_params, params = self._routed(params)
+        splits = Splits(cv, X, y, split_params)
+        splits.check(*least_conditions(self.estimator, self.scoring))
+        with warnings.catch_warnings():  # for what is said here, once
+            tell_signs(self.estimator, self.param_grid, self.scoring)
+            lent, store, repeats = self._precompute(X, y)
+            own.cv = splits.folds
+            with reduced(*lent, X, y, own.cv, self.scoring) as found:
+                own.reduction_ = found.reason
+                self._tell(found.reason, num_samples(X))
+                if found.reason:
+                    self._run_on_images(own, lent, repeats, X, y, params)
+                else:
+                    own.estimator, own.param_grid = found.estimator, found.param_grid
+                    numbers = np.arange(num_samples(X))
+                    with few_threads(len(numbers)):
+                        self._take_over(GridSearchCV.fit(own, numbers, y, **params))
+            if self.refit and not found.reason:
+                self._refit(lent, X, y, fit_params)
+        self._settle(store)
+        self._layer_profile = layer_profile(
+            *lent,
+            results=self.cv_results_,
+            refit=self.refit,
+            X=X,
+            best_index=self.best_index_ if self.refit or not self.multimetric_ else None,
+        )
         return self
 
     @property
@@ -399,46 +443,81 @@ class LayerSearchCV(Described, PreparedGridSearchCV):
         """
         return super(LayerSearchCV, self._ready(X)).transform(X)
 
-    # Before the search
+    # The search
 
-    def _prepare(self, X: Any, y: Any, split_params: dict[str, Any]) -> None:
-        """Make and check the folds, and send the images through the networks."""
-        if self.cv is None or isinstance(self.cv, int | np.integer):
-            self._checked_cv_orig = shuffled(self._checked_cv_orig, self.random_state)
-        if isinstance(self.estimator, BaseEstimator):
-            tell_signs(self.estimator, self.param_grid, self.scoring)
-        found = extractors_in([self.estimator, self.param_grid])
-        if not found or not isinstance(self.estimator, BaseEstimator):
-            return
-        self._checked_cv_orig = Splits(self._checked_cv_orig, X, y, split_params)
-        self._checked_cv_orig.check(*least_conditions(self.estimator, self.scoring))
-        self.estimator, self.param_grid = know_weights(self.estimator, self.param_grid)
-        needs = find_needs(self.estimator, self.param_grid, X)
+    def _routed(self, params: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """Of fit's parameters: those of the splitter, of the estimator, and all but the first."""
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", **params)
+            rest = {*routed.estimator.fit, *routed.scorer.score}
+            others = {name: params[name] for name in params if name in rest}
+            return routed.splitter.split, routed.estimator.fit, others
+        others = {name: value for name, value in params.items() if name != "groups"}
+        return {"groups": params.get("groups")}, others, others
+
+    def _precompute(self, X: Any, y: Any) -> tuple[tuple[Any, Any], ActivationStore | None, bool]:
+        """Send the images through the networks.
+
+        Returns estimator and grid that find them stored; the store that was lent to them; and
+        whether several candidates have the same extractors.
+        """
+        estimator, param_grid = know_weights(self.estimator, self.param_grid)
+        needs = find_needs(estimator, param_grid, X)
         needs.warn_of_unknown()
         store = self._open_store() if needs.borrow else None
-        memory = FitMemory() if needs.repeat else None
         tolerant = self.error_score != "raise"
         needs.fill(y, store, n_jobs=self.n_jobs, verbose=self.verbose, tolerant=tolerant)
-        self._loan = Loan(store, memory)
-        self.estimator = lend(self.estimator, store, memory)
-        self.param_grid = lend(self.param_grid, store, memory)
+        return (lend(estimator, store), lend(param_grid, store)), store, needs.repeat
 
-    # After the search
+    def _tell(self, reason: str, n: int) -> None:
+        if self.verbose > 0:
+            what = (
+                f"folds run on what the {n} images have in common, {n} x {n + 1} numbers a layer"
+            )
+            told = f"folds run on all units: {reason}" if reason else what
+            print(f"[LayerSearchCV] {told}", file=sys.stderr)
 
-    def _settle(self, lent_grid: Any, loan: Loan) -> None:
-        """Put the user's own parameters where the results hold those with the lent store."""
+    def _run_on_images(
+        self, own: LayerSearchCV, lent: Any, repeats: bool, X: Any, y: Any, params: dict[str, Any]
+    ) -> None:
+        """As any search, but that fits which repeat are kept."""
+        memory = FitMemory() if repeats else None
+        try:
+            own.estimator, own.param_grid = (lend(each, None, memory) for each in lent)
+            self._take_over(GridSearchCV.fit(own, X, y, **params))
+        finally:
+            if memory is not None:
+                memory.clear()
+
+    def _refit(self, lent: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
+        """Fit the best candidate to all images, with all its units."""
+        best = list(ParameterGrid(lent[1]))[self.best_index_]
+        estimator = clone(lent[0]).set_params(**clone(best, safe=False))
+        start = time.perf_counter()
+        estimator.fit(X, **({} if y is None else {"y": y}), **params)
+        self.refit_time_ = time.perf_counter() - start
+        self.best_estimator_ = estimator
+
+    def _take_over(self, own: LayerSearchCV) -> LayerSearchCV:
+        """What was found, from the copy that has run."""
+        found = {k: v for k, v in vars(own).items() if k.endswith("_") and not k.startswith("_")}
+        self.__dict__.update(found)
+        return self
+
+    def _settle(self, store: ActivationStore | None) -> None:
+        """Put the user's own parameters where the results hold others."""
         own = list(ParameterGrid(self.param_grid))
-        for number, (mine, lent) in enumerate(zip(own, ParameterGrid(lent_grid), strict=True)):
+        for number, (mine, held) in enumerate(zip(own, self.cv_results_["params"], strict=True)):
             for name, value in mine.items():
-                if lent[name] is not value:
+                if held[name] is not value:
                     self.cv_results_[f"param_{name}"][number] = value
         self.cv_results_["params"] = own
         if self.refit or not self.multimetric_:
             self.best_params_ = own[self.best_index_]
         if self.refit:
             users = extractors_in([self.estimator, self.param_grid])
-            store = None if any(each.cache is loan.store for each in users) else loan.store
-            self.best_estimator_ = give_back(self.best_estimator_, store)
+            shared = None if any(each.cache is store for each in users) else store
+            self.best_estimator_ = give_back(self.best_estimator_, shared)
 
     # The store
 

@@ -27,6 +27,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from helpers.searches import assert_same_results
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.models import Model
 from skdnn.rsa import RDM, RSAScorer
@@ -43,17 +44,6 @@ def dnn(model: Model, layer: str = "3", **params: Any) -> DNNFeatureExtractor:
 
 def encoding(model: Model, **params: Any) -> Pipeline:
     return Pipeline([("dnn", dnn(model, "3", **params)), ("ridge", Ridge())])
-
-
-def scores(search: Any) -> dict[str, np.ndarray]:
-    return {k: v for k, v in search.cv_results_.items() if "test" in k or "train" in k}
-
-
-def assert_same_results(search: Any, reference: Any, atol: float = 1e-12) -> None:
-    assert search.cv_results_.keys() == reference.cv_results_.keys()
-    for key, values in scores(reference).items():
-        assert_allclose(search.cv_results_[key], values, rtol=1e-9, atol=atol, err_msg=key)
-    assert search.cv_results_["params"] == reference.cv_results_["params"]
 
 
 def forwarded(search: LayerSearchCV) -> int:

@@ -27,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed, effective_n_jobs
+from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
-from skdnn._blocks import Array, blas
+from skdnn._blocks import Array
 from skdnn._files import TEMPORARY, sync_folder, write_whole
+from skdnn._threads import blas, cores
 
 _CLAIM = ".claim-"
 _STALE_SECONDS = 3600.0  # a result is written within a second
@@ -202,7 +203,7 @@ class _Run:
     def _measure(self, numbers: list[int], announce: Callable[..., None]) -> None:
         """Do one job of each direction here, and say what the others will take."""
         seconds: dict[str, tuple[float, float]] = {}
-        threads = max(1, cpu_count() // effective_n_jobs(self.n_jobs))  # as a worker will have
+        threads = max(1, cores() // effective_n_jobs(self.n_jobs))  # as a worker will have
         for number in numbers:
             job = self.jobs[number]
             if job.name[0] in seconds or not self._is_free(number, insist=False):

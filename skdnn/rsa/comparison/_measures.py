@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, eigh, svdvals
 from scipy.spatial.distance import squareform
 from scipy.stats import kendalltau
+
+from skdnn._threads import cores
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -231,7 +232,7 @@ def ranks(pairs: Array) -> Array:
     """Mid-ranks from 1 of each row, without NaN."""
     if len(pairs) == 1 or pairs.shape[1] < _LONG:
         return np.stack([_ranks(row) for row in pairs])
-    with ThreadPoolExecutor(min(len(pairs), os.cpu_count() or 1)) as pool:  # sorting frees Python
+    with ThreadPoolExecutor(min(len(pairs), cores())) as pool:  # sorting frees Python
         return np.stack(list(pool.map(_ranks, pairs)))
 
 

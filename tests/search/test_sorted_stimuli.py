@@ -1,17 +1,14 @@
-"""What LayerSearchCV needs of GridSearchCV: behaviour first, then what is said without it."""
+"""Sorted stimuli: the folds of an integer hold all kinds, on every version of scikit-learn."""
 
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import sklearn
 from PIL import Image
 from sklearn.linear_model import Ridge
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
 from skdnn import DNNFeatureExtractor, LayerSearchCV
@@ -52,40 +49,3 @@ def test_sorted_stimuli_of_three_kinds_are_shuffled(
     assert all(len(kinds) > 1 for kinds in seen)
     assert found.best_score_ > 0.8
     assert set(met.values()) == {1}  # and each image went through the network once
-
-
-def forget_the_method(monkeypatch: pytest.MonkeyPatch) -> str:
-    """As scikit-learn 1.8 and older."""
-    monkeypatch.delattr(BaseSearchCV, "_check_input_parameters")
-    return "no method _check_input_parameters"
-
-
-def never_call_it(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(LayerSearchCV, "_check_input_parameters", lambda self, **options: None)
-    return "does not call _check_input_parameters"
-
-
-def keep_folds_elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
-    elsewhere = property(lambda self: self.folds, lambda self, cv: setattr(self, "folds", cv))
-    monkeypatch.setattr(BaseSearchCV, "_checked_cv_orig", elsewhere, raising=False)
-    return "folds elsewhere than in _checked_cv_orig"
-
-
-@pytest.mark.parametrize("change", [forget_the_method, never_call_it, keep_folds_elsewhere])
-def test_another_scikit_learn_is_refused_before_any_work(
-    change: Any,
-    sorted_paths: list[str],
-    witness: Model,
-    met: Counter[float],
-    monkeypatch: pytest.MonkeyPatch,
-    own_temporary_folder: Path,
-) -> None:
-    reason = change(monkeypatch)
-    tried = search(witness)
-    before = dict(vars(tried))
-    with pytest.raises(RuntimeError, match=f"scikit-learn {sklearn.__version__}.*{reason}"):
-        tried.fit(sorted_paths, np.eye(3)[KINDS])
-    assert not met
-    assert not list(own_temporary_folder.iterdir())
-    assert not hasattr(tried, "cv_results_")
-    assert vars(tried)["estimator"] is before["estimator"]

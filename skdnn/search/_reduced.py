@@ -1,0 +1,301 @@
+"""Each layer read once, and reduced to what n images have in common: folds cost n x n numbers."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.compose import ColumnTransformer
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import FeatureUnion, Pipeline
+
+from skdnn._sklearn import safe_indexing, wants_dataframe
+from skdnn.decomposition import isometric
+from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn.search._find import find_extractors, make_candidates
+from skdnn.search._invariant import exact, why_not
+from skdnn.search._lend import rebuild
+
+_SAME = 1e-6  # scores in other coordinates; rounding is far below, a step that looks is far above
+_AXES = ("svd_solver", "algorithm")  # of a grid: ways of computing that would be set to one
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class Table:
+    """Features of all images, by the parameters of the step that makes them."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._made: dict[str, str | Exception] = {}  # by what the extractors are
+        self._known: dict[str, str | Exception] = {}  # by the parameters of the grid
+        self._open: dict[str, NDArray[Any]] = {}
+        self._turn: NDArray[np.float64] | None = None
+
+    def add(self, chosen: Mapping[str, Any], head: Any, X: Any) -> None:
+        """Keep the features that a step makes of all images, or why there are none."""
+        signature = repr([(each.name, each.signature) for each in find_extractors(head)])
+        if signature not in self._made:
+            path = Path(self._folder, f"{len(self._made)}.npy")
+            features = _features(head, X)
+            self._made[signature] = features if isinstance(features, Exception) else str(path)
+            if not isinstance(features, Exception):
+                np.save(path, features)
+        self._known[_key(chosen)] = self._made[signature]
+
+    def get(self, chosen: Mapping[str, Any]) -> NDArray[Any]:
+        """Features of all images, on disk; raises what stands in their place."""
+        path = self._known[_key(chosen)]
+        if isinstance(path, Exception):
+            raise path
+        if path not in self._open:
+            self._open[path] = np.load(path, mmap_mode="r")
+        return self._open[path]
+
+    def turned(self, features: NDArray[Any]) -> NDArray[Any]:
+        """The same rows in coordinates that are turned about the vector of ones."""
+        size = features.shape[1]
+        if self._turn is None or len(self._turn) != size:
+            rng = np.random.default_rng(0)
+            basis = rng.normal(size=(size, size))
+            basis[:, 0] = 1
+            basis = np.linalg.qr(basis)[0]  # its first column is that of the ones
+            turn, _ = np.linalg.qr(rng.normal(size=(size - 1, size - 1)))
+            self._turn = (basis[:, 1:] @ turn) @ basis[:, 1:].T + 1 / size
+        return features @ self._turn
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_made": {}, "_open": {}, "_turn": None}
+
+
+class ReducedFeatures(TransformerMixin, BaseEstimator):
+    """In a pipeline, in place of the step that turns images into features: looks them up.
+
+    X are numbers of images. It takes the parameters of that step, whatever they are.
+    """
+
+    def __init__(
+        self, table: Table, chosen: Mapping[str, Any] | None = None, turned: bool = False
+    ) -> None:
+        self.table = table
+        self.chosen = dict(chosen or {})
+        self.turned = turned
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return dict(self.chosen)
+
+    def set_params(self, **params: Any) -> ReducedFeatures:
+        self.chosen.update(params)
+        return self
+
+    def __sklearn_clone__(self) -> ReducedFeatures:
+        return ReducedFeatures(self.table, self.chosen, self.turned)
+
+    def fit(self, X: Any, y: Any = None) -> ReducedFeatures:
+        """Nothing is learnt; an error that there was is raised."""
+        self.table.get(self.chosen)
+        return self
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Features of the images of these numbers."""
+        rows = np.asarray(self.table.get(self.chosen)[np.asarray(X)])
+        return self.table.turned(rows) if self.turned else rows
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What a search runs on in place of images; or why it must not.
+
+    Attributes
+    ----------
+    estimator, param_grid : object
+        Those of the search, with features that are looked up.
+    reason : str
+        Empty, or why the folds must see the features themselves.
+    """
+
+    estimator: Any
+    param_grid: Any
+    reason: str
+
+
+@contextmanager
+def reduced(
+    estimator: Any, param_grid: Any, X: Any, y: Any, folds: list[Any], scoring: Any
+) -> Iterator[Reduced]:
+    """Reduce the features of all candidates for the time of a search.
+
+    Parameters
+    ----------
+    estimator, param_grid : object
+        Of the search; its extractors have caches that are filled.
+    X : sequence of n_images
+        As for the search.
+    y : object
+        Its target.
+    folds : list of (train, test)
+        Its folds.
+    scoring : object
+        Its scorers.
+
+    Yields
+    ------
+    reduced : Reduced
+        Valid until the end of the context.
+    """
+    reason = _why_not(estimator, param_grid, folds, scoring)
+    if reason:
+        yield Reduced(estimator, param_grid, reason)
+        return
+    with tempfile.TemporaryDirectory(prefix="skdnn-") as folder:
+        table = Table(folder)
+        name = estimator.steps[0][0]
+        own = rebuild(estimator, exact)
+        own.steps = [(name, ReducedFeatures(table)), *own.steps[1:]]
+        own.memory = None
+        grid = _with_tokens(param_grid, name, table)
+        try:
+            for (_, candidate), params in zip(
+                make_candidates(estimator, param_grid), ParameterGrid(grid), strict=True
+            ):
+                lookup = clone(own).set_params(**params).steps[0][1]
+                table.add(lookup.chosen, candidate.steps[0][1], X)
+        except _NotFinite:
+            reason = "there are NaN or infinity among them"
+        with warnings.catch_warnings():  # the folds say it again
+            warnings.simplefilter("ignore")
+            reason = reason or _guard(own, grid, y, folds, scoring)
+        yield Reduced(own, grid, reason)
+
+
+def _why_not(estimator: Any, param_grid: Any, folds: list[Any], scoring: Any) -> str:
+    if not isinstance(estimator, Pipeline):
+        return f"the estimator is no Pipeline but {type(estimator).__name__}"
+    n_train = min(_size(train) for train, _ in folds)
+    for params, candidate in make_candidates(estimator, param_grid):
+        (name, head), *rest = candidate.steps
+        if not _only_extracts(head):
+            return f"the step {name!r} does more than to extract features"
+        for key in params:
+            if key.rpartition("__")[2] in _AXES:
+                return f"the grid sets {key}"
+        found = why_not(rest, scoring, n_train)
+        if found:
+            return found
+    return ""
+
+
+def _size(rows: Any) -> int:
+    rows = np.asarray(rows)
+    return int(rows.sum()) if rows.dtype == bool else len(rows)
+
+
+def _only_extracts(step: Any) -> bool:
+    """Whether a step gives features of each image, whatever the others are."""
+    if wants_dataframe(step):
+        return False
+    if isinstance(step, Pipeline):
+        return len(step.steps) == 1 and _only_extracts(step.steps[0][1])
+    if isinstance(step, FeatureUnion):
+        return all(part == "drop" or _only_extracts(part) for _, part in step.transformer_list)
+    if isinstance(step, ColumnTransformer):
+        parts = [part for _, part, _ in step.transformers]
+        return step.remainder == "drop" and all(p == "drop" or _only_extracts(p) for p in parts)
+    return isinstance(step, DNNFeatureExtractor)
+
+
+def _with_tokens(param_grid: Any, name: str, table: Table) -> Any:
+    """The grid for looked-up features: what is no plain value has a short name in its place."""
+
+    def axis(key: str, values: Any) -> Any:
+        if key == name:
+            return [ReducedFeatures(table, {"": f"{key} {k}"}) for k in range(len(values))]
+        if key.startswith(f"{name}__"):
+            return [v if _is_plain(v) else f"{key} {k}" for k, v in enumerate(values)]
+        return [rebuild(value, exact) for value in values]
+
+    grids = param_grid if isinstance(param_grid, list | tuple) else [param_grid]
+    return [{key: axis(key, values) for key, values in grid.items()} for grid in grids]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, _PLAIN)
+
+
+def _key(chosen: Mapping[str, Any]) -> str:
+    return repr(sorted(chosen.items()))
+
+
+class _NotFinite(Exception):
+    """Features of NaN or infinity, of which the steps behind them say what they think."""
+
+
+def _features(head: Any, X: Any) -> NDArray[Any] | Exception:
+    """All images' features, in as few numbers as tell them apart; or why there are none."""
+    try:
+        features = np.asarray(clone(head).fit_transform(X))
+    except (TypeError, ValueError, OSError, RuntimeError) as error:
+        return error  # raised in each fold, as without
+    if not np.isfinite(features.sum(dtype=np.float64)):
+        raise _NotFinite
+    return isometric(features).astype(np.float64, copy=False)
+
+
+def _guard(own: Pipeline, grid: Any, y: Any, folds: list[Any], scoring: Any) -> str:
+    """Why the coordinates do count after all: what the first fold gives in others, too."""
+    train, test = (np.flatnonzero(r) if np.asarray(r).dtype == bool else r for r in folds[0])
+    seen: set[str] = set()
+    head = own.steps[0][0]
+    for params in ParameterGrid(grid):
+        rest = {k: v for k, v in params.items() if k != head and not k.startswith(f"{head}__")}
+        if repr(rest) in seen:
+            continue
+        try:
+            pair = [clone(own).set_params(**params) for _ in range(2)]
+            pair[1].steps[0][1].turned = True
+            y_train, y_test = (None if y is None else safe_indexing(y, r) for r in (train, test))
+            scores = []
+            for each in pair:
+                each.fit(np.asarray(train), y_train)
+                scores.append(check_scoring(each, scoring)(each, np.asarray(test), y_test))
+        except Exception:
+            continue  # the search meets it again, and says so in its own way
+        seen.add(repr(rest))
+        if not _same(*scores):
+            name = _culprit(pair[0], pair[1], np.asarray(test))
+            return f"the step {name!r} gives something else for them"
+    return ""
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return all(_same(a[key], b[key]) for key in a)
+    return bool(np.isclose(a, b, rtol=_SAME, atol=_SAME, equal_nan=True))
+
+
+def _culprit(plain: Pipeline, turned: Pipeline, rows: NDArray[Any]) -> str:
+    """The first step behind which the two differ in more than their coordinates."""
+    values: list[Any] = [each.steps[0][1].transform(rows) for each in (plain, turned)]
+    for (name, a), (_, b) in zip(plain.steps[1:], turned.steps[1:], strict=True):
+        if a is None or isinstance(a, str):
+            continue
+        if not hasattr(a, "transform"):
+            return name
+        values = [np.asarray(s.transform(v)) for s, v in zip((a, b), values, strict=True)]
+        one, other = (v @ v.T for v in values)
+        if not np.allclose(one, other, rtol=_SAME, atol=_SAME * np.abs(one).max()):
+            return name
+    return plain.steps[-1][0]
