@@ -16,14 +16,17 @@ _CEILINGS = ("ceiling_lower", "ceiling_upper")
 
 
 def layer_rows(search: Any, param: str | None) -> dict[str, int]:
-    """The row of ``cv_results_`` that is best for each layer."""
+    """The row of ``cv_results_`` that is best for each layer; the search's own choice is."""
     results = search.cv_results_
+    chosen = getattr(search, "best_index_", None)
     means = np.asarray(results[f"mean_test_{_metric(search)}"])
     rows: dict[str, int] = {}
     for row, value in enumerate(results[_layer_parameter(results, param)]):
         name = _layer_name(value)
         best = rows.get(name)
-        if best is None or not means[row] <= np.nan_to_num(means[best], nan=-np.inf):
+        if best is not None and chosen in (best, row):
+            rows[name] = chosen
+        elif best is None or not means[row] <= np.nan_to_num(means[best], nan=-np.inf):
             rows[name] = row
     return rows
 
@@ -40,7 +43,8 @@ def search_ceiling(search: Any) -> tuple[float, float] | None:
     results = search.cv_results_
     if not all(f"mean_test_{name}" in results for name in _CEILINGS):
         return None
-    best = int(np.argmax(np.nan_to_num(results[f"mean_test_{_metric(search)}"], nan=-np.inf)))
+    means = np.nan_to_num(results[f"mean_test_{_metric(search)}"], nan=-np.inf)
+    best = int(getattr(search, "best_index_", np.argmax(means)))
     low, high = (float(results[f"mean_test_{name}"][best]) for name in _CEILINGS)
     return low, high
 

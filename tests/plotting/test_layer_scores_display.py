@@ -113,6 +113,15 @@ def test_from_search_shows_the_best_per_layer():
     assert list(other.scores["layer"]) == ["euclidean", "cosine"]
 
 
+def test_from_search_shows_what_the_search_chose():
+    """Whatever it chose by, as its profile and its best parameters do."""
+    least = search_over(GRID, refit=lambda results: int(np.argmin(results["mean_test_score"])))
+    display = LayerScoresDisplay.from_search(least)
+    chosen = pd.DataFrame(least.cv_results_).loc[least.best_index_]
+    row = display.scores.set_index("layer").loc[chosen["param_dnn__layer"]]
+    assert row["mean"] == pytest.approx(chosen["mean_test_score"])
+
+
 def test_from_search_errors():
     search = search_over({"rdm__metric": ["euclidean"]})
     with pytest.raises(ValueError, match="name one as param"):
