@@ -6,8 +6,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from copy import copy
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -37,15 +37,22 @@ from skdnn.search._reduced import reduced
 from skdnn.store import ActivationStore
 
 
-def _parent_has(method: str) -> Callable[[LayerSearchCV], bool]:
+def _with_store(name: str) -> Any:
+    """A method of GridSearchCV, by a best estimator that finds its images in the store."""
+
     def check(search: LayerSearchCV) -> bool:
         try:
-            getattr(super(LayerSearchCV, search), method)
+            getattr(super(LayerSearchCV, search), name)
         except AttributeError as error:
             raise error.__cause__ or error from None
         return True
 
-    return check
+    @available_if(check)
+    @wraps(getattr(GridSearchCV, name))
+    def method(self: LayerSearchCV, X: Any, *args: Any, **params: Any) -> Any:
+        return getattr(super(LayerSearchCV, self._ready(X)), name)(X, *args, **params)
+
+    return method
 
 
 class LayerSearchCV(Described, GridSearchCV):
@@ -141,25 +148,22 @@ class LayerSearchCV(Described, GridSearchCV):
     folder is made where :mod:`tempfile` says (``TMPDIR`` decides); a search that is loaded from
     a file when that folder is gone makes a new one.
 
-    *Reduced features.* What n images have in common with each other in a layer is n x n numbers.
-    Each layer is read once and turned into n + 1 coordinates per image in which inner products,
-    and the projection on (1, ..., 1), are those of the features
-    (:func:`skdnn.decomposition.isometric`), and the folds run on these. A change of coordinates
-    is no fit: nothing leaks. It is done where every step behind the extractor is known to give
-    the same for both: centring (``StandardScaler(with_std=False)``), :class:`~skdnn.GramPCA`,
-    ``PCA``, ``TruncatedSVD``, ``Normalizer("l2")``, ``Ridge`` and ``RidgeCV`` (exact solvers,
-    any sign), ``KernelRidge`` (linear, or rbf with a number as ``gamma``),
-    ``PLSRegression(scale=False)``, :class:`~skdnn.encoding.VoxelwiseRidgeCV`,
-    :class:`~skdnn.RDM` (correlation, cosine, Euclidean, and Gaussian with a number as ``gamma``),
-    :class:`~skdnn.RSAScorer`, :class:`~skdnn.rsa.CKAScorer` and scikit-learn's scorers; behind a
-    decomposition also ``StandardScaler`` and every ``Normalizer``, but no correlation distance
-    unless the components keep it. An estimator of one's own says so by the class attribute
+    *Reduced features.* Each layer is read once and turned into as many coordinates as there are
+    images, and one (:func:`skdnn.decomposition.isometric`), and the folds run on these: a change
+    of coordinates is no fit, so nothing leaks. It is done where every step behind the extractor
+    is known to give the same for both: centring, :class:`~skdnn.GramPCA`, ``PCA``,
+    ``TruncatedSVD``, ``Normalizer("l2")``, ``Ridge`` and ``RidgeCV`` (exact solvers, any sign),
+    ``KernelRidge`` (linear, or rbf with a number as ``gamma``), ``PLSRegression(scale=False)``,
+    :class:`~skdnn.encoding.VoxelwiseRidgeCV`, :class:`~skdnn.RDM` (correlation, cosine,
+    Euclidean, Gaussian with a number as ``gamma``), :class:`~skdnn.RSAScorer`,
+    :class:`~skdnn.rsa.CKAScorer` and scikit-learn's scorers; behind a decomposition also
+    ``StandardScaler`` and every ``Normalizer``, but no correlation distance unless the components
+    keep it. An estimator of one's own says so by the class attribute
     ``invariant_to_isometry = True``. The first fold is also run in coordinates that are turned
-    at random: if that changes a score, the search goes back to the features. ``reduction_`` says
-    why a search ran on features, and ``verbose=1`` says it at once. Scores are those on the
-    features to 1e-10 where these are float64 numbers; scikit-learn's estimators round float32
-    ones, to about 1e-5. Decompositions that draw at random (``PCA`` of wide data, by default)
-    give the exact value in the folds. ``best_estimator_`` is fitted to the features.
+    at random; if that changes a score, the search goes back to the features. Scores are those on
+    the features to rounding, which for features of float32 is 1e-5. Decompositions that draw at
+    random (``PCA`` of wide data, by default) give the exact value in the folds.
+    ``best_estimator_`` is fitted to the features.
 
     *Work that is not repeated.* Where the folds run on features, and the grid has other axes than
     those of the extractors, pipelines without ``memory`` get one for the time of the search: a
@@ -172,10 +176,9 @@ class LayerSearchCV(Described, GridSearchCV):
 
     *Other searches.* ``GridSearchCV``, ``RandomizedSearchCV`` and ``HalvingGridSearchCV`` forward
     nothing when the extractor's cache is warm (:meth:`skdnn.DNNFeatureExtractor.precompute`).
-    Halving with RSA needs ``min_resources`` of at least three times the number of folds, because
-    each test fold must hold three conditions. Many more are better: n conditions give
-    n (n - 1) / 2 dissimilarities, so that the rank correlation of three conditions has no more
-    than four values, and rounds with few conditions drop layers by chance.
+    Halving with RSA needs ``min_resources`` of at least three times the number of folds (each
+    test fold must hold three conditions), and many more are better: the rank correlation of
+    three conditions has no more than four values.
 
     Examples
     --------
@@ -328,120 +331,13 @@ class LayerSearchCV(Described, GridSearchCV):
             )
         return profile
 
-    def score(self, X: Any, y: Any = None, **params: Any) -> float:
-        """Score the best estimator on the given data.
-
-        Parameters
-        ----------
-        X : sequence of n_images
-            As for `fit`.
-        y : array-like of n_images rows, default=None
-            Target.
-        **params : dict
-            Passed on to the scorer if metadata routing is on.
-
-        Returns
-        -------
-        score : float
-            By ``scoring``, or by the estimator's own ``score``.
-        """
-        return super(LayerSearchCV, self._ready(X)).score(X, y, **params)
-
-    @available_if(_parent_has("score_samples"))
-    def score_samples(self, X: Any) -> Any:
-        """Score each row with the best estimator.
-
-        Parameters
-        ----------
-        X : sequence of n_images
-            As for `fit`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_images,)
-            From the best estimator's ``score_samples``.
-        """
-        return super(LayerSearchCV, self._ready(X)).score_samples(X)
-
-    @available_if(_parent_has("predict"))
-    def predict(self, X: Any) -> Any:
-        """Predict with the best estimator.
-
-        Parameters
-        ----------
-        X : sequence of n_images
-            As for `fit`.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_images,) or (n_images, n_outputs)
-            Predictions.
-        """
-        return super(LayerSearchCV, self._ready(X)).predict(X)
-
-    @available_if(_parent_has("predict_proba"))
-    def predict_proba(self, X: Any) -> Any:
-        """Probabilities of classes from the best estimator.
-
-        Parameters
-        ----------
-        X : sequence of n_images
-            As for `fit`.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_images, n_classes)
-            Columns as ``classes_``.
-        """
-        return super(LayerSearchCV, self._ready(X)).predict_proba(X)
-
-    @available_if(_parent_has("predict_log_proba"))
-    def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of the probabilities of classes from the best estimator.
-
-        Parameters
-        ----------
-        X : sequence of n_images
-            As for `fit`.
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n_images, n_classes)
-            Columns as ``classes_``.
-        """
-        return super(LayerSearchCV, self._ready(X)).predict_log_proba(X)
-
-    @available_if(_parent_has("decision_function"))
-    def decision_function(self, X: Any) -> Any:
-        """Decision function of the best estimator.
-
-        Parameters
-        ----------
-        X : sequence of n_images
-            As for `fit`.
-
-        Returns
-        -------
-        decision : ndarray of shape (n_images,) or (n_images, n_classes)
-            From the best estimator.
-        """
-        return super(LayerSearchCV, self._ready(X)).decision_function(X)
-
-    @available_if(_parent_has("transform"))
-    def transform(self, X: Any) -> Any:
-        """Transform with the best estimator.
-
-        Parameters
-        ----------
-        X : sequence of n_images
-            As for `fit`.
-
-        Returns
-        -------
-        transformed : ndarray of shape (n_images, n_features)
-            From the best estimator.
-        """
-        return super(LayerSearchCV, self._ready(X)).transform(X)
+    score = _with_store("score")
+    score_samples = _with_store("score_samples")
+    predict = _with_store("predict")
+    predict_proba = _with_store("predict_proba")
+    predict_log_proba = _with_store("predict_log_proba")
+    decision_function = _with_store("decision_function")
+    transform = _with_store("transform")
 
     # The search
 
