@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 
 _REFUSED = (
     "skdnn does not work with scikit-learn {version}: {reason}. Install the version that skdnn "
-    'asks for (pip install --upgrade "scikit-learn>=1.9.1"), or a newer skdnn.'
+    'asks for (pip install --upgrade "scikit-learn>=1.6.1"), or a newer skdnn.'
 )
 
 try:

@@ -42,6 +42,10 @@ from skdnn.model_comparison import ModelComparison
 from skdnn.models import Model
 from skdnn.rsa import bootstrap_rsa, compute_rdm, permutation_test, regression_rsa
 
+SHOWS_ATTRIBUTES = pytest.mark.skipif(
+    not hasattr(BaseEstimator, "_get_fitted_attr_html"),
+    reason="scikit-learn before 1.9 shows parameters only",
+)
 EVIL = '<script>alert("1")</script>&amp;\x00\ud800\n'
 VOID = {"br", "hr", "img", "input", "meta", "link"}
 
@@ -482,6 +486,7 @@ def test_estimators_fitted_and_not(make: Callable[[], Any]) -> None:
             assert type(step).__name__ in picture(step)
 
 
+@SHOWS_ATTRIBUTES
 def test_an_extractor_shows_its_layers_once_it_is_fitted() -> None:
     fitted = extractor(["0", "3"]).fit(list(IMAGES))
     text = parsed(picture(fitted)).text
@@ -490,6 +495,7 @@ def test_an_extractor_shows_its_layers_once_it_is_fitted() -> None:
     assert "layers_" not in parsed(picture(clone(fitted))).text
 
 
+@SHOWS_ATTRIBUTES
 def test_texts() -> None:
     pytest.importorskip("open_clip")
     encoder = CLIPTextEncoder("open_clip/ViT-S-32-alt", weights=None)
@@ -497,6 +503,7 @@ def test_texts() -> None:
     assert "context_length_" in picture(encoder.fit(["a dog", "a house"]))
 
 
+@SHOWS_ATTRIBUTES
 def test_coefficients_are_not_computed_to_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wide features have coefficients of gigabytes, which `coef_` makes when asked for."""
     from skdnn.encoding.ridge import _solution
@@ -514,6 +521,7 @@ def test_coefficients_are_not_computed_to_be_shown(monkeypatch: pytest.MonkeyPat
     assert "VoxelwiseRidgeCV" in picture(make_pipeline(ridge))
 
 
+@SHOWS_ATTRIBUTES
 def test_a_hierarchy_study_and_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     X, X_test = ({f"layer{i}": rng.normal(size=(n, 8)) for i in range(3)} for n in (20, 12))

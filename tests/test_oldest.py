@@ -29,7 +29,7 @@ def versions(lines: list[str], sign: str) -> dict[str, str]:
     """Name, in small letters, with the extras asked for, to version."""
     found = {}
     for line in lines:
-        match = re.fullmatch(rf"([\w.\[\]-]+){sign}([\d.]+)", line)
+        match = re.fullmatch(rf"([\w.\[\]-]+){sign}([\d.]+)(,!=[\d.]+)?", line)
         assert match, f"{line!r} is not of the form name{sign}version"
         name = match[1].lower()
         assert found.setdefault(name, match[2]) == match[2], f"two versions of {name}"
