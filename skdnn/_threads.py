@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 # Matrices of fewer rows are multiplied and decomposed in one thread: more of them would mostly
 # wait for each other, on a busy machine for longer than the work takes.
-SMALL = 512
+SMALL = 1000
 
 
 def cores() -> int:
