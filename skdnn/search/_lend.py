@@ -9,7 +9,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -146,14 +146,6 @@ def _same(cache: Any, store: ActivationStore | None) -> bool:
         and isinstance(cache, ActivationStore)
         and str(cache.root) == str(store.root)
     )
-
-
-@dataclass(frozen=True)
-class Loan:
-    """What is lent to an estimator for the time of ``fit``."""
-
-    store: ActivationStore | None
-    memory: FitMemory | None
 
 
 class TemporaryStore:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,39 +26,37 @@ def shuffled(cv: KFold | StratifiedKFold, random_state: Any) -> KFold | Stratifi
     return type(cv)(cv.n_splits, shuffle=True, random_state=random_state)
 
 
-class Splits:
-    """Folds that are made once, so that what was checked is what is used."""
+def folds_of(cv: Any, X: Any, y: Any, params: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """The folds, made once, so that what is checked is what is used."""
+    folds = list(cv.split(X, y, **params))
+    n_splits = cv.get_n_splits(X, y, **params)
+    if len(folds) != n_splits:
+        raise ValueError(
+            "cv.split and cv.get_n_splits return inconsistent results. Expected "
+            f"{n_splits} splits, got {len(folds)}"
+        )
+    if not folds:
+        raise ValueError("No fits were performed. Was the CV iterator empty?")
+    return folds
 
-    def __init__(self, cv: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
-        self.cv = cv
-        self.folds = list(cv.split(X, y, **params))
-        n_splits = cv.get_n_splits(X, y, **params)
-        if len(self.folds) != n_splits:
-            raise ValueError(
-                "cv.split and cv.get_n_splits return inconsistent results. Expected "
-                f"{n_splits} splits, got {len(self.folds)}"
-            )
-        if not self.folds:
-            raise ValueError("No fits were performed. Was the CV iterator empty?")
 
-    def split(self, *args: Any, **params: Any) -> Iterator[tuple[Any, Any]]:
-        return iter(self.folds)
+def check_folds(folds: list[tuple[Any, Any]], min_train: int, min_test: int) -> None:
+    """Refuse folds that are too small, before anything else is done."""
+    for number, (train, test) in enumerate(folds):
+        for name, part, least in (("train", train, min_train), ("test", test, min_test)):
+            size = n_rows(part)
+            if size < least:
+                why = " that RSA needs" if least > 1 else ""
+                raise ValueError(
+                    f"cv gives {size} {name} conditions in split {number}, fewer than the "
+                    f"{least}{why}: use fewer splits."
+                )
 
-    def get_n_splits(self, *args: Any, **params: Any) -> int:
-        return len(self.folds)
 
-    def check(self, min_train: int, min_test: int) -> None:
-        """Refuse folds that are too small, before anything else is done."""
-        for number, (train, test) in enumerate(self.folds):
-            for name, part, least in (("train", train, min_train), ("test", test, min_test)):
-                part = np.asarray(part)
-                size = int(part.sum()) if part.dtype == bool else len(part)
-                if size < least:
-                    why = " that RSA needs" if least > 1 else ""
-                    raise ValueError(
-                        f"cv gives {size} {name} conditions in split {number}, fewer than the "
-                        f"{least}{why}: use fewer splits."
-                    )
+def n_rows(rows: Any) -> int:
+    """How many rows a part of a fold takes, numbers or a mask."""
+    rows = np.asarray(rows)
+    return int(rows.sum()) if rows.dtype == bool else len(rows)
 
 
 def least_conditions(estimator: Any, scoring: Any) -> tuple[int, int]:
@@ -89,7 +86,7 @@ def tell_signs(estimator: Any, param_grid: Any, scoring: Any) -> None:
     told = known.setdefault("_told", set())  # of all clones
     for text in sorted(map(str, texts)):
         if text not in told or "_is_clone" not in known:
-            warnings.warn(text, UserWarning, stacklevel=8)
+            warnings.warn(text, UserWarning, stacklevel=4)
         told.add(text)
     if texts:
         warnings.filterwarnings("ignore", message=START)

@@ -24,6 +24,7 @@ from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.search._find import find_extractors, make_candidates
 from skdnn.search._invariant import exact, why_not
 from skdnn.search._lend import rebuild
+from skdnn.search._prepare import n_rows
 
 _SAME = 1e-6  # scores in other coordinates; rounding is far below, a step that looks is far above
 _AXES = ("svd_solver", "algorithm")  # of a grid: ways of computing that would be set to one
@@ -182,7 +183,7 @@ def reduced(
 def _why_not(estimator: Any, param_grid: Any, folds: list[Any], scoring: Any) -> str:
     if not isinstance(estimator, Pipeline):
         return f"the estimator is no Pipeline but {type(estimator).__name__}"
-    n_train = min(_size(train) for train, _ in folds)
+    n_train = min(n_rows(train) for train, _ in folds)
     for params, candidate in make_candidates(estimator, param_grid):
         (name, head), *rest = candidate.steps
         if not _only_extracts(head):
@@ -194,11 +195,6 @@ def _why_not(estimator: Any, param_grid: Any, folds: list[Any], scoring: Any) ->
         if found:
             return found
     return ""
-
-
-def _size(rows: Any) -> int:
-    rows = np.asarray(rows)
-    return int(rows.sum()) if rows.dtype == bool else len(rows)
 
 
 def _only_extracts(step: Any) -> bool:

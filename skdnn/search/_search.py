@@ -31,7 +31,14 @@ from skdnn.search._lend import (
     lend,
 )
 from skdnn.search._memory import FitMemory
-from skdnn.search._prepare import Splits, find_needs, least_conditions, shuffled, tell_signs
+from skdnn.search._prepare import (
+    check_folds,
+    find_needs,
+    folds_of,
+    least_conditions,
+    shuffled,
+    tell_signs,
+)
 from skdnn.search._profile import layer_profile
 from skdnn.search._reduced import reduced
 from skdnn.store import ActivationStore
@@ -278,13 +285,13 @@ class LayerSearchCV(Described, GridSearchCV):
         X = images_of(X)  # of a dataset, folds are read image by image
         self.__dict__.pop("_layer_profile", None)
         split_params, fit_params, params = self._routed(params)
-        splits = Splits(cv, X, y, split_params)
-        splits.check(*least_conditions(self.estimator, self.scoring))
+        folds = folds_of(cv, X, y, split_params)
+        check_folds(folds, *least_conditions(self.estimator, self.scoring))
         with warnings.catch_warnings():  # for what is said here, once
             tell_signs(self.estimator, self.param_grid, self.scoring)
             lent, store, repeats = self._precompute(X, y)
-            own.cv = splits.folds
-            with reduced(*lent, X, y, own.cv, self.scoring) as found:
+            own.cv = folds
+            with reduced(*lent, X, y, folds, self.scoring) as found:
                 own.reduction_ = found.reason
                 self._tell(found.reason, num_samples(X))
                 if found.reason:
@@ -317,10 +324,9 @@ class LayerSearchCV(Described, GridSearchCV):
             ``depth``, ``mean``, ``std``, ``rank``, and the folds ``split0``, ``split1``, ...; also
             ``model``, ``pooling``, ``extractor`` or ``metric`` where there are several, and
             ``ceiling_lower`` and ``ceiling_upper`` with ``RSAScorer(detail=True)`` and several
-            subjects. If the
-            grid has other axes, the best candidate of each layer is shown, its parameters
-            in further columns, and ``optimistic`` is True: it was chosen on the folds that it is
-            scored on.
+            subjects. If the grid has other axes, the best candidate of each layer is shown, its
+            parameters in further columns, and ``optimistic`` is True: it was chosen on the folds
+            that it is scored on.
         """
         profile = self.__dict__.get("_layer_profile")
         if profile is None:
@@ -339,8 +345,6 @@ class LayerSearchCV(Described, GridSearchCV):
     decision_function = _with_store("decision_function")
     transform = _with_store("transform")
 
-    # The search
-
     def _routed(self, params: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         """Of fit's parameters: those of the splitter, of the estimator, and all but the first."""
         if get_config()["enable_metadata_routing"]:
@@ -352,11 +356,7 @@ class LayerSearchCV(Described, GridSearchCV):
         return {"groups": params.get("groups")}, others, others
 
     def _precompute(self, X: Any, y: Any) -> tuple[tuple[Any, Any], ActivationStore | None, bool]:
-        """Send the images through the networks.
-
-        Returns estimator and grid that find them stored; the store that was lent to them; and
-        whether several candidates have the same extractors.
-        """
+        """Fill the stores: estimator and grid with them, what was lent, whether fits repeat."""
         estimator, param_grid = know_weights(self.estimator, self.param_grid)
         needs = find_needs(estimator, param_grid, X)
         needs.warn_of_unknown()
@@ -367,11 +367,9 @@ class LayerSearchCV(Described, GridSearchCV):
 
     def _tell(self, reason: str, n: int) -> None:
         if self.verbose > 0:
-            what = (
-                f"folds run on what the {n} images have in common, {n} x {n + 1} numbers a layer"
-            )
-            told = f"folds run on all units: {reason}" if reason else what
-            print(f"[LayerSearchCV] {told}", file=sys.stderr)
+            shared = f"what {n} images have in common, {n} x {n + 1} numbers a layer"
+            what = f"all units: {reason}" if reason else shared
+            print(f"[LayerSearchCV] folds run on {what}", file=sys.stderr)
 
     def _run_on_images(
         self, own: LayerSearchCV, lent: Any, repeats: bool, X: Any, y: Any, params: dict[str, Any]
@@ -393,6 +391,8 @@ class LayerSearchCV(Described, GridSearchCV):
         estimator.fit(X, **({} if y is None else {"y": y}), **params)
         self.refit_time_ = time.perf_counter() - start
         self.best_estimator_ = estimator
+        if hasattr(estimator, "feature_names_in_"):
+            self.feature_names_in_ = estimator.feature_names_in_
 
     def _take_over(self, own: LayerSearchCV) -> LayerSearchCV:
         """What was found, from the copy that has run."""
@@ -414,8 +414,6 @@ class LayerSearchCV(Described, GridSearchCV):
             users = extractors_in([self.estimator, self.param_grid])
             shared = None if any(each.cache is store for each in users) else store
             self.best_estimator_ = give_back(self.best_estimator_, shared)
-
-    # The store
 
     def _open_store(self) -> ActivationStore:
         if self.cache is None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
+from sklearn.compose import ColumnTransformer
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.kernel_ridge import KernelRidge
@@ -131,11 +132,13 @@ def test_what_is_not_known_sees_the_features(name, paths, model, patterns, capsy
     assert_equal(search, plain.fit(paths, patterns), atol=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore:Signs of components")
 def test_signs_of_components_are_not_known(paths, model, patterns):
     steps = [("pca", PCA(4, svd_solver="full")), ("rdm", RDM("correlation")), RSA]
-    search = LayerSearchCV(pipeline(model, *steps), LAYERS, cv=FOLDS).fit(paths, patterns)
+    search = LayerSearchCV(pipeline(model, *steps), LAYERS, cv=FOLDS)
+    with pytest.warns(UserWarning, match="Signs of components") as said:
+        search.fit(paths, patterns)
     assert "'rdm'" in search.reduction_
+    assert [each.filename for each in said] == [__file__]  # once, where the user called
 
 
 def test_random_solvers_are_exact(paths, model, patterns):
@@ -358,6 +361,21 @@ def test_nested_and_in_two_processes(paths, model, patterns):
     reference = cross_validate(plain, paths, patterns, cv=outer)
     assert_allclose(nested["test_score"], reference["test_score"], atol=1e-5)
     assert_equal(search.set_params(n_jobs=2).fit(paths, patterns), plain.fit(paths, patterns))
+
+
+def test_names_of_a_table_are_known(paths, model):
+    """The one column that the first step saw, as by any search."""
+    table = pd.DataFrame({"image": paths})
+    head = ColumnTransformer([("a", DNNFeatureExtractor(model, "0"), "image")])
+    own = Pipeline([("columns", head), ("r", Ridge())])
+    y = np.random.default_rng(0).normal(size=(len(paths), 2))
+    found, reference = (
+        kind(own, {"columns__a__layer": ["0", "1"]}, cv=FOLDS).fit(table, y)
+        for kind in (LayerSearchCV, GridSearchCV)
+    )
+    assert found.reduction_ == ""
+    assert list(found.feature_names_in_) == list(reference.feature_names_in_) == ["image"]
+    assert found.n_features_in_ == reference.n_features_in_ == 1
 
 
 def test_nothing_is_left_behind(paths, model, patterns, own_temporary_folder, tmp_path):
