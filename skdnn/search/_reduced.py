@@ -18,7 +18,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from skdnn._sklearn import safe_indexing, wants_dataframe
+from skdnn._sklearn import num_samples, safe_indexing, wants_dataframe
 from skdnn.decomposition import isometric
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.search._find import find_extractors, make_candidates
@@ -28,6 +28,8 @@ from skdnn.search._prepare import n_rows
 
 _SAME = 1e-6  # scores in other coordinates; rounding is far below, a step that looks is far above
 _AXES = ("svd_solver", "algorithm")  # of a grid: ways of computing that would be set to one
+# Of more images, products of all pairs, and a file of them for each layer, no longer pay.
+MOST = 5000
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -155,7 +157,9 @@ def reduced(
     reduced : Reduced
         Valid until the end of the context.
     """
-    reason = _why_not(estimator, param_grid, folds, scoring)
+    n = num_samples(X)
+    reason = f"there are {n} images, more than {MOST}" if n > MOST else ""
+    reason = reason or _why_not(estimator, param_grid, folds, scoring)
     if reason:
         yield Reduced(estimator, param_grid, reason)
         return

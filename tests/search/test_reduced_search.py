@@ -378,6 +378,13 @@ def test_names_of_a_table_are_known(paths, model):
     assert found.n_features_in_ == reference.n_features_in_ == 1
 
 
+def test_very_many_images_see_the_features(paths, model, patterns, monkeypatch):
+    monkeypatch.setattr("skdnn.search._reduced.MOST", 18)
+    search = LayerSearchCV(pipeline(model, ("r", Ridge())), LAYERS, cv=FOLDS)
+    assert search.fit(paths, patterns).reduction_ == "there are 19 images, more than 18"
+    assert search.fit(paths[:18], patterns[:18]).reduction_ == ""
+
+
 def test_nothing_is_left_behind(paths, model, patterns, own_temporary_folder, tmp_path):
     own = pipeline(model, ("r", Ridge()))
     before = dict(vars(own["dnn"]))
