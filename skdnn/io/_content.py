@@ -262,7 +262,7 @@ def check_size(shape: Any, itemsize: int, n_stored: int) -> None:
 
 def is_text(values: Any) -> bool:
     """Whether this is a list of names rather than of numbers."""
-    return isinstance(values, list) and bool(values) and isinstance(values[0], str)
+    return isinstance(values, list) and bool(values) and all(isinstance(x, str) for x in values)
 
 
 def as_utf8(texts: Any) -> list[str]:

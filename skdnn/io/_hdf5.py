@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from skdnn.io._content import (
 from skdnn.io._dialects import of_hdf5
 from skdnn.io._files import external_error
 from skdnn.io._members import Opaque, Struct, finished, gathered
+from skdnn.io._strings import text_or_opaque
 
 _LISTS = ("cell", "struct", "canonical empty")
 _TYPES = {"double": "f8", "single": "f4", "logical": "bool"} | {
@@ -101,13 +103,13 @@ class Opened:
         items = self.items(self.file)
         return {name: self.value(item) for name, item in items if name not in but}
 
-    def items(self, group: Any) -> Iterator[tuple[str, Any]]:
-        """Members of a group but for references, dead links, and PyTables' own."""
+    def items(self, group: Any, hidden: str = "#") -> Iterator[tuple[str, Any]]:
+        """Members of a group but for references (`hidden`), dead links, and PyTables' own."""
         for name in group:
             link = group.get(name, getlink=True)
             if isinstance(link, _h5py().ExternalLink):
                 self._leads_to(f"{group.name.rstrip('/')}/{name}"[1:], link.filename)
-            item = None if name.startswith("#") else group.get(name)
+            item = None if hidden and name.startswith(hidden) else group.get(name)
             if item is not None and item.attrs.get("CLASS") != b"TINDEX":
                 yield name, item
 
@@ -163,7 +165,7 @@ class Opened:
             return Opaque("nothing")
         found = self.numbers(data, turned=self._turned)
         if _h5py().check_string_dtype(data.dtype) is None:
-            return found if data.dtype.kind in "buifc" else Opaque(data.dtype)
+            return found if data.dtype.kind in "buifc" else Opaque(str(data.dtype))
         if max(data.shape, default=1) < data.size:
             return Opaque("a table of text")
         check_size(data.shape, data.dtype.itemsize, self._size)
@@ -220,7 +222,16 @@ class Opened:
         if kind == "char":
             units = np.atleast_2d(self.numbers(item, turned=True, dtype=np.uint16).read())
             return _lines([row.tobytes().decode("utf-16-le", "replace") for row in units])
-        return self.numbers(item, turned=True, dtype=boolean) if kind in _TYPES else Opaque(kind)
+        found = self.numbers(item, turned=True, dtype=boolean)
+        return found if kind in _TYPES else text_or_opaque(kind, found.read, self._objects)
+
+    def _objects(self) -> list[Any]:
+        """The table of what MATLAB's objects hold."""
+        table = dict(self.items(dict(self.items(self.file, ""))["#subsystem#"]))["MCOS"]
+        return [partial(self._numbers_at, reference) for reference in table[()].ravel()]
+
+    def _numbers_at(self, reference: Any) -> np.ndarray:
+        return self.numbers(self.file[reference], turned=True).read()
 
     def _cells(self, item: Any) -> list[Any]:
         return [self.value(item.file[reference]) for reference in item[()].ravel()]
@@ -229,7 +240,8 @@ class Opened:
         """Numbers, rows and where columns start, as a dense array; nothing, where all are zero."""
         from scipy.sparse import csc_array
 
-        dtype = np.dtype(kind or (float if parts[0] is None else parts[0].dtype))
+        held = None if parts[0] is None else self.numbers(parts[0], turned=False).dtype
+        dtype = np.dtype(kind or held or float)
 
         def dense() -> np.ndarray:
             check_size(shape, dtype.itemsize, self._size)

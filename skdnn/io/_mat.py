@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,12 +23,12 @@ from skdnn.io._content import (
     DamageError,
     Raw,
     Stored,
-    check_size,
     is_text,
 )
 from skdnn.io._files import ExternalError, replaced
 from skdnn.io._hdf5 import Opened, is_hdf5
-from skdnn.io._members import Opaque, Struct, finished, gathered
+from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, first_line, read_variables, variables
+from skdnn.io._members import Opaque, finished, gathered
 
 Version = Literal["7.3", "5"]
 VERSIONS = ("7.3", "5")
@@ -39,15 +38,7 @@ V5_BYTES = 2**31
 _TEXT = 116  # how long the text is at the start of all versions
 _OURS = re.compile(rf"{MARK} ([0-9a-f]{{32}})".encode())
 _USER_BLOCK = 512  # what MATLAB puts before the HDF5 part
-_CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}
-_NUMBERS = {matlab: numpy for numpy, matlab in _CLASSES.items()}
 _IDENTIFIER = 63
-_OCTAVE = (b"# Created by Octave", b"Octave-1-", b"\x1f\x8b")
-
-
-class MatError(DamageError):
-    """A file is no .mat file, is cut short, or does not hold what is looked for."""
-
 
 _PASSED_ON = (MatError, ExternalError, FileNotFoundError, PermissionError, ImportError)
 
@@ -68,8 +59,8 @@ def read_mat(path: str | os.PathLike[str], name: str, *, external: bool = False)
     -------
     value : ndarray, str, list or dict
         Numbers with their axes as MATLAB shows them, dense and of the type that they have there;
-        text; a list for the rows of a char matrix, a cell (column by column) or an array of
-        structs; a dict for a struct.
+        text; a list for the rows of a char matrix, a cell or string array (column by column) or
+        an array of structs; a dict for a struct.
 
     Raises
     ------
@@ -195,7 +186,7 @@ def read(path: Path, ask: Ask) -> Raw:
                 tree = file.tree("labels") if HEADER in file.file else file.tree()
                 raw = finished(gathered(tree), path, ask, _key, said is not None)
         else:
-            raw = finished(gathered(_of_v5(path)), path, ask, _key, said is not None)
+            raw = finished(gathered(read_variables(path)), path, ask, _key, said is not None)
     except MatError as error:
         raise DamageError(f"it is {error}") from error
     raw.unchecked = said is not None
@@ -300,7 +291,7 @@ def _put(group: Any, name: str, value: Any) -> Any:
     else:  # HDF5 has no empty arrays of MATLAB's kind: the shape stands for it
         data = group.create_dataset(name, data=np.array(stored.shape, dtype=np.uint64))
         data.attrs["MATLAB_empty"] = np.uint8(1)
-    kind = "char" if text else _CLASSES.get(value.dtype.name, value.dtype.name)
+    kind = "char" if text else CLASSES.get(value.dtype.name, value.dtype.name)
     data.attrs["MATLAB_class"] = np.bytes_(kind.encode())
     if text or value.dtype == bool:
         data.attrs["MATLAB_int_decode"] = np.int32(2) if text else np.uint8(1)
@@ -319,16 +310,16 @@ def _variable(path: str | os.PathLike[str], name: str, external: bool = False) -
                 items = dict(file.items(file.file))
                 yield file.value(_found(items, name))
         else:
-            shape, kind = _found(_whosmat(path), name)
-            if re.fullmatch(r"double|single|logical|u?int\d+", kind):
-                dtype = np.dtype(_NUMBERS.get(kind, kind))
-                yield Stored(shape, dtype, lambda: np.asarray(_of_v5(path, name)[name]))
+            about = _found(variables(path), name)
+            if re.fullmatch(r"double|single|logical|u?int\d+", about.kind):
+                dtype = np.dtype(NUMBERS.get(about.kind, about.kind))
+                yield Stored(about.shape, dtype, lambda: read_variables(path, name)[name])
             else:
-                yield _of_v5(path, name)[name]
+                yield read_variables(path, name)[name]
     except _PASSED_ON:
         raise
     except Exception as error:  # a broken file makes the libraries raise anything
-        raise MatError(f"cannot be read ({_first_line(error)})") from error
+        raise MatError(f"cannot be read ({first_line(error)})") from error
 
 
 def _found(variables: Mapping[str, Any], name: str) -> Any:
@@ -344,96 +335,9 @@ def _read(value: Any, name: str) -> Any:
         return {key: _read(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list):
         return [_read(item, name) for item in value]
-    value = value.read() if isinstance(value, Stored) and value.dtype.kind != "c" else value
-    kind = value if isinstance(value, Opaque) else getattr(value, "dtype", np.dtype(int))
-    if isinstance(value, Opaque) or np.dtype(kind).kind not in "buif":
-        raise MatError(f"its variable {name!r} is no array of numbers, but {kind}")
-    return value
-
-
-def _of_v5(path: str | os.PathLike[str], name: str | None = None) -> dict[str, Any]:
-    """One or all variables, of version 4 or 5, with the types that they have in MATLAB."""
-    about = _whosmat(path)
-    for shape, _ in about.values():
-        check_size(shape, 8, os.path.getsize(path))
-    loadmat = import_optional("scipy.io", "to read .mat files").loadmat
-    # Ours has labels in its header as well, and thousands of cells are slow.
-    names = [one for one in about if HEADER not in about or one != "labels"]
-    names = names if name is None else [name]
-    # Types inside of structs and cells scipy alone can tell, at the price of a copy.
-    nested = any(about[one][1] in ("struct", "cell") for one in names if one in about)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            found = loadmat(path, variable_names=names, mat_dtype=nested)
-    except np.exceptions.ComplexWarning:  # imaginary parts would be lost
-        found = loadmat(path, variable_names=names)
-    except (ValueError, TypeError):
-        for one in names if len(names) > 1 else ():
-            try:
-                loadmat(path, variable_names=[one])
-            except Exception as error:  # of damage, any
-                raise MatError(f"unreadable at {one!r} ({_first_line(error)})") from error
-        raise
-    for key in found.keys() & about.keys():
-        if (dtype := _NUMBERS.get(about[key][1])) and found[key].dtype.kind in "buif":
-            found[key] = found[key].astype(dtype, copy=False)
-    return {key: _plain(value) for key, value in found.items() if key in about}
-
-
-def _plain(value: Any) -> Any:
-    """Without scipy's wrapping: dict, list, str, and dense arrays of numbers."""
-    if hasattr(value, "toarray"):
-        size = value.data.nbytes
-        return Stored(value.shape, value.dtype, lambda: _dense(value, size))
-    if type(value).__name__ in ("MatlabOpaque", "MatlabFunction", "MatlabObject"):
-        return Opaque("string" if b"string" in value.tobytes() else "an object")
-    if value.dtype.names is not None:
-        names = value.dtype.names
-        structs = [Struct((key, _plain(item[key])) for key in names) for item in value.ravel("F")]
-        return structs[0] if value.size == 1 else structs
-    if value.dtype == object:
-        return [_plain(item) for item in value.ravel("F")]
-    if value.dtype.kind == "U":
-        lines = [str(line) for line in value.ravel()]
-        return "".join(lines) if len(lines) < 2 else [line.rstrip(" \0") for line in lines]
-    return value
-
-
-def _dense(value: Any, size: int) -> np.ndarray:
-    check_size(value.shape, value.dtype.itemsize, size)
-    return np.asarray(value.toarray())
-
-
-def _whosmat(path: str | os.PathLike[str]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shapes and classes of the variables, of a file that is whole."""
-    _check_complete(path)
-    found = import_optional("scipy.io", "to read .mat files").whosmat(path)
-    return {str(name): (tuple(shape), str(kind)) for name, shape, kind in found}
-
-
-def _check_complete(path: str | os.PathLike[str]) -> None:
-    """Follow the lengths of the variables to the end of the file, which scipy does not."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        head = file.read(128)
-        if head.startswith(_OCTAVE):
-            raise MatError("in Octave's own format, or packed: save it there with -v7 or -hdf5")
-        if len(head) >= 20 and 0 in head[:4]:
-            return  # version 4, of which scipy says if it is cut short
-        if len(head) < 128 or head[126:] not in (b"IM", b"MI"):
-            raise MatError("no .mat file of version 4, 5 or 7.3, or cut short")
-        order = "<" if head[126:] == b"IM" else ">"
-        place = 128
-        while place < size:
-            file.seek(place + 4)
-            length = file.read(4)
-            if len(length) < 4:
-                raise MatError("cut short")
-            place += 8 + struct.unpack(f"{order}I", length)[0]
-    if place != size:
-        raise MatError(f"cut short: {size} of {place} bytes")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    if isinstance(value, str):
+        return value
+    held = value if isinstance(value, Opaque) else value.dtype
+    if isinstance(held, Opaque) or held.kind not in "buif":
+        raise MatError(f"its variable {name!r} is no array of numbers or text, but {held}")
+    return value.read() if isinstance(value, Stored) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,15 @@ _ENDING = re.compile(r"\.(eps|jpe?g|png|tiff?|bmp|gif|webp)$", re.I)
 _KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "V": "a table"}
 
 
-class Opaque(str):
+@dataclass(frozen=True)
+class Opaque:
     """A kind of thing that cannot be read."""
+
+    kind: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return self.kind + (f", which cannot be read ({self.reason})" if self.reason else "")
 
 
 class Struct(dict[str, Any]):
@@ -50,10 +58,11 @@ def _put(raw: Raw, value: Any, place: str) -> None:
         for key, item in value.items():
             _put(raw, item, f"{place}{between}{key}" if place else str(key))
     elif isinstance(value, Opaque):
-        if value == "string" and is_naming(place):
-            raise DamageError(
-                f"{place!r} is a string array, which only MATLAB reads: save cellstr({place})"
-            )
+        if value.kind in ("string array", "categorical array"):
+            told = f"{place!r} is a {value}: in MATLAB, save cellstr({place})"
+            if is_naming(place):
+                raise DamageError(told)
+            raw.notes.append(f"{told}. It is left aside.")
     elif isinstance(value, str) or is_text(value):
         raw.texts[place] = value
     elif not isinstance(value, list):
