@@ -46,6 +46,7 @@ class Ask:
     layers: list[str] | None = None
     mmap: bool = False
     external: bool = False  # whether an HDF5 file may send us to others
+    part: bool = False  # whatever a part of another program's features holds, without names
     rdm: bool = False  # whatever could be an RDM, without choosing names of rows
     header: dict[str, Any] | None = None  # the description beside the file, if it has one
 
@@ -72,6 +73,7 @@ class Raw:
     texts: dict[str, Any] = field(default_factory=dict)  # str, or list of str
     frames: dict[str, Any] = field(default_factory=dict)  # of pandas, labelled
     notes: list[str] = field(default_factory=list)  # for a warning
+    file_names: list[str] | None = None  # of THINGSvision, found already
     mapped: bool = False
     unchecked: bool = False  # digests of arrays need not, or can't, be compared
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,14 @@ def refuse(what: str, faults: Mapping[str, str], n_files: int) -> None:
     """
     if not faults:
         return
-    first = list(faults.items())[:_SHOWN]
-    shown = "\n".join(f"  {printable(name)}: {fault}" for name, fault in first)
-    more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-    raise ValueError(f"{what}: {len(faults)} of {n_files} files cannot be used:\n{shown}{more}")
+    shown = listed([f"{printable(name)}: {fault}" for name, fault in faults.items()])
+    raise ValueError(f"{what}: {len(faults)} of {n_files} files cannot be used:{shown}")
+
+
+def listed(faults: Sequence[str]) -> str:
+    """The first faults, each on a line, and how many there are more."""
+    more = [f"... and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+    return "".join(f"\n  {fault}" for fault in [*faults[:_SHOWN], *more])
 
 
 def printable(name: str) -> str:

@@ -24,8 +24,10 @@ from skdnn.io._content import (
     parse_header,
     wanted,
 )
-from skdnn.io._files import ExternalError
+from skdnn.io._files import ExternalError, listed
 from skdnn.io._formats import FORMATS, Format, by_extension, choose
+from skdnn.io._members import finished
+from skdnn.io._numbered import find_numbered, is_numbered, join
 from skdnn.io._parts import find_parts, part_faults, sidecar, whole_path
 from skdnn.io._text import is_ours
 
@@ -37,7 +39,6 @@ _PASSED_ON = (
     DamageError,
     ExternalError,
 )
-_SHOWN = 10
 _LARGE = 2**30  # of a smaller file it is damage if there is no memory for it
 
 
@@ -171,7 +172,8 @@ def load_features(
     ----------
     path : str or path-like
         A file, or for features in parts any of them, or the name that was given when they were
-        saved, with or without extension.
+        saved, with or without extension. Or a folder or pattern (``features_*.npy``) of parts of
+        THINGSvision.
     format : str or None, default=None
         As for `save_features`; or ``"pt"`` (tensors that torch saved; no code in them is run),
         ``"tsv"`` or ``"netcdf"`` (needs xarray). By default the extension says it.
@@ -247,29 +249,34 @@ def load_features(
 
 def read_files(path: Path, format: str | None, ask: Ask, *, check: bool = False) -> Raw:
     """What a file, or all parts together, hold, compared with what was saved."""
-    chosen, files, split = _find(path, format)
-    if ask.mmap and (split or not chosen.maps):
-        what = "features in parts" if split else f"files of format {chosen.name}"
+    chosen, files, parts = _find(path, format)
+    if ask.mmap and (parts or not chosen.maps):
+        what = "features in parts" if parts else f"files of format {chosen.name}"
         raise ValueError(f"mmap=True works with one .npy or .h5 file, not with {what}.")
+    of_file = Ask(part=True) if parts == "numbered" else ask
     raws: list[Raw] = []
     faults: list[str] = []
     whole: dict[str, np.ndarray] = {}
     for file in files:
         try:
-            raws.append(_read(chosen, file, ask, split=split, check=check))
-            if split:
+            raws.append(_read(chosen, file, of_file, split=parts == "saved", check=check))
+            if parts == "saved":
                 _move(raws[-1], whole, raws[0])
         except UnknownLayerError as error:
             raise UnknownLayerError(f"{file}: {error}") from None
         except DamageError as error:
             faults.append(f"{file.name}: {error}")
-    faults = faults or (_part_disagreements(raws, files) if split else [])
+    if parts == "saved" and not faults:
+        faults = _part_disagreements(raws, files)
+    if parts == "numbered" and not faults:
+        try:
+            return finished(join(raws, files), files[0], ask)
+        except DamageError as error:
+            faults = [str(error)]
     if faults:
-        shown = "\n".join(f"  {fault}" for fault in faults[:_SHOWN])
-        more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise ValueError(f"The features {path} cannot be loaded:\n{shown}{more}")
+        raise ValueError(f"The features {path} cannot be loaded:{listed(faults)}")
     first = raws[0]
-    if split:
+    if parts:
         first.arrays = whole
         first.notes = [note for raw in raws for note in raw.notes]
         if first.labels is not None:
@@ -285,8 +292,12 @@ def tell(found: Raw) -> None:
         warnings.warn(note, UserWarning, stacklevel=3)
 
 
-def _find(path: Path, name: str | None) -> tuple[Format, list[Path], bool]:
-    """The format, the files, and whether they are parts."""
+def _find(path: Path, name: str | None) -> tuple[Format, list[Path], str]:
+    """The format, the files, and whether they are parts: saved here, or numbered by others."""
+    files = find_numbered(path)
+    if files and is_numbered(files[0]):
+        return choose(files[0], name)[0], files, "numbered"
+    path = files[0] if files else path
     if path.is_dir():
         raise ValueError(f"path={str(path)!r} is a folder: give a file in it.")
     if name is not None and path.is_file():
@@ -303,14 +314,13 @@ def _find(path: Path, name: str | None) -> tuple[Format, list[Path], bool]:
     if not parts:
         if not place.is_file():
             raise FileNotFoundError(f"There is no file {place}, nor parts of it.")
-        return chosen, [place], False
+        return chosen, [place], ""
     faults = part_faults(parts)
     if whole.exists():
         faults.append(f"{whole.name} and parts of it lie side by side: remove what is older")
     if faults:
-        listed = "".join(f"\n  {fault}" for fault in faults[:_SHOWN])
-        raise ValueError(f"The features {whole} cannot be loaded:{listed}")
-    return chosen, [part.path for part in parts], True
+        raise ValueError(f"The features {whole} cannot be loaded:{listed(faults)}")
+    return chosen, [part.path for part in parts], "saved"
 
 
 def _by_stem(path: Path) -> Path:

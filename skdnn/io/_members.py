@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from skdnn._labels import natural_key
 from skdnn.io._content import (
     HEADER,
     Ask,
@@ -26,6 +27,7 @@ from skdnn.io._rdm_check import is_rdm_shape, n_conditions
 # Lists of names are called like this, unless they name columns.
 _NAMES = re.compile(r"label|name|stim|image|img|file|cond|path|item|exemplar|object|pictu", re.I)
 _COLUMNS = re.compile(r"chan|feature|unit|roi|voxel|neur|column|layer|var|region|sensor", re.I)
+FILE_NAMES = "file_names.txt"
 _ENDING = re.compile(r"\.(eps|jpe?g|png|tiff?|bmp|gif|webp)$", re.I)
 _KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "V": "a table"}
 
@@ -131,6 +133,8 @@ def _of_others(raw: Raw, path: Path, ask: Ask) -> Raw:
     if not raw.arrays:
         held = f", but {', '.join(map(repr, raw.texts))}" if raw.texts else ""
         raise DamageError(f"it holds no arrays of numbers{held}")
+    if ask.part:
+        return raw
     if raw.labels is None:
         _with_file_names(raw, path)
     if ask.rdm:
@@ -240,35 +244,60 @@ def _rows(items: list[Any]) -> Stored:
     return Stored(whole, dtype, lambda: np.stack([read(x) for x in items]).reshape(whole))
 
 
+def joined(parts: list[Any], names: list[str]) -> Stored:
+    """Rows of several arrays, read when they are wanted."""
+    first = parts[0]
+    for part, name in zip(parts, names, strict=True):
+        if part.shape[1:] != first.shape[1:] or part.dtype != first.dtype:
+            raise DamageError(
+                f"{name} holds {part.dtype} {part.shape}, which does not go on with the "
+                f"{first.dtype} {first.shape} of {names[0]}"
+            )
+    shape = (sum(part.shape[0] for part in parts), *first.shape[1:])
+
+    def whole() -> np.ndarray:
+        made = np.empty(shape, first.dtype)
+        for part, stop in zip(parts, np.cumsum([part.shape[0] for part in parts]), strict=True):
+            made[stop - part.shape[0] : stop] = read(part)
+        return made
+
+    return Stored(shape, first.dtype, whole)
+
+
+def read_names(folder: Path) -> list[str] | None:
+    """Names of rows, as THINGSvision writes them beside its files."""
+    beside = folder / FILE_NAMES
+    if not beside.is_file():
+        return None
+    return [name for name in beside.read_text(encoding="utf-8").split("\n") if name]
+
+
 def _with_file_names(raw: Raw, path: Path) -> None:
     """THINGSvision names rows in a file beside, and writes into .mat a variable per image."""
-    beside = path.with_name("file_names.txt")
-    if path == beside or not beside.is_file():
+    names = read_names(path.parent) if raw.file_names is None else raw.file_names
+    if names is None or path.name == FILE_NAMES:
         return
-    names = [name for name in beside.read_text(encoding="utf-8").split("\n") if name]
     # Which endings are cut off depends on the version.
     forms = [(name.strip(), _ENDING.sub("", name.strip())) for name in names]
     stems = [long if long in raw.arrays else short for long, short in forms]
     shapes = {array.shape for array in raw.arrays.values()}
-    n_parts = sum(re.fullmatch(r"features_\d+", place) is not None for place in raw.arrays)
     if path.suffix.lower() == ".mat" and len(set(stems) & raw.arrays.keys()) > len(raw.arrays) / 2:
         odd = sorted(set(stems) ^ raw.arrays.keys())
         if odd or len(shapes) > 1 or len(set(stems)) < len(names):
             raise DamageError(
                 f"it holds a variable per image, but its {len(raw.arrays)} variables are not the "
-                f"{len(names)} images of file_names.txt, or differ in shape: {odd[:5]}"
+                f"{len(names)} images of {FILE_NAMES}, or differ in shape: {odd[:5]}"
             )
         raw.arrays = {"": _rows([raw.arrays[stem] for stem in stems])}
-    elif n_parts == len(raw.arrays) > 1:
-        parts = [raw.arrays[place] for place in sorted(raw.arrays)]
-        shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
-        joined = Stored(shape, parts[0].dtype, lambda: np.concatenate([read(x) for x in parts]))
-        raw.arrays = {"": joined}
+    elif len(raw.arrays) > 1 and all(re.fullmatch(r"features_\d+", x) for x in raw.arrays):
+        parts = sorted(raw.arrays, key=natural_key)
+        raw.arrays = {"": joined([raw.arrays[part] for part in parts], parts)}
     sizes = {n for array in raw.arrays.values() for n in array.shape}
     if len(names) in sizes | {n_conditions(n) for n in sizes}:
         raw.texts["file_names"] = names
     elif path.stem.startswith("features"):
+        shown = ", ".join(str(array.shape) for array in raw.arrays.values())
         raise DamageError(
-            f"its arrays of shape {', '.join(map(str, shapes))} do not have the {len(names)} rows "
-            "that file_names.txt beside it names"
+            f"its arrays of shape {shown} do not have the {len(names)} rows that {FILE_NAMES} "
+            "names; of features in several files, load the folder or a pattern (features_*)"
         )
