@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from skdnn._html import product
-from skdnn._optional import import_optional
-from skdnn.io._files import refuse, replaced
+from skdnn.io._files import refuse
 from skdnn.io._lazy import LazyArray, Positions
-from skdnn.io._maps import MapFile, load_image, open_maps, state_of
+from skdnn.io._maps import MapFile, open_maps, state_of
 from skdnn.io._masks import Label, Mask, read_masks
 
 OnePath = str | os.PathLike[str]
@@ -212,92 +210,6 @@ def read_betas(
     return NiftiBetas(every, mask, threshold=threshold, label=label)
 
 
-def write_map(
-    values: ArrayLike,
-    reference: Any,
-    path: str | os.PathLike[str],
-    *,
-    coordinates: ArrayLike | None = None,
-    fill: float = np.nan,
-    threshold: float | None = None,
-    label: Label | None = None,
-) -> None:
-    """Write a number for each voxel, such as a score, as a NIfTI file; needs nibabel.
-
-    Parameters
-    ----------
-    values : array-like of shape (n_voxels,) or (n_maps, n_voxels)
-        Numbers of the voxels; several maps become the volumes of one file.
-    reference : NIfTI image, path-like or NiftiBetas of volumes
-        Says where voxels lie. Without `coordinates` it is the mask of `read_betas`, or what that
-        returned: values go where the mask is 1, in C order.
-    path : str or path-like
-        The file, ending in .nii or .nii.gz; an existing one is replaced.
-    coordinates : array-like of shape (n_voxels, 3), default=None
-        Where the voxels lie, in millimetres, e.g. from `BData.coordinates`: each goes into the
-        voxel of `reference` that it lies in.
-    fill : float, default=nan
-        What all other voxels get.
-    threshold : float, default=None
-        As in `read_betas`, for a mask.
-    label : int, str or sequence of them, default=None
-        As in `read_betas`, for a mask.
-
-    Raises
-    ------
-    ImportError
-        If nibabel is not installed.
-    TypeError
-        If `reference` is no image.
-    ValueError
-        If the number of values does not fit, `coordinates` are outside of the reference or two
-        of them in one voxel, or `path` ends otherwise.
-
-    See Also
-    --------
-    skdnn.formats.read_betas : Rows of voxels from NIfTI files.
-    skdnn.formats.BData.coordinates : Where voxels lie.
-
-    Examples
-    --------
-    >>> from skdnn.formats import write_map
-    >>> write_map([.5, .25], "mask_of_two_voxels.nii", "scores.nii.gz")  # doctest: +SKIP
-    """
-    target = Path(path).expanduser()
-    suffix = next((end for end in (".nii.gz", ".nii") if target.name.endswith(end)), None)
-    if suffix is None:
-        raise ValueError(f"path must end in .nii or .nii.gz, got {str(target)!r}.")
-    nibabel = import_optional("nibabel", "to write NIfTI files")
-    try:
-        image = load_image(reference) if isinstance(reference, str | os.PathLike) else reference
-    except (OSError, ValueError) as error:
-        raise ValueError(f"reference: {os.fspath(reference)!r} {error}.") from error
-    affine = getattr(image, "affine", None)
-    if affine is None:
-        raise TypeError(
-            "reference must be a NIfTI image or its path, or betas of volumes, got "
-            f"{type(image).__name__}, which does not say where its voxels lie."
-        )
-    maps = np.asarray(values, dtype=np.float32)
-    if maps.ndim not in (1, 2):
-        raise ValueError(f"values must have one or two dimensions, got shape {maps.shape}.")
-    held = image.mask if isinstance(image, NiftiBetas) else image
-    shape = tuple(map(int, held.shape[:3]))
-    if coordinates is None:
-        where = np.flatnonzero(np.asarray(read_masks(held, 1, threshold, label)[0].chosen))
-    else:
-        where = _voxels_at(np.asarray(coordinates, dtype=np.float64), affine, shape)
-    if maps.shape[-1] != len(where):
-        raise ValueError(f"values has {maps.shape[-1]} voxels, the reference {len(where)}.")
-    volumes = np.full((math.prod(shape), *maps.shape[:-1]), fill, dtype=np.float32)
-    volumes[where] = maps.T
-    header = nibabel.Nifti1Header()
-    header.set_xyzt_units("mm")
-    made = nibabel.Nifti1Image(volumes.reshape(*shape, *maps.shape[:-1]), affine, header)
-    with replaced(target, suffix) as temporary:
-        nibabel.save(made, temporary)
-
-
 def _fitting(rows: Sequence[Sequence[OnePath]], masks: Sequence[Mask]) -> list[list[MapFile]]:
     """All files, if each can be read through its mask."""
     found: list[list[MapFile]] = []
@@ -342,24 +254,3 @@ def _hemispheres(rows: Sequence[Sequence[MapFile]]) -> list[tuple[str, int]]:
             "twice. Give pairs, always in the same order: [(left, right), ...]."
         )
     return [("".join(side), file.grid[0]) for side, file in zip(sides, first, strict=True)]
-
-
-def _voxels_at(xyz: np.ndarray, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Positions, in a volume flattened in C order, of the voxels that points lie in."""
-    if xyz.ndim != 2 or xyz.shape[1] != 3 or not np.isfinite(xyz).all():
-        raise ValueError(f"coordinates must be finite, of shape (n_voxels, 3), got {xyz.shape}.")
-    inverse = np.linalg.inv(affine)
-    indices = np.rint(xyz @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
-    outside = ((indices < 0) | (indices >= shape)).any(axis=1)
-    if outside.any():
-        raise ValueError(
-            f"coordinates: {int(outside.sum())} of {len(xyz)} lie outside of the reference, the "
-            f"first is {xyz[outside][0].tolist()}."
-        )
-    where = np.ravel_multi_index(tuple(indices.T), shape)
-    if len(np.unique(where)) != len(where):
-        raise ValueError(
-            f"coordinates: {len(where) - len(np.unique(where))} of {len(where)} lie in the same "
-            "voxel of the reference as another: its voxels are too large."
-        )
-    return where

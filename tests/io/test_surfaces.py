@@ -369,3 +369,107 @@ def test_grayordinates_that_do_not_fit(tmp_path):
         assert told in str(caught.value)
     with pytest.raises(ValueError, match="is no surface of one hemisphere"):
         read_betas([(path, path)])
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def same_bits(found: Any, expected: np.ndarray) -> None:
+    assert found.dtype == np.float32
+    assert np.asarray(found).tobytes() == expected.astype(np.float32).tobytes()
+
+
+AWKWARD = np.float32(
+    [[np.nan, -0.0, np.inf, 1e-45, 1 / 3, -np.inf, 3.4e38], [0, 1, 2, 3, 4, 5, 6]]
+)
+
+
+@pytest.mark.parametrize("name", ["a.func.gii", "a.gii", "a.mgz", "a.mgh"])
+@pytest.mark.parametrize("maps", [AWKWARD, AWKWARD[:1]], ids=["two", "one"])
+def test_what_is_written_is_what_is_read(tmp_path, name, maps):
+    betas = read_betas(write_gifti(tmp_path / "betas.func.gii", LEFT, "Left"))
+    path = tmp_path / "new" / f"lh.{name}"
+    write_map(maps if len(maps) > 1 else maps[0], betas, path)
+    back = read_betas(path)
+    assert back.hemispheres == [("left", 7)]
+    same_bits(back[:], maps)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    write_map(back[:], back, path)  # over itself
+    same_bits(read_betas(path)[:], maps)
+    image = nibabel.load(path)  # as any other program finds it
+    if path.suffix == ".gii":
+        assert [array.data.dtype for array in image.darrays] == ["float32"] * len(maps)
+        assert image.meta["AnatomicalStructurePrimary"] == "CortexLeft"
+        same_bits(np.array(image.agg_data(), ndmin=2), maps)
+    else:
+        assert image.shape == (7, 1, 1, len(maps))[: 3 + (len(maps) > 1)]
+        same_bits(np.float32(image.dataobj).reshape(7, -1).T, maps)
+
+
+@pytest.mark.parametrize("ending", ["func.gii", "mgz"])
+def test_both_hemispheres_through_their_masks(tmp_path, ending):
+    paths = write_surface(tmp_path / "lh.b.mgz", LEFT), write_surface(tmp_path / "rh.b.mgz", RIGHT)
+    masks = np.arange(7) % 2, (np.arange(9) > 6).astype(int)
+    betas = read_betas([paths], masks)
+    scores = betas[:] * np.float32(3)
+    out = tmp_path / f"lh.scores.{ending}", tmp_path / f"rh.scores.{ending}"
+    for reference in (betas, masks):
+        write_map(scores, reference, out)
+        same_bits(read_betas([out], masks)[:], scores)
+        whole = read_betas([out])
+        assert whole.hemispheres == [("left", 7), ("right", 9)]
+        assert np.isnan(whole[:][:, np.concatenate(masks) == 0]).all()
+    write_map(scores[0], betas, out, fill=-1)
+    assert (read_betas([out])[0][np.concatenate(masks) == 0] == -1).all()
+
+
+def test_regions_of_a_surface(tmp_path):
+    numbers = np.array([0, 1, 2, 2, 1, 0, 2], np.int32)
+    path = write_gifti(tmp_path / "lh.regions.gii", [numbers], intent="NIFTI_INTENT_LABEL")
+    out = tmp_path / "lh.out.func.gii"
+    write_map([1.5, 2.5, 3.5], path, out, label=2)
+    np.testing.assert_array_equal(
+        read_betas(out)[0], [np.nan] * 2 + [1.5, 2.5] + [np.nan] * 2 + [3.5]
+    )
+    write_map([1, 2, 3, 4, 5], path, out, threshold=0.5)
+    np.testing.assert_array_equal(read_betas(out)[0][numbers > 0], [1, 2, 3, 4, 5])
+    with pytest.raises(ValueError, match="other than 0 and 1: 2"):
+        write_map([1.5, 2.5, 3.5], path, out)
+
+
+def test_maps_that_do_not_fit_are_not_written(tmp_path):
+    paths = write_surface(tmp_path / "lh.b.mgz", LEFT), write_surface(tmp_path / "rh.b.mgz", RIGHT)
+    left, both = read_betas(paths[0]), read_betas([paths])
+    volume = nibabel.Nifti1Image(np.ones((7, 2, 1), np.float32), np.eye(4))
+    gii, pair = tmp_path / "lh.new.gii", (tmp_path / "lh.new.gii", tmp_path / "rh.new.gii")
+    label = tmp_path / "lh.V1.label"
+    label.write_text("#!ascii label\n1\n3 0 0 0 1\n")
+    for error, message, *call in (
+        (ValueError, "values has 6 vertices, the reference 7", np.ones(6), left, gii),
+        (ValueError, "values has 7 vertices, the reference 16", np.ones(7), both, pair),
+        (ValueError, "one or two dimensions", np.ones((1, 1, 7)), left, gii),
+        (ValueError, "1 given, but the reference has 2 hemispheres", np.ones(16), both, gii),
+        (ValueError, "2 given, but the reference has 1 hemispheres", np.ones(7), left, pair),
+        (ValueError, "rh.new.gii' would hold the left hemisphere", np.ones(7), left, pair[1]),
+        (ValueError, "rh.new.gii' would hold the left h", np.ones(16), both, pair[::-1]),
+        (ValueError, "both hemispheres would be written into", np.ones(16), both, [gii, gii]),
+        (
+            ValueError,
+            "path must end in .nii or .nii.gz; or",
+            np.ones(7),
+            left,
+            tmp_path / "new.txt",
+        ),
+        (ValueError, "path must end in", np.ones(16), both, (gii, tmp_path / "rh.new.nii")),
+        (TypeError, "a value for each vertex", np.ones(14), volume, gii),
+        (TypeError, "a value for each vertex", np.ones(1), label, gii),
+        (TypeError, "does not say where its voxels lie", np.ones(7), left, tmp_path / "new.nii"),
+    ):
+        with pytest.raises(error, match=message):
+            write_map(*call)
+    with pytest.raises(ValueError, match="coordinates are those of voxels"):
+        write_map(np.ones(7), left, gii, coordinates=np.zeros((7, 3)))
+    (tmp_path / "vol.nii").write_bytes(volume.to_bytes())
+    with pytest.raises(TypeError, match="betas of surfaces"):
+        write_map(np.ones(14), read_betas(tmp_path / "vol.nii", np.ones((7, 2, 1))), gii)
+    assert not list(tmp_path.glob("*new*"))
