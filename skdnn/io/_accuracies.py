@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skdnn.io._feature_folders import find_layer
-from skdnn.io._files import refuse
-from skdnn.io._mat import MatError, read_variable
+from skdnn.io._files import noting, refuse
+from skdnn.io._mat import read_variable
 from skdnn.io._selection import nearest
 
 VARIABLE = "accuracy"
@@ -85,12 +85,8 @@ def read_accuracies(
     files = [(network, *file) for network in wanted for file in _files(folder, plan, network)]
     for network, layer, subject, roi, path in files:
         place = made[network].setdefault(layer, {}).setdefault(subject, {})
-        try:
+        with noting(faults, path):
             place[roi] = np.asarray(read_variable(path, VARIABLE), dtype=np.float64).ravel()
-        except FileNotFoundError:
-            faults[str(path)] = "is not there"
-        except (MatError, TypeError) as error:
-            faults[str(path)] = str(error)
     refuse(f"root: accuracies in {str(folder)!r}", faults, len(files))
     return made
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from skdnn._html import MAX_ROWS, card
 from skdnn._optional import import_optional
-from skdnn.io._files import ExternalError, refuse_external, replaced
+from skdnn.io._files import ExternalError, open_hdf5, replaced
 from skdnn.io._lazy import LazyArray, Positions
 from skdnn.io._selection import keys_like, matching, nearest, select
 
@@ -26,17 +26,9 @@ class HDF5Array(LazyArray):
     block, are in memory.
     """
 
-    def __init__(self, path: str | os.PathLike[str], name: str, *, external: bool = False) -> None:
-        self._path = Path(path).absolute()
-        self._name = name
-        with self._opened() as file:
-            if not external:
-                refuse_external(file, path)
-            self.shape = file[name].shape
-            self.dtype = file[name].dtype
-
-    def _opened(self) -> Any:
-        return import_optional("h5py", "to read HDF5 files").File(self._path, "r")
+    def __init__(self, path: Path, dataset: Any) -> None:
+        self._path, self._name = path.absolute(), dataset.name
+        self.shape, self.dtype = dataset.shape, dataset.dtype
 
     def _fill(self, out: np.ndarray, rows: Positions, columns: Positions | slice) -> None:
         """Sorted rows in blocks; of the columns everything between the first and the last."""
@@ -47,7 +39,7 @@ class HDF5Array(LazyArray):
             picked = columns - span.start
         step = max(1, _READ_BYTES // (self.dtype.itemsize * (span.stop - span.start)))
         order = np.argsort(rows, kind="stable")
-        with self._opened() as file:
+        with open_hdf5(self._path, external=True) as file:
             dataset = file[self._name]
             for start in range(0, len(rows), step):
                 places = order[start : start + step]
@@ -332,11 +324,8 @@ def read_bdata(
     file_path = Path(path).expanduser()
     if not file_path.is_file():
         raise FileNotFoundError(f"path: there is no file {str(file_path)!r}.")
-    h5py = import_optional("h5py", "to read HDF5 files")
     try:
-        with h5py.File(file_path, "r") as file:
-            if not external:
-                refuse_external(file, file_path)
+        with open_hdf5(file_path, external) as file:
             missing = [name for name in _PARTS if name not in file]
             if missing:
                 raise ValueError(f"has no {', '.join('/' + name for name in missing)}")
@@ -344,7 +333,7 @@ def read_bdata(
             values = np.asarray(file["metadata/value"][()], dtype=np.float64)
             described = [_text(text) for text in file["metadata/description"][()].ravel()]
             vmap = _read_vmap(file["vmap"]) if "vmap" in file else {}
-        dataset = HDF5Array(file_path, "dataset", external=external)
+            dataset = HDF5Array(file_path, file["dataset"])
         metadata = pd.DataFrame(values, index=pd.Index(keys, name="key"))
         whole = dataset if lazy else dataset[:]
         return BData(whole, metadata, vmap, dict(zip(keys, described, strict=True)))

@@ -14,7 +14,7 @@ from scipy.spatial.distance import squareform
 
 from skdnn._optional import import_optional
 from skdnn.io._content import Ask, DamageError, Raw, Stored, wanted
-from skdnn.io._files import refuse_external
+from skdnn.io._files import is_hdf5, open_hdf5
 from skdnn.io._members import choose_names, finished, is_naming, read
 from skdnn.io._rdm_check import n_conditions
 
@@ -33,14 +33,8 @@ def of_hdf5(file: Any, path: Path, ask: Ask) -> Raw | None:
         return _of_pandas(file, path, ask)
     scales = (item.attrs.get("CLASS") for _, item in file.items(file.file))
     if "_NCProperties" in file.file.attrs or b"DIMENSION_SCALE" in scales:
-        _refuse_external(file, path, ask)
         return read_netcdf(path, ask)
     return None
-
-
-def _refuse_external(file: Any, path: Path, ask: Ask) -> None:
-    if not ask.external:
-        refuse_external(file.file, path)
 
 
 def _of_rsatoolbox(file: Any, path: Path, ask: Ask) -> Raw | None:
@@ -95,7 +89,6 @@ def _text(value: Any) -> Any:
 
 def _of_pandas(file: Any, path: Path, ask: Ask) -> Raw | None:
     """``to_hdf``, fixed and table, by pandas itself; None for other files of PyTables."""
-    _refuse_external(file, path, ask)
     keys: list[str] = []
 
     def visit(name: str, item: Any) -> None:
@@ -176,6 +169,8 @@ class _Plain(pickle.Unpickler):
 
 def read_netcdf(path: Path, ask: Ask) -> Raw:
     """Assemblies of Brain-Score, and any data of xarray: rows are stimuli, a layer of each."""
+    if is_hdf5(path):  # not so before netCDF 4
+        open_hdf5(path, ask.external).close()
     try:
         xarray = import_optional("xarray", 'for netCDF files, with an engine such as "h5netcdf"')
         data = xarray.open_dataset(path, decode_times=False)

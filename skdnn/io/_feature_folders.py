@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from skdnn._html import product
 from skdnn._labels import ImageNames, find_images, natural_key
-from skdnn.io._files import refuse
+from skdnn.io._files import noting, refuse
 from skdnn.io._lazy import LazyArray, Positions
 from skdnn.io._mat import MatError, Version, mat_shape, read_variable, write_mat
 
@@ -94,16 +94,14 @@ class MatFeatures(LazyArray):
 
     def _fill(self, out: np.ndarray, rows: Positions, columns: Positions | slice) -> None:
         stored = columns if self._units is None else self._units[columns]
-        faults = {}
+        faults: dict[str, str] = {}
         for place, path in enumerate(self._paths[row] for row in rows):
-            try:
-                values = read_variable(path, VARIABLE)
+            with noting(faults, path):
+                values = np.asarray(read_variable(path, VARIABLE))
                 if values.size != self._n_stored:
                     was = f"{self._n_stored} when it was opened"
                     raise MatError(f"has {values.size} units now, {was}")
-                out[place] = np.asarray(values).ravel()[stored]
-            except (FileNotFoundError, MatError) as error:
-                faults[str(path)] = _reason(error)
+                out[place] = values.ravel()[stored]
         refuse("Features", faults, len(rows))
 
     def _facts(self) -> dict[str, Any]:
@@ -293,27 +291,19 @@ def _common_shape(paths: Sequence[Path]) -> tuple[tuple[int, ...], np.dtype[Any]
     faults: dict[str, str] = {}
     types = set()
     for path in paths:
-        try:
+        with noting(faults, path):
             shape, dtype = mat_shape(path, VARIABLE)
-        except (OSError, MatError) as error:
-            faults[str(path)] = _reason(error)
-            continue
-        if shape[:1] != (1,) or 0 in shape:
-            faults[str(path)] = f"{VARIABLE!r} has shape {shape}, not (1, ...)"
-            continue
-        found[path] = shape[1:]
-        types.add(dtype)
-    counts = Counter(found.values())
-    common = max(counts, key=counts.__getitem__) if counts else ()
-    for path, shape in found.items():
-        if shape != common:
-            faults[str(path)] = f"{VARIABLE!r} has shape {(1, *shape)}, others {(1, *common)}"
+            if shape[:1] != (1,) or 0 in shape:
+                raise MatError(f"{VARIABLE!r} has shape {shape}, not (1, ...)")
+            found[path] = shape
+            types.add(dtype)
+    common = Counter(found.values()).most_common(1)[0][0] if found else ()
+    odd = {str(path): shape for path, shape in found.items() if shape != common}
+    faults |= {
+        path: f"{VARIABLE!r} has shape {shape}, others {common}" for path, shape in odd.items()
+    }
     refuse("Features", faults, len(paths))
-    return common, np.result_type(*types)
-
-
-def _reason(error: Exception) -> str:
-    return "is not there" if isinstance(error, FileNotFoundError) else str(error)
+    return common[1:], np.result_type(*types)
 
 
 def _checked_units(units: ArrayLike, n_units: int) -> np.ndarray:

@@ -29,6 +29,23 @@ def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
         raise
 
 
+def sync(path: Path) -> None:
+    """Have a file on disk before it is renamed."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def noting(faults: dict[str, str], path: Path) -> Iterator[None]:
+    """Note what is wrong with one of many files, and go on; `refuse` tells it of all."""
+    try:
+        yield
+    except FileNotFoundError:
+        faults[str(path)] = "is not there"
+    except (OSError, ValueError, TypeError) as error:
+        faults[str(path)] = str(error)
+
+
 def refuse(what: str, faults: Mapping[str, str], n_files: int) -> None:
     """Raise if there are faults, naming the first files with what is wrong with each.
 
@@ -58,17 +75,24 @@ class ExternalError(ValueError):
     """An HDF5 file takes numbers from other files, which nobody has allowed."""
 
 
-def refuse_external(file: Any, path: str | os.PathLike[str]) -> None:
-    """Raise if an open HDF5 file takes numbers from other files: links, storage, virtual data.
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is HDF5, be it MATLAB's or any other."""
+    with open(path, "rb") as file:
+        head = file.read(520)
+    return any(head[start : start + 8] == b"\x89HDF\r\n\x1a\n" for start in (0, 512))
 
-    It is not called where the user has said ``external=True``. Nothing is read through a link.
+
+def open_hdf5(path: str | os.PathLike[str], external: bool = False) -> Any:
+    """An HDF5 file to read; other files that it takes numbers from must be allowed.
+
+    Nothing is read through links, storage elsewhere and virtual data that are not allowed.
 
     Raises
     ------
     ExternalError
         Naming the file, what is in it, and the other file.
     """
-    h5py = import_optional("h5py", "to read HDF5 files")
+    h5py = import_optional("h5py", "for HDF5 files and MATLAB's of version 7.3")
 
     def elsewhere(name: bytes, link: Any) -> tuple[str, str] | None:
         """The first member that lies elsewhere ends the visit; each group is visited once."""
@@ -85,14 +109,12 @@ def refuse_external(file: Any, path: str | os.PathLike[str]) -> None:
                     others += [source for source in sources if source != "."]
         return (os.fsdecode(name), os.fsdecode(others[0])) if others else None
 
-    found = file.id.links.visit(elsewhere, info=True)
+    file = h5py.File(path, "r")
+    found = None if external else file.id.links.visit(elsewhere, info=True)
     if found:
-        raise external_error(path, *found)
-
-
-def external_error(path: str | os.PathLike[str], name: str, other: str) -> ExternalError:
-    """What is in the file, and where it really lies."""
-    return ExternalError(
-        f"{os.fspath(path)!r} takes {name!r} from another file, {other!r}. Pass external=True if "
-        "you trust it."
-    )
+        file.close()
+        raise ExternalError(
+            f"{os.fspath(path)!r} takes {found[0]!r} from another file, {found[1]!r}. Pass "
+            "external=True if you trust it."
+        )
+    return file

@@ -105,7 +105,7 @@ def load_image(path: str | os.PathLike[str]) -> Any:
     nibabel = import_optional("nibabel", "to read NIfTI files")
     place = Path(path).expanduser()
     if not place.is_file():
-        raise FileNotFoundError("is no file" if place.exists() else "is not there")
+        raise ValueError("is no file") if place.exists() else FileNotFoundError("is not there")
     try:
         image = nibabel.load(place)
     except (ImportError, MemoryError, PermissionError):

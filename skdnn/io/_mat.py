@@ -25,8 +25,8 @@ from skdnn.io._content import (
     Stored,
     is_text,
 )
-from skdnn.io._files import ExternalError, replaced
-from skdnn.io._hdf5 import Opened, is_hdf5
+from skdnn.io._files import ExternalError, is_hdf5, replaced
+from skdnn.io._hdf5 import Opened
 from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, first_line, read_variables, variables
 from skdnn.io._members import Opaque, finished, gathered
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from skdnn._html import product
-from skdnn.io._files import refuse
+from skdnn.io._files import noting, refuse
 from skdnn.io._lazy import LazyArray, Positions
 from skdnn.io._maps import MapFile, open_maps, state_of
 from skdnn.io._masks import Label, Mask, read_masks
@@ -216,20 +216,18 @@ def _fitting(rows: Sequence[Sequence[OnePath]], masks: Sequence[Mask]) -> list[l
     faults: dict[str, str] = {}
     for row in rows:
         found.append([])
-        for path, mask in zip(row, masks, strict=True):
-            try:
-                file = open_maps(Path(path).expanduser())
-            except (OSError, ValueError) as error:
-                faults[str(path)] = str(error)
-                continue
-            fault = mask.misfit(file)
-            if len(row) == 2 and (file.axis is not None or len(file.grid) == 3):
-                fault = "is no surface of one hemisphere, as the files of a pair are"
-            if not fault and found[-1] and found[-1][0].n_maps != file.n_maps:
-                fault = f"has {file.n_maps} maps, the other hemisphere {found[-1][0].n_maps}"
-            if fault:
-                faults[str(path)] = fault
-            found[-1].append(replace(file, affine=mask.affine, axis=mask.axis))  # one for all
+        for given, mask in zip(row, masks, strict=True):
+            path = Path(given).expanduser()
+            with noting(faults, path):
+                file = open_maps(path)
+                fault = mask.misfit(file)
+                if len(row) == 2 and (file.axis is not None or len(file.grid) == 3):
+                    fault = "is no surface of one hemisphere, as the files of a pair are"
+                if not fault and found[-1] and found[-1][0].n_maps != file.n_maps:
+                    fault = f"has {file.n_maps} maps, the other hemisphere {found[-1][0].n_maps}"
+                if fault:
+                    raise ValueError(fault)
+                found[-1].append(replace(file, affine=mask.affine, axis=mask.axis))  # one for all
     refuse("paths", faults, len(rows) * len(masks))
     return found
 

@@ -7,6 +7,7 @@ import numbers
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scipy.sparse import issparse
 from skdnn._files import sync_folder
 from skdnn.identity._record import complete
 from skdnn.io._content import Content, Source, check_dtype
+from skdnn.io._files import replaced, sync
 from skdnn.io._formats import FORMATS, Format, choose
 from skdnn.io._parts import count_parts, find_parts, part_path, sidecar, split_rows, whole_path
 
@@ -260,37 +262,15 @@ def _older(place: Path) -> list[Path]:
 def _write_all(chosen: Format, finals: list[Path], contents: list[Content]) -> None:
     """Write and sync every file, then rename all of them."""
     assert chosen.write is not None
-    folder = finals[0].parent
-    folder.mkdir(parents=True, exist_ok=True)
-    renames: list[tuple[Path, Path]] = []
-    try:
+    with ExitStack() as places:
         for final, content in zip(finals, contents, strict=True):
-            temporary = _temporary(final)
-            renames.append((temporary, final))
+            temporary = places.enter_context(replaced(final, final.suffix))
             chosen.write(temporary, content)
-            _sync(temporary)
+            sync(temporary)
             if chosen.beside:
-                beside = _temporary(sidecar(final))
-                renames.append((beside, sidecar(final)))
+                beside = places.enter_context(replaced(sidecar(final)))
                 beside.write_text(_description(temporary, content), encoding="utf-8")
-                _sync(beside)
-        while renames:
-            os.replace(*renames[0])
-            del renames[0]
-    finally:
-        for temporary, _ in renames:
-            temporary.unlink(missing_ok=True)
-    sync_folder(folder)
-
-
-def _temporary(final: Path) -> Path:
-    """A hidden name with the same extension, by which libraries choose."""
-    return final.with_name(f".tmp-{os.getpid()}-{os.urandom(4).hex()}{final.suffix}")
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+                sync(beside)
 
 
 def _description(data: Path, content: Content) -> str:

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,28 +92,42 @@ def write_map(
         )
     if len(set(targets)) < len(targets):
         raise ValueError(f"path: both hemispheres would be written into {str(targets[0])!r}.")
-    import_optional("nibabel", "to write NIfTI files")
+    nibabel = import_optional("nibabel", "to write NIfTI files")
     maps = np.asarray(values, dtype=np.float32)
+    if maps.ndim not in (1, 2):
+        raise ValueError(f"values must have one or two dimensions, got shape {maps.shape}.")
     if on_surface:
         if coordinates is not None:
             raise ValueError("coordinates are those of voxels, and path is a surface.")
-        images = _surfaces(maps, reference, targets, fill, (threshold, label))
+        parts = _hemispheres(reference, targets, threshold, label)
     else:
-        images = [_volume(maps, reference, coordinates, fill, (threshold, label))]
+        parts = [_voxels(reference, coordinates, threshold, label)]
+    ends = np.cumsum([len(part.where) for part in parts])
+    if maps.shape[-1] != ends[-1]:
+        what = "vertices" if on_surface else "voxels"
+        raise ValueError(f"values has {maps.shape[-1]} {what}, the reference {ends[-1]}.")
     with ExitStack() as files:
-        for image, target, ending in zip(images, targets, endings, strict=True):
+        for part, target, ending, stop in zip(parts, targets, endings, ends, strict=True):
+            whole = np.full((math.prod(part.shape), *maps.shape[:-1]), fill, dtype=np.float32)
+            whole[part.where] = maps[..., stop - len(part.where) : stop].T
+            image = _image(nibabel, whole, part, ending)
             image.to_filename(files.enter_context(replaced(target, ending)))
 
 
-def _volume(
-    maps: np.ndarray,
-    reference: Any,
-    coordinates: ArrayLike | None,
-    fill: float,
-    taken: tuple[float | None, Label | None],
-) -> Any:
-    """An image in the space of the reference."""
-    nibabel = import_optional("nibabel", "to write NIfTI files")
+@dataclass
+class _Part:
+    """Where values of one file lie: places in a grid, flattened in C order."""
+
+    where: np.ndarray
+    shape: tuple[int, ...]
+    affine: Any = None
+    side: str = ""
+
+
+def _voxels(
+    reference: Any, coordinates: ArrayLike | None, threshold: float | None, label: Label | None
+) -> _Part:
+    """Voxels of a volume."""
     try:
         image = load_image(reference) if isinstance(reference, str | os.PathLike) else reference
     except (OSError, ValueError) as error:
@@ -126,78 +141,54 @@ def _volume(
     held = image.mask if isinstance(image, NiftiBetas) else image
     shape = tuple(map(int, held.shape[:3]))
     if coordinates is None:
-        where = np.flatnonzero(np.asarray(read_masks(held, 1, *taken)[0].chosen))
+        where = np.flatnonzero(np.asarray(read_masks(held, 1, threshold, label)[0].chosen))
     else:
         where = _voxels_at(np.asarray(coordinates, dtype=np.float64), affine, shape)
-    _check_values(maps, len(where), "voxels")
-    volumes = np.full((math.prod(shape), *maps.shape[:-1]), fill, dtype=np.float32)
-    volumes[where] = maps.T
-    header = nibabel.Nifti1Header()
-    header.set_xyzt_units("mm")
-    return nibabel.Nifti1Image(volumes.reshape(*shape, *maps.shape[:-1]), affine, header)
-
-
-def _surfaces(
-    maps: np.ndarray,
-    reference: Any,
-    targets: Sequence[Path],
-    fill: float,
-    taken: tuple[float | None, Label | None],
-) -> list[Any]:
-    """An image for each hemisphere."""
-    chosen, sides = _hemispheres(reference, len(targets), taken)
-    ends = np.cumsum([int(one.sum()) for one in chosen])
-    _check_values(maps, ends[-1], "vertices")
-    images = []
-    for target, one, side, part in zip(
-        targets, chosen, sides, np.split(maps, ends[:-1], axis=-1), strict=True
-    ):
-        named = side_of(target)
-        if side and named and side != named:
-            raise ValueError(f"path: {str(target)!r} would hold the {side} hemisphere.")
-        whole = np.full((*maps.shape[:-1], one.size), fill, np.float32)
-        whole[..., one] = part
-        images.append(_surface(whole, side or named, target.suffix))
-    return images
+    return _Part(where, shape, affine)
 
 
 def _hemispheres(
-    reference: Any, n: int, taken: tuple[float | None, Label | None]
-) -> tuple[list[np.ndarray], list[str]]:
-    """Which vertices values belong to, and the sides."""
+    reference: Any, targets: Sequence[Path], threshold: float | None, label: Label | None
+) -> list[_Part]:
+    """Vertices of one hemisphere, or of each of two."""
     if isinstance(reference, NiftiBetas):
         if reference.axis is not None or not reference.hemispheres:
             raise TypeError("reference must be betas of surfaces, where path is a surface.")
         sides, sizes = zip(*reference.hemispheres, strict=True)
-        if len(sizes) != n:
+        if len(sizes) != len(targets):
+            n = len(targets)
             raise ValueError(f"path: {n} given, but the reference has {len(sizes)} hemispheres.")
-        return np.split(reference.mask, np.cumsum(sizes)[:-1]), list(sides)
-    masks = read_masks(reference, n, *taken)
-    chosen = [one.chosen for one in masks if one.chosen is not None and one.chosen.ndim == 1]
-    if len(chosen) < n or any(one.axis is not None for one in masks):
-        raise TypeError(
-            "reference must have a value for each vertex, where path is a surface; a .label does "
-            "not say how many there are: give the betas."
-        )
-    return chosen, [one.side for one in masks]
+        chosen: list[Any] = np.split(reference.mask, np.cumsum(sizes)[:-1])
+    else:
+        masks = read_masks(reference, len(targets), threshold, label)
+        chosen, sides = [one.chosen for one in masks], tuple(one.side for one in masks)
+        if any(one is None or one.ndim != 1 for one in chosen) or masks[0].axis is not None:
+            raise TypeError(
+                "reference must have a value for each vertex, where path is a surface; a .label "
+                "does not say how many there are: give the betas."
+            )
+    for target, side in zip(targets, sides, strict=True):
+        if side and side_of(target) not in ("", side):
+            raise ValueError(f"path: {str(target)!r} would hold the {side} hemisphere.")
+    return [
+        _Part(np.flatnonzero(one), one.shape, side=side or side_of(target))
+        for one, side, target in zip(chosen, sides, targets, strict=True)
+    ]
 
 
-def _surface(maps: np.ndarray, side: str, ending: str) -> Any:
-    """One hemisphere as an image."""
-    nibabel = import_optional("nibabel", "to write NIfTI files")
-    if ending != ".gii":
-        several = maps.T[:, None, None] if len(np.atleast_2d(maps)) > 1 else maps.reshape(-1, 1, 1)
-        return nibabel.MGHImage(several, None)
-    meta = {"AnatomicalStructurePrimary": f"Cortex{side.title()}"} if side else {}
-    arrays = [nibabel.gifti.GiftiDataArray(one) for one in np.atleast_2d(maps)]
-    return nibabel.GiftiImage(darrays=arrays, meta=nibabel.gifti.GiftiMetaData(meta))
-
-
-def _check_values(maps: np.ndarray, n: int, what: str) -> None:
-    if maps.ndim not in (1, 2):
-        raise ValueError(f"values must have one or two dimensions, got shape {maps.shape}.")
-    if maps.shape[-1] != n:
-        raise ValueError(f"values has {maps.shape[-1]} {what}, the reference {n}.")
+def _image(nibabel: Any, whole: np.ndarray, part: _Part, ending: str) -> Any:
+    """Values of all points, one map in a column, as a file has them."""
+    if ending == ".gii":
+        meta = {"AnatomicalStructurePrimary": f"Cortex{part.side.title()}"} if part.side else {}
+        columns = whole.reshape(len(whole), -1).T
+        arrays = [nibabel.gifti.GiftiDataArray(column) for column in columns]
+        return nibabel.GiftiImage(darrays=arrays, meta=nibabel.gifti.GiftiMetaData(meta))
+    if ending in _SURFACES:
+        several = whole.shape[1:] if whole.size > len(whole) else ()  # MGH has no axis of one
+        return nibabel.MGHImage(whole.reshape(len(whole), 1, 1, *several), None)
+    header = nibabel.Nifti1Header()
+    header.set_xyzt_units("mm")
+    return nibabel.Nifti1Image(whole.reshape(*part.shape, *whole.shape[1:]), part.affine, header)
 
 
 def _voxels_at(xyz: np.ndarray, affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -34,7 +34,7 @@ VMAP = {"stimulus-name": {10: "fish", 20: "bird", 30: "käse"}}
 
 @pytest.fixture
 def brain() -> BData:
-    return BData(DATA, METADATA, VMAP, {"ROI_V1": "1: V1"})
+    return BData(DATA.copy(), METADATA, VMAP, {"ROI_V1": "1: V1"})
 
 
 @pytest.mark.parametrize(

@@ -686,6 +686,16 @@ def test_layers_of_an_assembly(tmp_path: Path) -> None:
     assert array_of(tmp_path / "a.nc", layers=["conv"]).shape == (5, 1)
 
 
+def test_assemblies_that_take_numbers_from_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "a.nc"
+    assembly(("presentation", "neuroid")).to_netcdf(path, engine="h5netcdf")
+    with h5py.File(path, "r+") as file:
+        del file["activations"]
+        file["activations"] = h5py.ExternalLink("other.nc", "activations")
+    with pytest.raises(ValueError, match=r"takes 'activations' from another file, 'other.nc'"):
+        load_features(path)
+
+
 def test_classic_netcdf(tmp_path: Path) -> None:
     assembly().to_netcdf(tmp_path / "a.nc", engine="scipy", format="NETCDF3_CLASSIC")
     check(tmp_path / "a.nc")
