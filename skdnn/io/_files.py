@@ -75,6 +75,14 @@ class ExternalError(ValueError):
     """An HDF5 file takes numbers from other files, which nobody has allowed."""
 
 
+def external_error(path: str | os.PathLike[str], name: str, other: str) -> ExternalError:
+    """What is in the file, and where it really lies."""
+    return ExternalError(
+        f"{os.fspath(path)!r} takes {name!r} from another file, {other!r}. Pass external=True if "
+        "you trust it."
+    )
+
+
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
     """Whether a file is HDF5, be it MATLAB's or any other."""
     with open(path, "rb") as file:
@@ -113,8 +121,5 @@ def open_hdf5(path: str | os.PathLike[str], external: bool = False) -> Any:
     found = None if external else file.id.links.visit(elsewhere, info=True)
     if found:
         file.close()
-        raise ExternalError(
-            f"{os.fspath(path)!r} takes {found[0]!r} from another file, {found[1]!r}. Pass "
-            "external=True if you trust it."
-        )
+        raise external_error(path, *found)
     return file

@@ -24,7 +24,7 @@ from skdnn.io._content import (
     check_size,
 )
 from skdnn.io._dialects import of_hdf5
-from skdnn.io._files import open_hdf5
+from skdnn.io._files import external_error, open_hdf5
 from skdnn.io._members import Opaque, Struct, finished, gathered
 from skdnn.io._strings import text_or_opaque
 
@@ -83,7 +83,7 @@ class Opened:
         self._path, self._external, self._mmap, self._turned = path, external, mmap, turned
         self._seen: set[Any] = set()
         self._size = os.path.getsize(path)
-        self.file = open_hdf5(path, external)
+        self.file = open_hdf5(path, True)  # other files are refused where they are met
 
     def __enter__(self) -> Opened:
         return self
@@ -99,9 +99,16 @@ class Opened:
     def items(self, group: Any, hidden: str = "#") -> Iterator[tuple[str, Any]]:
         """Members of a group but for references (`hidden`), dead links, and PyTables' own."""
         for name in group:
+            link = group.get(name, getlink=True)
+            if isinstance(link, _h5py().ExternalLink):
+                self._leads_to(f"{group.name.rstrip('/')}/{name}"[1:], link.filename)
             item = None if hidden and name.startswith(hidden) else group.get(name)
             if item is not None and item.attrs.get("CLASS") != b"TINDEX":
                 yield name, item
+
+    def _leads_to(self, name: str, other: str) -> None:
+        if not self._external:
+            raise external_error(self._path, name, other)
 
     def value(self, item: Any) -> Any:
         """What a member holds; arrays stay on disk."""
@@ -118,6 +125,9 @@ class Opened:
 
     def numbers(self, data: Any, *, turned: bool, dtype: Any = None) -> Stored:
         """A data set, still on disk."""
+        others = [x.file_name for x in data.virtual_sources()] if data.is_virtual else []
+        for other in {*others, *(place for place, *_ in data.external or ())} - {"."}:
+            self._leads_to(data.name[1:], other)
         imaginary = data.dtype.names == ("real", "imag")
         dtype = np.dtype(complex if imaginary else dtype or data.dtype)
         shape = data.shape[::-1] if turned else data.shape
