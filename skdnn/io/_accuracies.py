@@ -259,13 +259,13 @@ def _same_everywhere(
     if not subjects:
         raise ValueError(f"accuracies: the layer {layers[0]!r} has no subjects.")
     rois = list(accuracies[layers[0]][subjects[0]])
-    first = repr(layers[0])
+
+    def check(what: str, held: Mapping[str, Any], expected: list[str]) -> None:
+        if set(held) != set(expected):
+            raise ValueError(f"accuracies: {what} {list(held)}, {layers[0]!r} {expected}.")
+
     for layer, by_subject in accuracies.items():
-        if set(by_subject) != set(subjects):
-            had = f"{layer!r} has the subjects {list(by_subject)}, {first} {subjects}"
-            raise ValueError(f"accuracies: {had}.")
+        check(f"{layer!r} has the subjects", by_subject, subjects)
         for subject, by_roi in by_subject.items():
-            if set(by_roi) != set(rois):
-                had = f"{layer!r}, {subject!r} has the ROIs {list(by_roi)}, {first} {rois}"
-                raise ValueError(f"accuracies: {had}.")
+            check(f"{layer!r}, {subject!r} has the ROIs", by_roi, rois)
     return layers, subjects, rois

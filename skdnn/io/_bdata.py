@@ -12,6 +12,7 @@ import pandas as pd
 
 from skdnn._html import MAX_ROWS, card
 from skdnn._optional import import_optional
+from skdnn.io._content import plain
 from skdnn.io._files import ExternalError, open_hdf5, replaced
 from skdnn.io._lazy import LazyArray, Positions
 from skdnn.io._selection import keys_like, matching, nearest, select
@@ -329,9 +330,9 @@ def read_bdata(
             missing = [name for name in _PARTS if name not in file]
             if missing:
                 raise ValueError(f"has no {', '.join('/' + name for name in missing)}")
-            keys = [_text(key) for key in file["metadata/key"][()].ravel()]
+            keys = [str(plain(key)) for key in file["metadata/key"][()].ravel()]
             values = np.asarray(file["metadata/value"][()], dtype=np.float64)
-            described = [_text(text) for text in file["metadata/description"][()].ravel()]
+            described = [str(plain(text)) for text in file["metadata/description"][()].ravel()]
             vmap = _read_vmap(file["vmap"]) if "vmap" in file else {}
             dataset = HDF5Array(file_path, file["dataset"])
         metadata = pd.DataFrame(values, index=pd.Index(keys, name="key"))
@@ -386,13 +387,9 @@ def write_bdata(path: str | os.PathLike[str], data: BData) -> None:
 _PARTS = ("dataset", "metadata/key", "metadata/description", "metadata/value")
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
 def _read_vmap(group: Any) -> dict[str, dict[float, str]]:
     """Names by number by key; in HDF5 the numbers are names, too: ``/vmap/<key>/<number>``."""
     return {
-        str(key): {float(n): _text(np.asarray(name[()]).item()) for n, name in names.items()}
+        str(key): {float(n): str(plain(np.asarray(name[()]).item())) for n, name in names.items()}
         for key, names in group.items()
     }

@@ -267,6 +267,11 @@ def is_text(values: Any) -> bool:
     return isinstance(values, list) and bool(values) and all(isinstance(x, str) for x in values)
 
 
+def plain(value: Any) -> Any:
+    """Text, where HDF5 gives bytes."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def as_utf8(texts: Any) -> list[str]:
     """For other programs: names of files may hold bytes that are no text."""
     return [str(text).encode("utf-8", "replace").decode() for text in texts]

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.spatial.distance import squareform
 
 from skdnn._optional import import_optional
-from skdnn.io._content import Ask, DamageError, Raw, Stored, wanted
+from skdnn.io._content import Ask, DamageError, Raw, Stored, plain, wanted
 from skdnn.io._files import is_hdf5, open_hdf5
 from skdnn.io._members import choose_names, finished, is_naming, read
 from skdnn.io._rdm_check import n_conditions
@@ -60,7 +60,7 @@ def _of_rsatoolbox(file: Any, path: Path, ask: Ask) -> Raw | None:
     labels = _own_names(described("pattern_descriptors"), n, unique=True)
     about = described("rdm_descriptors")
     own = {k: np.asarray(v).tolist() for k, v in about.items() if k != "index"}
-    own = {k: [_text(x) for x in v] for k, v in own.items() if len(v) == len(pairs)}
+    own = {k: [plain(x) for x in v] for k, v in own.items() if len(v) == len(pairs)}
     names = list(zip(*own.values(), strict=True)) if own else [()] * len(pairs)
     if len(set(names)) < len(names):
         own, names = {"index": []}, [(n,) for n in range(len(names))]
@@ -78,10 +78,6 @@ def _own_names(described: Mapping[str, Any], n: int, *, unique: bool = False) ->
     index = np.asarray(described.get("index", ())).tolist()
     counted = own is None and len(index) == n and index != list(range(n))
     return index if counted else own
-
-
-def _text(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 # --- pandas ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from skdnn.io._content import (
     Stored,
     is_text,
     parse_header,
+    plain,
     wanted,
 )
 from skdnn.io._rdm_check import is_rdm_shape, n_conditions
@@ -213,11 +214,10 @@ def choose_names(candidates: Mapping[str, Iterable[Any]], n: int) -> list[Any] |
     """The list that tells n rows apart best: one that is called so, then text, then numbers."""
     fits, lists = {}, {}
     for name, values in candidates.items():
-        plain = np.asarray(values).tolist()
-        lists[name] = [x.decode() if isinstance(x, bytes) else x for x in plain]
-        if len(plain) == n:
+        lists[name] = [plain(x) for x in np.asarray(values).tolist()]
+        if len(lists[name]) == n:
             text = isinstance(lists[name][0], str)
-            fits[name] = (len(set(plain)) == n, text and is_naming(name), text)
+            fits[name] = (len(set(lists[name])) == n, text and is_naming(name), text)
     return lists[max(fits, key=lambda name: fits[name])] if fits else None
 
 

@@ -213,13 +213,10 @@ def _numbers(row: list[str], first: int, decimal: str, line: int) -> np.ndarray:
     try:
         return np.array(cells[first:], dtype=np.float64)
     except ValueError:
-        wrong = [n for n in range(first, len(row)) if not (_unknown(row[n]) or _float(cells[n]))]
+        told = [_unknown(cell) or (is_number(cell) and "," not in cell) for cell in cells]
+        wrong = [n for n in range(first, len(row)) if not told[n]]
     if wrong:
         raise DamageError(
             f"line {line}, column {wrong[0] + 1} is {row[wrong[0]]!r}, which is no number"
         )
     return np.array([np.nan if _unknown(cell) else float(cell) for cell in cells[first:]])
-
-
-def _float(cell: str) -> bool:
-    return is_number(cell) and "," not in cell

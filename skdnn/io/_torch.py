@@ -21,7 +21,10 @@ def write(path: Path, content: Content) -> None:
         place: torch.from_numpy(np.array(source.whole()))
         for place, source in zip(places, content.sources, strict=True)
     }
-    beside = {name: _beside(torch, value) for name, value in content.beside().items()}
+    beside = {
+        name: torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+        for name, value in content.beside().items()
+    }
     if clash := sorted(held.keys() & {HEADER, *beside}):
         raise ValueError(
             f"A .pt file has an entry of its own called {clash[0]!r}: rename the layer."
@@ -37,13 +40,6 @@ def write(path: Path, content: Content) -> None:
 
 def _key(names: list[str], single: bool) -> list[str]:
     return ["features"] if single else names
-
-
-def _beside(torch: Any, value: Any) -> Any:
-    """Text stays a list."""
-    if not isinstance(value, np.ndarray):
-        return [text.decode() if isinstance(text, bytes) else str(text) for text in value]
-    return torch.from_numpy(np.array(value))
 
 
 def read(path: Path, ask: Ask) -> Raw:
