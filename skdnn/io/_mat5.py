@@ -180,13 +180,14 @@ def _plain(value: Any, cells: Callable[[], Any]) -> Any:
         (held,) = value.ravel()
         return text_or_opaque(held["s2"].decode("latin-1"), held["arr"].copy, cells)
     if type(value).__name__ in ("MatlabFunction", "MatlabObject"):
-        return Opaque("an object")
+        return Opaque("object array")
     if value.dtype.names is not None:
         rows = [{key: item[key] for key in value.dtype.names} for item in value.ravel("F")]
         structs = [Struct((key, _plain(x, cells)) for key, x in row.items()) for row in rows]
         return structs[0] if value.size == 1 else structs
     if value.dtype == object:
-        return [_plain(item, cells) for item in value.ravel("F")]
+        items = [_plain(item, cells) for item in value.ravel("F")]
+        return items[0] if len(items) == 1 and value.item() is None else items
     if value.dtype.kind == "U":
         lines = [str(line) for line in value.ravel()]
         return "".join(lines) if len(lines) < 2 else [line.rstrip(" \0") for line in lines]

@@ -61,11 +61,12 @@ def _put(raw: Raw, value: Any, place: str) -> None:
         for key, item in value.items():
             _put(raw, item, f"{place}{between}{key}" if place else str(key))
     elif isinstance(value, Opaque):
-        if value.kind in ("string array", "categorical array"):
-            told = f"{place!r} is a {value}: in MATLAB, save cellstr({place})"
-            if is_naming(place):
-                raise DamageError(told)
-            raw.notes.append(f"{told}. It is left aside.")
+        names = value.kind in ("string array", "categorical array")
+        advice = f": in MATLAB, save cellstr({place})" if names else ""
+        if names and is_naming(place):
+            raise DamageError(f"{place!r} is a {value}{advice}")
+        if names or (is_naming(place) and value.kind.endswith(" array")):  # of MATLAB's objects
+            raw.notes.append(f"{place!r} is a {value}{advice}. It is left aside.")
     elif isinstance(value, str) or is_text(value):
         raw.texts[place] = value
     elif not isinstance(value, list):

@@ -225,6 +225,18 @@ def test_other_objects_hide_no_numbers(make: Maker, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.features["features"], VALUES)
     with pytest.raises(ValueError, match="'T' is no array of numbers or text, but table array"):
         read_mat(path, "T")
+    path = make(tmp_path / "b.mat", {"stimuli": words(NAMES)}, "table")
+    with pytest.warns(UserWarning, match="'stimuli' is a table array. It is left aside"):
+        assert load_features(path).labels is None
+
+
+def test_a_struct_without_fields_hides_no_numbers(tmp_path: Path) -> None:
+    path = v5_file(tmp_path / "a.mat", {"labels": words(NAMES)})
+    fieldless = matrix(2, (1, 1), "nothing", element(5, struct.pack("<i", 1)), element(1, b""))
+    content = path.read_bytes()
+    path.write_bytes(content[:128] + fieldless + content[128:])
+    assert load_features(path).labels == NAMES
+    assert read_mat(path, "nothing") == {}
 
 
 # --- refusing --------------------------------------------------------------------------------

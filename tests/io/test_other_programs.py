@@ -366,6 +366,17 @@ def test_values_of_every_kind(tmp_path: Path, version: str) -> None:
     assert loaded["flags"].dtype == bool
 
 
+@both
+def test_cells_of_text_and_numbers(tmp_path: Path, version: str) -> None:
+    """They name no rows, whatever stands first."""
+    odd = ["a", VALUES, "b", "c", "d"]
+    path = mat_file(tmp_path / "a.mat", version, features=VALUES, names=odd, labels=ROWS)
+    loaded = load_features(path)
+    assert loaded.labels == ROWS
+    np.testing.assert_array_equal(loaded.features["features"], VALUES)
+    np.testing.assert_array_equal(loaded.features["names(2)"], VALUES)
+
+
 def test_whole_numbers_that_matlab_holds_as_double(tmp_path: Path) -> None:
     """Version 5 packs doubles into fewer bytes; one complex variable changes nothing in that."""
     for more in ({}, {"z": np.array([[1 + 2j]])}):
