@@ -335,9 +335,8 @@ def _read(value: Any, name: str) -> Any:
         return {key: _read(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list):
         return [_read(item, name) for item in value]
-    if isinstance(value, str):
-        return value
-    held = value if isinstance(value, Opaque) else value.dtype
-    if isinstance(held, Opaque) or held.kind not in "buif":
+    value = value.read() if isinstance(value, Stored) and value.dtype.kind != "c" else value
+    held = value if isinstance(value, str | Opaque) else value.dtype
+    if not isinstance(held, str) and (isinstance(held, Opaque) or held.kind not in "buif"):
         raise MatError(f"its variable {name!r} is no array of numbers or text, but {held}")
-    return value.read() if isinstance(value, Stored) else value
+    return value

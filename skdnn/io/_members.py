@@ -136,6 +136,8 @@ def _of_others(raw: Raw, path: Path, ask: Ask) -> Raw:
         held = f", but {', '.join(map(repr, raw.texts))}" if raw.texts else ""
         raise DamageError(f"it holds no arrays of numbers{held}")
     if ask.part:
+        if path.suffix != ".npy":  # which alone is opened again when it is wanted
+            raw.arrays = {place: read(array) for place, array in raw.arrays.items()}
         return raw
     if raw.labels is None:
         _with_file_names(raw, path)

@@ -58,9 +58,9 @@ def join(raws: list[Raw], files: list[Path]) -> Raw:
                 raise DamageError(f"{file.name} and a part before it both hold {twice[0]!r}")
             made.arrays |= raw.arrays
             continue
-        if len(raw.arrays) != 1:
-            raise DamageError(f"{file.name} holds {len(raw.arrays)} arrays, not one")
-        (rows,) = raw.arrays.values()
+        (rows, *more) = raw.arrays.values()
+        if more or not rows.shape:
+            raise DamageError(f"{file.name} does not hold one array with rows")
         first, stop = _rows_of(file)
         if stop is not None and rows.shape[0] != stop - first:
             raise DamageError(f"{file.name} holds {rows.shape[0]} rows, not {stop - first}")

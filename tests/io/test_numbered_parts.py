@@ -16,6 +16,7 @@ import pytest
 from scipy.io import savemat
 
 from skdnn.cli import main
+from skdnn.formats import write_mat
 from skdnn.io import load_features, load_rdm
 
 NAMES = [f"img{n}.png" for n in range(24)]
@@ -210,6 +211,25 @@ def test_nothing_there(tmp_path: Path) -> None:
         load_features(named(tmp_path))
     np.save(tmp_path / "a[1].npy", VALUES)  # no pattern, but a name
     check(tmp_path / "a[1].npy")
+
+
+def test_parts_of_other_formats(tmp_path: Path) -> None:
+    named(tmp_path)
+    for n, rows in enumerate(np.split(VALUES, 4), start=1):
+        with h5py.File(tmp_path / f"features_{n}.h5", "w") as file:
+            file["features"] = rows
+        np.savez(tmp_path / f"features_{n}.npz", rows)
+        stems = [name.removesuffix(".png") for name in NAMES[6 * n - 6 : 6 * n]]
+        write_mat(tmp_path / f"features_{n}.mat", dict(zip(stems, rows, strict=True)))
+    for ending in ("h5", "npz", "mat"):
+        check(tmp_path / f"features_*.{ending}")
+    np.savez(tmp_path / "features_2.npz", VALUES[6:12], VALUES)
+    with pytest.raises(ValueError, match=r"features_2.npz does not hold one array with rows"):
+        load_features(tmp_path / "features_*.npz")
+    split(tmp_path, 4)
+    np.save(tmp_path / "features_02.npy", np.float32(1))
+    with pytest.raises(ValueError, match=r"features_02.npy does not hold one array with rows"):
+        load_features(tmp_path / "features_*.npy")
 
 
 def test_splits_in_one_file_go_together(tmp_path: Path) -> None:

@@ -397,6 +397,9 @@ def test_version_4(tmp_path: Path) -> None:
     check(tmp_path / "a.mat")
     savemat(tmp_path / "b.mat", {"m": csc_matrix(SQUARE)}, format="4")
     same_rdm(load_rdm(tmp_path / "b.mat"), None)
+    savemat(tmp_path / "c.mat", {"z": np.array([[1 + 2j]])}, format="4")
+    with pytest.raises(ValueError, match="'z' is no array of numbers or text, but complex128"):
+        read_mat(tmp_path / "c.mat", "z")
     content = (tmp_path / "a.mat").read_bytes()
     for length in (10, 30, len(content) - 1):
         (tmp_path / "a.mat").write_bytes(content[:length])
