@@ -25,7 +25,7 @@ from skdnn.io._content import (
 )
 from skdnn.io._dialects import of_hdf5
 from skdnn.io._files import external_error, open_hdf5
-from skdnn.io._members import Opaque, Struct, finished, gathered
+from skdnn.io._members import Opaque, Struct, finished, gathered, lines
 from skdnn.io._strings import text_or_opaque
 
 _LISTS = ("cell", "struct", "canonical empty")
@@ -188,7 +188,7 @@ class Opened:
         found = self.numbers(value, turned=True, dtype=boolean)
         if "string" in kind:
             rows = np.atleast_2d(found.read())
-            return _lines([row.tobytes().decode("utf-8", "replace") for row in rows])
+            return lines([row.tobytes().decode("utf-8", "replace") for row in rows])
         scalar = Stored((1, 1), found.dtype, lambda: np.atleast_2d(found.read()))
         return found if found.shape else scalar
 
@@ -214,7 +214,7 @@ class Opened:
             return self._cells(item)
         if kind == "char":
             units = np.atleast_2d(self.numbers(item, turned=True, dtype=np.uint16).read())
-            return _lines([row.tobytes().decode("utf-16-le", "replace") for row in units])
+            return lines([row.tobytes().decode("utf-16-le", "replace") for row in units])
         found = self.numbers(item, turned=True, dtype=boolean)
         return found if kind in _TYPES else text_or_opaque(kind, found.read, self._objects)
 
@@ -251,11 +251,6 @@ class Opened:
 def _records(fields: dict[str, list[Any]]) -> list[Struct]:
     """An array of structs, which is stored field by field."""
     return [Struct(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
-
-
-def _lines(rows: list[str]) -> str | list[str]:
-    """Char: one text, or the padded rows of a matrix."""
-    return rows[0] if len(rows) == 1 else [row.rstrip(" \0") for row in rows]
 
 
 def _is_many(item: Any) -> bool:

@@ -80,6 +80,10 @@ class SavedFeatures:
     provenance: dict[str, Any] = field(default_factory=dict)
     feature_names: list[str] | None = None
 
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """By layer; one array has no name."""
+        return self.features if isinstance(self.features, dict) else {"": self.features}
+
     def to_frame(self, layer: str | None = None) -> pd.DataFrame:
         """One flattened row per image, indexed by the labels.
 
@@ -98,30 +102,28 @@ class SavedFeatures:
         ValueError
             If `layer` is not there, or missing where there are several.
         """
-        array = self.features
-        if isinstance(array, dict):
-            if layer is None and len(array) > 1:
-                raise ValueError(f"layer=None, but there are several: {list(array)}.")
-            (name,) = wanted(list(array), list(array) if layer is None else [layer])
-            array = array[name]
-        elif layer is not None:
+        arrays = self._arrays()
+        if layer is None and len(arrays) > 1:
+            raise ValueError(f"layer=None, but there are several: {list(arrays)}.")
+        if layer is not None and arrays is not self.features:
             raise ValueError(f"layer={layer!r}, but there is one array without a name.")
+        (name,) = wanted(list(arrays), list(arrays) if layer is None else [layer])
+        array = arrays[name]
         flat = array.reshape(len(array), int(np.prod(array.shape[1:], dtype=np.int64)))
         return pd.DataFrame(flat, index=self.labels, columns=self.feature_names)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The features, where there is one array of them."""
-        array = self.features
-        if isinstance(array, dict):
-            if len(array) > 1:
-                raise TypeError(
-                    f"There are several arrays, {list(array)}: choose one of features[...]."
-                )
-            (array,) = array.values()
+        arrays = self._arrays()
+        if len(arrays) > 1:
+            raise TypeError(
+                f"There are several arrays, {list(arrays)}: choose one of features[...]."
+            )
+        (array,) = arrays.values()
         return np.array(array, dtype, copy=copy) if copy else np.asarray(array, dtype)
 
     def __repr__(self) -> str:
-        arrays = self.features if isinstance(self.features, dict) else {"": self.features}
+        arrays = self._arrays()
         told = [f"{name} {a.shape} {a.dtype}".strip() for name, a in list(arrays.items())[:3]]
         told[-1] += f" and {len(arrays) - 3} more" * (len(arrays) > 3)
         told = [f"features: {', '.join(told)}"]
@@ -136,8 +138,7 @@ class SavedFeatures:
 
     def _repr_html_(self) -> str:
         """A card for notebooks; no numbers are read."""
-        several = isinstance(self.features, dict)
-        arrays = self.features if several else {"": self.features}
+        arrays = self._arrays()
         table = pd.DataFrame(
             [
                 {
@@ -154,7 +155,8 @@ class SavedFeatures:
             "targets": None if self.targets is None else product(self.targets.shape),
             **{str(name): value for name, value in self.provenance.items()},
         }
-        return card("SavedFeatures", facts, table if several else table.drop(columns="layer"))
+        table = table if arrays is self.features else table.drop(columns="layer")
+        return card("SavedFeatures", facts, table)
 
 
 def load_features(

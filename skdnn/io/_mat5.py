@@ -16,7 +16,7 @@ import numpy as np
 
 from skdnn._optional import import_optional
 from skdnn.io._content import HEADER, DamageError, Stored, check_size
-from skdnn.io._members import Opaque, Struct
+from skdnn.io._members import Opaque, Struct, lines
 from skdnn.io._strings import text_or_opaque
 
 # What MATLAB calls types that numpy calls otherwise.
@@ -189,8 +189,7 @@ def _plain(value: Any, cells: Callable[[], Any]) -> Any:
         items = [_plain(item, cells) for item in value.ravel("F")]
         return items[0] if len(items) == 1 and value.item() is None else items
     if value.dtype.kind == "U":
-        lines = [str(line) for line in value.ravel()]
-        return "".join(lines) if len(lines) < 2 else [line.rstrip(" \0") for line in lines]
+        return lines([str(line) for line in value.ravel()])
     return value
 
 

@@ -85,6 +85,11 @@ def _put(raw: Raw, value: Any, place: str) -> None:
                 raw.texts[f"{place}.{name}"] = texts
 
 
+def lines(rows: list[str]) -> str | list[str]:
+    """Char: one text, or the padded rows of a matrix."""
+    return "".join(rows) if len(rows) < 2 else [row.rstrip(" \0") for row in rows]
+
+
 def read(array: Any) -> np.ndarray:
     """The numbers themselves, or why there are none."""
     if array.dtype.hasobject:
