@@ -1,7 +1,8 @@
 """Who may import whom: floors, arrows, and what must not be imported at all.
 
-Imports are read from the source, those inside functions too; what stands under
-``if TYPE_CHECKING:`` is never executed and does not count.
+Imports are read from the source, those inside functions too; of a package whose public names are
+loaded late, from the stub that lists them. What stands under ``if TYPE_CHECKING:`` is never
+executed and does not count.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ def module_name(path: Path) -> str:
 
 
 SOURCES = {
-    module_name(path): path.read_text(encoding="utf-8") for path in sorted(ROOT.rglob("*.py"))
+    module_name(path): path.read_text(encoding="utf-8")
+    for path in [*sorted(ROOT.rglob("*.py")), *sorted(ROOT.rglob("*.pyi"))]
 }
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,8 @@ import skdnn
 from skdnn._optional import import_optional
 
 LATE = ["torch", "torchvision", "tensorflow", "keras", "matplotlib", "h5py", "PIL", "pooch"]
+NUMBERS = ["numpy", "scipy", "sklearn", "pandas"]
+STUBS = sorted(Path(skdnn.__file__).parent.rglob("__init__.pyi"))
 
 
 def run(code: str) -> str:
@@ -30,10 +35,54 @@ def run(code: str) -> str:
 
 
 def test_import_loads_nothing_heavy() -> None:
-    code = "import sys, skdnn; print(*sys.modules)"
-    loaded = {name.partition(".")[0] for name in run(code).split()}
-    assert {"skdnn", "numpy", "pandas", "sklearn"} <= loaded
-    assert loaded.isdisjoint(LATE)
+    loaded = run("import sys, skdnn; print(*sys.modules)").split()
+    assert {name.partition(".")[0] for name in loaded}.isdisjoint([*LATE, *NUMBERS])
+    assert [name for name in loaded if name.startswith("skdnn")] == ["skdnn"]
+
+
+def test_a_name_loads_its_own_room_alone() -> None:
+    code = (
+        "import sys, skdnn\nskdnn.RDM\n"
+        "assert 'RDM' in vars(skdnn.rsa) and 'bootstrap_rsa' not in vars(skdnn.rsa)\n"
+        "print(*sys.modules)"
+    )
+    loaded = set(run(code).split())
+    assert "skdnn.rsa" in loaded
+    assert loaded.isdisjoint(["skdnn.encoding", "skdnn.plotting", "skdnn.search", *LATE])
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.parent.name)
+def test_a_stub_lists_the_public_names(stub: Path) -> None:
+    """What type checkers read, and what is loaded when it is first used."""
+    package = ".".join(stub.relative_to(Path(skdnn.__file__).parents[1]).parent.parts)
+    module = importlib.import_module(package)
+    tree = ast.parse(stub.read_text(encoding="utf-8"))
+    imported = {
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    (listed,) = (
+        ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)
+    )
+    assert sorted(listed) == sorted(imported) == sorted(module.__all__)
+    assert set(listed) <= set(dir(module))
+
+
+def test_rooms_are_there_after_a_plain_import() -> None:
+    code = (
+        "import skdnn\nassert {'rsa', 'encoding', 'formats'} <= set(dir(skdnn))\n"
+        "print(skdnn.rsa.compute_rdm.__name__, skdnn.formats.__name__)\n"
+        "assert 'rsa' not in skdnn.__all__"
+    )
+    assert run(code).split() == ["compute_rdm", "skdnn.formats"]
+
+
+def test_a_pickle_needs_no_import_before_it() -> None:
+    made = "import pickle, skdnn; print(pickle.dumps(skdnn.RDM('cosine')).hex())"
+    code = f"import pickle; print(pickle.loads(bytes.fromhex({run(made).strip()!r})))"
+    assert run(code).strip() == "RDM(metric='cosine')"
 
 
 def test_neither_do_estimators_models_plots_and_the_command() -> None:

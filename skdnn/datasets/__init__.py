@@ -1,15 +1,5 @@
 """Folders of stimuli, and data sets that are fetched once and checked against their hashes."""
 
-from skdnn.datasets._brain_hierarchy import fetch_brain_hierarchy
-from skdnn.datasets._hdf5 import load_hdf5_images
-from skdnn.datasets._images import load_image_folder
-from skdnn.datasets._kriegeskorte92 import fetch_kriegeskorte92
-from skdnn.datasets._things import load_things
+import lazy_loader
 
-__all__ = [
-    "fetch_brain_hierarchy",
-    "fetch_kriegeskorte92",
-    "load_hdf5_images",
-    "load_image_folder",
-    "load_things",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
