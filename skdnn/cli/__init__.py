@@ -8,45 +8,24 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
 
-import shtab
-
-from skdnn.cli import (
-    _cache,
-    _classify,
-    _compare,
-    _demo,
-    _describe,
-    _encode,
-    _extract,
-    _hierarchy,
-    _layers,
-    _models,
-    _rdm,
-    _search,
-    _version,
-)
-from skdnn.cli._output import one_line, visible
+from skdnn.cli import _usage_networks as networks
+from skdnn.cli import _usage_studies as studies
+from skdnn.cli._frame import made_parser, run
 from skdnn.cli._reading import reason
+from skdnn.cli._text import one_line, visible
 
 __all__ = ["main", "parser"]
 
 # In the order in which a study uses them, which is that of the help text.
 _COMMANDS = (
-    _demo,
-    _models,
-    _layers,
-    _extract,
-    _rdm,
-    _compare,
-    _search,
-    _encode,
-    _hierarchy,
-    _classify,
-    _cache,
-    _describe,
-    _version,
+    *(networks.DEMO, networks.MODELS, networks.LAYERS_OF, networks.EXTRACT),
+    *(studies.RDM, studies.COMPARE, studies.SEARCH, studies.ENCODE, studies.HIERARCHY),
+    *(networks.CLASSIFY, networks.CACHE, networks.DESCRIBE, networks.VERSION),
+)
+_DESCRIPTION = (
+    "Deep network activations for scikit-learn: RSA, encoding models and layer searches for "
+    "neuroscience."
 )
 _EPILOG = """\
 exit codes:
@@ -88,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a terminal can't show is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        arguments.run(arguments)
+        run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -116,30 +95,12 @@ def _with_given_names_escaped(text: str, arguments: argparse.Namespace) -> str:
     return text
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints steer no terminal."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(visible(message))
-
-
 def parser() -> argparse.ArgumentParser:
-    """Build the parser; each command's function is its ``run``.
+    """Build the parser.
 
     Returns
     -------
     parser : argparse.ArgumentParser
         Of all commands.
     """
-    made = _Parser(
-        prog="skdnn",
-        description="Deep network activations for scikit-learn: RSA, encoding models and layer "
-        "searches for neuroscience.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    shtab.add_argument_to(made, "--print-completion", help="print a script for your shell")
-    commands = made.add_subparsers(dest="command", required=True, metavar="command")
-    for module in _COMMANDS:
-        module.add(commands)
-    return made
+    return made_parser(_DESCRIPTION, _EPILOG, _COMMANDS)

@@ -6,59 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import shtab
-
-from skdnn.cli._command import (
-    add_cache,
-    add_images,
-    add_json,
-    add_network,
-    add_overwrite,
-    add_quiet,
-    command,
-    weights_from,
-)
+from skdnn.cli._extractor import weights_from
 from skdnn.cli._images import image_paths
 from skdnn.cli._networks import network
 from skdnn.cli._output import note, show_table, write_table
-from skdnn.cli._places import TABLES, add_out, places
+from skdnn.cli._places import TABLES, places
 from skdnn.cli._reading import reading
 
 
-def add(commands: Any) -> None:
-    """Declare the command."""
-    classify = command(
-        commands,
-        "classify",
-        _run,
-        help="name what images show, with probabilities",
-        description="Print the most probable classes of each image, by the class names of the "
-        "network's weights.",
-        examples=(
-            "skdnn classify --model alexnet --images ./images",
-            "skdnn classify --model resnet50 --images cat.jpg --top 3 --json",
-        ),
-    )
-    add_images(classify)
-    classify.add_argument(
-        "--top", type=int, default=5, metavar="K", help="classes per image (default: 5)"
-    )
-    names = classify.add_argument(
-        "--classes",
-        metavar="FILE",
-        help="names of the network's outputs, one on a line, in its order; or 'imagenet' "
-        "(default: those of the weights)",
-    )
-    names.complete = shtab.FILE  # type: ignore[attr-defined]
-    add_out(classify, "write .csv, .tsv or .json instead of printing")
-    add_cache(classify, "a folder that keeps the network's outputs")
-    add_overwrite(classify)
-    add_quiet(classify)
-    add_json(classify)
-    add_network(classify)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     from skdnn import DNNClassifier
 
     paths = image_paths(arguments.images)

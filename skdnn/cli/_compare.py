@@ -9,26 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import shtab
 
-from skdnn.cli._command import (
-    add_assume_order,
-    add_extraction,
-    add_images,
-    add_json,
-    add_network,
-    add_overwrite,
-    add_quiet,
-    add_twin,
-    command,
-    extractor_from,
-    weights_from,
-)
 from skdnn.cli._compare_files import Order, RDMFile, common, labelled_alike, read_file
+from skdnn.cli._extractor import extractor_from, weights_from
+from skdnn.cli._frame import refuse
 from skdnn.cli._networks import is_own, name_and_weights
 from skdnn.cli._output import note, show_table, write_table
-from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, save_picture
-from skdnn.cli._targets import add_comparison, add_metric, check_measures
+from skdnn.cli._places import PICTURES, TABLES, is_picture, places, save_picture
+from skdnn.cli._targets import check_measures
 
 _CKA = "cka"
 # Of trained networks only.
@@ -38,73 +26,7 @@ _OF_TWINS = (
 )
 
 
-def add(commands: Any) -> None:
-    """Declare the command."""
-    compare = command(
-        commands,
-        "compare",
-        _run,
-        help="similarity of RDMs to each other, to brains or to behaviour",
-        description="Compare RDMs, from files of RDMs or of features, or of networks that are "
-        "shown images now. Without --reference every RDM is compared with every other. With "
-        "references (RDMs of brains or behaviour; a file may hold several subjects) each is "
-        "scored against them, with noise ceilings where there are several subjects, and with "
-        "intervals and tests where --bootstrap or --permutations ask for them. --twin puts the "
-        "untrained twin beside each trained network, and tests the difference. Conditions are "
-        "matched by name; --assume-order takes those of files without names in the order of the "
-        "images, or of the first file that has names.",
-        examples=(
-            "skdnn compare alexnet.h5 resnet50.h5 --reference it.csv --bootstrap 1000 "
-            "--out table.csv bars.png",
-            "skdnn compare a.csv b.csv c.csv --out similarities.png",
-            "skdnn compare --model alexnet resnet18 alexnet@none mine.py:make --images ./images "
-            "--reference it.csv",
-        ),
-    )
-    option = compare.add_argument(
-        "files", nargs="*", metavar="FILE", help="RDMs, or features that RDMs are made of"
-    )
-    option.complete = shtab.FILE  # type: ignore[attr-defined]
-    reference = compare.add_argument(
-        "--reference", nargs="+", default=[], metavar="FILE", help="RDMs to compare with"
-    )
-    reference.complete = shtab.FILE  # type: ignore[attr-defined]
-    add_metric(compare)
-    add_comparison(compare)
-    tests = compare.add_argument_group("intervals and tests, with --reference")
-    tests.add_argument(
-        "--bootstrap",
-        type=int,
-        metavar="N",
-        help="95%% intervals and tests from N bootstrap samples, of images and of subjects where "
-        "there are several",
-    )
-    tests.add_argument(
-        "--permutations",
-        type=int,
-        metavar="N",
-        help="Mantel's test with N permutations of the images",
-    )
-    add_out(compare, "also write the table (.csv, .tsv, .json) or a picture (.png, .pdf, ...)")
-    add_images(compare, required=False)
-    compare.add_argument(
-        "--layer",
-        nargs="+",
-        default=["penultimate"],
-        metavar="NAME",
-        help="of networks: one for all of them, or one for each; of one network, any number "
-        "(default: penultimate)",
-    )
-    add_network(compare, several=True)
-    add_twin(compare)
-    add_extraction(compare)
-    add_assume_order(compare)
-    add_overwrite(compare)
-    add_quiet(compare)
-    add_json(compare)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     _check_usage(arguments)
     outs = places(arguments, (*TABLES, *PICTURES))
     known = None if arguments.comparison == _CKA else arguments.comparison
@@ -159,8 +81,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         wrong = f"--model {twice[0]} is given twice: NAME@WEIGHTS tells weights apart"
     if n_models > 1 and len(arguments.layer) not in (1, n_models):
         wrong = f"--layer: one for all, or one for each of the {n_models} networks"
-    if wrong:
-        raise argparse.ArgumentError(None, wrong)
+    refuse(wrong)
 
 
 def _check_number(found: Sequence[RDMFile], arguments: argparse.Namespace) -> None:

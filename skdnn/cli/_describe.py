@@ -7,58 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import shtab
-
 from skdnn.cli._ask import choose_layers
-from skdnn.cli._command import (
-    add_extraction,
-    add_images,
-    add_json,
-    add_layers,
-    add_network,
-    command,
-    extractor_from,
-)
+from skdnn.cli._extractor import extractor_from
 from skdnn.cli._images import read_images
-from skdnn.cli._output import visible, write_file
+from skdnn.cli._output import write_file
 from skdnn.cli._places import check_free
 from skdnn.cli._reading import reading
+from skdnn.cli._text import visible
 
 
-def add(commands: Any) -> None:
-    """Declare the command."""
-    describe = command(
-        commands,
-        "describe",
-        _run,
-        help="write the paragraph for the methods section",
-        description="Print a paragraph fit for a methods section and its references as BibTeX: "
-        "of features that were saved, of a whole study that 'skdnn search --methods' or "
-        "MethodsText.to_json() has written, or of a network and layers.",
-        examples=(
-            "skdnn describe features.h5",
-            "skdnn describe study.json",
-            "skdnn describe --model alexnet --layer features.10",
-            "skdnn describe features.h5 --bibtex > references.bib",
-        ),
-    )
-    file = describe.add_argument(
-        "features",
-        nargs="?",
-        metavar="FEATURES",
-        help="features that skdnn saved, or a .json of a study",
-    )
-    file.complete = shtab.FILE  # type: ignore[attr-defined]
-    add_layers(describe)
-    add_images(describe, required=False)
-    only = describe.add_mutually_exclusive_group()
-    only.add_argument("--bibtex", action="store_true", help="print the references only")
-    add_json(only)
-    add_network(describe, required=False)
-    add_extraction(describe)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     if bool(arguments.features) == bool(arguments.model):
         raise argparse.ArgumentError(None, "give either a file of features or --model")
     text = _of_file(arguments) if arguments.features else _of_network(arguments)

@@ -9,102 +9,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import shtab
 
-from skdnn.cli._command import add_assume_order, add_json, add_overwrite, add_quiet, command
 from skdnn.cli._features import Features, open_features
-from skdnn.cli._output import listed, note, show_facts, write_table
-from skdnn.cli._places import TABLES, add_out, places
+from skdnn.cli._frame import refuse
+from skdnn.cli._output import note, show_facts, write_table
+from skdnn.cli._places import TABLES, places
 from skdnn.cli._reading import reading
 from skdnn.cli._targets import matched, read_responses, read_table
+from skdnn.cli._text import listed
 
 _INNER = 5
 
 
-def add(commands: Any) -> None:
-    """Declare the command."""
-    encode = command(
-        commands,
-        "encode",
-        _run,
-        help="predict voxels from features: which layer, how well, how surely",
-        description="Voxelwise encoding: for each voxel, ridge regression chooses a layer and a "
-        "penalty inside the training images and predicts the images that were held out. "
-        "A voxel has one p-value, of its mean correlation over folds, adjusted for the number of "
-        "voxels (false discovery rate).",
-        examples=(
-            "skdnn encode features.h5 --responses voxels.csv --out voxels_table.csv",
-            "skdnn encode features.h5 --responses subj1.h5 --layer features.2 features.10 "
-            "--test-images test.txt --json",
-            "skdnn encode features.h5 --responses voxels.csv --groups images.csv category",
-        ),
-    )
-    features = encode.add_argument("features", metavar="FEATURES", help="a file of features")
-    responses = encode.add_argument(
-        "--responses",
-        required=True,
-        metavar="FILE",
-        help="responses to the images: .csv with their names in the first column and a voxel in "
-        "each other one, or a file of arrays (.npy, .mat, .h5, .parquet), one for each area",
-    )
-    for option in (features, responses):
-        option.complete = shtab.FILE  # type: ignore[attr-defined]
-    encode.add_argument(
-        "--layer",
-        nargs="+",
-        metavar="NAME",
-        help="layers of the file to choose from (default: all in it)",
-    )
-    encode.add_argument(
-        "--select",
-        choices=("layer", "best_overall", "stack"),
-        default="layer",
-        help="a layer for each voxel, one for all, or a mixture of all (default: layer)",
-    )
-    encode.add_argument("--cv", type=int, default=5, metavar="K", help="folds (default: 5)")
-    encode.add_argument(
-        "--groups",
-        nargs=2,
-        metavar=("FILE", "COLUMN"),
-        help="a .csv with names of images in its first column, and the column that says what "
-        "stays together in a fold",
-    )
-    test = encode.add_argument(
-        "--test-images",
-        metavar="FILE",
-        help="a text file with the name of a test image in each line: trains on all others, "
-        "instead of folds",
-    )
-    test.complete = shtab.FILE  # type: ignore[attr-defined]
-    encode.add_argument(
-        "--per",
-        choices=("voxel", "fold"),
-        default="voxel",
-        help="a row of the table: each voxel, or each voxel in each fold (default: voxel)",
-    )
-    encode.add_argument(
-        "--permutations",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of the held-out images, for the p-values of --per fold (default: 0, Student's t)",
-    )
-    encode.add_argument(
-        "--fdr",
-        type=float,
-        default=0.05,
-        metavar="Q",
-        help="false discovery rate at which a voxel counts as predicted (default: 0.05)",
-    )
-    encode.add_argument("--seed", type=int, default=0, help="of folds and permutations")
-    add_out(encode, "a row for each voxel (.csv, .tsv, .json)")
-    add_assume_order(encode)
-    add_overwrite(encode)
-    add_quiet(encode)
-    add_json(encode)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     from skdnn import LayerwiseEncoder
     from skdnn.encoding import LayerFeatures, nested_encoding, pool_folds
 
@@ -154,8 +71,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         wrong = f"--fdr {arguments.fdr}: give a number between 0 and 1"
     elif arguments.groups and arguments.test_images:
         wrong = "--groups parts folds, and --test-images is instead of folds"
-    if wrong:
-        raise argparse.ArgumentError(None, wrong)
+    refuse(wrong)
 
 
 def _names(features: Features, arguments: argparse.Namespace) -> list[str]:

@@ -9,21 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shtab
 
 from skdnn.cli._ask import choose_layers
-from skdnn.cli._command import (
-    add_extraction,
-    add_images,
-    add_json,
-    add_layers,
-    add_network,
-    add_overwrite,
-    add_quiet,
-    command,
-    estimate_from,
-    extractor_from,
-)
+from skdnn.cli._extractor import estimate_from, extractor_from
 from skdnn.cli._images import Images, read_images
 from skdnn.cli._output import note, show_facts
 from skdnn.cli._places import check_free
@@ -31,67 +19,7 @@ from skdnn.cli._reading import parts_of
 from skdnn.cli._unfinished import unfinished
 
 
-def add(commands: Any) -> None:
-    """Declare the command."""
-    extract = command(
-        commands,
-        "extract",
-        _run,
-        help="save the activations of layers for images",
-        description="Send images through a network once and save what layers compute, a row per "
-        "image, with the names of the images and where the numbers come from. An interrupted "
-        "run goes on where it stopped when the same command is given again: until the file is "
-        "whole, activations lie in OUT.unfinished, or in --cache.",
-        examples=(
-            "skdnn extract --model alexnet --layer features.10 --images ./images "
-            "--out features.h5",
-            "skdnn extract --model resnet50 --layer 'layer*' --images ./images --out r.mat",
-            "skdnn extract --model alexnet --weights none --seed 1 --layer all --images ./images "
-            "--out random.h5 --dry-run",
-        ),
-    )
-    add_images(extract)
-    add_layers(extract)
-    out = extract.add_argument(
-        "--out",
-        required=True,
-        metavar="FILE",
-        help="features.h5, .mat, .npy, .npz, .csv, .txt or .parquet",
-    )
-    out.complete = shtab.FILE  # type: ignore[attr-defined]
-    extract.add_argument(
-        "--keep-shape",
-        action="store_true",
-        help="save (images, channels, height, width) rather than a row of units per image",
-    )
-    extract.add_argument(
-        "--average-folders",
-        action="store_true",
-        help="a row per folder of images (its mean) rather than per image, as for the concepts "
-        "of THINGS",
-    )
-    extract.add_argument(
-        "--parts",
-        nargs="?",
-        type=int,
-        const=10,
-        metavar="K",
-        help="split the rows into K files (10 if K is left out); what loads them joins them again",
-    )
-    extract.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="say how many images and units there are and what they take in disk, memory and "
-        "time; write nothing",
-    )
-    add_overwrite(extract)
-    add_quiet(extract)
-    add_json(extract)
-    add_network(extract)
-    add_extraction(extract)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     images = read_images(arguments.images, average_folders=arguments.average_folders)
     shapes = choose_layers(arguments, extractor_from(arguments, cache=None))
     if arguments.dry_run:

@@ -12,10 +12,11 @@ import numpy as np
 
 from skdnn.cli._encode import read_names
 from skdnn.cli._features import Features, open_features
-from skdnn.cli._output import listed, note, show_facts, write_table
+from skdnn.cli._output import note, show_facts, write_table
 from skdnn.cli._places import is_picture, save_figure
 from skdnn.cli._reading import reading
 from skdnn.cli._targets import matched
+from skdnn.cli._text import listed
 
 
 @dataclass

@@ -3,50 +3,47 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from skdnn.cli._command import add_json, command
-from skdnn.cli._networks import network
+import pandas as pd
+
+from skdnn.cli._frame import refuse
+from skdnn.cli._kept import kept
+from skdnn.cli._networks import is_own, network
 from skdnn.cli._output import show_table
 
 _SHOWN = ["layer", "type", "output_shape", "n_units", "n_params", "n_calls", "source"]
 
 
-def add(commands: Any) -> None:
-    """Declare the command."""
-    layers = command(
-        commands,
-        "layers",
-        _run,
-        help="list the layers of a network",
-        description="List the layers that --layer takes, in the order of the network, with the "
-        "shape of what they compute for one image and the number of units. Nothing is downloaded.",
-        examples=("skdnn layers alexnet", "skdnn layers timm/vit_tiny_patch16_224 --depth 2"),
-    )
-    layers.add_argument(
-        "model", metavar="MODEL", help="a network by its name, or FILE.py:FUNCTION"
-    )
-    layers.add_argument(
-        "--backend",
-        choices=("auto", "torch", "tensorflow"),
-        default="auto",
-        help="where the name is looked for (default: auto)",
-    )
-    layers.add_argument(
-        "--depth",
-        type=int,
-        metavar="N",
-        help="names of at most N parts: 1 shows the network's own parts, 2 their children too",
-    )
-    add_json(layers)
+def run(arguments: argparse.Namespace) -> None:
+    """List layers."""
+    depth = arguments.depth
+    refuse(f"--depth {depth}: give 1 or more" if depth is not None and depth < 1 else None)
+    table = _table(arguments.model, arguments.backend)
+    if depth is not None:
+        table = table[table["layer"].str.count(r"\.") < depth]
+    show_table(table, as_json=arguments.json)
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    from skdnn import list_layers
+def _table(model: str, backend: str) -> pd.DataFrame:
+    """What `list_layers` gives, of the columns that are shown."""
 
-    if arguments.depth is not None and arguments.depth < 1:
-        raise argparse.ArgumentError(None, f"--depth {arguments.depth}: give 1 or more")
-    table = list_layers(network(arguments.model), arguments.backend)
-    if arguments.depth is not None:
-        table = table[table["layer"].str.count(r"\.") < arguments.depth]
-    show_table(table[_SHOWN], as_json=arguments.json)
+    def listed() -> dict[str, Any]:
+        from skdnn import list_layers
+
+        table = list_layers(network(model), backend)
+        return {name: table[name].tolist() for name in _SHOWN}
+
+    found = kept(f"layers {backend} {model}", listed) if _is_named(model) else listed()
+    return pd.DataFrame({**found, "output_shape": list(map(tuple, found["output_shape"]))})
+
+
+def _is_named(model: str) -> bool:
+    """Whether installed packages alone decide what a network is: files and hubs may change."""
+    return not (
+        is_own(model)
+        or ":" in model
+        or model.startswith("hf/")
+        or Path(model).expanduser().exists()
+    )

@@ -5,42 +5,13 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
-from typing import Any
 
-from skdnn.cli._command import add_json, command
-
-_SOURCES = (
-    *("torchvision", "keras", "cornet", "clip", "published", "pretrained", "timm", "open_clip"),
-    "installed",
-)
+from skdnn.cli._kept import kept
 
 
-def add(commands: Any) -> None:
-    """Declare the command."""
-    models = command(
-        commands,
-        "models",
-        _run,
-        help="list the networks that have names",
-        description="List the names that --model takes. Packages that are not installed "
-        "contribute none.",
-        examples=("skdnn models", "skdnn models 'resnet*'", "skdnn models --source installed"),
-    )
-    models.add_argument(
-        "pattern", nargs="?", metavar="PATTERN", help="only these, such as 'resnet*'"
-    )
-    models.add_argument(
-        "--source",
-        choices=_SOURCES,
-        help="only those of one source; 'installed': those whose trained weights are here already",
-    )
-    add_json(models)
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    from skdnn import list_models
-
-    names = list_models(arguments.source)
+def run(arguments: argparse.Namespace) -> None:
+    """List names."""
+    names = _names(arguments.source)
     if arguments.pattern:
         pattern = arguments.pattern.lower()
         names = [name for name in names if fnmatch.fnmatchcase(name.lower(), pattern)]
@@ -50,3 +21,15 @@ def _run(arguments: argparse.Namespace) -> None:
                 f"'*{arguments.pattern.strip('*')}*' finds names that hold these letters."
             )
     print(json.dumps(names, indent=1) if arguments.json else "\n".join(names))
+
+
+def _names(source: str | None) -> list[str]:
+    """What `list_models` gives; whose weights are on this machine may change at any time."""
+
+    def listed() -> list[str]:
+        from skdnn import list_models
+
+        return list_models(source)
+
+    found: list[str] = listed() if source == "installed" else kept(f"models {source}", listed)
+    return found

@@ -5,43 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
-import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from skdnn.cli._text import is_shown, visible
 
-_BREAK = re.compile(r"(?P<colon>:?)\s*\n\s*(- )?")
-
-
-def visible(text: Any, *, keep: str = "") -> str:
-    """Text without anything that steers a terminal; line breaks too, unless they are to be kept.
-
-    Control characters, broken UTF-8 and marks that change the direction of writing are shown
-    as escapes, as Python writes them.
-    """
-    return "".join(
-        letter if letter in keep or _is_shown(letter) else _escaped(letter) for letter in str(text)
-    )
-
-
-def _is_shown(letter: str) -> bool:
-    if letter.isprintable():
-        return True
-    return unicodedata.category(letter) in ("Zs", "Cn", "Co") or letter in "\u200c\u200d"
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
-
-
-def one_line(text: str) -> str:
-    """A message of several lines in one."""
-    joined = _BREAK.sub(lambda found: ": " if found["colon"] else "; ", text.strip())
-    return visible(joined)
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def show_table(table: pd.DataFrame, *, as_json: bool) -> None:
@@ -68,7 +39,7 @@ def _cell(value: Any) -> Any:
 def _plain_json(text: str) -> str:
     """JSON whose strings steer no terminal either."""
     return "".join(
-        letter if letter == "\n" or _is_shown(letter) else _json_escaped(letter) for letter in text
+        letter if letter == "\n" or is_shown(letter) else _json_escaped(letter) for letter in text
     )
 
 
@@ -115,10 +86,3 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def listed(values: Iterable[Any]) -> str:
-    """Names for a message: the first ten, and how many more."""
-    names = [visible(value) for value in values]
-    more = f", and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + more

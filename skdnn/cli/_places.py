@@ -9,20 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import shtab
-
-from skdnn.cli._output import listed, write_file
+from skdnn.cli._output import write_file
 from skdnn.cli._reading import check_regular
+from skdnn.cli._text import listed
 
 TABLES = (".csv", ".tsv", ".json")
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
 RDM_FILES = (".csv", ".tsv", ".npy", ".npz", ".mat", ".h5")
-
-
-def add_out(parser: argparse.ArgumentParser, help: str, *, required: bool = False) -> None:
-    """--out: one file or several; each ending says what is written."""
-    option = parser.add_argument("--out", nargs="+", required=required, metavar="FILE", help=help)
-    option.complete = shtab.FILE  # type: ignore[attr-defined]
 
 
 def places(arguments: argparse.Namespace, endings: Sequence[str]) -> list[Path]:

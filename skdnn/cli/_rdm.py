@@ -8,91 +8,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import shtab
 
-from skdnn.cli._command import add_assume_order, add_json, add_overwrite, add_quiet, command
 from skdnn.cli._features import Features, open_features
-from skdnn.cli._output import listed, note, show_facts
-from skdnn.cli._places import (
-    PICTURES,
-    RDM_FILES,
-    add_out,
-    check_free,
-    is_picture,
-    places,
-    save_picture,
-)
+from skdnn.cli._output import note, show_facts
+from skdnn.cli._places import PICTURES, RDM_FILES, check_free, is_picture, places, save_picture
 from skdnn.cli._reading import reading
-from skdnn.cli._targets import add_metric, check_measures, matched
+from skdnn.cli._targets import check_measures, matched
+from skdnn.cli._text import listed
 
 # Formats that hold one RDM and no name of its layer.
 _SINGLE = (".csv", ".tsv", ".npy")
 
 
-def add(commands: Any) -> None:
-    """Declare the command."""
-    rdm = command(
-        commands,
-        "rdm",
-        _run,
-        help="dissimilarities between the images of a file of features",
-        description="Compute the representational dissimilarity matrix (RDM) of each layer in a "
-        "file of features, as 'skdnn extract' writes it, or of any table with an image in each "
-        "row. Pictures show all layers side by side. Of several layers, .csv, .tsv and .npy "
-        "become a file each, with the layer in its name; .h5, .mat and .npz hold all.",
-        examples=(
-            "skdnn rdm features.h5 --out rdm.png",
-            "skdnn rdm features.h5 --layer features.10 --metric euclidean --out rdm.csv rdm.pdf",
-            "skdnn rdm features.h5 --out rdm.png --rank --order cluster --images ./images",
-        ),
-    )
-    option = rdm.add_argument("features", metavar="FEATURES", help="a file of features")
-    option.complete = shtab.FILE  # type: ignore[attr-defined]
-    add_out(
-        rdm,
-        "where to write: pictures (.png, .pdf, .svg, .jpg), labelled tables (.csv, .tsv), arrays "
-        "(.npy, .npz, .mat, .h5)",
-        required=True,
-    )
-    rdm.add_argument(
-        "--layer", nargs="+", metavar="NAME", help="layers of the file (default: all in it)"
-    )
-    add_metric(rdm)
-    rdm.add_argument(
-        "--center", action="store_true", help="subtract the mean of each unit over images first"
-    )
-    rdm.add_argument(
-        "--normalize", action="store_true", help="scale each image's pattern to length 1 first"
-    )
-    picture = rdm.add_argument_group("picture")
-    picture.add_argument("--rank", action="store_true", help="draw ranks of dissimilarities")
-    picture.add_argument(
-        "--order",
-        choices=("given", "cluster"),
-        default="given",
-        help="order of the images: the file's, or that of a hierarchical clustering of the first "
-        "layer (default: given)",
-    )
-    picture.add_argument(
-        "--groups",
-        action="store_true",
-        help="keep images of a class together and name the classes, where the features were "
-        "saved with them",
-    )
-    images = picture.add_argument(
-        "--images",
-        nargs="+",
-        metavar="PATH",
-        help="the images (a folder or files, found by name), drawn small along both axes",
-    )
-    images.complete = shtab.FILE  # type: ignore[attr-defined]
-    add_assume_order(rdm)
-    add_overwrite(rdm)
-    add_quiet(rdm)
-    add_json(rdm)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     outs = places(arguments, (*PICTURES, *RDM_FILES))
     check_measures(arguments)
     features = open_features(arguments.features, arguments.layer)

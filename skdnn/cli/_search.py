@@ -13,35 +13,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import shtab
 
 from skdnn.cli._ask import choose_layers
-from skdnn.cli._command import (
-    add_assume_order,
-    add_extraction,
-    add_images,
-    add_json,
-    add_layers,
-    add_network,
-    add_overwrite,
-    add_quiet,
-    add_twin,
-    command,
-    estimate_from,
-    extractor_from,
-)
 from skdnn.cli._describe import check_methods, write_methods
+from skdnn.cli._extractor import estimate_from, extractor_from
+from skdnn.cli._frame import refuse
 from skdnn.cli._images import image_paths
 from skdnn.cli._networks import is_own
 from skdnn.cli._output import note, show_facts, write_table
-from skdnn.cli._places import PICTURES, TABLES, add_out, is_picture, places, save_picture
-from skdnn.cli._targets import (
-    add_comparison,
-    add_metric,
-    check_measures,
-    read_rdm,
-    read_responses,
-)
+from skdnn.cli._places import PICTURES, TABLES, is_picture, places, save_picture
+from skdnn.cli._targets import check_measures, read_rdm, read_responses
 from skdnn.cli._unfinished import unfinished
 
 _COMPONENTS = 50
@@ -55,93 +36,7 @@ _PASSED_ON = re.compile(
 _PARAM = "dnn__layer"
 
 
-def add(commands: Any) -> None:
-    """Declare the command."""
-    search = command(
-        commands,
-        "search",
-        _run,
-        help="which layer is most like a brain region, on images held out",
-        description="Cross-validated search over the layers of a network. Features are centred "
-        "and reduced to their main components, learnt on the training images of each fold; then "
-        "rsa compares the RDM of the held-out images with that of the brain, and encoding "
-        "predicts the responses to them by ridge regression (mean R2 over voxels). Each image "
-        "goes through the network once. An interrupted run goes on where it stopped when the "
-        "same command is given again: until it is done, activations lie in OUT.unfinished, or "
-        "in --cache. --seed also decides the folds.",
-        examples=(
-            "skdnn search --model alexnet --layer features.2 features.5 classifier.5 "
-            "--images ./images --rdm it.csv --out profile.csv profile.png",
-            "skdnn search --model resnet50 --layer 'layer*' --images ./images "
-            "--responses voxels.csv --method encoding --cache activations/ --nested",
-        ),
-    )
-    add_images(search)
-    target = search.add_mutually_exclusive_group(required=True)
-    rdm = target.add_argument(
-        "--rdm",
-        metavar="FILE",
-        help="an RDM of the images, or one per subject: .csv with their names in the first row "
-        "and column, .npy, .mat, .h5",
-    )
-    responses = target.add_argument(
-        "--responses",
-        metavar="FILE",
-        help="responses to the images: .csv with their names in the first column and a voxel in "
-        "each other one, or a file of features",
-    )
-    for option in (rdm, responses):
-        option.complete = shtab.FILE  # type: ignore[attr-defined]
-    add_assume_order(search)
-    add_layers(search)
-    search.add_argument(
-        "--method",
-        choices=("rsa", "encoding"),
-        default="rsa",
-        help="compare RDMs, or predict responses (default: rsa)",
-    )
-    add_metric(search)
-    add_comparison(search)
-    search.add_argument(
-        "--components",
-        type=int,
-        metavar="N",
-        help="principal components of the features; 0 keeps all units (default: 50, or as many "
-        "as the training images allow). The correlation distance is that of the patterns that "
-        "they stand for, whatever the components' signs",
-    )
-    search.add_argument("--cv", type=int, default=5, metavar="K", help="folds (default: 5)")
-    search.add_argument(
-        "--repeats", type=int, default=10, metavar="N", help="other folds, N times (default: 10)"
-    )
-    search.add_argument(
-        "--nested",
-        action="store_true",
-        help="also score the whole search on images that had no part in the choice of the layer",
-    )
-    add_twin(search)
-    add_out(search, "the layer profile as a table (.csv, .tsv, .json) or picture (.png, .pdf, ..)")
-    methods = search.add_argument(
-        "--methods",
-        metavar="FILE",
-        help="also write the paragraph for the methods section: .txt, or .json, which 'skdnn "
-        "describe' reads",
-    )
-    methods.complete = shtab.FILE  # type: ignore[attr-defined]
-    search.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check everything and say what the pass through the network takes; compute nothing",
-    )
-    search.add_argument("--jobs", type=int, metavar="N", help="processes (default: 1)")
-    add_network(search)
-    add_extraction(search)
-    add_overwrite(search)
-    add_quiet(search)
-    add_json(search)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     _check_usage(arguments)
     outs = places(arguments, (*TABLES, *PICTURES))
     check_methods(arguments)
@@ -246,8 +141,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         wrong = "--twin is for a trained network that is given by its name"
     elif arguments.components is not None and arguments.components < 0:
         wrong = f"--components {arguments.components}: give 0 or more"
-    if wrong:
-        raise argparse.ArgumentError(None, wrong)
+    refuse(wrong)
 
 
 def _target(arguments: argparse.Namespace, paths: Sequence[str]) -> Any:

@@ -7,13 +7,12 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._output import listed, visible
 from skdnn.cli._reading import reading
+from skdnn.cli._text import listed, visible
 
 _TEXT = (".csv", ".tsv")
 _IMAGES = {
@@ -197,28 +196,6 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def add_metric(parser: Any, default: str = "correlation") -> None:
-    """--metric: dissimilarity of patterns."""
-    parser.add_argument(
-        "--metric",
-        default=default,
-        metavar="NAME",
-        help="dissimilarity of two patterns: correlation, spearman, cosine, euclidean, "
-        "sqeuclidean, or any other of scipy's pdist (default: %(default)s)",
-    )
-
-
-def add_comparison(parser: Any) -> None:
-    """--comparison: similarity of RDMs."""
-    parser.add_argument(
-        "--comparison",
-        default="spearman",
-        metavar="NAME",
-        help="similarity of two RDMs: spearman, pearson, kendall, tau-a, rho-a, cosine, "
-        "corr_cov, cosine_cov or bures (default: %(default)s)",
-    )
 
 
 def check_measures(arguments: argparse.Namespace, *, comparison: str | None = None) -> None:

@@ -22,11 +22,32 @@ def _no_window(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def skdnn_environment() -> dict[str, str]:
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A user's cache of the tests' own, with the weights where they are."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _no_answers_of_the_user(own_cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, place in _places_of_weights().items():
+        monkeypatch.setenv(name, place)
+    monkeypatch.setenv("XDG_CACHE_HOME", own_cache)
+
+
+def _places_of_weights() -> dict[str, str]:
+    """Where downloaded weights are looked for, before the user's cache is another one."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    places = {"TORCH_HOME": "torch", "HF_HOME": "huggingface", "SKDNN_WEIGHTS": "skdnn/weights"}
+    return {name: os.environ.get(name) or str(home / folder) for name, folder in places.items()}
+
+
+@pytest.fixture(scope="session")
+def skdnn_environment(own_cache: str) -> dict[str, str]:
     """The environment in which a process finds skdnn, also where it runs from its checkout."""
     root = str(Path(skdnn.__file__).parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "Agg"}
+    own = {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "Agg"}
+    return {**os.environ, **_places_of_weights(), **own, "XDG_CACHE_HOME": own_cache}
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +71,28 @@ def run_skdnn(
             timeout=300,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def loaded_by(skdnn_environment: dict[str, str]) -> Callable[..., set[str]]:
+    """Modules that a command has loaded when it is done: ``loaded_by("models")``."""
+
+    def run(*arguments: str) -> set[str]:
+        code = (
+            "import sys\nfrom skdnn.cli import main\n"
+            f"try: main({list(arguments)!r})\nexcept SystemExit as stop: assert not stop.code\n"
+            "print(*sys.modules, file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=skdnn_environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return set(done.stderr.split())
 
     return run
 

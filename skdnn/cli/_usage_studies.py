@@ -1,0 +1,314 @@
+"""Commands that compare with brains and behaviour, as their help pages show them."""
+
+from __future__ import annotations
+
+from skdnn.cli._frame import Command, group, one_of, option
+from skdnn.cli._shared import (
+    ASSUME_ORDER,
+    COMPARISON,
+    EXTRACTION,
+    FOLDS,
+    IMAGES,
+    JOBS,
+    JSON,
+    LAYERS,
+    METRIC,
+    NETWORKS,
+    OVERWRITE,
+    QUIET,
+    THE_NETWORK,
+    TWIN,
+    needed,
+    out,
+)
+
+RDM = Command(
+    "rdm",
+    "dissimilarities between the images of a file of features",
+    "Compute the representational dissimilarity matrix (RDM) of each layer in a file of features, "
+    "as 'skdnn extract' writes it, or of any table with an image in each row. Pictures show all "
+    "layers side by side. Of several layers, .csv, .tsv and .npy become a file each, with the "
+    "layer in its name; .h5, .mat and .npz hold all.",
+    (
+        "skdnn rdm features.h5 --out rdm.png",
+        "skdnn rdm features.h5 --layer features.10 --metric euclidean --out rdm.csv rdm.pdf",
+        "skdnn rdm features.h5 --out rdm.png --rank --order cluster --images ./images",
+    ),
+    (
+        option("features FEATURES", "a file of features"),
+        out(
+            "where to write: pictures (.png, .pdf, .svg, .jpg), labelled tables (.csv, .tsv), "
+            "arrays (.npy, .npz, .mat, .h5)",
+            required=True,
+        ),
+        option("--layer NAME...", "layers of the file (default: all in it)"),
+        METRIC,
+        option("--center", "subtract the mean of each unit over images first"),
+        option("--normalize", "scale each image's pattern to length 1 first"),
+        group(
+            "picture",
+            option("--rank", "draw ranks of dissimilarities"),
+            option(
+                "--order {given,cluster}",
+                "order of the images: the file's, or that of a hierarchical clustering of the "
+                "first layer",
+                "given",
+            ),
+            option(
+                "--groups",
+                "keep images of a class together and name the classes, where the features were "
+                "saved with them",
+            ),
+            option(
+                "--images PATH...",
+                "the images (a folder or files, found by name), drawn small along both axes",
+            ),
+        ),
+        *(ASSUME_ORDER, OVERWRITE, QUIET, JSON),
+    ),
+)
+COMPARE = Command(
+    "compare",
+    "similarity of RDMs to each other, to brains or to behaviour",
+    "Compare RDMs, from files of RDMs or of features, or of networks that are shown images now. "
+    "Without --reference every RDM is compared with every other. With references (RDMs of brains "
+    "or behaviour; a file may hold several subjects) each is scored against them, with noise "
+    "ceilings where there are several subjects, and with intervals and tests where --bootstrap or "
+    "--permutations ask for them. --twin puts the untrained twin beside each trained network, and "
+    "tests the difference. Conditions are matched by name; --assume-order takes those of files "
+    "without names in the order of the images, or of the first file that has names.",
+    (
+        "skdnn compare alexnet.h5 resnet50.h5 --reference it.csv --bootstrap 1000 --out table.csv "
+        "bars.png",
+        "skdnn compare a.csv b.csv c.csv --out similarities.png",
+        "skdnn compare --model alexnet resnet18 alexnet@none mine.py:make --images ./images "
+        "--reference it.csv",
+    ),
+    (
+        option("files [FILE]...", "RDMs, or features that RDMs are made of"),
+        option("--reference FILE...", "RDMs to compare with", []),
+        METRIC,
+        COMPARISON,
+        group(
+            "intervals and tests, with --reference",
+            option(
+                "--bootstrap N",
+                "95%% intervals and tests from N bootstrap samples, of images and of subjects "
+                "where there are several",
+            ),
+            option("--permutations N", "Mantel's test with N permutations of the images"),
+        ),
+        out("also write the table (.csv, .tsv, .json) or a picture (.png, .pdf, ...)"),
+        IMAGES,
+        option(
+            "--layer NAME...",
+            "of networks: one for all of them, or one for each; of one network, any number "
+            "(default: penultimate)",
+            ["penultimate"],
+        ),
+        *(NETWORKS, TWIN, EXTRACTION, ASSUME_ORDER, OVERWRITE, QUIET, JSON),
+    ),
+)
+SEARCH = Command(
+    "search",
+    "which layer is most like a brain region, on images held out",
+    "Cross-validated search over the layers of a network. Features are centred and reduced to "
+    "their main components, learnt on the training images of each fold; then rsa compares the RDM "
+    "of the held-out images with that of the brain, and encoding predicts the responses to them "
+    "by ridge regression (mean R2 over voxels). Each image goes through the network once. An "
+    "interrupted run goes on where it stopped when the same command is given again: until it is "
+    "done, activations lie in OUT.unfinished, or in --cache. --seed also decides the folds.",
+    (
+        "skdnn search --model alexnet --layer features.2 features.5 classifier.5 --images "
+        "./images --rdm it.csv --out profile.csv profile.png",
+        "skdnn search --model resnet50 --layer 'layer*' --images ./images --responses voxels.csv "
+        "--method encoding --cache activations/ --nested",
+    ),
+    (
+        needed(IMAGES),
+        one_of(
+            option(
+                "--rdm FILE",
+                "an RDM of the images, or one per subject: .csv with their names in the first row "
+                "and column, .npy, .mat, .h5",
+            ),
+            option(
+                "--responses FILE",
+                "responses to the images: .csv with their names in the first column and a voxel "
+                "in each other one, or a file of features",
+            ),
+            required=True,
+        ),
+        ASSUME_ORDER,
+        LAYERS,
+        option("--method {rsa,encoding}", "compare RDMs, or predict responses", "rsa"),
+        METRIC,
+        COMPARISON,
+        option(
+            "--components N",
+            "principal components of the features; 0 keeps all units (default: 50, or as many as "
+            "the training images allow). The correlation distance is that of the patterns that "
+            "they stand for, whatever the components' signs",
+        ),
+        FOLDS,
+        option("--repeats N", "other folds, N times", 10),
+        option(
+            "--nested",
+            "also score the whole search on images that had no part in the choice of the layer",
+        ),
+        TWIN,
+        out("the layer profile as a table (.csv, .tsv, .json) or picture (.png, .pdf, ..)"),
+        option(
+            "--methods FILE",
+            "also write the paragraph for the methods section: .txt, or .json, which 'skdnn "
+            "describe' reads",
+        ),
+        option(
+            "--dry-run",
+            "check everything and say what the pass through the network takes; compute nothing",
+        ),
+        *(JOBS, THE_NETWORK, EXTRACTION, OVERWRITE, QUIET, JSON),
+    ),
+)
+ENCODE = Command(
+    "encode",
+    "predict voxels from features: which layer, how well, how surely",
+    "Voxelwise encoding: for each voxel, ridge regression chooses a layer and a penalty inside "
+    "the training images and predicts the images that were held out. A voxel has one p-value, of "
+    "its mean correlation over folds, adjusted for the number of voxels (false discovery rate).",
+    (
+        "skdnn encode features.h5 --responses voxels.csv --out voxels_table.csv",
+        "skdnn encode features.h5 --responses subj1.h5 --layer features.2 features.10 "
+        "--test-images test.txt --json",
+        "skdnn encode features.h5 --responses voxels.csv --groups images.csv category",
+    ),
+    (
+        option("features FEATURES", "a file of features"),
+        option(
+            "--responses FILE",
+            "responses to the images: .csv with their names in the first column and a voxel in "
+            "each other one, or a file of arrays (.npy, .mat, .h5, .parquet), one for each area",
+            required=True,
+        ),
+        option("--layer NAME...", "layers of the file to choose from (default: all in it)"),
+        option(
+            "--select {layer,best_overall,stack}",
+            "a layer for each voxel, one for all, or a mixture of all",
+            "layer",
+        ),
+        FOLDS,
+        option(
+            "--groups FILE COLUMN",
+            "a .csv with names of images in its first column, and the column that says what stays "
+            "together in a fold",
+        ),
+        option(
+            "--test-images FILE",
+            "a text file with the name of a test image in each line: trains on all others, "
+            "instead of folds",
+        ),
+        option(
+            "--per {voxel,fold}",
+            "a row of the table: each voxel, or each voxel in each fold",
+            "voxel",
+        ),
+        option(
+            "--permutations N",
+            "of the held-out images, for the p-values of --per fold (default: 0, Student's t)",
+            0,
+        ),
+        option("--fdr Q", "false discovery rate at which a voxel counts as predicted", 0.05),
+        option("--seed SEED", "of folds and permutations", 0),
+        out("a row for each voxel (.csv, .tsv, .json)"),
+        *(ASSUME_ORDER, OVERWRITE, QUIET, JSON),
+    ),
+)
+HIERARCHY = Command(
+    "hierarchy",
+    "brain hierarchy score: are the layers in the order of the brain's areas",
+    "The brain hierarchy score of Nonaka et al. (2021). From data (--features and --responses): "
+    "decodes units from each area and encodes voxels from each layer, and scores both; a stopped "
+    "study goes on when the same command with the same --results is given again. Or from "
+    "accuracies that were computed before, of one network or many (--accuracies).",
+    (
+        "skdnn hierarchy --features alexnet.h5 --responses S1.h5 S2.h5 --areas V1 V2 V3 V4 HVC "
+        "--test-images test.txt --results study/ --out table.csv shares.png",
+        "skdnn hierarchy --accuracies published/ --out ranking.csv ranking.png",
+    ),
+    (
+        group(
+            "from data",
+            option(
+                "--features FILE",
+                "features of all images, saved with their names; layers in the order of the file, "
+                "or of --layer",
+            ),
+            option(
+                "--responses FILE...",
+                "a file for each subject with a row for each trial: BData (.h5), or a file of "
+                "features with an array for each area and the images' names as labels",
+                [],
+            ),
+            option("--test-images FILE", "a text file with a test image's name in each line"),
+            option("--layer NAME...", "layers, the lowest first"),
+            option("--areas NAME...", "brain areas, the lowest first"),
+            option(
+                "--stimulus-key KEY",
+                "BData: the label that names the image of a trial",
+                "stimulus_name",
+            ),
+            option("--units N", "decoded, per layer", 1000),
+            option("--voxels N", "encoded, per area", 1000),
+            option("--results FOLDER", "keeps finished work, to go on after an interruption"),
+        ),
+        group(
+            "from accuracies",
+            option(
+                "--accuracies FOLDER",
+                "a folder with 'decoding' and 'encoding', or one of them, each holding "
+                "NETWORK/LAYER/SUBJECT/AREA/accuracy.mat",
+            ),
+            option(
+                "--settings FILE",
+                "JSON that lists subjects, rois and dnns with their layers (default: "
+                "settings.json in that folder)",
+            ),
+            option("--networks NAME...", "only these"),
+            option("--n-test-images N", "test images behind each accuracy", 50),
+        ),
+        group(
+            "score",
+            option(
+                "--direction {both,decoding,encoding}",
+                "units from voxels, voxels from units, or both",
+                "both",
+            ),
+            option(
+                "--test {published,t}",
+                "p-values as in the paper, or by the standard test",
+                "published",
+            ),
+            option("--alpha ALPHA", "of that test", 0.05),
+            option(
+                "--adjust {sidak}",
+                "adjust that test for choosing the best of several (default: as in the paper, no)",
+            ),
+            option(
+                "--random-layers N",
+                "decoding: the mean over 100 random selections of N layers, to compare networks "
+                "of different depth (the paper: 5)",
+            ),
+            option("--bootstrap N", "resamples behind the 95%% interval; 0 for none", 1000),
+            option(
+                "--permutations N",
+                "random pairings of layers and areas behind a p-value, and behind the score that "
+                "their qualities give without a hierarchy (default: 0, none)",
+                0,
+            ),
+            option("--seed SEED", "of everything random", 0),
+        ),
+        out("a table (.csv, .tsv, .json) or a picture (.png, .pdf, .svg, .jpg)"),
+        option("--dry-run", "check everything, say how much work it is, stop"),
+        *(JOBS, OVERWRITE, QUIET, JSON),
+    ),
+)
