@@ -23,7 +23,15 @@ from .plotting import (
     SimilarityDisplay,
 )
 from .rsa import RDM, RSAScorer
-from .search import LayerSearchCV, bootstrap_search, compare_with_twin
+from .search import (
+    LayerSearchCV,
+    bootstrap_search,
+    compare_with_twin,
+    estimate_search,
+    make_search,
+    nested_search,
+    rehearse_search,
+)
 from .store import ActivationStore
 from .text import CLIPTextEncoder
 
@@ -51,6 +59,7 @@ __all__ = [
     "bootstrap_search",
     "compare_models",
     "compare_with_twin",
+    "estimate_search",
     "fetch_brain_hierarchy",
     "fetch_kriegeskorte92",
     "list_layers",
@@ -58,5 +67,8 @@ __all__ = [
     "load_features",
     "load_image_folder",
     "load_things",
+    "make_search",
+    "nested_search",
+    "rehearse_search",
     "save_features",
 ]

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,12 @@ _PASSED_ON = re.compile(
     r"Identity|\w*Dropout(\d[dD])?|DropPath|StochasticDepth|DropBlock2d|\w*Pad(ding)?\d[dD]|"
     r"\w*Flatten\w*|Unflatten|Permute|Reshape|InputLayer"
 )
-_PARAM = "dnn__layer"
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Search the layers, report and write."""
+    from skdnn import rehearse_search
+
     _check_usage(arguments)
     outs = places(arguments, (*TABLES, *PICTURES))
     check_methods(arguments)
@@ -44,16 +45,19 @@ def run(arguments: argparse.Namespace) -> None:
     paths = image_paths(arguments.images)
     y = _target(arguments, paths)
     _check_folds(len(paths), arguments)
-    _rehearse(y, arguments)
-    layers = _worth_scoring(arguments, extractor_from(arguments, cache=None))
+    extractor = extractor_from(arguments, cache=None)
+    rehearse_search(
+        search_over(extractor, [], y, arguments), y, max(64, arguments.components or 0) + 1
+    )
+    layers = _worth_scoring(arguments, extractor)
     if arguments.dry_run:
-        _estimate(paths, layers, arguments)
+        _estimate(paths, layers, y, arguments)
         return
     with _activations(outs, arguments) as folder:
         extractor = extractor_from(arguments, cache=folder)
         extractor.precompute(paths, layers, verbose=extractor.verbose)
         extractor.set_params(verbose=0)
-        found = search_over(extractor, layers, arguments).fit(paths, y)
+        found = search_over(extractor, layers, y, arguments).fit(paths, y)
         _check_scores(found, arguments)
         nested = _nested(extractor, layers, paths, y, arguments) if arguments.nested else None
         twin = _twin(found, paths, y, arguments) if arguments.twin else None
@@ -90,43 +94,28 @@ def _worth_scoring(arguments: argparse.Namespace, extractor: Any) -> list[str]:
     return layers
 
 
-def search_over(extractor: Any, layers: Sequence[str], arguments: argparse.Namespace) -> Any:
+def search_over(
+    extractor: Any, layers: Sequence[str], y: Any, arguments: argparse.Namespace
+) -> Any:
     """The search that the options describe, not fitted."""
-    from sklearn.model_selection import RepeatedKFold
-    from sklearn.pipeline import Pipeline
-
-    from skdnn import LayerSearchCV
+    from skdnn import make_search
 
     n_images = arguments.n_images
-    inner = n_images - n_images // arguments.cv if arguments.nested else n_images
-    return LayerSearchCV(
-        Pipeline([("dnn", extractor), *_steps(arguments, inner)]),
-        {_PARAM: list(layers)},
-        cv=RepeatedKFold(
-            n_splits=arguments.cv, n_repeats=arguments.repeats, random_state=arguments.seed
-        ),
+    return make_search(
+        extractor,
+        layers,
+        n_images - n_images // arguments.cv if arguments.nested else n_images,
+        method=arguments.method,
+        target="rdm" if arguments.rdm else "patterns",
+        metric=arguments.metric,
+        comparison=arguments.comparison,
+        detail=isinstance(getattr(y, "columns", None), pd.MultiIndex),
+        n_components=arguments.components,
+        n_splits=arguments.cv,
+        n_repeats=arguments.repeats,
+        random_state=arguments.seed,
         n_jobs=arguments.jobs,
     )
-
-
-def _steps(arguments: argparse.Namespace, n_images: int) -> list[tuple[str, Any]]:
-    """What follows the network."""
-    from sklearn.preprocessing import StandardScaler
-
-    from skdnn import RDM, GramPCA, RSAScorer, VoxelwiseRidgeCV
-
-    steps: list[tuple[str, Any]] = [("center", StandardScaler(with_std=False))]
-    n_components = arguments.components
-    if n_components is None:
-        n_components = min(_COMPONENTS, n_images - -(-n_images // arguments.cv) - 1)
-    if n_components:
-        exact = arguments.method == "rsa" and arguments.metric == "correlation"
-        steps.append(("pca", GramPCA(n_components, keep_correlation=exact)))
-    if arguments.method == "encoding":
-        return [*steps, ("ridge", VoxelwiseRidgeCV(cv=None))]
-    target = "rdm" if arguments.rdm else "patterns"
-    scorer = RSAScorer(arguments.comparison, target=target, metric=arguments.metric)
-    return [*steps, ("rdm", RDM(arguments.metric)), ("rsa", scorer)]
 
 
 def _check_usage(arguments: argparse.Namespace) -> None:
@@ -175,33 +164,40 @@ def _check_folds(n_images: int, arguments: argparse.Namespace) -> None:
         note(f"components: {n_train - 1}, since a fold has {n_train} training images", arguments)
 
 
-def _rehearse(y: Any, arguments: argparse.Namespace) -> None:
-    """One fold with made-up features: what can't be scored is found before the long work."""
-    from sklearn.model_selection import KFold, cross_val_score
-    from sklearn.pipeline import Pipeline
+def _estimate(paths: list[str], layers: list[str], y: Any, arguments: argparse.Namespace) -> None:
+    """What the pass through the network takes, and the folds behind it."""
+    from skdnn import estimate_search
 
-    n = arguments.n_images
-    random = np.random.default_rng(0).normal(size=(n, max(64, (arguments.components or 0) + 1)))
-    names = y.index if isinstance(y, pd.DataFrame) else None
-    splits = list(KFold(arguments.cv, shuffle=True, random_state=arguments.seed).split(random))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the search itself will say so
-        cross_val_score(
-            Pipeline(_steps(arguments, n)),
-            pd.DataFrame(random, index=names),
-            y,
-            cv=splits[:1],
-            error_score="raise",
-        )
-
-
-def _estimate(paths: list[str], layers: list[str], arguments: argparse.Namespace) -> None:
     out = arguments.out[0] if arguments.out else None
     estimate = estimate_from(arguments, paths, layers, out)
-    n_fits = len(layers) * arguments.cv * arguments.repeats
-    facts = {**estimate.to_dict(), "n_layers": len(layers), "n_fits": n_fits}
-    text = f"{estimate}\n{len(layers)} layer(s), {n_fits} fits in the search"
+    search = search_over(extractor_from(arguments, cache=None), layers, y, arguments)
+    n_nested = arguments.cv if arguments.nested else 0
+    n_networks = 1 + arguments.twin
+    n_fits = len(layers) * arguments.cv * arguments.repeats * (1 + n_nested + arguments.twin)
+    units = list(estimate.n_units.values())
+    once = estimate_search(search, y, units)
+    folds = once * arguments.twin + estimate_search(search, y, units, n_nested=n_nested)
+    whole = folds + (estimate.seconds or 0.0) * n_networks
+    facts = {
+        **estimate.to_dict(),
+        "n_layers": len(layers),
+        "n_fits": n_fits,
+        "search_seconds": folds,
+        "total_seconds": whole,
+    }
+    text = (
+        f"{estimate}\n{len(layers)} layer(s), {n_fits} fits in the search, about "
+        f"{_in_time(folds)}\nall together about {_in_time(whole)}"
+    )
     show_facts(facts, text, as_json=arguments.json)
+
+
+def _in_time(seconds: float) -> str:
+    """As people say it."""
+    minutes, hours = seconds / 60, seconds / 3600
+    if seconds < 120:
+        return f"{max(1.0, seconds):.0f} s"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{hours:.1f} h"
 
 
 @contextlib.contextmanager
@@ -222,24 +218,16 @@ def _nested(
     extractor: Any, layers: Sequence[str], paths: list[str], y: Any, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Scores of the whole search on images that it did not see."""
-    from sklearn.model_selection import KFold, cross_validate
+    from skdnn import nested_search
 
     note(f"nested: {arguments.cv} searches", arguments)
-    outer = KFold(arguments.cv, shuffle=True, random_state=arguments.seed)
-    found = cross_validate(
-        search_over(extractor, layers, arguments),
-        paths,
-        y,
-        cv=outer,
-        return_estimator=True,
-        error_score="raise",
-    )
-    scores = np.asarray(found["test_score"], dtype=np.float64)
+    search = search_over(extractor, layers, y, arguments)
+    found = nested_search(search, paths, y, n_splits=arguments.cv, random_state=arguments.seed)
     return {
-        "mean": float(scores.mean()),
-        "std": float(scores.std()),
-        "scores": scores.tolist(),
-        "layers": [each.best_params_[_PARAM] for each in found["estimator"]],
+        "mean": float(found["score"].mean()),
+        "std": float(found["score"].std(ddof=0)),
+        "scores": found["score"].tolist(),
+        "layers": found["dnn__layer"].tolist(),
     }
 
 
@@ -276,8 +264,8 @@ def _report(
 ) -> None:
     profile = found.layer_profile_
     profile = profile.astype(object).where(profile.notna(), None)
-    number = int(np.nanargmax(found.layer_profile_["mean"]))
-    best, score = str(profile["layer"][number]), float(profile["mean"][number])
+    row = profile[profile["rank"] == 1].iloc[0]
+    best, score = str(row["layer"]), float(row["mean"])
     splits = arguments.cv * arguments.repeats
     facts: dict[str, Any] = {
         "best_layer": best,
@@ -335,6 +323,7 @@ def _drawn(found: Any, twin: pd.DataFrame | None, arguments: argparse.Namespace)
     title = "dots: trained differs from untrained (Holm)" if tested is not None else None
     display = LayerScoresDisplay.from_search(
         found,
+        each=False,  # of several ROIs too, their mean beside the twin's
         label="trained (± SD over folds)",
         ylabel=ylabel,
         title=title,

@@ -165,7 +165,7 @@ SEARCH = Command(
         ),
         option(
             "--dry-run",
-            "check everything and say what the pass through the network takes; compute nothing",
+            "check everything and say how long the pass through the network and the search will take",
         ),
         *(JOBS, THE_NETWORK, EXTRACTION, OVERWRITE, QUIET, JSON),
     ),

@@ -145,6 +145,69 @@ def test_several_subjects(study: Path, say: Any, pictures: Path) -> None:
     assert "not kept" not in said.err  # quiet
 
 
+def test_a_picture_has_a_line_for_each_region(study: Path, say: Any, pictures: Path) -> None:
+    other = squareform(pdist(np.random.default_rng(1).normal(size=(12, 4))))
+    regions = {"V1": JUDGED, "IT": pd.DataFrame(other, index=STEMS, columns=STEMS)}
+    save_rdm(pd.concat(regions, axis=1, names=["roi", "condition"]), "regions.h5")
+    shared = ("search", *NETWORK, "--layer", *LAYERS, "--images", pictures, *FOLDS, "--quiet")
+    said = say(*shared, "--rdm", "regions.h5", "--json", "--out", "p.svg", "p.csv")
+    assert said.code == 0, said.err
+    drawn = Path("p.svg").read_text(encoding="utf-8")
+    assert all(f">{name}</text>" in drawn for name in regions)
+    assert "SD over" not in drawn
+    y = pd.concat({name: rdm.loc[ORDER, ORDER] for name, rdm in regions.items()}, axis=1)
+    expected = by_hand(RSA).fit(load_image_folder(pictures).paths, y)
+    found = json.loads(said.out)
+    assert found["score"] == pytest.approx(expected.best_score_, abs=1e-12)
+    np.testing.assert_allclose(
+        pd.read_csv("p.csv")["mean"], expected.layer_profile_["mean"], atol=1e-12
+    )
+    said = say(*shared, "--rdm", "regions.h5", "--json", "--nested", "--cv", 2, "--components", 2)
+    assert said.code == 0, said.err
+    assert np.isfinite(json.loads(said.out)["nested"]["scores"]).all()
+    assert say(*shared, "--rdm", "it.csv", "--out", "one.svg").code == 0
+    assert "1 SD over 6 folds" in Path("one.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [("--repeats", 3), ("--repeats", 1, "--nested")])
+def test_the_time_of_the_whole_search_is_foretold(
+    study: Path, say: Any, more: tuple[Any, ...]
+) -> None:
+    """Within a factor of two, where it is the folds that take the time."""
+    images = study / "images"
+    images.mkdir()
+    for number in range(60):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 26, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(images / f"{number}.bmp")
+    np.save("many.npy", np.random.default_rng(0).normal(size=(60, 40_000)))
+    words = [
+        *("search", *NETWORK, "--layer", *LAYERS, "--pooling", "mean", "--images", images),
+        *(
+            "--responses",
+            "many.npy",
+            "--assume-order",
+            "--method",
+            "encoding",
+            "--json",
+            "--quiet",
+        ),
+        *("--cache", "kept", "--cv", 3, *more),
+    ]
+    told = json.loads(say(*words, "--dry-run").out)
+    assert told["n_fits"] == 2 * 3 * (3 if "--nested" not in more else 1 + 3)
+    assert told["total_seconds"] == told["search_seconds"] + told["seconds"]
+    assert not Path("kept").exists()
+    extractor = DNNFeatureExtractor(
+        "alexnet", weights=None, random_state=5, device="cpu", pooling="mean", cache="kept"
+    )
+    extractor.precompute(load_image_folder(images).paths, LAYERS, verbose=0)
+    start = time.perf_counter()
+    assert say(*words).code == 0
+    taken = time.perf_counter() - start
+    assert taken / 2 < told["search_seconds"] < taken * 2
+
+
 def test_what_it_takes(study: Path, say: Any, pictures: Path) -> None:
     said = say(
         *("search", *NETWORK, "--layer", "features.?", "--images", pictures, *FOLDS),
