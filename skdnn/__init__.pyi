@@ -25,11 +25,13 @@ from .plotting import (
 from .rsa import RDM, RSAScorer
 from .search import (
     LayerSearchCV,
+    SearchEstimate,
     bootstrap_search,
     compare_with_twin,
     estimate_search,
     make_search,
     nested_search,
+    passed_on_layers,
     rehearse_search,
 )
 from .store import ActivationStore
@@ -52,6 +54,7 @@ __all__ = [
     "ModelComparisonDisplay",
     "RDMDisplay",
     "RSAScorer",
+    "SearchEstimate",
     "SimilarityDisplay",
     "ThingsAlignment",
     "VoxelwiseRidgeCV",
@@ -69,6 +72,7 @@ __all__ = [
     "load_things",
     "make_search",
     "nested_search",
+    "passed_on_layers",
     "rehearse_search",
     "save_features",
 ]

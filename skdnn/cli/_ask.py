@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any
+
+from skdnn.cli._frame import Arguments, refuse
 
 _ANSWERS = "numbers or names, apart by spaces; patterns such as features.*; all"
 
 
-def choose_layers(arguments: argparse.Namespace, extractor: Any) -> dict[str, tuple[int, ...]]:
+def choose_layers(arguments: Arguments, extractor: Any) -> dict[str, tuple[int, ...]]:
     """Names of layers, patterns resolved, in the order asked for; and the shape of each.
 
     Raises
@@ -28,8 +29,7 @@ def choose_layers(arguments: argparse.Namespace, extractor: Any) -> dict[str, tu
 def _ask(extractor: Any, model: str) -> list[str]:
     """Show the layers and wait for an answer that names some of them."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise argparse.ArgumentError(
-            None,
+        refuse(
             "--layer is needed where there is no terminal to ask at; "
             f"'skdnn layers {model}' lists the names",
         )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._output import show_table
 
 _SHOWN = ["model", "weights", "layer", "pooling", "images", "bytes", "date"]
 _ACTIONS = ("list", "verify", "prune")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
+    """List, check or thin out."""
     from skdnn import ActivationStore
 
     _check_options(arguments)
@@ -37,26 +38,24 @@ def run(arguments: argparse.Namespace) -> None:
         _show(table, "nothing to remove", arguments)
 
 
-def _verify(store: Any, arguments: argparse.Namespace) -> None:
+def _verify(store: Any, arguments: Arguments) -> None:
     faults = store.verify(repair=arguments.repair)
     _show(faults, "all is well", arguments)
     if len(faults) and not arguments.repair:
         raise ValueError(f"{len(faults)} file(s) are damaged: --repair mends them.")
 
 
-def _show(table: pd.DataFrame, empty: str, arguments: argparse.Namespace) -> None:
+def _show(table: pd.DataFrame, empty: str, arguments: Arguments) -> None:
     if table.empty and not arguments.json:
         print(empty)
     else:
         show_table(table, as_json=arguments.json)
 
 
-def _check_options(arguments: argparse.Namespace) -> None:
+def _check_options(arguments: Arguments) -> None:
     """An option of another action would do nothing; say so."""
     of_prune = ("model", "layer", "older_than", "max_bytes", "dry_run")
     options = {**dict.fromkeys(of_prune, "prune"), "repair": "verify"}
     for name, action in options.items():
         if getattr(arguments, name) and arguments.action != action:
-            raise argparse.ArgumentError(
-                None, f"--{name.replace('_', '-')} belongs to 'skdnn cache {action}'"
-            )
+            refuse(f"--{name.replace('_', '-')} belongs to 'skdnn cache {action}'")

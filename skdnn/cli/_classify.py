@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 from skdnn.cli._extractor import weights_from
+from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import image_paths
 from skdnn.cli._networks import network
 from skdnn.cli._output import note, show_table, write_table
 from skdnn.cli._places import TABLES, places
-from skdnn.cli._reading import reading
+from skdnn.cli._reading import read_lines
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
+    """Name what images show."""
     from skdnn import DNNClassifier
 
     paths = image_paths(arguments.images)
@@ -30,9 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
         verbose=int(not arguments.quiet),
     ).fit(paths)
     if not 1 <= arguments.top <= len(classifier.classes_):
-        raise argparse.ArgumentError(
-            None, f"--top {arguments.top}: between 1 and {len(classifier.classes_)} classes"
-        )
+        refuse(f"--top {arguments.top}: between 1 and {len(classifier.classes_)} classes")
     note(classifier.classes_note_, arguments)
     table = classifier.top_k(paths, k=arguments.top)
     for file in files:
@@ -45,6 +43,4 @@ def _names(given: str | None) -> Any:
     """Class names from a file."""
     if given is None or given == "imagenet":
         return given
-    with reading(given):
-        lines = Path(given).read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    return read_lines(given)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from skdnn.cli._compare_files import Order, RDMFile, common, labelled_alike, read_file
+from skdnn.cli._compare_files import Order, common, labelled_alike, read_file
 from skdnn.cli._extractor import extractor_from, weights_from
-from skdnn.cli._frame import refuse
+from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._networks import is_own, name_and_weights
-from skdnn.cli._output import note, show_table, write_table
-from skdnn.cli._places import PICTURES, TABLES, is_picture, places, save_picture
+from skdnn.cli._output import note, show_table
+from skdnn.cli._places import PICTURES, TABLES, is_picture, places, write_all
 from skdnn.cli._targets import check_measures
 
 _CKA = "cka"
@@ -26,7 +24,10 @@ _OF_TWINS = (
 )
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
+    """Compare, report and write."""
+    from skdnn.model_comparison import score_rdms
+
     _check_usage(arguments)
     outs = places(arguments, (*TABLES, *PICTURES))
     known = None if arguments.comparison == _CKA else arguments.comparison
@@ -36,29 +37,36 @@ def run(arguments: argparse.Namespace) -> None:
         alike = result.to_frame().set_axis(list(models), axis=0).set_axis(list(models), axis=1)
     else:
         found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
-        _check_number(found, arguments)
+        if len(found) < 2 and not arguments.reference:
+            refuse("one RDM alone has nothing to be compared with: give another, or --reference")
         models, references = common(
             found, arguments.reference, arguments.metric, assume_order=arguments.assume_order
         )
         alike = None
     if references:
-        table, results = _scored(models, references, arguments)
+        note(f"comparing with {', '.join(references)}", arguments)
+        table, results = score_rdms(
+            models,
+            references,
+            arguments.comparison,
+            n_boot=arguments.bootstrap,
+            n_permutations=arguments.permutations,
+            random_state=arguments.seed,
+        )
         if arguments.twin:
             table = table.merge(_against_twins(result, references, arguments), "left")
     else:
         alike = _similarities(models, arguments.comparison) if alike is None else alike
         table, results = alike.rename_axis("rdm").reset_index(), {}
     show_table(table if arguments.json else _rounded(table), as_json=arguments.json)
-    for out in outs:
-        if not is_picture(out):
-            write_table(table, out)
-        elif references:
-            save_picture(_bars(table, results, references, arguments), out)
-        else:
-            save_picture(_heatmap(alike, arguments), out)
+    write_all(
+        outs,
+        table,
+        lambda: _bars(table, results, arguments) if references else _heatmap(alike, arguments),
+    )
 
 
-def _check_usage(arguments: argparse.Namespace) -> None:
+def _check_usage(arguments: Arguments) -> None:
     """What argparse can't know: which options go together."""
     wrong = None
     if bool(arguments.files) == bool(arguments.model):
@@ -84,15 +92,8 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     refuse(wrong)
 
 
-def _check_number(found: Sequence[RDMFile], arguments: argparse.Namespace) -> None:
-    if len(found) < 2 and not arguments.reference:
-        raise argparse.ArgumentError(
-            None, "one RDM alone has nothing to be compared with: give another, or --reference"
-        )
-
-
 def _networks(
-    arguments: argparse.Namespace,
+    arguments: Arguments,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame], Any]:
     """RDMs of networks and of references, and the whole comparison."""
     from skdnn import compare_models
@@ -100,7 +101,8 @@ def _networks(
     from skdnn.cli._unfinished import unfinished
 
     paths = image_paths(arguments.images)
-    order = Order(paths, "the images", assumed=arguments.assume_order)
+    labels = image_names(paths)
+    order = Order(paths, "the images", arguments.assume_order, labels)
     references = labelled_alike(arguments.reference, order, arguments.metric)
     layers: Any = dict(zip(arguments.model, arguments.layer, strict=False))
     if len(arguments.model) == 1:
@@ -119,19 +121,15 @@ def _networks(
             cache=folder,
             verbose=int(not arguments.quiet),
         )
-    names = ["/".join(map(str, key)) for key in result.index]
-    labels = image_names(paths)
-    blocks = np.split(result.rdms.to_numpy(), len(names), axis=1)
     models = {
-        name: pd.DataFrame(block, index=labels, columns=labels)
-        for name, block in zip(names, blocks, strict=True)
+        "/".join(map(str, key)): pd.DataFrame(result.rdms[key].to_numpy(), labels, labels)
+        for key in result.index
     }
-    references = {name: _relabelled(rdm, labels) for name, rdm in references.items()}
     return models, references, result
 
 
 def _against_twins(
-    result: Any, references: dict[str, pd.DataFrame], arguments: argparse.Namespace
+    result: Any, references: dict[str, pd.DataFrame], arguments: Arguments
 ) -> pd.DataFrame:
     """By reference and trained network, the planned comparison with its untrained twin."""
     n_boot = {"n_boot": arguments.bootstrap} if arguments.bootstrap else {}
@@ -147,21 +145,11 @@ def _against_twins(
     return pd.concat(parts, ignore_index=True)
 
 
-def _extractor(text: str, arguments: argparse.Namespace) -> Any:
+def _extractor(text: str, arguments: Arguments) -> Any:
     """The extractor of one --model: its own weights, or those of --weights."""
     name, weights = name_and_weights(text)
     chosen = "default" if is_own(text) else weights_from(arguments, weights)
     return extractor_from(arguments, model=name, weights=chosen, cache=None, verbose=0)
-
-
-def _relabelled(rdm: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
-    """The same rows under other names."""
-    if not isinstance(rdm.columns, pd.MultiIndex):
-        return rdm.set_axis(labels, axis=0).set_axis(labels, axis=1)
-    keys = [key if isinstance(key, tuple) else (key,) for key in rdm.columns.droplevel(-1)]
-    tuples = [(*key, labels[n % len(labels)]) for n, key in enumerate(keys)]
-    columns = pd.MultiIndex.from_tuples(tuples, names=rdm.columns.names)
-    return rdm.set_axis(labels, axis=0).set_axis(columns, axis=1)
 
 
 def _similarities(models: Mapping[str, pd.DataFrame], comparison: str) -> pd.DataFrame:
@@ -171,83 +159,10 @@ def _similarities(models: Mapping[str, pd.DataFrame], comparison: str) -> pd.Dat
     return found.set_axis(list(models), axis=0).set_axis(list(models), axis=1)
 
 
-def _scored(
-    models: dict[str, pd.DataFrame],
-    references: dict[str, pd.DataFrame],
-    arguments: argparse.Namespace,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A row for each model and reference, and results of bootstraps by reference."""
-    tables, results = [], {}
-    for name, reference in references.items():
-        note(f"comparing with {name}", arguments)
-        table = _scores(models, reference, arguments.comparison)
-        if arguments.bootstrap:
-            results[name] = _bootstrap(models, reference, arguments)
-            table = table.drop(columns="score").merge(results[name].to_frame(), on="model")
-        if arguments.permutations:
-            table = table.merge(_permuted(models, reference, arguments), on="model")
-        table.insert(0, "reference", name)
-        tables.append(table)
-    found = pd.concat(tables, ignore_index=True)
-    found = found.drop(columns=[c for c in found if c != "score" and found[c].isna().all()])
-    ceilings = [name for name in ("ceiling_lower", "ceiling_upper") if name in found]
-    return found[[*(name for name in found if name not in ceilings), *ceilings]], results
-
-
-def _scores(
-    models: dict[str, pd.DataFrame], reference: pd.DataFrame, comparison: str
-) -> pd.DataFrame:
-    """Mean similarity to the subjects, and their noise ceiling."""
-    from skdnn.rsa import compare_rdms, noise_ceiling
-
-    each = np.asarray(compare_rdms(models, reference, comparison), dtype=np.float64)
-    each = each.reshape(len(models), -1)
-    table = pd.DataFrame({"model": list(models), "score": each.mean(axis=1)})
-    if each.shape[1] > 1:
-        lower, upper = noise_ceiling(reference, comparison)
-        table = table.assign(ceiling_lower=lower, ceiling_upper=upper)
-    return table
-
-
-def _bootstrap(
-    models: dict[str, pd.DataFrame], reference: pd.DataFrame, arguments: argparse.Namespace
-) -> Any:
-    from skdnn.rsa import bootstrap_rsa
-
-    return bootstrap_rsa(
-        models,
-        reference,
-        arguments.comparison,
-        n_boot=arguments.bootstrap,
-        random_state=arguments.seed,
-    )
-
-
-def _permuted(
-    models: dict[str, pd.DataFrame], reference: pd.DataFrame, arguments: argparse.Namespace
-) -> pd.DataFrame:
-    from skdnn.rsa import permutation_test
-
-    result = permutation_test(
-        models,
-        reference,
-        arguments.comparison,
-        n_permutations=arguments.permutations,
-        random_state=arguments.seed,
-    )
-    found = result.to_frame().drop(columns="score")
-    return found.rename(columns={"p": "p_mantel", "p_adjusted": "p_mantel_adjusted"})
-
-
-def _bars(
-    table: pd.DataFrame,
-    results: dict[str, Any],
-    references: dict[str, pd.DataFrame],
-    arguments: argparse.Namespace,
-) -> Any:
+def _bars(table: pd.DataFrame, results: dict[str, Any], arguments: Arguments) -> Any:
     from skdnn import ModelComparisonDisplay
 
-    ((name, _),) = references.items()
+    (name,) = table["reference"].unique()
     options: dict[str, Any] = {
         "title": name,
         "ylabel": f"similarity of RDMs ({arguments.comparison})",
@@ -264,7 +179,7 @@ def _bars(
     return ModelComparisonDisplay.from_frame(frame, ceiling=ceiling, **options)
 
 
-def _heatmap(alike: Any, arguments: argparse.Namespace) -> Any:
+def _heatmap(alike: Any, arguments: Arguments) -> Any:
     from skdnn import SimilarityDisplay
 
     what = "CKA" if arguments.comparison == _CKA else f"similarity ({arguments.comparison})"

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._features import open_features
 from skdnn.cli._reading import parts_of, reading
 from skdnn.cli._targets import matched
-
-_TEXT = (".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,7 @@ class Order:
     names: Sequence[str]
     of: str  # whose order it is
     assumed: bool = False  # also of files without names
+    labels: Sequence[str] | None = None  # other names for the conditions, shorter ones
 
 
 def read_file(path: str, metric: str) -> list[RDMFile]:
@@ -45,17 +43,16 @@ def read_file(path: str, metric: str) -> list[RDMFile]:
 
 
 def _read(path: str, metric: str) -> list[RDMFile]:
-    if _holds_rdms(path):
-        from skdnn.io import load_rdm
+    from skdnn.io import holds_rdms, load_rdm, open_features
+    from skdnn.rsa import compute_rdm
 
+    if holds_rdms(path):
         rdm = load_rdm(path)
         labels = None if isinstance(rdm.index, pd.RangeIndex) else list(map(str, rdm.index))
         if not isinstance(rdm.columns, pd.MultiIndex):
             return [RDMFile(path, "", rdm.to_numpy(), labels)]
         keys = rdm.columns.droplevel(-1).unique()
         return [RDMFile(path, _joined(key), rdm[key].to_numpy(), labels) for key in keys]
-    from skdnn.rsa import compute_rdm
-
     features = open_features(path)
     single = len(features.layers) == 1
     return [
@@ -116,62 +113,8 @@ def _framed(one: RDMFile, order: Order) -> pd.DataFrame:
         assume_order=order.assumed,
         order=order.of,
     )
-    labels = list(map(str, order.names))
+    labels = list(map(str, order.labels or order.names))
     return pd.DataFrame(one.square[np.ix_(rows, rows)], index=labels, columns=labels)
-
-
-def _holds_rdms(path: str) -> bool:
-    """Whether a file holds RDMs; features are rows of images, and nothing is guessed of them."""
-    from skdnn import load_features
-
-    place = Path(path)
-    described = place.with_name(place.name + ".json").exists()
-    if place.suffix.lower() in _TEXT and not described:
-        return _is_square_text(place)
-    loaded = load_features(place)
-    if "rdm" in loaded.provenance:
-        return True
-    arrays = loaded.features
-    values = list(arrays.values()) if isinstance(arrays, dict) else [arrays]
-    fits = [_fits(np.asarray(array)) for array in values]
-    if loaded.provenance:
-        return all(fits) and all(_is_rdm(np.asarray(array)) for array in values)
-    return any(fits)
-
-
-def _is_square_text(place: Path) -> bool:
-    """Whether a table is one of conditions by conditions, or one line of pairs."""
-    from skdnn.io import load_rdm
-
-    comma = "," if place.suffix.lower() == ".csv" else None
-    lines = [line for line in place.read_text("utf-8-sig").splitlines() if line.strip()]
-    widths = {len(line.split(comma) if comma else line.split("\t")) for line in lines[:2]}
-    width = max(widths, default=0)
-    n = len(lines)
-    if n == 1 or width == 1 or abs(n - width) <= 1:
-        return True
-    try:  # several RDMs side by side, under rows of names
-        rdm = load_rdm(place)
-    except ValueError:
-        return False
-    return isinstance(rdm.columns, pd.MultiIndex) and not isinstance(rdm.index, pd.RangeIndex)
-
-
-def _fits(values: np.ndarray) -> bool:
-    """Whether an array of another program has the shape of an RDM or a stack of them."""
-    shape = values.shape
-    if values.ndim == 2 and shape[0] == shape[1] >= 3:
-        return True
-    if values.ndim == 3 and (shape[1] == shape[2] or shape[0] == shape[1]):
-        return True
-    n_pairs = max(shape, default=0)
-    n = (1 + int(np.sqrt(1 + 8 * n_pairs))) // 2
-    return values.size == n_pairs and n >= 3 and n * (n - 1) // 2 == n_pairs
-
-
-def _is_rdm(values: np.ndarray) -> bool:
-    square = values.ndim == 2 and values.shape[0] == values.shape[1]
-    return square and not np.diag(values).any() and np.allclose(values, values.T, equal_nan=True)
 
 
 def _joined(key: Any) -> str:

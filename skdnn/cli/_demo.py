@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import Any
+
+from skdnn.cli._frame import Arguments
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
+    """Run the demonstration."""
     from skdnn.demo import run_demo  # here, so that --help does not wait for it
 
-    if arguments.quick:
-        run_demo(arguments.out, seed=arguments.seed, n_images=100, n_epochs=10, n_repeats=1)
-    else:
-        run_demo(arguments.out, seed=arguments.seed)
+    less: Any = {"n_images": 100, "n_epochs": 10, "n_repeats": 1} if arguments.quick else {}
+    run_demo(arguments.out, seed=arguments.seed, **less)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 from skdnn.cli._ask import choose_layers
 from skdnn.cli._extractor import extractor_from
+from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import read_images
 from skdnn.cli._output import write_file
 from skdnn.cli._places import check_free
@@ -16,9 +16,10 @@ from skdnn.cli._reading import reading
 from skdnn.cli._text import visible
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
+    """Write the paragraph."""
     if bool(arguments.features) == bool(arguments.model):
-        raise argparse.ArgumentError(None, "give either a file of features or --model")
+        refuse("give either a file of features or --model")
     text = _of_file(arguments) if arguments.features else _of_network(arguments)
     if arguments.json:
         print(text.to_json())
@@ -26,11 +27,11 @@ def run(arguments: argparse.Namespace) -> None:
         print(visible(text.bibtex if arguments.bibtex else text, keep="\n"))
 
 
-def _of_file(arguments: argparse.Namespace) -> Any:
+def _of_file(arguments: Arguments) -> Any:
     from skdnn import MethodsText, load_features
 
     if arguments.layer or arguments.images:
-        raise argparse.ArgumentError(None, "a file of features knows its layers and images")
+        refuse("a file of features knows its layers and images")
     file = Path(arguments.features)
     if file.suffix.lower() == ".json" and file.is_file():
         with reading(file):
@@ -51,7 +52,7 @@ def _of_study(file: Path) -> Any:
     return MethodsText(facts)
 
 
-def check_methods(arguments: argparse.Namespace) -> None:
+def check_methods(arguments: Arguments) -> None:
     """Refuse a --methods that cannot be written, before the work."""
     if arguments.methods is None:
         return
@@ -66,7 +67,7 @@ def write_methods(text: Any, path: str) -> None:
     write_file(Path(path), f"{content}\n".encode())
 
 
-def _of_network(arguments: argparse.Namespace) -> Any:
+def _of_network(arguments: Arguments) -> Any:
     extractor = extractor_from(arguments)
     layers = list(choose_layers(arguments, extractor))
     images = read_images(arguments.images).rows if arguments.images else None

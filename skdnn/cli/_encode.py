@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._features import Features, open_features
-from skdnn.cli._frame import refuse
+from skdnn.cli._features import features_of
+from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._output import note, show_facts, write_table
 from skdnn.cli._places import TABLES, places
-from skdnn.cli._reading import reading
-from skdnn.cli._targets import matched, read_responses, read_table
+from skdnn.cli._reading import read_lines, reading
+from skdnn.cli._targets import matched, read_responses
 from skdnn.cli._text import listed
 
 _INNER = 5
 
 
-def run(arguments: argparse.Namespace) -> None:
+if TYPE_CHECKING:
+    from skdnn.io import OpenFeatures
+
+
+def run(arguments: Arguments) -> None:
+    """Predict voxels, report and write."""
     from skdnn import LayerwiseEncoder
     from skdnn.encoding import LayerFeatures, nested_encoding, pool_folds
 
     _check_usage(arguments)
     outs = places(arguments, TABLES)
-    features = open_features(arguments.features, arguments.layer)
+    features = features_of(arguments.features, arguments.layer)
     names = _names(features, arguments)
     responses = read_responses(
         arguments.responses, names, "--responses", assume_order=arguments.assume_order
@@ -61,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
         write_table(table if arguments.per == "fold" else voxels_table, out)
 
 
-def _check_usage(arguments: argparse.Namespace) -> None:
+def _check_usage(arguments: Arguments) -> None:
     wrong = None
     if arguments.cv < 2:
         wrong = f"--cv {arguments.cv}: two folds or more are needed"
@@ -74,12 +78,14 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     refuse(wrong)
 
 
-def _names(features: Features, arguments: argparse.Namespace) -> list[str]:
+def _names(features: OpenFeatures, arguments: Arguments) -> list[str]:
     """Names of the features' rows: their own, or those of the responses in their order."""
     if features.names is not None:
         return features.names
+    from skdnn.io import load_tables
+
     with reading(arguments.responses):
-        held, _ = read_table(arguments.responses)
+        held, _ = load_tables(arguments.responses)
     n_rows = features.n_rows
     if held is None and arguments.test_images:
         raise ValueError(
@@ -106,7 +112,7 @@ def _voxels(responses: pd.DataFrame) -> tuple[Any, Any]:
     return levels.get_level_values(0).to_numpy(), levels.get_level_values(-1).to_numpy()
 
 
-def _folds(names: Sequence[str], arguments: argparse.Namespace) -> Any:
+def _folds(names: Sequence[str], arguments: Arguments) -> Any:
     """A number of folds, or the one split that was asked for."""
     if not arguments.test_images:
         return arguments.cv
@@ -122,9 +128,7 @@ def _folds(names: Sequence[str], arguments: argparse.Namespace) -> Any:
 
 def read_names(path: str) -> list[str]:
     """Lines of a text file, each a name, once."""
-    with reading(path):
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    names = [line.strip() for line in lines if line.strip()]
+    names = read_lines(path)
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names:
         raise ValueError(f"{path} holds no names.")
@@ -133,7 +137,7 @@ def read_names(path: str) -> list[str]:
     return names
 
 
-def _groups(names: Sequence[str], arguments: argparse.Namespace) -> np.ndarray:
+def _groups(names: Sequence[str], arguments: Arguments) -> np.ndarray:
     path, column = arguments.groups
     with reading(path):
         table = pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig")
@@ -149,7 +153,7 @@ def _groups(names: Sequence[str], arguments: argparse.Namespace) -> np.ndarray:
     return groups.to_numpy(dtype=str)
 
 
-def _inner_folds(groups: np.ndarray | None, arguments: argparse.Namespace) -> int:
+def _inner_folds(groups: np.ndarray | None, arguments: Arguments) -> int:
     """Folds that choose layers and penalties: five, or as many as the training groups allow."""
     if groups is None:
         return _INNER
@@ -163,28 +167,14 @@ def _inner_folds(groups: np.ndarray | None, arguments: argparse.Namespace) -> in
     return min(_INNER, n_train)
 
 
-def _report(voxels: pd.DataFrame, layers: Sequence[str], arguments: argparse.Namespace) -> None:
+def _report(voxels: pd.DataFrame, layers: Sequence[str], arguments: Arguments) -> None:
     """How many voxels, how well, how many surely, and which layers."""
-    rows = []
-    areas = [("all", voxels), *voxels.groupby("roi", sort=False)]
-    for name, part in areas if len(areas) > 2 else areas[:1]:
-        sure = part["p_fdr"] < arguments.fdr
-        counted = part[sure]
-        row = {
-            "area": name,
-            "voxels": len(part),
-            "median_r": float(part["r"].median()),
-            "significant": int(sure.sum()),
-        }
-        rows.append(row | {layer: int((counted["layer"] == layer).sum()) for layer in layers})
-    table = pd.DataFrame(rows)
+    from skdnn.encoding import summarize_voxels
+
+    table = summarize_voxels(voxels, layers=layers, alpha=arguments.fdr)
     which = f"significant voxels (FDR {arguments.fdr:g})"
     text = table.to_string(index=False, float_format="{:.3f}".format)
     text += f"\nlayers: numbers of {which} that are predicted best from each"
-    facts = {
-        "areas": [{**row, "median_r": None if np.isnan(row["median_r"]) else row["median_r"]}
-                  for row in rows],
-        "layers": list(layers),
-        "fdr": arguments.fdr,
-    }  # fmt: skip
+    areas = table.astype(object).where(table.notna(), None).to_dict(orient="records")
+    facts = {"areas": areas, "layers": list(layers), "fdr": arguments.fdr}
     show_facts(facts, text, as_json=arguments.json)

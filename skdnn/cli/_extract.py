@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import tempfile
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from skdnn.cli._ask import choose_layers
-from skdnn.cli._extractor import estimate_from, extractor_from
+from skdnn.cli._extractor import estimate_from, extractor_from, precomputed
+from skdnn.cli._frame import Arguments
 from skdnn.cli._images import Images, read_images
 from skdnn.cli._output import note, show_facts
 from skdnn.cli._places import check_free
@@ -19,7 +19,8 @@ from skdnn.cli._reading import parts_of
 from skdnn.cli._unfinished import unfinished
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
+    """Save activations, or say what that takes."""
     images = read_images(arguments.images, average_folders=arguments.average_folders)
     shapes = choose_layers(arguments, extractor_from(arguments, cache=None))
     if arguments.dry_run:
@@ -33,15 +34,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _extract(
-    images: Images, shapes: dict[str, tuple[int, ...]], out: Path, arguments: argparse.Namespace
+    images: Images, shapes: dict[str, tuple[int, ...]], out: Path, arguments: Arguments
 ) -> None:
     from skdnn import save_features
 
     layers = list(shapes)
     with unfinished(out, arguments.cache) as folder:
-        extractor = extractor_from(arguments, cache=folder)
-        extractor.precompute(images.rows, layers, verbose=extractor.verbose)
-        extractor.set_params(verbose=0)
+        extractor = precomputed(folder, images.rows, layers, arguments)
         features = _features(extractor, images, shapes, keep_shape=arguments.keep_shape)
         paths = save_features(
             next(iter(features.values())) if len(features) == 1 else features,
@@ -52,17 +51,11 @@ def _extract(
             n_parts=arguments.parts,
             overwrite=arguments.overwrite,
         )
-    written = {
-        "files": [str(path) for path in paths],
-        "rows": len(images.names),
-        "layers": {name: list(shape) for name, shape in shapes.items()},
-    }
+    files, n_rows = [str(path) for path in paths], len(images.names)
+    sizes = {name: list(shape) for name, shape in shapes.items()}
     n_units = sum(math.prod(shape) for shape in shapes.values())
-    text = (
-        f"{len(images.names)} rows, {len(layers)} layer(s), {n_units} units: "
-        f"{', '.join(written['files'])}"  # type: ignore[arg-type]
-    )
-    show_facts(written, text, as_json=arguments.json)
+    text = f"{n_rows} rows, {len(layers)} layer(s), {n_units} units: {', '.join(files)}"
+    show_facts({"files": files, "rows": n_rows, "layers": sizes}, text, as_json=arguments.json)
 
 
 def _features(
@@ -95,15 +88,13 @@ class _InShape:
         return block.reshape(-1, *self.shape[1:])
 
 
-def _check_place(out: Path, arguments: argparse.Namespace) -> None:
+def _check_place(out: Path, arguments: Arguments) -> None:
     """Refuse to replace files before the work, not after it."""
     check_free([out, *parts_of(out)], arguments)
     out.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _rehearse(
-    out: Path, shapes: dict[str, tuple[int, ...]], arguments: argparse.Namespace
-) -> None:
+def _rehearse(out: Path, shapes: dict[str, tuple[int, ...]], arguments: Arguments) -> None:
     """Save two tiny rows elsewhere: what the format can't hold is found before the work."""
     from skdnn import save_features
 

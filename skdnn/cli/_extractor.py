@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from skdnn.cli._frame import Arguments
 from skdnn.cli._networks import is_own, network
 from skdnn.cli._reading import check_regular
 from skdnn.cli._unfinished import unfinished_folder
 
 
-def extractor_from(arguments: argparse.Namespace, **changes: Any) -> Any:
+def extractor_from(arguments: Arguments, **changes: Any) -> Any:
     """The extractor that the options of network and extraction describe."""
     from skdnn import DNNFeatureExtractor
 
@@ -31,7 +32,14 @@ def extractor_from(arguments: argparse.Namespace, **changes: Any) -> Any:
     return DNNFeatureExtractor(**given)
 
 
-def estimate_from(arguments: argparse.Namespace, rows: Any, layers: Any, out: Any = None) -> Any:
+def precomputed(folder: str | None, rows: Any, layers: Sequence[str], arguments: Arguments) -> Any:
+    """The same, after each image has gone through the network."""
+    extractor = extractor_from(arguments, cache=folder)
+    extractor.precompute(rows, layers, verbose=extractor.verbose)
+    return extractor.set_params(verbose=0)
+
+
+def estimate_from(arguments: Arguments, rows: Any, layers: Any, out: Any = None) -> Any:
     """What an extraction will take. Nothing is downloaded: random weights are as fast."""
     cache = arguments.cache
     if cache is None and out is not None:
@@ -45,7 +53,7 @@ def estimate_from(arguments: argparse.Namespace, rows: Any, layers: Any, out: An
     return replace(found, seconds=None if twin.seconds is None else twin.seconds * share)
 
 
-def weights_from(arguments: argparse.Namespace, given: str | None = None) -> str | None:
+def weights_from(arguments: Arguments, given: str | None = None) -> str | None:
     """Random weights are None in Python, and 'none' in a shell."""
     weights: str = arguments.weights if given is None else given
     check_regular(weights)

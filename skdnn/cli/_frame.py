@@ -18,6 +18,7 @@ import shtab
 
 from skdnn.cli._text import visible
 
+Arguments = argparse.Namespace
 _USAGE = re.compile(r"(?P<name>\S+)(?: (?P<value>.+))?")
 _NUMBERS: dict[str, type] = {"N": int, "K": int, "DAYS": float}
 _COMPLETED = {

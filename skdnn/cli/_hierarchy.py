@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-
 from skdnn.cli import _hierarchy_accuracies, _hierarchy_study
-from skdnn.cli._frame import refuse
+from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._places import PICTURES, TABLES, places
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
+    """Score a study from its data, or accuracies that are there already."""
     _check_usage(arguments)
     outs = places(arguments, (*TABLES, *PICTURES))
     form = _hierarchy_accuracies if arguments.accuracies else _hierarchy_study
-    finish = form.run(arguments)
-    finish(outs)
+    form.run(outs, arguments)
 
 
-def _check_usage(arguments: argparse.Namespace) -> None:
+def _check_usage(arguments: Arguments) -> None:
     wrong = None
     if bool(arguments.accuracies) == bool(arguments.features):
         wrong = "give --features with --responses, or --accuracies"

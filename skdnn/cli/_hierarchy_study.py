@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skdnn.cli._encode import read_names
-from skdnn.cli._features import Features, open_features
-from skdnn.cli._output import note, show_facts, write_table
-from skdnn.cli._places import is_picture, save_figure
+from skdnn.cli._features import features_of
+from skdnn.cli._frame import Arguments
+from skdnn.cli._output import note, show_facts
+from skdnn.cli._places import write_all
 from skdnn.cli._reading import reading
 from skdnn.cli._targets import matched
 from skdnn.cli._text import listed
+
+if TYPE_CHECKING:
+    from skdnn.io import OpenFeatures
 
 
 @dataclass
@@ -27,23 +30,22 @@ class Trials:
     shown: np.ndarray
 
 
-def run(arguments: argparse.Namespace) -> Callable[[Sequence[Path]], None]:
-    """Train, test and score; what is returned prints and writes."""
-    features = open_features(arguments.features, arguments.layer)
+def run(outs: Sequence[Path], arguments: Arguments) -> None:
+    """Train, test and score, and print and write what is found."""
+    features = features_of(arguments.features, arguments.layer)
     if features.names is None:
         raise ValueError(f"--features {features.path} has no names of images: save with labels.")
     names = read_names(arguments.test_images)
     test = np.sort(matched(features.names, features.n_rows, names, f"--features {features.path}"))
     subjects = _subjects(features, arguments)
     _check_shown(subjects, test, features)
-    train = np.setdiff1d(_all_shown(subjects), test)
+    train = np.setdiff1d(np.concatenate([each.shown for each in subjects.values()]), test)
     if arguments.dry_run:
-        return lambda outs: _show_plan(features, subjects, train, test, arguments)
-    study = _fitted(features, subjects, train, test, arguments)
-    return lambda outs: _finish(study, outs, arguments)
+        return _show_plan(features, subjects, train, test, arguments)
+    _finish(_fitted(features, subjects, train, test, arguments), outs, arguments)
 
 
-def _subjects(features: Features, arguments: argparse.Namespace) -> dict[str, Trials]:
+def _subjects(features: OpenFeatures, arguments: Arguments) -> dict[str, Trials]:
     """All files of responses."""
     found: dict[str, Trials] = {}
     for path in arguments.responses:
@@ -55,9 +57,11 @@ def _subjects(features: Features, arguments: argparse.Namespace) -> dict[str, Tr
     return found
 
 
-def _read(path: str, features: Features, arguments: argparse.Namespace) -> Trials:
+def _read(path: str, features: OpenFeatures, arguments: Arguments) -> Trials:
+    from skdnn.formats import read_trials
+
     with reading(path):
-        names, areas = _bdata(path, arguments) or _arrays(path, arguments)
+        names, areas = read_trials(path, arguments.areas, stimulus_key=arguments.stimulus_key)
     stimuli = list(dict.fromkeys(names))
     rows = matched(features.names, features.n_rows, stimuli, f"--features {features.path}")
     row_of = dict(zip(stimuli, rows, strict=True))
@@ -67,49 +71,7 @@ def _read(path: str, features: Features, arguments: argparse.Namespace) -> Trial
     return Trials(areas, np.array([row_of[name] for name in names]))
 
 
-def _bdata(path: str, arguments: argparse.Namespace) -> tuple[list[str], dict[str, Any]] | None:
-    """Names of trials and responses, where the file is one of BdPy's."""
-    from skdnn.formats import read_bdata
-
-    if Path(path).suffix.lower() not in (".h5", ".hdf5"):
-        return None
-    try:
-        brain = read_bdata(path)
-    except FileNotFoundError:
-        raise
-    except ValueError:  # another kind of HDF5 file
-        return None
-    names = [str(name) for name in brain.get_labels(arguments.stimulus_key)]
-    keys = set(map(str, brain.metadata.index))
-    areas = {}
-    for area in arguments.areas:
-        key = area if area in keys else f"ROI_{area}"
-        if key not in keys:
-            held = sorted(key for key in keys if key.startswith("ROI_"))
-            raise ValueError(f"--areas: {path} has no {area}, but {listed(held)}.")
-        areas[area] = brain.select(f'"{key}" = 1')
-    return names, areas
-
-
-def _arrays(path: str, arguments: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
-    """The same of a file of features, an array for each area."""
-    found = open_features(path)
-    if found.names is None:
-        raise ValueError(
-            f"--responses {path} has no names of images for its trials: save it with labels."
-        )
-    unknown = [area for area in arguments.areas if area not in found.layers]
-    if unknown:
-        raise ValueError(f"--areas: {path} has no {listed(unknown)}, but {listed(found.layers)}.")
-    areas = {area: np.asarray(found.layers[area], np.float64) for area in arguments.areas}
-    return found.names, areas
-
-
-def _all_shown(subjects: dict[str, Trials]) -> np.ndarray:
-    return np.unique(np.concatenate([each.shown for each in subjects.values()]))
-
-
-def _check_shown(subjects: dict[str, Trials], test: np.ndarray, features: Features) -> None:
+def _check_shown(subjects: dict[str, Trials], test: np.ndarray, features: OpenFeatures) -> None:
     """Every subject has to have seen all test images."""
     assert features.names is not None
     for subject, each in subjects.items():
@@ -120,11 +82,11 @@ def _check_shown(subjects: dict[str, Trials], test: np.ndarray, features: Featur
 
 
 def _fitted(
-    features: Features,
+    features: OpenFeatures,
     subjects: dict[str, Trials],
     train: np.ndarray,
     test: np.ndarray,
-    arguments: argparse.Namespace,
+    arguments: Arguments,
 ) -> Any:
     from skdnn import BrainHierarchyScore
 
@@ -164,11 +126,11 @@ def _fitted(
 
 
 def _show_plan(
-    features: Features,
+    features: OpenFeatures,
     subjects: dict[str, Trials],
     train: np.ndarray,
     test: np.ndarray,
-    arguments: argparse.Namespace,
+    arguments: Arguments,
 ) -> None:
     """How much work it is; the study itself measures how long its first jobs take."""
     directions = 2 if arguments.direction == "both" else 1
@@ -195,7 +157,7 @@ def _show_plan(
     show_facts(facts, "\n".join(lines), as_json=arguments.json)
 
 
-def _finish(study: Any, outs: Sequence[Path], arguments: argparse.Namespace) -> None:
+def _finish(study: Any, outs: Sequence[Path], arguments: Arguments) -> None:
     directions = [
         name for name in ("decoding", "encoding") if arguments.direction in ("both", name)
     ]
@@ -223,11 +185,7 @@ def _finish(study: Any, outs: Sequence[Path], arguments: argparse.Namespace) -> 
         best = "best area" if name == "decoding" else "best layer"
         lines += [f"\n{name}: share of each level whose {best} is", shares.round(3).to_string()]
     show_facts(facts, "\n".join(lines), as_json=arguments.json)
-    for out in outs:
-        if is_picture(out):
-            save_figure(_drawn(study, directions), out)
-        else:
-            write_table(study.table_, out)
+    write_all(outs, study.table_, lambda: _drawn(study, directions))
 
 
 def _drawn(study: Any, directions: Sequence[str]) -> Any:

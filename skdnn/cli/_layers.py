@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from skdnn.cli._frame import refuse
+from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._kept import kept
 from skdnn.cli._networks import is_own, network
 from skdnn.cli._output import show_table
@@ -16,7 +15,7 @@ from skdnn.cli._output import show_table
 _SHOWN = ["layer", "type", "output_shape", "n_units", "n_params", "n_calls", "source"]
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
     """List layers."""
     depth = arguments.depth
     refuse(f"--depth {depth}: give 1 or more" if depth is not None and depth < 1 else None)

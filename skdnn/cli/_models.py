@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import fnmatch
 import json
 
+from skdnn.cli._frame import Arguments
 from skdnn.cli._kept import kept
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
     """List names."""
     names = _names(arguments.source)
     if arguments.pattern:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skdnn.cli._frame import Arguments
 from skdnn.cli._text import is_shown, visible
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def show_facts(facts: dict[str, Any], text: str, *, as_json: bool) -> None:
         print(visible(text, keep="\n"))
 
 
-def note(text: str, arguments: argparse.Namespace) -> None:
+def note(text: str, arguments: Arguments) -> None:
     """Tell people how it goes, on stderr: what is printed on stdout may go to a program."""
     if not getattr(arguments, "quiet", False):
         print(visible(text), file=sys.stderr)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from skdnn.cli._output import write_file
+from skdnn.cli._frame import Arguments
+from skdnn.cli._output import write_file, write_table
 from skdnn.cli._reading import check_regular
 from skdnn.cli._text import listed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TABLES = (".csv", ".tsv", ".json")
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
 RDM_FILES = (".csv", ".tsv", ".npy", ".npz", ".mat", ".h5")
 
 
-def places(arguments: argparse.Namespace, endings: Sequence[str]) -> list[Path]:
+def places(arguments: Arguments, endings: Sequence[str]) -> list[Path]:
     """The files of --out, if all of them can be written.
 
     Raises
@@ -41,7 +44,7 @@ def places(arguments: argparse.Namespace, endings: Sequence[str]) -> list[Path]:
     return found
 
 
-def check_free(paths: Sequence[Path], arguments: argparse.Namespace) -> None:
+def check_free(paths: Sequence[Path], arguments: Arguments) -> None:
     """Refuse to replace files unasked, or to begin where nothing can be written."""
     for path in paths:
         if path.is_dir():
@@ -61,20 +64,25 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURES
 
 
-def save_picture(display: Any, path: Path) -> None:
-    """Write what was drawn, and forget it."""
+def write_all(outs: Sequence[Path], table: pd.DataFrame, draw: Callable[[], Any]) -> None:
+    """Each file as its ending says: the table, or the picture of it that is drawn anew."""
+    for out in outs:
+        if is_picture(out):
+            save_picture(draw(), out)
+        else:
+            write_table(table, out)
+
+
+def save_picture(drawn: Any, path: Path) -> None:
+    """Write a figure, or what a display drew, whole or not at all; and forget it."""
     import matplotlib.pyplot as plt
 
+    if not hasattr(drawn, "figure_"):
+        buffer = io.BytesIO()
+        drawn.savefig(buffer, format=path.suffix[1:].lower(), dpi=200)
+        plt.close(drawn)
+        write_file(path, buffer.getvalue())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    display.save(path)
-    plt.close(display.figure_)
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure, whole or not at all, and forget it."""
-    import matplotlib.pyplot as plt
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=200)
-    plt.close(figure)
-    write_file(path, buffer.getvalue())
+    drawn.save(path)
+    plt.close(drawn.figure_)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._features import Features, open_features
+from skdnn.cli._features import features_of
+from skdnn.cli._frame import Arguments
 from skdnn.cli._output import note, show_facts
 from skdnn.cli._places import PICTURES, RDM_FILES, check_free, is_picture, places, save_picture
 from skdnn.cli._reading import reading
@@ -20,10 +20,15 @@ from skdnn.cli._text import listed
 _SINGLE = (".csv", ".tsv", ".npy")
 
 
-def run(arguments: argparse.Namespace) -> None:
+if TYPE_CHECKING:
+    from skdnn.io import OpenFeatures
+
+
+def run(arguments: Arguments) -> None:
+    """Make RDMs and write them."""
     outs = places(arguments, (*PICTURES, *RDM_FILES))
     check_measures(arguments)
-    features = open_features(arguments.features, arguments.layer)
+    features = features_of(arguments.features, arguments.layer)
     files = {out: _files(out, list(features.layers)) for out in outs}
     check_free([path for made in files.values() for path in made.values()], arguments)
     options = _picture_options(features, arguments) if any(map(is_picture, outs)) else {}
@@ -62,7 +67,7 @@ def _safe(layer: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-@" else "_" for letter in layer)
 
 
-def _rdm(array: Any, features: Features, arguments: argparse.Namespace) -> pd.DataFrame:
+def _rdm(array: Any, features: OpenFeatures, arguments: Arguments) -> pd.DataFrame:
     from sklearn.preprocessing import Normalizer, StandardScaler
 
     from skdnn.rsa import compute_rdm
@@ -76,7 +81,7 @@ def _rdm(array: Any, features: Features, arguments: argparse.Namespace) -> pd.Da
     return pd.DataFrame(values, index=features.names, columns=features.names)
 
 
-def _picture_options(features: Features, arguments: argparse.Namespace) -> dict[str, Any]:
+def _picture_options(features: OpenFeatures, arguments: Arguments) -> dict[str, Any]:
     """How to draw, checked before the work."""
     options: dict[str, Any] = {"rank_transform": arguments.rank}
     if arguments.order == "cluster":
@@ -91,7 +96,7 @@ def _picture_options(features: Features, arguments: argparse.Namespace) -> dict[
     return options
 
 
-def _images(features: Features, arguments: argparse.Namespace) -> list[str]:
+def _images(features: OpenFeatures, arguments: Arguments) -> list[str]:
     """An image for each row, by name."""
     from skdnn.cli._images import image_paths
 
@@ -110,7 +115,7 @@ def _write(
     files: dict[str, Path],
     labels: list[str] | None,
     options: dict[str, Any],
-    arguments: argparse.Namespace,
+    arguments: Arguments,
 ) -> None:
     from skdnn.io import save_rdm
 
@@ -124,9 +129,7 @@ def _write(
         save_rdm(arrays, out, labels=labels, overwrite=arguments.overwrite)
 
 
-def _drawn(
-    rdms: dict[str, pd.DataFrame], options: dict[str, Any], arguments: argparse.Namespace
-) -> Any:
+def _drawn(rdms: dict[str, pd.DataFrame], options: dict[str, Any], arguments: Arguments) -> Any:
     from skdnn import RDMDisplay
 
     if len(rdms) > 1:

@@ -42,6 +42,13 @@ def reading(path: str | Path) -> Iterator[None]:
         raise ValueError(f"{path}: {reason(error)}") from error
 
 
+def read_lines(path: str | Path) -> list[str]:
+    """Lines of a text file that hold something."""
+    with reading(path):
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
 def check_regular(*paths: str | Path) -> None:
     """Refuse what is there and no file or folder: to open a FIFO is to wait for its writer."""
     for path in paths:

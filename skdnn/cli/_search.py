@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from skdnn.cli._ask import choose_layers
 from skdnn.cli._describe import check_methods, write_methods
-from skdnn.cli._extractor import estimate_from, extractor_from
-from skdnn.cli._frame import refuse
+from skdnn.cli._extractor import estimate_from, extractor_from, precomputed
+from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import image_paths
 from skdnn.cli._networks import is_own
-from skdnn.cli._output import note, show_facts, write_table
-from skdnn.cli._places import PICTURES, TABLES, is_picture, places, save_picture
+from skdnn.cli._output import note, show_facts
+from skdnn.cli._places import PICTURES, TABLES, places, write_all
 from skdnn.cli._targets import check_measures, read_rdm, read_responses
 from skdnn.cli._unfinished import unfinished
 
 _COMPONENTS = 50
-_ALPHA = 0.05
-# Modules that in evaluation give what they are given, perhaps with zeros around it or in another
-# shape: a pattern does not mean them.
-_PASSED_ON = re.compile(
-    r"Identity|\w*Dropout(\d[dD])?|DropPath|StochasticDepth|DropBlock2d|\w*Pad(ding)?\d[dD]|"
-    r"\w*Flatten\w*|Unflatten|Permute|Reshape|InputLayer"
-)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
     """Search the layers, report and write."""
     from skdnn import rehearse_search
 
@@ -46,17 +36,14 @@ def run(arguments: argparse.Namespace) -> None:
     y = _target(arguments, paths)
     _check_folds(len(paths), arguments)
     extractor = extractor_from(arguments, cache=None)
-    rehearse_search(
-        search_over(extractor, [], y, arguments), y, max(64, arguments.components or 0) + 1
-    )
+    n_features = max(64, arguments.components or 0) + 1
+    rehearse_search(search_over(extractor, [], y, arguments), y, n_features)
     layers = _worth_scoring(arguments, extractor)
     if arguments.dry_run:
         _estimate(paths, layers, y, arguments)
         return
     with _activations(outs, arguments) as folder:
-        extractor = extractor_from(arguments, cache=folder)
-        extractor.precompute(paths, layers, verbose=extractor.verbose)
-        extractor.set_params(verbose=0)
+        extractor = precomputed(folder, paths, layers, arguments)
         found = search_over(extractor, layers, y, arguments).fit(paths, y)
         _check_scores(found, arguments)
         nested = _nested(extractor, layers, paths, y, arguments) if arguments.nested else None
@@ -68,35 +55,25 @@ def run(arguments: argparse.Namespace) -> None:
     profile = found.layer_profile_
     if twin is not None:
         profile = profile.join(twin[[name for name in twin if name not in profile]])
-    for out in outs:
-        if is_picture(out):
-            save_picture(_drawn(found, twin, arguments), out)
-        else:
-            write_table(profile, out)
+    write_all(outs, profile, lambda: _drawn(found, twin, arguments))
 
 
-def _worth_scoring(arguments: argparse.Namespace, extractor: Any) -> list[str]:
+def _worth_scoring(arguments: Arguments, extractor: Any) -> list[str]:
     """The layers; of a pattern without those that would be scored as copies of another."""
+    from skdnn import passed_on_layers
+
     layers = list(choose_layers(arguments, extractor))
-    named = set(arguments.layer or layers)
-    kinds = {
-        layer["name"]: str(layer.get("type", ""))
-        for layer in extractor.describe(layers=layers).facts["layers"]
-    }
-    copies = [
-        name for name in layers if name not in named and _PASSED_ON.fullmatch(kinds.get(name, ""))
-    ]
+    copies = passed_on_layers(extractor, layers)
+    copies = {name: kind for name, kind in copies.items() if name not in arguments.layer}
     if copies and len(copies) < len(layers):
-        types = ", ".join(sorted({kinds[name] for name in copies}))
+        types = ", ".join(sorted(set(copies.values())))
         note(f"left out of the pattern: {len(copies)} layers that change nothing ({types}); "
              "give their names to have them", arguments)  # fmt: skip
         return [name for name in layers if name not in copies]
     return layers
 
 
-def search_over(
-    extractor: Any, layers: Sequence[str], y: Any, arguments: argparse.Namespace
-) -> Any:
+def search_over(extractor: Any, layers: Sequence[str], y: Any, arguments: Arguments) -> Any:
     """The search that the options describe, not fitted."""
     from skdnn import make_search
 
@@ -118,7 +95,7 @@ def search_over(
     )
 
 
-def _check_usage(arguments: argparse.Namespace) -> None:
+def _check_usage(arguments: Arguments) -> None:
     wrong = None
     if arguments.method == "encoding" and arguments.rdm:
         wrong = "--method encoding predicts --responses; an RDM can't be predicted"
@@ -133,7 +110,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     refuse(wrong)
 
 
-def _target(arguments: argparse.Namespace, paths: Sequence[str]) -> Any:
+def _target(arguments: Arguments, paths: Sequence[str]) -> Any:
     """Rows in the order of the images, labelled by their paths."""
     if arguments.rdm:
         return read_rdm(arguments.rdm, paths, "--rdm", assume_order=arguments.assume_order)
@@ -143,7 +120,7 @@ def _target(arguments: argparse.Namespace, paths: Sequence[str]) -> Any:
     return responses.to_numpy() if arguments.method == "encoding" else responses
 
 
-def _check_folds(n_images: int, arguments: argparse.Namespace) -> None:
+def _check_folds(n_images: int, arguments: Arguments) -> None:
     """Enough images for each fold, and components for the smallest training set."""
     arguments.n_images = n_images
     smallest = n_images
@@ -164,44 +141,24 @@ def _check_folds(n_images: int, arguments: argparse.Namespace) -> None:
         note(f"components: {n_train - 1}, since a fold has {n_train} training images", arguments)
 
 
-def _estimate(paths: list[str], layers: list[str], y: Any, arguments: argparse.Namespace) -> None:
+def _estimate(paths: list[str], layers: list[str], y: Any, arguments: Arguments) -> None:
     """What the pass through the network takes, and the folds behind it."""
     from skdnn import estimate_search
 
     out = arguments.out[0] if arguments.out else None
-    estimate = estimate_from(arguments, paths, layers, out)
     search = search_over(extractor_from(arguments, cache=None), layers, y, arguments)
-    n_nested = arguments.cv if arguments.nested else 0
-    n_networks = 1 + arguments.twin
-    n_fits = len(layers) * arguments.cv * arguments.repeats * (1 + n_nested + arguments.twin)
-    units = list(estimate.n_units.values())
-    once = estimate_search(search, y, units)
-    folds = once * arguments.twin + estimate_search(search, y, units, n_nested=n_nested)
-    whole = folds + (estimate.seconds or 0.0) * n_networks
-    facts = {
-        **estimate.to_dict(),
-        "n_layers": len(layers),
-        "n_fits": n_fits,
-        "search_seconds": folds,
-        "total_seconds": whole,
-    }
-    text = (
-        f"{estimate}\n{len(layers)} layer(s), {n_fits} fits in the search, about "
-        f"{_in_time(folds)}\nall together about {_in_time(whole)}"
+    estimate = estimate_search(
+        search,
+        y,
+        estimate_from(arguments, paths, layers, out),
+        n_nested=arguments.cv if arguments.nested else 0,
+        n_twins=arguments.twin,
     )
-    show_facts(facts, text, as_json=arguments.json)
-
-
-def _in_time(seconds: float) -> str:
-    """As people say it."""
-    minutes, hours = seconds / 60, seconds / 3600
-    if seconds < 120:
-        return f"{max(1.0, seconds):.0f} s"
-    return f"{minutes:.0f} min" if minutes < 120 else f"{hours:.1f} h"
+    show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
 
 
 @contextlib.contextmanager
-def _activations(outs: Sequence[Path], arguments: argparse.Namespace) -> Iterator[str]:
+def _activations(outs: Sequence[Path], arguments: Arguments) -> Iterator[str]:
     """The folder of activations, kept until the work is done."""
     out = outs[0] if outs else None
     with unfinished(out, arguments.cache) as folder:
@@ -215,7 +172,7 @@ def _activations(outs: Sequence[Path], arguments: argparse.Namespace) -> Iterato
 
 
 def _nested(
-    extractor: Any, layers: Sequence[str], paths: list[str], y: Any, arguments: argparse.Namespace
+    extractor: Any, layers: Sequence[str], paths: list[str], y: Any, arguments: Arguments
 ) -> dict[str, Any]:
     """Scores of the whole search on images that it did not see."""
     from skdnn import nested_search
@@ -231,7 +188,7 @@ def _nested(
     }
 
 
-def _twin(found: Any, paths: list[str], y: Any, arguments: argparse.Namespace) -> pd.DataFrame:
+def _twin(found: Any, paths: list[str], y: Any, arguments: Arguments) -> pd.DataFrame:
     """The untrained twin beside, and the planned comparison."""
     from skdnn import compare_with_twin
 
@@ -239,7 +196,7 @@ def _twin(found: Any, paths: list[str], y: Any, arguments: argparse.Namespace) -
     return compare_with_twin(found, paths, y, twin=arguments.twin, random_state=arguments.seed)
 
 
-def _check_scores(found: Any, arguments: argparse.Namespace) -> None:
+def _check_scores(found: Any, arguments: Arguments) -> None:
     """A search without scores has no best layer."""
     unknown = found.layer_profile_["mean"].isna()
     if unknown.all():
@@ -252,15 +209,12 @@ def _check_scores(found: Any, arguments: argparse.Namespace) -> None:
         note(f"no score in some folds, so left out of the choice: {layers}", arguments)
 
 
-def _score_name(arguments: argparse.Namespace) -> str:
+def _score_name(arguments: Arguments) -> str:
     return "R2" if arguments.method == "encoding" else f"{arguments.comparison} of RDMs"
 
 
 def _report(
-    found: Any,
-    nested: dict[str, Any] | None,
-    twin: pd.DataFrame | None,
-    arguments: argparse.Namespace,
+    found: Any, nested: dict[str, Any] | None, twin: pd.DataFrame | None, arguments: Arguments
 ) -> None:
     profile = found.layer_profile_
     profile = profile.astype(object).where(profile.notna(), None)
@@ -297,7 +251,7 @@ def _report(
     show_facts(facts, text, as_json=arguments.json)
 
 
-def _of_twin(twin: pd.DataFrame, arguments: argparse.Namespace) -> str:
+def _of_twin(twin: pd.DataFrame, arguments: Arguments) -> str:
     """The table for people, and what its columns are."""
     shown = twin.drop(columns=["depth", "std"]).dropna(axis=1, how="all")
     text = f"\n\nthe untrained twin ({arguments.twin} seed(s)) on the same folds:\n"
@@ -311,29 +265,11 @@ def _of_twin(twin: pd.DataFrame, arguments: argparse.Namespace) -> str:
     return text
 
 
-def _drawn(found: Any, twin: pd.DataFrame | None, arguments: argparse.Namespace) -> Any:
+def _drawn(found: Any, twin: pd.DataFrame | None, arguments: Arguments) -> Any:
     from skdnn import LayerScoresDisplay
+    from skdnn.plotting import draw_with_twin
 
     ylabel = f"score ({_score_name(arguments)})"
     if twin is None:
         return LayerScoresDisplay.from_search(found, ylabel=ylabel)
-    tested: Any = twin["p_adjusted"].to_numpy() if "p_adjusted" in twin else np.ones(len(twin))
-    if not (tested < _ALPHA).any():
-        tested = None  # no dots, so no legend for them
-    title = "dots: trained differs from untrained (Holm)" if tested is not None else None
-    display = LayerScoresDisplay.from_search(
-        found,
-        each=False,  # of several ROIs too, their mean beside the twin's
-        label="trained (± SD over folds)",
-        ylabel=ylabel,
-        title=title,
-        p_values=tested,
-        alpha=_ALPHA,
-        whiskers="",  # the labels say it
-    )
-    twins = twin[["layer"]].assign(mean=twin["twin"], std=twin["twin_std"].fillna(0))
-    spread = f" (± SD over {arguments.twin} seeds)" if arguments.twin > 1 else ""
-    LayerScoresDisplay.from_scores(
-        twins, ax=display.ax_, label=f"untrained{spread}", ylabel=ylabel, whiskers=""
-    )
-    return display
+    return draw_with_twin(found, twin, n_seeds=arguments.twin, ylabel=ylabel)

@@ -165,7 +165,7 @@ SEARCH = Command(
         ),
         option(
             "--dry-run",
-            "check everything and say how long the pass through the network and the search will take",
+            "check everything and say how long all of it takes; compute nothing",
         ),
         *(JOBS, THE_NETWORK, EXTRACTION, OVERWRITE, QUIET, JSON),
     ),

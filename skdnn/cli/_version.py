@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-
 from skdnn._version import __version__
+from skdnn.cli._frame import Arguments
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: Arguments) -> None:
+    """Print the version."""
     print(f"skdnn {__version__}")

@@ -40,6 +40,7 @@ from .scores._significance import (
     correlation_p_values,
     score_p_values,
 )
+from .scores._summary import summarize_voxels
 
 __all__ = [
     "BrainHierarchyScore",
@@ -74,6 +75,7 @@ __all__ = [
     "score_p_values",
     "split_half_reliability",
     "stimulus_groups",
+    "summarize_voxels",
     "top_level_table",
     "trial_weights",
 ]

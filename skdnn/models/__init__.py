@@ -2,6 +2,7 @@
 
 from skdnn.models._cornet import cornet
 from skdnn.models._custom import Model
+from skdnn.models._own_file import load_own_network
 from skdnn.models._registry import fixed_seed, list_models, resolve_model
 from skdnn.models._spec import (
     ModelSpec,
@@ -22,6 +23,7 @@ __all__ = [
     "digest_of",
     "fixed_seed",
     "list_models",
+    "load_own_network",
     "needs_download",
     "origin_of_weights",
     "preprocess_identity",

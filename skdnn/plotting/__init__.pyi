@@ -4,6 +4,7 @@ from ._layer_scores import LayerScoresDisplay
 from ._mds import MDSDisplay
 from ._model_comparison import ModelComparisonDisplay
 from ._rdm import RDMDisplay
+from ._twin_profile import draw_with_twin
 
 __all__ = [
     "InputsDisplay",
@@ -12,4 +13,5 @@ __all__ = [
     "ModelComparisonDisplay",
     "RDMDisplay",
     "SimilarityDisplay",
+    "draw_with_twin",
 ]

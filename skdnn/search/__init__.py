@@ -2,16 +2,19 @@
 
 from skdnn.search._bootstrap import bootstrap_search
 from skdnn.search._make import make_search, nested_search
-from skdnn.search._rehearse import estimate_search, rehearse_search
+from skdnn.search._passed_on import passed_on_layers
+from skdnn.search._rehearse import SearchEstimate, estimate_search, rehearse_search
 from skdnn.search._search import LayerSearchCV
 from skdnn.search._twin import compare_with_twin
 
 __all__ = [
     "LayerSearchCV",
+    "SearchEstimate",
     "bootstrap_search",
     "compare_with_twin",
     "estimate_search",
     "make_search",
     "nested_search",
+    "passed_on_layers",
     "rehearse_search",
 ]

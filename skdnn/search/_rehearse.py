@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.model_selection import KFold, check_cv, cross_validate
 from sklearn.pipeline import Pipeline
 
+from skdnn._amounts import in_time
 from skdnn.search._search import LayerSearchCV
 
 _SECONDS = 1.5  # for folds, beside the first
@@ -92,10 +93,69 @@ def rehearse_search(
     return float(np.median(sorted(taken)[: len(taken) // 2 + 1]))
 
 
+@dataclass(frozen=True)
+class SearchEstimate:
+    """What a search will take, from images to scores.
+
+    Given by :func:`estimate_search`.
+
+    Parameters
+    ----------
+    extraction : ExtractionEstimate
+        What the pass through the network takes.
+    n_layers : int
+        Layers.
+    n_fits : int
+        Fits of the pipeline, one for each layer and fold; of nested searches and twins too.
+    search_seconds : float
+        Time of all fits, and of the final one.
+    total_seconds : float
+        The same and the passes through the network, those of untrained twins too. What was not
+        measured, or is stored, counts 0.
+
+    See Also
+    --------
+    estimate_search : Makes one.
+
+    Examples
+    --------
+    >>> from skdnn import SearchEstimate
+    >>> estimate = SearchEstimate(None, n_layers=2, n_fits=100, search_seconds=12.0,
+    ...     total_seconds=72.0)
+    >>> print(str(estimate).partition("\\n")[2])
+    2 layer(s), 100 fits in the search, about 12 s
+    all together about 72 s
+    """
+
+    extraction: Any
+    n_layers: int
+    n_fits: int
+    search_seconds: float
+    total_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all as values that JSON can hold, those of the extraction among them.
+
+        Returns
+        -------
+        attributes : dict
+            By name.
+        """
+        own = {name: value for name, value in vars(self).items() if name != "extraction"}
+        return {**self.extraction.to_dict(), **own}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.extraction}\n{self.n_layers} layer(s), {self.n_fits} fits in the search, "
+            f"about {in_time(self.search_seconds)}\n"
+            f"all together about {in_time(self.total_seconds)}"
+        )
+
+
 def estimate_search(
-    search: LayerSearchCV, y: Any, n_units: Sequence[int], *, n_nested: int = 0
-) -> float:
-    """Measure what the folds of a search will take, once the activations are there.
+    search: LayerSearchCV, y: Any, extraction: Any, *, n_nested: int = 0, n_twins: int = 0
+) -> SearchEstimate:
+    """Measure what a search will take, its folds included.
 
     A few folds of made-up features are run, of as many columns as n images can tell apart, and
     one product of a block of units.
@@ -106,15 +166,17 @@ def estimate_search(
         As made by :func:`make_search`; not fitted.
     y : array-like
         As it will be fitted on.
-    n_units : sequence of int
-        Features of one image in each layer.
+    extraction : ExtractionEstimate
+        Of all layers that will be searched, from :meth:`DNNFeatureExtractor.estimate`.
     n_nested : int, default=0
-        Outer folds of :func:`nested_search`.
+        Outer folds of :func:`nested_search`, if that will be called too.
+    n_twins : int, default=0
+        Untrained twins, as of :func:`compare_with_twin`; its bootstrap is not counted.
 
     Returns
     -------
-    seconds : float
-        Of all folds of all layers and of the final fit.
+    estimate : SearchEstimate
+        The times, and the number of fits.
 
     Raises
     ------
@@ -129,23 +191,33 @@ def estimate_search(
     --------
     >>> import numpy as np
     >>> from skdnn import DNNFeatureExtractor, estimate_search, make_search
-    >>> search = make_search(DNNFeatureExtractor("alexnet"), ["features.2"], 30,
-    ...     method="encoding")
+    >>> images = np.zeros((30, 50, 50, 3), dtype=np.uint8)
+    >>> extractor = DNNFeatureExtractor("alexnet", weights=None)
+    >>> search = make_search(extractor, ["features.2"], 30, method="encoding")
     >>> responses = np.random.default_rng(0).normal(size=(30, 5))
-    >>> 0 < estimate_search(search, responses, [9216]) < 60
-    True
+    >>> extraction = extractor.estimate(images, ["features.2"], measure=False)
+    >>> estimate_search(search, responses, extraction).n_fits
+    50
     """
     n = len(y)
+    n_units = list(extraction.n_units.values())
     width = round(float(np.mean([min(units, n + 1) for units in n_units])))
     n_folds = check_cv(search.cv).get_n_splits(np.arange(n))
-    per_layer = n_folds * rehearse_search(search, y, width, n_folds=_FOLDS)
+    per_layer = n_folds * (1 + n_twins) * rehearse_search(search, y, width, n_folds=_FOLDS)
     if n_nested:
         rows, _ = next(KFold(n_nested, shuffle=True, random_state=0).split(np.arange(n)))
         inner = rehearse_search(search, y, width, rows=rows, n_folds=_FOLDS)
         per_layer += n_nested * n_folds * inner
-    jobs = max(1, search.n_jobs or 1)
-    products = (1 + n_nested) * (sum(n_units) + max(n_units)) * _seconds_per_unit(n)
-    return float(len(n_units) * per_layer / jobs + products)
+    n_searches = 1 + n_nested + n_twins
+    products = n_searches * (sum(n_units) + max(n_units)) * _seconds_per_unit(n)
+    seconds = len(n_units) * per_layer / max(1, search.n_jobs or 1) + products
+    return SearchEstimate(
+        extraction,
+        n_layers=len(n_units),
+        n_fits=len(n_units) * n_folds * n_searches,
+        search_seconds=seconds,
+        total_seconds=seconds + (extraction.seconds or 0.0) * (1 + n_twins),
+    )
 
 
 def _seconds_per_unit(n: int) -> float:

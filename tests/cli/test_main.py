@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import skdnn
+import skdnn.io
 from skdnn.cli import main, parser
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -142,7 +143,7 @@ def test_any_error_is_one_line_with_the_file(
         raise error
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(skdnn, "load_features", fail)
+    monkeypatch.setattr(skdnn.io, "open_features", fail)
     said = say("rdm", "a.npy", "--out", "r.csv")
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
     assert said.err.startswith("skdnn rdm: error: ")

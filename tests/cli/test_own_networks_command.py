@@ -154,7 +154,7 @@ def test_what_the_file_computes_is_in_the_key(place: Path, say: Any, pictures: P
     ("model", "words"),
     [
         ("missing.py:build", "there is no file missing.py"),
-        ("lab_networks.py:biuld", "there is no function 'biuld' (nearest: build"),
+        ("lab_networks.py:biuld", "there is no function 'biuld' (nearest: 'build'"),
         ("lab_networks.py:VALUE", "there is no function 'VALUE'"),
         ("lab_networks.py", "name a function of it, as FILE.py:FUNCTION (it has build, wrapped"),
         ("lab_networks.py:broken", "broken() raised AttributeError: 'Tiny' object has no"),

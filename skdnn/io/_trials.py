@@ -1,0 +1,108 @@
+"""Responses of single trials, by area, with the name of the image that each trial showed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skdnn.io._bdata import read_bdata
+from skdnn.io._open import open_features
+
+_SHOWN = 10
+
+
+def read_trials(
+    path: str | os.PathLike[str], areas: Sequence[str], *, stimulus_key: str = "stimulus_name"
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Read one subject's responses to images, a row for each trial.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file of BdPy (.h5), or a file of features with an array for each area and the images'
+        names as labels.
+    areas : sequence of str
+        Names of areas; in a file of BdPy also without ``ROI_``.
+    stimulus_key : str, default="stimulus_name"
+        In a file of BdPy, the label that names the image of a trial.
+
+    Returns
+    -------
+    names : list of str
+        The image of each trial.
+    responses : dict of str to ndarray of shape (n_trials, n_voxels)
+        By area.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If an area is not in the file, or trials have no names.
+
+    See Also
+    --------
+    read_bdata : All that a file of BdPy holds.
+    skdnn.encoding.average_repeats : Trials of the same image averaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skdnn import save_features
+    >>> from skdnn.formats import read_trials
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = f"{folder}/S1.h5"
+    ...     _ = save_features({"V1": np.ones((3, 2)), "IT": np.ones((3, 4))}, file,
+    ...         labels=["cat", "dog", "cat"])
+    ...     names, responses = read_trials(file, ["V1"])
+    >>> names, responses["V1"].shape
+    (['cat', 'dog', 'cat'], (3, 2))
+    """
+    return _bdata(path, areas, stimulus_key) or _arrays(path, areas)
+
+
+def _bdata(
+    path: str | os.PathLike[str], areas: Sequence[str], stimulus_key: str
+) -> tuple[list[str], dict[str, np.ndarray]] | None:
+    """The same, where the file is one of BdPy's."""
+    if Path(path).suffix.lower() not in (".h5", ".hdf5"):
+        return None
+    try:
+        brain = read_bdata(path)
+    except FileNotFoundError:
+        raise
+    except ValueError:  # another kind of HDF5 file
+        return None
+    names = [str(name) for name in brain.get_labels(stimulus_key)]
+    keys = set(map(str, brain.metadata.index))
+    found = {}
+    for area in areas:
+        key = area if area in keys else f"ROI_{area}"
+        if key not in keys:
+            held = sorted(key for key in keys if key.startswith("ROI_"))
+            raise ValueError(f"areas: {path} has no {area}, but {_listed(held)}.")
+        found[area] = brain.select(f'"{key}" = 1')
+    return names, found
+
+
+def _arrays(
+    path: str | os.PathLike[str], areas: Sequence[str]
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The same of a file of features, an array for each area."""
+    features = open_features(path)
+    if features.names is None:
+        raise ValueError(f"{path} has no names of images for its trials: save it with labels.")
+    unknown = [area for area in areas if area not in features.layers]
+    if unknown:
+        held = list(features.layers)
+        raise ValueError(f"areas: {path} has no {_listed(unknown)}, but {_listed(held)}.")
+    return features.names, {area: np.asarray(features.layers[area], np.float64) for area in areas}
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
