@@ -64,12 +64,11 @@ def score_rdms(
     >>> rng = np.random.default_rng(0)
     >>> patterns = rng.normal(size=(12, 6))
     >>> brain = pd.DataFrame(compute_rdm(patterns))
-    >>> table, _ = score_rdms({"same": brain, "other": pd.DataFrame(
-    ...     compute_rdm(rng.normal(size=(12, 6))))}, {"it": brain})
+    >>> table, _ = score_rdms({"same": brain, "negative": -brain}, {"it": brain})
     >>> table.round(2)
-      reference  model  score
-    0        it   same   1.00
-    1        it  other  -0.11
+      reference     model  score
+    0        it      same    1.0
+    1        it  negative   -1.0
     """
     tables, bootstraps = [], {}
     for name, reference in references.items():

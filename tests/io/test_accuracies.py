@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skdnn.formats import as_hierarchy, read_accuracies, read_settings, write_mat
+from skdnn.encoding import bootstrap_hierarchy_score, brain_hierarchy_score
+from skdnn.formats import (
+    as_hierarchy,
+    read_accuracies,
+    read_settings,
+    score_accuracies,
+    write_mat,
+)
 
 SETTINGS: dict[str, Any] = {
     "subjects": ["sub-01", "sub-02"],
@@ -160,3 +167,45 @@ def test_what_is_no_hierarchy(tmp_path):
     del network["fire2:concat"]["sub-02"]
     with pytest.raises(ValueError, match="has the subjects"):
         as_hierarchy(network, "encoding")
+
+
+def test_networks_are_ranked_by_their_scores(tmp_path):
+    plan = {
+        "subjects": ["s1", "s2"],
+        "rois": ["V1", "V2", "V3"],
+        "dnns": {name: {"dir": name, "layers": ["a", "b", "c"]} for name in ("Good", "Bad")},
+    }
+    rng = np.random.default_rng(0)
+    for kind in ("decoding", "encoding"):
+        for name in plan["dnns"]:
+            for depth, layer in enumerate(plan["dnns"][name]["layers"]):
+                for subject in plan["subjects"]:
+                    for place, roi in enumerate(plan["rois"]):
+                        near = 0.5 - 0.1 * abs(depth - place) * (name == "Good")
+                        values = near + 0.05 * rng.normal(size=(1, 30))
+                        file = tmp_path / kind / name / layer / subject / roi / "accuracy.mat"
+                        write_mat(file, {"accuracy": values})
+    found = score_accuracies(tmp_path, plan, n_boot=20, test="t", random_state=3)
+    assert found[["rank", "network"]].to_numpy().tolist() == [[1, "Good"], [2, "Bad"]]
+    for _, row in found.iterrows():
+        for kind in ("decoding", "encoding"):
+            accuracies = read_accuracies(tmp_path / kind, plan)[row["network"]]
+            rule = {"n_samples": 50, "test": "t"}
+            levels = as_hierarchy(accuracies, kind)
+            assert row[kind] == brain_hierarchy_score(levels, **rule)
+            each = [
+                as_hierarchy({layer: {s: of[s]} for layer, of in accuracies.items()}, kind)
+                for s in plan["subjects"]
+            ]
+            shared = kind == "decoding"
+            boot = bootstrap_hierarchy_score(
+                each, n_boot=20, shared_units=shared, random_state=3, **rule
+            )
+            assert (row[f"{kind}_low"], row[f"{kind}_high"]) == (boot.low, boot.high)
+        assert row["score"] == pytest.approx((row["decoding"] + row["encoding"]) / 2)
+    one = score_accuracies(tmp_path, plan, networks=["Bad"], direction="decoding", n_boot=0)
+    assert list(one) == ["rank", "network", "decoding", "score"]
+    with pytest.raises(ValueError, match="direction='up'"):
+        score_accuracies(tmp_path, plan, direction="up")
+    with pytest.raises(FileNotFoundError, match="holds no folder decoding or encoding"):
+        score_accuracies(tmp_path / "decoding", plan)
