@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -59,8 +58,13 @@ def sum_over_blocks(
     # Each thread has a result of its own: where that is large, BLAS's threads do well enough.
     most = min(-(-min(read, length) // step), _RESULT_BYTES // (out.nbytes + 1))
     threads = min(most, blas_threads()) if most > 1 else 1
-    limit = blas().limit(limits=1, user_api="blas") if threads > 1 else nullcontext()
-    with limit, ThreadPoolExecutor(threads) as pool:
+    if threads == 1:
+        for start in range(0, length, read):
+            part = _cut(X, axis, start, min(start + read, length))
+            out += work(_blocks(part, axis, start, slice(0, None, step), step))
+            del part  # before the next is read
+        return out
+    with blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for start in range(0, length, read):
             part = _cut(X, axis, start, min(start + read, length))
             shares = [
