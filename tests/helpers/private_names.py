@@ -17,6 +17,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._maps",
         "skdnn.rsa.dissimilarity._patterns",
         "skdnn.rsa.inference._bootstrap",
+        "skdnn.search._reduced",
     ),
     "a fault is planted: a call that fails, a connection, a clock": (
         "skdnn.encoding.hierarchy._study",
@@ -65,6 +66,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
     "arithmetic that public functions show only through averages, against plain loops": (
         "skdnn._multiple",
         "skdnn.decomposition._gram",
+        "skdnn.decomposition._isometry",
         "skdnn.encoding.decoding._inputs",
         "skdnn.encoding.decoding._posv",
         "skdnn.encoding.decoding._solvers",
