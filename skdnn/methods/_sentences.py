@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from skdnn.methods import _facts
@@ -15,12 +15,11 @@ _LISTED = 12  # layers with their shapes in one sentence
 
 def write(facts: Mapping[str, Any]) -> tuple[str, list[str]]:
     """The paragraph, and keys of what it cites in the order of the text."""
-    known = {name: value for name, value in _known(facts).items() if value not in (None, False)}
-    told = [
-        sentence.format_map(known)
-        for needs, sentence in table()["paragraph"]["sentences"]
-        if all((need.lstrip("!") in known) != need.startswith("!") for need in needs.split())
-    ]
+    networks = [_of_network(network) for network in networks_in(facts)]
+    study = {**_of_study(facts.get("study")), **_of_tools(networks_in(facts) or [facts])}
+    told = [sentence for network in networks for sentence in _told("network", network)]
+    told += _told("study", {**study, "networks": bool(networks)})
+    told += [sentence for network in networks for sentence in _told("gaps", network)]
     keys: list[str] = []
 
     def label(mark: re.Match[str]) -> str:
@@ -32,13 +31,28 @@ def write(facts: Mapping[str, Any]) -> tuple[str, list[str]]:
     return re.sub(r"\[@(\w+)\]", label, " ".join(told)), list(dict.fromkeys(keys))
 
 
+def networks_in(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Facts of each network: of several, of the one, or none of a study of other models."""
+    alone = [] if facts.get("study") and "model" not in facts else [facts]
+    return list(facts.get("networks") or alone)
+
+
+def _told(about: str, known: Mapping[str, Any]) -> list[str]:
+    """The sentences of a table whose facts are known: not None, False or empty."""
+    return [
+        sentence.format_map(known)
+        for needs, sentence in table()["sentences"][about]
+        if all(bool(known.get(need.lstrip("!"))) != (need[0] == "!") for need in needs.split())
+    ]
+
+
 def _cited(keys: Iterable[str]) -> str:
     """Marks of references, which become author and year."""
     return "; ".join(f"[@{key}]" for key in keys)
 
 
-def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the sentences can say; None and False where it is not known."""
+def _of_network(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sentences can say of features."""
     kind, model, weights = origin(facts), facts["model"], str(facts["weights"])
     family = None if kind == "own" else find_family(model)
     n_images, n_conditions = facts.get("n_images"), facts.get("n_conditions")
@@ -55,42 +69,35 @@ def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
         "hashed": table()["words"]["hashed"].get(kind),
         "sha256": facts.get("weights_sha256"),
         "begins": facts.get("weights_sha256_begins"),
-        "fingerprint": (facts.get("network") or "")[:16] or None,
+        "fingerprint": (facts.get("network") or "")[:16],
         "conditions": apart and count(n_conditions or 0, "condition"),
         "precision": facts.get("precision"),
         "seed": None if facts.get("seed") is None else str(facts["seed"]),
-        "prepared": isinstance(steps, Mapping) and listed(preparation(steps)),
-        "digest": (facts.get("images_digest") or "")[:16] or None,
+        "prepared": isinstance(steps, Mapping) and listed(_told("preparation", _prepared(steps))),
+        "digest": (facts.get("images_digest") or "")[:16],
     }
     training = find_training(model, weights) if kind == "published" else _facts.Training([], [])
-    return {
-        **known, **_of_training(training), **_of_layers(facts["layers"]),
-        **_of_study(facts.get("study")), **_of_tools(facts["versions"]),
-    }  # fmt: skip
+    return {**known, **_of_training(training), **_of_layers(facts["layers"])}
 
 
 def _of_training(training: _facts.Training) -> dict[str, Any]:
     told = [f"{words} ({_cited(keys)})" if keys else words for words, keys in training.steps]
     unknown = [f'"{part}"' for part in training.unknown]
-    return {
-        "trained": told[0] if told else None,
-        "further": listed(told[1:]) if told[1:] else None,
-        "unknown": listed(unknown) if unknown else None,
-    }
+    return {"trained": "".join(told[:1]), "further": listed(told[1:]), "unknown": listed(unknown)}
 
 
 def _of_layers(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     pooled = []
     for pooling, words in table()["words"]["pooling"].items():
         which = [layer["name"] for layer in layers if layer.get("pooling") == pooling]
-        whose = "They" if len(which) == len(layers) else f"Those of {listed(which or [''])}"
+        whose = "They" if len(which) == len(layers) else f"Those of {listed(which)}"
         pooled += [f"{whose} were {words}."] if which else []
     noun = "layer" if len(layers) == 1 else "layers"
     told = {"layers": f"{noun} {listed(map(layer_in_words, layers))}"}
     if len(layers) > _LISTED:
         names = ", ".join(layer["name"] for layer in layers)
         told = {"many_layers": f"{len(layers)} layers were read out: {names}"}
-    return {**told, "pooled": " ".join(pooled) or None}
+    return {**told, "pooled": " ".join(pooled)}
 
 
 def _of_study(study: Any) -> dict[str, Any]:
@@ -98,18 +105,23 @@ def _of_study(study: Any) -> dict[str, Any]:
     if not isinstance(study, Mapping):
         return {}
     words = {name: table()["words"].get(name, {}) for name in study}
-    return {"study": True, **{name: words[name].get(str(v), v) for name, v in study.items()}}
+    told = {name: words[name].get(str(value), value) for name, value in study.items()}
+    tests = [study["tests"]] if isinstance(study.get("tests"), str) else study.get("tests") or []
+    parts = [
+        [test] if isinstance(test, str) else _told("tests", _of_study(test)) for test in tests
+    ]
+    sentences = [sentence for part in parts for sentence in part]
+    return {**told, "study": True, "tests": " ".join(sentences)}
 
 
-def _of_tools(versions: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name.lower(): version for name, version in versions.items()}
+def _of_tools(made: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found = {name.lower(): told for each in made for name, told in each["versions"].items()}
     tools = [
         f"{name} {found[package]}" + (f" ({_cited(keys.split())})" if keys else "")
         for package, (name, keys) in table()["tools"].items()
         if package in found
     ]
-    version = found.get("skdnn", "(version unknown)")
-    return {"version": version, "tools": listed(tools) if tools else None}
+    return {"version": found.get("skdnn", "(version unknown)"), "tools": listed(tools)}
 
 
 def origin(facts: Mapping[str, Any]) -> str:
@@ -122,44 +134,29 @@ def origin(facts: Mapping[str, Any]) -> str:
 
 def layer_in_words(layer: Mapping[str, Any]) -> str:
     """E.g. ``"features.10 (Conv2d; 256 × 13 × 13 = 43,264 units)"``."""
-    about = [str(layer["type"])] if layer.get("type") else []
     name, module = layer["name"], layer.get("module")
-    if name == "penultimate" and module:
-        about = [f"the input of {module}"]
-    elif name == "output":
-        about = ["the network's output"]
-    elif module and module != name and not name.startswith(module):
-        about.append(f"module {module}")
-    if layer.get("n_calls", 1) > 1:
-        about.append(f"call {layer['call']} of {layer['n_calls']}")
-    units, shape = layer.get("units"), layer.get("shape") or []
-    if units is not None:
-        product = f"{_TIMES.join(map(number, shape))} = " if len(shape) > 1 else ""
-        about.append(f"{product}{count(units, 'unit')}")
-    return f"{name} ({'; '.join(about)})" if about else str(name)
+    units, shape = layer.get("units"), layer.get("shape") or ()
+    known = {
+        "input": module and name == "penultimate",
+        "output": name == "output",
+        "inside": module and not name.startswith(module),
+        "repeated": layer.get("n_calls", 1) > 1,
+        "product": f"{_TIMES.join(map(number, shape))} = " if len(shape) > 1 else "",
+        "size": units is not None and count(units, "unit"),
+    }
+    about = "; ".join(_told("layer", {**layer, **known}))
+    return f"{name} ({about})" if about else str(name)
 
 
-def preparation(steps: Mapping[str, Any]) -> Iterator[str]:
-    """The steps of preprocessing, one after the other."""
-    resize, crop = steps.get("resize"), steps.get("crop")
-    how = f" ({steps['interpolation']} interpolation)" if steps.get("interpolation") else ""
-    mode = steps.get("mode")
-    if mode == "border":
-        yield f"resized to fit into {size(resize)} pixels{how} and padded with the mean colour"
-    elif mode == "cover":
-        yield f"resized to cover {size(resize)} pixels{how}"
-    elif isinstance(resize, Sequence):
-        yield f"resized to {size(resize)} pixels{how}"
-    elif resize is not None:
-        yield f"resized to {resize} pixels along the shorter side{how}"
-    if crop is not None:
-        yield f"cropped at the centre to {size(crop)} pixels"
-    if steps.get("module"):
-        yield f"prepared by preprocess_input of keras.applications.{steps['module']}"
-    elif steps.get("mean") is not None:
-        mean, std = (", ".join(f"{value:g}" for value in steps[name]) for name in ("mean", "std"))
-        yield "scaled to values from 0 to 1"
-        yield f"normalised per colour channel (means {mean}; standard deviations {std})"
+def _prepared(steps: Mapping[str, Any]) -> dict[str, Any]:
+    """What the steps of preprocessing say."""
+    resize, crop, how = (steps.get(name) for name in ("resize", "crop", "interpolation"))
+    kind = steps.get("mode") or ("exact" if isinstance(resize, Sequence) else "shorter")
+    known = {kind: resize, "side": resize, "size": resize and size(resize)}
+    known |= {"crop": crop and size(crop), "how": f" ({how} interpolation)" if how else ""}
+    for name in ("mean", "std"):
+        known[name] = ", ".join(f"{value:g}" for value in steps.get(name) or ())
+    return {**steps, **known}
 
 
 def size(value: Any) -> str:
@@ -170,7 +167,7 @@ def size(value: Any) -> str:
 
 def listed(words: Iterable[str]) -> str:
     """Words with commas and "and"."""
-    *first, last = words
+    *first, last = [*words] or [""]
     return f"{', '.join(first)} and {last}" if first else last
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skdnn.methods._facts import references
-from skdnn.methods._sentences import write
+from skdnn.methods._sentences import networks_in, write
 
 _NEEDED = ("model", "weights", "layers", "preprocess", "versions")
 
@@ -18,7 +18,8 @@ _NEEDED = ("model", "weights", "layers", "preprocess", "versions")
 class MethodsText:
     """A paragraph for a methods section, with its references; it cannot be changed.
 
-    Made by the method ``describe`` of extractors and searches, or anew from what was saved.
+    Made by :func:`skdnn.describe_study` and the method ``describe`` of extractors and searches,
+    or anew from what was saved.
 
     Parameters
     ----------
@@ -29,6 +30,7 @@ class MethodsText:
         ``weights_from`` (``"published"``, ``"random"``, ``"file"``, ``"address"`` or ``"own"``),
         ``weights_sha256`` or its first digits ``weights_sha256_begins``, ``seed``, ``precision``,
         ``network`` (fingerprint), ``n_images``, ``n_conditions``, ``images_digest`` and ``study``.
+        Of several networks: ``networks``, a list of these. Of none: ``study`` and ``versions``.
 
     Attributes
     ----------
@@ -51,7 +53,7 @@ class MethodsText:
     See Also
     --------
     skdnn.DNNFeatureExtractor.describe : Gathers the facts.
-    skdnn.io.save_features : Takes the facts as provenance.
+    skdnn.describe_study : Those of a whole study.
 
     Notes
     -----
@@ -65,10 +67,8 @@ class MethodsText:
     ...     "model": "torchvision/resnet50", "weights": "random (seed 0)", "seed": 0,
     ...     "layers": [{"name": "layer4", "units": 100352, "pooling": "flatten"}],
     ...     "preprocess": "a callable", "versions": {"skdnn": "0.1.0"}, "n_images": 92})
-    >>> text.citations
-    ['he2016resnet']
-    >>> text.text[:91]
-    'Features of 92 images were taken from the ResNet network torchvision/resnet50 (He et al., 2'
+    >>> text.text[:54], text.citations
+    ('Features of 92 images were taken from the ResNet netwo', ['he2016resnet'])
     """
 
     text: str
@@ -78,8 +78,8 @@ class MethodsText:
     def __init__(self, facts: Mapping[str, Any]) -> None:
         if not isinstance(facts, Mapping):
             raise TypeError(f"facts must be a mapping, got {type(facts).__name__}: {facts!r}.")
-        missing = [key for key in _NEEDED if key not in facts]
-        if missing or not facts["layers"]:
+        missing = _missing(facts)
+        if missing or not all(network["layers"] for network in networks_in(facts)):
             raise ValueError(
                 f"facts lack {missing or 'any layer: layers is empty'}: a methods text needs "
                 f"{', '.join(_NEEDED)}. DNNFeatureExtractor.describe() gathers them."
@@ -106,13 +106,12 @@ class MethodsText:
         Returns
         -------
         text : MethodsText
-            The same text as `describe` gave; a ValueError names what the provenance lacks.
+            The same as `describe` gave; a ValueError names what the provenance lacks.
         """
         given = {} if provenance is None else provenance
         if not isinstance(given, Mapping):
             raise TypeError(f"provenance must be the dict of load_features, got {given!r}.")
-        missing = [key for key in _NEEDED if key not in given]
-        if missing:
+        if missing := _missing(given):
             raise ValueError(
                 f"The provenance lacks {missing} that a methods text needs: save features with "
                 "save_features(..., provenance=extractor.describe(X).facts)."
@@ -139,14 +138,21 @@ class MethodsText:
         return f"{self.text}\n\n{self.bibtex}" if self.bibtex else self.text
 
     def __repr__(self) -> str:
-        facts, n = self.facts, len(self.citations)
-        layers = ", ".join(str(layer["name"]) for layer in facts["layers"])
-        return (
-            f"MethodsText({facts['model']}, {facts['weights']}, layers: {layers}; {n} references)"
-        )
+        parts = []
+        for network in networks_in(self.facts):
+            layers = ", ".join(str(layer["name"]) for layer in network["layers"])
+            parts.append(f"{network['model']}, {network['weights']}, layers: {layers}")
+        return f"MethodsText({'; '.join([*parts, f'{len(self.citations)} references'])})"
 
     def _repr_html_(self) -> str:
         return (
             f'<div class="skdnn-methods"><p>{html.escape(self.text)}</p><details><summary>BibTeX'
             f"</summary><pre>{html.escape(self.bibtex)}</pre></details></div>"
         )
+
+
+def _missing(facts: Mapping[str, Any]) -> list[str]:
+    """What a text cannot do without."""
+    networks = networks_in(facts)
+    needed = _NEEDED if networks else ("versions",)
+    return [key for key in needed if any(key not in each for each in networks or [facts])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import PurePath
 from typing import Any
 
@@ -183,6 +184,11 @@ def compare_models(
         names=conditions.known_names,
         references=known or None,
         twins=twins or None,
+        networks={
+            name: {**extractor.describe().facts, "n_images": len(conditions.inputs)}
+            for name, extractor in extractors.items()
+            if name not in set(chain.from_iterable(twins.values()))
+        },
     )
 
 

@@ -42,9 +42,10 @@ class ModelComparison:
         without a name.
     references : dict of str to DataFrame or array-like, or a DataFrame, default=None
         What to compare with, see :func:`compare_models`.
-
     twins : dict of str to list of str, default=None
         By a trained network's name, those of its untrained twins.
+    networks : dict of str to dict, default=None
+        By name, what ``DNNFeatureExtractor.describe().facts`` says of a network.
 
     Attributes
     ----------
@@ -56,6 +57,10 @@ class ModelComparison:
         What is compared, in the order of the models.
     twins : dict of str to list of str
         Names of the untrained twins of each trained network.
+    networks : dict of str to dict
+        As given; :func:`skdnn.describe_study` tells it.
+    n_subjects : dict of str to int
+        Number of subjects of each reference.
     reference_scores : DataFrame or None
         What :meth:`against` gives for `references`.
 
@@ -87,6 +92,7 @@ class ModelComparison:
         names: Sequence[str | None] | None = None,
         references: Any = None,
         twins: Mapping[str, Sequence[str]] | None = None,
+        networks: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         if not isinstance(rdms.columns, pd.MultiIndex) or rdms.columns.nlevels != 3:
             raise ValueError("rdms needs MultiIndex columns (model, layer, condition).")
@@ -99,8 +105,10 @@ class ModelComparison:
         self._patterns = None if patterns is None else [patterns[key] for key in self.index]
         self._names = rdms.index.map(str).tolist() if names is None else list(names)
         self.twins = {name: list(each) for name, each in (twins or {}).items()}
+        self.networks = dict(networks or {})
         self._frame: pd.DataFrame | None = None
         self._references = self._read(references)
+        self.n_subjects = {name: _n_subjects(each) for name, each in self._references.items()}
         self.reference_scores = self._scores(self._references) if self._references else None
 
     def __repr__(self) -> str:

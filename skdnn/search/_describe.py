@@ -69,7 +69,7 @@ class Described:
             **_results(search, parameter),
             **_measures(search),
             "nested": None if nested is None else _spread(nested, "outer folds"),
-            "tests": _tests(tests) or None,
+            "tests": tests_told(tests),
         }
         return MethodsText({**facts, "study": study})
 
@@ -182,26 +182,23 @@ def _in_words(step: Any) -> str:
     return f"transformed by {name}"
 
 
-def _tests(tests: Any) -> str:
-    """Sentences about results of tests."""
+def tests_told(tests: Any) -> list[Any]:
+    """Sentences, and facts of results of tests."""
     given = tests if isinstance(tests, list | tuple) else [tests]
-    return " ".join(test if isinstance(test, str) else _of_test(test) for test in given)
+    return [test if isinstance(test, str) else _of_test(test) for test in given]
 
 
-def _of_test(result: Any) -> str:
+def _of_test(result: Any) -> dict[str, Any]:
     if not hasattr(result, "n_boot") and not hasattr(result, "n_permutations"):
         kind = type(result).__name__
         raise TypeError(f"tests holds a {kind}: give results of tests, or sentences.")
-    models = "one model" if len(result.scores) == 1 else f"{len(result.scores)} models"
-    compared = f"RDMs compared by {result.comparison}"
-    if hasattr(result, "n_boot"):
-        both = {"both": "conditions and subjects"}.get(result.resample, result.resample)
-        return (
-            f"Standard errors, intervals and tests of {models} are from {result.n_boot} "
-            f"bootstrap samples of {both} ({compared})."
-        )
-    how = "all" if result.exact else "random"
-    return (
-        f"Mantel tests ({result.alternative}) of {models} are from {result.n_permutations} {how} "
-        f"permutations of the conditions ({compared})."
-    )
+    n = len(result.scores)
+    facts = {"models": "one model" if n == 1 else f"{n} models", "comparison": result.comparison}
+    if not hasattr(result, "n_boot"):
+        how = "all" if result.exact else "random"
+        told = {"n_permutations": result.n_permutations, "alternative": result.alternative}
+        return {**facts, **told, "how": how}
+    ceiling = result.ceiling and f"{result.ceiling.lower:.3f} to {result.ceiling.upper:.3f}"
+    both = result.resample == "both"
+    told = {"n_boot": result.n_boot, "resample": result.resample, "both": both}
+    return {**facts, **told, "ceiling": ceiling}

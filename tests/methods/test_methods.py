@@ -117,7 +117,7 @@ def test_every_reference_has_what_it_needs():
 
 def plain_letters(name: str) -> str:
     """TeX's accents and braces, and Unicode's accents, taken off."""
-    name = re.sub(r"\\\W", "", name).replace("{", "").replace("}", "").replace("\\", "")
+    name = re.sub(r"\\(\W|c(?={))", "", name).replace("{", "").replace("}", "").replace("\\", "")
     return unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode().lower()
 
 

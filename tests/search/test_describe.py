@@ -103,8 +103,10 @@ def test_data_nested_scores_and_tests(search, paths, subjects):
         f"scored {scores.mean():.3f} (standard deviation {scores.std():.3f} over 2 outer folds) "
         "on images that had no part in it.",
         "tests of 2 models are from 20 bootstrap samples of conditions and subjects (RDMs "
-        "compared by spearman). Mantel tests (greater) of 2 models are from 19 random "
-        "permutations of the conditions (RDMs compared by pearson). Layers were compared by t",
+        "compared by Spearman's rank correlation). Variances of both were put together by the "
+        "reasoning of the dual bootstrap (Schütt et al., 2023).",
+        "Mantel tests (Mantel, 1967; greater) of 2 models are from 19 random permutations of the "
+        "conditions (RDMs compared by Pearson's correlation). Layers were compared by t",
     ):
         assert told in text
     assert "must be added here" not in re.sub(r"\[A reference for the network.*?\]", "", text)
