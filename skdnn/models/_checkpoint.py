@@ -87,18 +87,9 @@ def _harmless() -> Any:
 
 
 def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> dict[str, Any]:
-    """Read a state dict; nothing that a pickle could run is run.
+    """Read a state dict, or say why a file holds none; nothing that a pickle could run is run.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    unwrap : callable, default=None
-        Takes the state dict out of what the file holds; None looks into the usual wrappers.
-
-    Raises
-    ------
-    ValueError
-        If the file is no checkpoint, is cut short, or holds anything but tensors under names.
+    `unwrap` takes it out of what the file holds; None looks into the usual wrappers.
     """
     content = read_checkpoint(path)
     try:
@@ -136,13 +127,7 @@ def _first(items: Iterable[str], n: int = 3) -> str:
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What a file of weights holds; nothing that a pickle could run is run.
-
-    Raises
-    ------
-    ValueError
-        If the file is no checkpoint, is cut short, or holds objects of unknown classes.
-    """
+    """What a file of weights holds; nothing that a pickle could run is run."""
     import torch
 
     try:
@@ -199,13 +184,7 @@ def reason(error: Exception) -> str:
 
 
 def refuse_other_content(path: Path) -> None:
-    """What often lies under the name of a file of weights, and is none.
-
-    Raises
-    ------
-    ValueError
-        Naming what it is.
-    """
+    """Refuse, by its name, what often lies under the name of a file of weights, and is none."""
     if not path.is_file():
         raise ValueError("it is no regular file")
     with path.open("rb") as file:
@@ -252,13 +231,7 @@ def _refuse_archive(path: Path) -> None:
 
 
 def unwrapped(content: Any) -> Any:
-    """The state dict inside a training script's dict, however deep.
-
-    Raises
-    ------
-    RecursionError
-        If a dict holds itself.
-    """
+    """The state dict inside a training script's dict, however deep; one may hold itself."""
     met: set[int] = set()
     while isinstance(content, dict):
         if id(content) in met:
@@ -299,11 +272,6 @@ def fitting(state: dict[str, Any], own: Mapping[str, Any], path: Path) -> dict[s
 
     Lightning calls a network what its module calls it (``"model."``), and `AveragedModel`
     counts beside it; what else such a file holds belongs to the training.
-
-    Raises
-    ------
-    ValueError
-        If they stand behind several names: nobody can tell which are meant.
     """
     needed = [key for key in own if not key.endswith(_COUNTER)]
     if not needed or all(key in state for key in needed):
@@ -381,13 +349,7 @@ def _check_numbers(own: Mapping[str, Any], state: dict[str, Any], path: Path) ->
 
 
 def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> None:
-    """Load a state dict that must fit exactly; modules may still translate names of old.
-
-    Raises
-    ------
-    ValueError
-        Naming what is missing, surplus, of another shape, or no number that a weight can be.
-    """
+    """Load a state dict that must fit exactly; modules may still translate names of old."""
     own = network.state_dict()
     shapes = [
         f"{key}: file {tuple(state[key].shape)}, network {tuple(own[key].shape)}"

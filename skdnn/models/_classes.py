@@ -38,15 +38,9 @@ _OWN = "Give classes=[...], in the order of the network's output, to have names.
 
 @dataclass(frozen=True)
 class ClassNames:
-    """Names of a network's outputs, in its own order.
+    """Names of a network's outputs, in its own order, with WordNet's identifiers where known.
 
-    Attributes
-    ----------
-    names : tuple of str
-    synsets : tuple of str or None
-        WordNet identifiers such as ``"n01440764"``; None where they are unknown.
-    note : str
-        Where the names come from, and what is to be known of them.
+    The note says where the names come from, and what is to be known of them.
     """
 
     names: tuple[str, ...]
@@ -55,23 +49,9 @@ class ClassNames:
 
 
 def find_classes(spec: ModelSpec, n_outputs: int) -> ClassNames:
-    """Names of the classes of a network, from what its weights say of themselves.
+    """Names of the classes of a network, from what its weights say of themselves, or numbers.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    n_outputs : int
-        How many values the network gives for an image.
-
-    Returns
-    -------
-    classes : ClassNames
-        ``"class 0"``, ``"class 1"``, ... where there are no names.
-
-    Raises
-    ------
-    ValueError
-        If the network has no classes: what it gives is an embedding.
+    A ValueError says that a network has no classes: what it gives is an embedding.
     """
     found = _named(spec)
     if found is None:
@@ -87,15 +67,7 @@ def find_classes(spec: ModelSpec, n_outputs: int) -> ClassNames:
 
 
 def own_classes(classes: Any, n_outputs: int, model_name: str) -> ClassNames:
-    """Names that a user gives, or ``"imagenet"``.
-
-    Raises
-    ------
-    TypeError
-        If they are no list of str.
-    ValueError
-        If there are more or fewer than outputs.
-    """
+    """Names that a user gives, or ``"imagenet"``: as many as outputs."""
     if isinstance(classes, str) and classes == IMAGENET:
         given, note = imagenet_classes(), "ImageNet's 1,000 classes, as torchvision names them."
     elif isinstance(classes, str):
@@ -286,16 +258,7 @@ def _synsets_of_timm() -> tuple[str, ...]:
 def final_activation(spec: ModelSpec, layers: Sequence[LayerInfo]) -> str:
     """What the network's last layer does to its values, as far as its configuration tells.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-    layers : sequence of LayerInfo
-        Of this network.
-
-    Returns
-    -------
-    activation : str
-        E.g. ``"softmax"``, ``"sigmoid"`` or ``"linear"``; "" where nothing is known.
+    E.g. ``"softmax"``, ``"sigmoid"`` or ``"linear"``; "" where nothing is known.
     """
     if spec.backend != "tensorflow":
         return _last_module(layers)

@@ -25,30 +25,16 @@ def names() -> list[str]:
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
-    """Spec of a CORnet; the weights are checked for being nameable, nothing is loaded.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an unknown name, weights or preprocessing.
-    """
+    """Spec of a CORnet; the weights are checked for being nameable, nothing is loaded."""
     if name not in names():
         raise ValueError(f"model={name!r} is no CORnet: the names are {names()}.")
     letter = name.removeprefix("cornet-")
-    chosen = choose_weights(
-        weights, name, seed=seed, published=_published(letter), package="torchvision"
-    )
-    return ModelSpec(
-        name=PREFIX + name,
-        backend="torch",
-        weights=chosen.described,
+    chosen = _choose(letter, weights, seed)
+    return chosen.spec(
+        PREFIX + name,
         preprocess=as_preprocessing(preprocess, Preprocessing()),
         load=lambda: _load(letter, chosen, seed, _TIMES),
         skeleton=lambda: _skeleton(letter),
-        key=("cornet", name, *chosen.key),
-        identify=lambda version: [PREFIX + name, *chosen.identify()],
-        origin=chosen.origin,
-        checkpoint=chosen.checkpoint,
     )
 
 
@@ -113,9 +99,7 @@ def cornet(
         near = nearest(str(letter), _HASHES)
         raise ValueError(f"letter={letter!r} is unknown: use one of {near or list(_HASHES)}.")
     name = f"cornet-{letter}"
-    chosen = choose_weights(
-        weights, name, seed=random_state, published=_published(letter), package="torchvision"
-    )
+    chosen = _choose(letter, weights, random_state)
     network = _load(letter, chosen, random_state, _checked_times(letter, times))
     return Model(network, name=name if times is None else f"{name} (times={times})")
 
@@ -142,6 +126,13 @@ def _published(letter: str) -> Published:
     return Published(tag, f"{_ADDRESS}{tag}.pth", f"{tag}.pth", _HASHES[letter])
 
 
+def _choose(letter: str, weights: Any, seed: int) -> Weights:
+    published = _published(letter)
+    return choose_weights(
+        weights, f"cornet-{letter}", seed=seed, published=published, package="torchvision"
+    )
+
+
 def _build(letter: str, times: int) -> Any:
     import_optional("torchvision", "to build CORnet")  # torch's parts before any tensorflow
     from skdnn.models import _cornet_networks as networks
@@ -161,11 +152,5 @@ def _skeleton(letter: str) -> Any:
 
 
 def _load(letter: str, chosen: Weights, seed: int, times: int) -> Any:
-    torch = import_optional("torch", "to build CORnet")
-    path = None if chosen.path is None else chosen.path()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = _build(letter, times)
-    if path is not None:
-        chosen.load_into(network, f"cornet-{letter}")
-    return network.eval()
+    import_optional("torch", "to build CORnet")
+    return chosen.network(lambda: _build(letter, times), f"cornet-{letter}", seed)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from skdnn._config import weights_home
 from skdnn._optional import import_optional
 from skdnn.digests import file_digest
 from skdnn.models._places import base_name, fetch, known_of, own_name
 from skdnn.models._spec import Checkpoint
+from skdnn.models._weights_file import Weights
 
 _NOT_THERE = (401, 403, 404)  # how the hub says that a repository has no such file
 #: First digits of the SHA-256, in the names of torch's files.
@@ -18,23 +20,39 @@ IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
 _SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".npz")
 
 
-def hub_file(repo: str, names: Sequence[str]) -> Path:
-    """A file of a repository of the Hugging Face hub.
+class Place(NamedTuple):
+    """Where weights are: files of a repository, of which one is there, else an address."""
 
-    It may lie in the hub's own cache or, put there by hand, in the folder of weights.
+    repo: str
+    files: tuple[str, ...]
+    url: str
 
-    Parameters
-    ----------
-    repo : str
-        ``"owner/name"``.
-    names : sequence of str
-        The file; where a repository may lack it, others in its place, in this order.
 
-    Raises
-    ------
-    OSError
-        If it can't be had, saying what to put where by hand.
-    """
+def published_at(described: str, place: Place, *tag: str) -> Weights:
+    """Weights in a repository of the hub, else at an address; a `tag` tells them apart, too."""
+    repo, files, url = place
+    where = [*tag, repo, files[0]] if repo else [*tag, url]
+    return Weights(
+        described,
+        tuple(where),
+        lambda: ["published", *where],
+        lambda: _hub_file(repo, files) if repo else fetch(url, name=_name_of(url)),
+        lambda: _known_of_hub(repo, files) if repo else _known_of_url(url),
+    )
+
+
+def is_here(place: Place) -> bool:
+    """Whether the file of such weights is on this machine."""
+    repo, files, url = place
+    if repo:
+        return found_on_disk(repo, files) is not None
+    by_hash = [base_name(url)] if IN_NAME.search(base_name(url)) else []
+    files_here = [weights_home() / name for name in (_name_of(url), *by_hash)]
+    return bool(url) and any(file.is_file() for file in files_here)
+
+
+def _hub_file(repo: str, names: Sequence[str]) -> Path:
+    """A file of a repository: in the hub's own cache, the folder of weights, or downloaded."""
     hub = import_optional("huggingface_hub", "to find weights on the Hugging Face hub")
     there = found_on_disk(repo, names)
     if there is not None:
@@ -51,17 +69,6 @@ def hub_file(repo: str, names: Sequence[str]) -> Path:
     raise first
 
 
-def url_file(url: str, sha256: str | None = None) -> Path:
-    """A file at an address.
-
-    Raises
-    ------
-    OSError
-        If it can't be had, saying what to put where by hand.
-    """
-    return fetch(url, name=own_name(url, _SUFFIXES, ".pth"), sha256=sha256)
-
-
 def found_on_disk(repo: str, names: Sequence[str]) -> Path | None:
     """The first of these files in the hub's own cache or in the folder of weights."""
     hub = import_optional("huggingface_hub", "to find weights on the Hugging Face hub")
@@ -75,16 +82,19 @@ def found_on_disk(repo: str, names: Sequence[str]) -> Path | None:
     return None
 
 
-def known_of_hub(repo: str, names: Sequence[str]) -> Checkpoint:
-    """What is known of a file of a repository; nothing is downloaded."""
+def _known_of_hub(repo: str, names: Sequence[str]) -> Checkpoint:
     file = found_on_disk(repo, names)
     return Checkpoint(f"https://huggingface.co/{repo}", file_digest(file) if file else None)
 
 
-def known_of_url(url: str) -> Checkpoint:
-    """What is known of a file at an address, which may tell the beginning of its hash."""
+def _known_of_url(url: str) -> Checkpoint:
+    """The address may tell the beginning of the hash."""
     told = IN_NAME.search(base_name(url))
-    return known_of(url, name=own_name(url, _SUFFIXES, ".pth"), sha256=told[1] if told else None)
+    return known_of(url, name=_name_of(url), sha256=told[1] if told else None)
+
+
+def _name_of(url: str) -> str:
+    return own_name(url, _SUFFIXES, ".pth")
 
 
 def _own_name(repo: str, name: str) -> str:

@@ -338,15 +338,8 @@ def in_order(network: Any, batch: Any) -> Any:
 
 
 def _load(build: Builder, chosen: Weights, is_default: bool, seed: int) -> Any:
-    import torch
-
-    if chosen.path is not None:
-        chosen.path()  # downloaded before anything big is built
-    if is_default:
-        return build.from_files()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build.from_settings()
-    if chosen.path is not None:
-        chosen.load_into(network, build.name)
-    return network
+    if not is_default:
+        return chosen.network(build.from_settings, build.name, seed)
+    assert chosen.path is not None
+    chosen.path()  # downloaded before anything big is built
+    return build.from_files()

@@ -7,32 +7,18 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from skdnn._config import weights_home
 from skdnn.models import _cornet, _open_clip, _pretrained, _published, _timm, _torchvision
-from skdnn.models._hub import IN_NAME, found_on_disk
-from skdnn.models._places import base_name, own_name
-from skdnn.models._weights_file import SUFFIXES
+from skdnn.models._hub import is_here
+from skdnn.models._places import base_name
 
 # What Keras writes around the name of a network in the name of its file, where that is more.
 _OF_KERAS = re.compile(r"(?:weights)?(?P<name>.+?)(?:weightstfdim.*|10224tf|22410float)?")
 
 
 def weights_here(source: str, names: Iterable[str]) -> list[str]:
-    """Those of a source's networks whose default weights need no download.
-
-    Parameters
-    ----------
-    source : str
-        E.g. ``"torchvision"``.
-    names : iterable of str
-        Of this source, without prefix.
-
-    Returns
-    -------
-    names : list of str
-    """
+    """Those of a source's networks whose default weights need no download."""
     if source == "keras":
         files = _files_of_keras()
         return [name for name in names if name.lower() in files]
@@ -70,30 +56,15 @@ def _of_timm(name: str) -> bool:
     card = _timm._timm().get_pretrained_cfg(name)
     if card is None or not card.has_weights:
         return False
-    one = card.hf_hub_filename
-    return _in_hub(card.hf_hub_id, (one,) if one else _timm._HUB_FILES, card.url)
+    return is_here(_timm._place(card))
 
 
 def _of_open_clip(name: str) -> bool:
     architecture = _open_clip.ALIASES.get(name, name)
     if importlib.util.find_spec("open_clip") is None:
         return False
-    card: dict[str, Any] = _open_clip._tags(architecture).get(
-        _open_clip._default_tag(architecture) or "", {}
-    )
-    repo, _, file = card.get("hf_hub", "").rpartition("/")
-    return _in_hub(repo, (file,) if file else _open_clip._HUB_FILES, card.get("url", ""))
-
-
-def _in_hub(repo: str | None, files: tuple[str, ...], url: str | None) -> bool:
-    """A file of a repository of the hub, or at an address, where there is no repository."""
-    if repo:
-        return found_on_disk(repo, files) is not None
-    if not url:
-        return False
-    suffixes = (*SUFFIXES, ".npz")
-    by_hash = [weights_home() / base_name(url)] if IN_NAME.search(base_name(url)) else []
-    return _any_file(weights_home() / own_name(url, suffixes, ".pth"), *by_hash)
+    tag = _open_clip._default_tag(architecture) or ""
+    return is_here(_open_clip._place(_open_clip._tags(architecture).get(tag, {})))
 
 
 def _files_of_keras() -> set[str]:

@@ -45,13 +45,7 @@ PREFIX = "keras/"
 
 
 def import_keras(purpose: str = "to build keras's networks") -> Any:
-    """Keras on tensorflow, loaded so that torch can still be loaded behind it.
-
-    Raises
-    ------
-    ImportError
-        If either is not installed, or Keras runs on another backend in this process.
-    """
+    """Keras on tensorflow, loaded so that torch can still be loaded behind it."""
     if "tensorflow" not in sys.modules and importlib.util.find_spec("triton") is not None:
         import_optional("torchvision", "before tensorflow")  # see _optional: the order matters
     import_optional("tensorflow", purpose)
@@ -70,14 +64,9 @@ def import_keras(purpose: str = "to build keras's networks") -> Any:
 
 @dataclass(frozen=True)
 class KerasPreprocessing(Preprocessing):
-    """Resize and crop with Pillow; then the network's own ``preprocess_input``.
+    """Resize and crop with Pillow; then the ``preprocess_input`` of keras.applications.`module`.
 
-    Attributes
-    ----------
-    module : str
-        Module of keras.applications whose ``preprocess_input`` is applied to a batch of floats
-        0 to 255 in RGB, channels last. If empty, `mean` and `std` are applied as torchvision
-        does it.
+    Without a module, `mean` and `std` are applied as torchvision does it.
     """
 
     module: str = ""
@@ -161,15 +150,7 @@ def as_keras_preprocessing(
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
-    """Spec of a network of keras.applications; nothing is built.
-
-    Raises
-    ------
-    ImportError
-        If tensorflow is not installed.
-    ValueError
-        For an unknown name, weights or preprocessing.
-    """
+    """Spec of a network of keras.applications; nothing is built."""
     import_keras(f"for the network {PREFIX + name}")
     if name not in homes():
         near = nearest(name, homes())

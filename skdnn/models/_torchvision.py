@@ -62,17 +62,11 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     enum = _published(name, published, weights)
     default = enum if enum is not None else getattr(published, "DEFAULT", None)
     chosen = _chosen(name, published, enum, weights, seed)
-    return ModelSpec(
-        name=PREFIX + name,
-        backend="torch",
-        weights=chosen.described,
+    return chosen.spec(
+        PREFIX + name,
         preprocess=as_preprocessing(preprocess, _published_preprocessing(default)),
         load=lambda: _load(name, enum, chosen, default, seed),
         skeleton=lambda: _skeleton(name, default),
-        key=("torchvision", name, *chosen.key),
-        identify=lambda version: [PREFIX + name, *chosen.identify()],
-        origin=chosen.origin,
-        checkpoint=chosen.checkpoint,
     )
 
 
@@ -159,18 +153,11 @@ def _skeleton(name: str, default: Any) -> Any:
 
 
 def _load(name: str, enum: Any, chosen: Weights, default: Any, seed: int) -> Any:
-    import torch
-
     models = _models()
-    path = None if chosen.path is None else chosen.path()
-    if enum is not None and path is not None:
-        return models.get_model(name, weights=_from_file(enum, path)).eval()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = models.get_model(name, weights=None, **_twin_options(name, default))
-    if path is not None:
-        chosen.load_into(network, name)
-    return network.eval()
+    if enum is not None:
+        return models.get_model(name, weights=_from_file(enum, _file_of(enum))).eval()
+    options = _twin_options(name, default)
+    return chosen.network(lambda: models.get_model(name, weights=None, **options), name, seed)
 
 
 def _file_of(enum: Any) -> Path:

@@ -21,7 +21,7 @@ from skdnn.models._checkpoint import (
     unwrapped,
 )
 from skdnn.models._places import as_hash, fetch, known_of, own_name
-from skdnn.models._spec import Checkpoint
+from skdnn.models._spec import Checkpoint, ModelSpec
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
@@ -186,6 +186,33 @@ class Weights:
     origin: str = "published"
     named: WeightsFile | None = None
 
+    def spec(self, name: str, known_as: str = "", **more: Any) -> ModelSpec:
+        """Spec of a torch network that has these weights, stored as `known_as` if not `name`."""
+        known_as = known_as or name
+        return ModelSpec(
+            name=name,
+            backend="torch",
+            weights=self.described,
+            key=(known_as, *self.key),
+            identify=lambda version: [known_as, *self.identify()],
+            origin=self.origin,
+            checkpoint=self.checkpoint,
+            **more,
+        )
+
+    def network(self, build: Callable[[], Any], name: str, seed: int, **layout: Any) -> Any:
+        """What `build` makes of random numbers from `seed`, and the file, if any, read into it."""
+        import torch
+
+        if self.path is not None:
+            self.path()  # downloaded before anything big is built
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = build()
+        if self.path is not None:
+            self.load_into(network, name, **layout)
+        return network.eval()
+
     def load_into(
         self,
         network: Any,
@@ -193,22 +220,10 @@ class Weights:
         unwrap: Callable[[Any], Any] | None = None,
         convert: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
-        """Load the file, downloaded where need be, into a network that it must fit.
+        """Load the file into a network that it must fit; `name` is for messages.
 
-        Parameters
-        ----------
-        network : torch.nn.Module
-        name : str
-            Of the network, for messages.
-        unwrap : callable, default=None
-            Takes the state dict out of what the file holds; None looks into the usual wrappers.
-        convert : callable, default=None
-            Gives the network's own layout for ``(network, state)``.
-
-        Raises
-        ------
-        ValueError
-            If the file is no checkpoint or does not fit.
+        `unwrap` takes the state dict out of what the file holds (None: out of the usual
+        wrappers), `convert` gives the network's own layout for ``(network, state)``.
         """
         assert self.path is not None
         path, own = self.path(), network.state_dict()
@@ -224,18 +239,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that somebody has published.
-
-    Attributes
-    ----------
-    tag : str
-        The name of these weights.
-    url : str
-    file : str
-        What the file is called here.
-    sha256 : str or None
-        Its SHA-256 or first digits, where published.
-    """
+    """Weights that somebody has published, with their file's name here, and SHA-256 if known."""
 
     tag: str
     url: str
@@ -243,13 +247,7 @@ class Published:
     sha256: str | None = None
 
     def path(self) -> Path:
-        """The file, downloaded where need be.
-
-        Raises
-        ------
-        OSError
-            If it can't be had.
-        """
+        """The file, downloaded where need be."""
         return fetch(self.url, name=self.file, sha256=self.sha256)
 
     @property
@@ -277,21 +275,7 @@ def choose_weights(
 ) -> Weights:
     """Read the ``weights`` parameter of a network that has one set of published weights.
 
-    Parameters
-    ----------
-    weights : "default", str, path-like or None
-    name : str
-        Of the network, for messages.
-    seed : int
-        For random weights.
-    published : Published
-    package : str
-        Whose version random weights depend on, beside torch's.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `weights` is nothing of the kind.
+    `package` is whose version random weights depend on, beside torch's.
     """
     if weights is None:
         return random_weights(seed, package)
@@ -319,15 +303,7 @@ def random_weights(seed: int, *packages: str) -> Weights:
 
 
 def own_weights(weights: Any) -> Weights | None:
-    """A user's own weights, a file or ``URL#sha256=...``; None for any other word.
-
-    Raises
-    ------
-    TypeError
-        If `weights` is no text and no path.
-    ValueError
-        If the file does not exist or is of no known kind, or an address comes without a hash.
-    """
+    """A user's own weights, a file or ``URL#sha256=...``; None for any other word."""
     if isinstance(weights, WeightsFile):
         return _with_names(weights)
     text = weights_text(weights)
@@ -341,13 +317,7 @@ def own_weights(weights: Any) -> Weights | None:
 
 
 def weights_text(weights: Any) -> str:
-    """A ``weights`` parameter that is a name, a path or an address.
-
-    Raises
-    ------
-    TypeError
-        If it is none of them.
-    """
+    """A ``weights`` parameter that is a name, a path or an address; else a TypeError."""
     if isinstance(weights, str | os.PathLike):
         return os.fspath(weights)
     hint = ""
@@ -377,14 +347,7 @@ def _with_names(given: WeightsFile) -> Weights:
 
 
 def in_file(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Weights:
-    """Weights in a file of one's own.
-
-    Raises
-    ------
-    ValueError
-        If it does not exist, is no regular file (a pipe or device could be read without end), or
-        is of no known kind.
-    """
+    """Weights in a file of one's own; a pipe or device could be read without end."""
     if not path.is_file():
         what = "it is no regular file" if path.exists() else "there is no such file"
         raise ValueError(f"weights={str(path)!r}: {what}.")
@@ -408,13 +371,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def at_address(address: str, name: str) -> Weights:
-    """Weights at ``URL#sha256=HASH``; `name` is what the file is called here.
-
-    Raises
-    ------
-    ValueError
-        If there is no hash.
-    """
+    """Weights at ``URL#sha256=HASH``; `name` is what the file is called here."""
     url, _, sha256 = address.partition("#sha256=")
     try:
         expected = as_hash(sha256)
