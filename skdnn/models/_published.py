@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import tomllib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 from skdnn._optional import import_optional
@@ -16,21 +18,23 @@ from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import Published, Weights, choose_weights
 
 PREFIX = "published/"
-_META = "https://dl.fbaipublicfiles.com/"
-_ECOSET_CLASSES = 565
 
 
 @dataclass(frozen=True)
 class _Entry:
     """One network: its architecture, where its weights are, and how their file is laid out."""
 
-    package: str  # torchvision or timm
     architecture: str
+    package: str  # torchvision or timm
     url: str
     layout: Callable[[Any], Any]
-    suffix: str = ".pth"
     options: dict[str, Any] = field(default_factory=dict)
     headless: bool = False  # its last linear layer is the identity
+
+    @property
+    def suffix(self) -> str:
+        """How the file's name ends here."""
+        return ".torch" if self.url.endswith(".torch") else ".pth"
 
 
 # --- layouts: from what a file holds to the state dict of our network ---------------------------
@@ -68,69 +72,26 @@ def encoder_of_mae(content: Any) -> Any:
     return {key: value for key, value in state.items() if not str(key).startswith(of_training)}
 
 
+_LAYOUTS = {
+    "plain": unwrapped,
+    "without head": without_head,
+    "vissl": vissl_trunk,
+    "mae": encoder_of_mae,
+}
+
+
 # --- the networks --------------------------------------------------------------------------------
 
 
-def _ecoset(architecture: str, address: str) -> _Entry:
-    options = {"num_classes": _ECOSET_CLASSES}
-    url = f"https://osf.io/{address}"
-    return _Entry("torchvision", architecture, url, unwrapped, options=options)
+def _entry(kind: str, architecture: str, place: str) -> _Entry:
+    known = TABLE["kind"][kind]
+    found = {"url": known["url"].format(place), "layout": _LAYOUTS[known["layout"]]}
+    return _Entry(architecture, **{**known, **found})
 
 
-def _vissl(folder: str, phase: int) -> _Entry:
-    url = f"{_META}vissl/model_zoo/{folder}/model_final_checkpoint_phase{phase}.torch"
-    return _Entry("torchvision", "resnet50", url, vissl_trunk, suffix=".torch", headless=True)
-
-
-def _resnet50(path: str) -> _Entry:
-    return _Entry("torchvision", "resnet50", _META + path, without_head, headless=True)
-
-
-def _dino(architecture: str, name: str) -> _Entry:
-    url = f"{_META}dino/{name}/{name}.pth"
-    return _Entry("timm", architecture, url, unwrapped, options={"num_classes": 0})
-
-
-def _mae(architecture: str, size: str) -> _Entry:
-    url = f"{_META}mae/pretrain/mae_pretrain_vit_{size}.pth"
-    return _Entry("timm", architecture, url, encoder_of_mae, options={"num_classes": 0})
-
-
-_ENTRIES = {
-    "alexnet-ecoset": _ecoset("alexnet", "t6h3c/download"),
-    "resnet50-ecoset": _ecoset("resnet50", "gd9kn/download"),
-    "vgg16-ecoset": _ecoset("vgg16", "z5uf3/download"),
-    "vgg16-bn-ecoset": _ecoset("vgg16_bn", "fe7s5/download"),
-    "inception-v3-ecoset": _ecoset("inception_v3", "zn24d/download"),
-    "alexnet-salobjsub": _ecoset("alexnet", "download/sd3xj/"),
-    "simclr-rn50": _vissl("simclr_rn50_800ep_simclr_8node_resnet_16_07_20.7e8feed1", 799),
-    "mocov2-rn50": _vissl("moco_v2_1node_lr.03_step_b32_zero_init", 199),
-    "jigsaw-rn50": _vissl(
-        "jigsaw_rn50_in1k_ep105_perm2k_jigsaw_8gpu_resnet_17_07_20.db174a43", 104
-    ),
-    "rotnet-rn50": _vissl("rotnet_rn50_in1k_ep105_rotnet_8gpu_resnet_17_07_20.46bada9f", 125),
-    "swav-rn50": _vissl("swav_in1k_rn50_800ep_swav_8node_resnet_27_07_20.a0a6b676", 799),
-    "pirl-rn50": _vissl("pirl_jigsaw_4node_pirl_jigsaw_4node_resnet_22_07_20.34377f59", 799),
-    "barlowtwins-rn50": _resnet50("barlowtwins/ljng/resnet50.pth"),
-    "vicreg-rn50": _resnet50("vicreg/resnet50.pth"),
-    "dino-rn50": _resnet50("dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth"),
-    "dino-vit-small-p16": _dino("vit_small_patch16_224", "dino_deitsmall16_pretrain"),
-    "dino-vit-small-p8": _dino("vit_small_patch8_224", "dino_deitsmall8_pretrain"),
-    "dino-vit-base-p16": _dino("vit_base_patch16_224", "dino_vitbase16_pretrain"),
-    "dino-vit-base-p8": _dino("vit_base_patch8_224", "dino_vitbase8_pretrain"),
-    "mae-vit-base-p16": _mae("vit_base_patch16_224", "base"),
-    "mae-vit-large-p16": _mae("vit_large_patch16_224", "large"),
-    "mae-vit-huge-p14": _mae("vit_huge_patch14_224", "huge"),
-}
-# As THINGSvision spells them, where that is not our name.
-_ALIASES = {
-    "Alexnet_ecoset": "alexnet-ecoset",
-    "Resnet50_ecoset": "resnet50-ecoset",
-    "VGG16_ecoset": "vgg16-ecoset",
-    "VGG16bn_ecoset": "vgg16-bn-ecoset",
-    "Inception_ecoset": "inception-v3-ecoset",
-    "AlexNet_SalObjSub": "alexnet-salobjsub",
-}
+TABLE = tomllib.loads(files("skdnn.models").joinpath("networks.toml").read_text("utf-8"))
+_ENTRIES = {name: _entry(*entry) for name, entry in TABLE["published"].items()}
+_ALIASES = TABLE["spelled"]
 
 
 def names() -> list[str]:

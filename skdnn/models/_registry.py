@@ -65,24 +65,6 @@ SOURCES: dict[str, Source] = {
 }
 
 
-# As THINGSvision calls networks of timm, whose weights are the published ones.
-_OF_THINGSVISION = {
-    "inception-ecoset": "inception-v3-ecoset",
-    "dinov2-vit-small-p14": "timm/vit_small_patch14_dinov2.lvd142m",
-    "dinov2-vit-base-p14": "timm/vit_base_patch14_dinov2.lvd142m",
-    "dinov2-vit-large-p14": "timm/vit_large_patch14_dinov2.lvd142m",
-    "dinov2-vit-giant-p14": "timm/vit_giant_patch14_dinov2.lvd142m",
-    "SegmentAnything": "timm/samvit_huge_patch16.sa1b",
-}
-_NOT_HERE = {
-    "dino-xcit-": "timm has the architecture without DINO's weights: take the network of "
-    "torch.hub.load('facebookresearch/dino:main', 'dino_xcit_small_12_p16') and its like",
-    "dino-vit-tiny-": "no weights were published under that name; build a network of your own",
-    "DreamSim": "take the network of its own package",
-    "Harmonization": "its files are whole Keras models: take keras.models.load_model",
-}
-
-
 def list_models(source: str | None = None) -> list[str]:
     """List the names that ``DNNFeatureExtractor(model=...)`` takes.
 
@@ -183,8 +165,8 @@ def _check_backend(spec: ModelSpec, wanted: str, backend: str) -> None:
 
 def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:
     """Source and name without prefix."""
-    model = _OF_THINGSVISION.get(model, model)
-    for start, reason in _NOT_HERE.items():
+    model = _published.TABLE["thingsvision"].get(model, model)
+    for start, reason in _published.TABLE["elsewhere"].items():
         if model.startswith(start):
             raise ValueError(
                 f"model={model!r} is a name of THINGSvision's: {reason}, and wrap it: "

@@ -12,14 +12,17 @@ from skdnn.models._custom import as_preprocessing
 from skdnn.models._hub import IN_NAME
 from skdnn.models._places import base_name, fetch, known_of, own_name
 from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
-from skdnn.models._weights_file import (
-    SUFFIXES,
-    Weights,
-    own_weights,
-    random_weights,
-)
+from skdnn.models._weights_file import SUFFIXES, Weights, other_weights
 
 PREFIX = "torchvision/"
+# Parts of torchvision.models whose networks cannot be used here, and why.
+_REFUSED = {
+    "detection": "takes lists of images and gives boxes: pass the part that sees images, e.g. "
+    "skdnn.models.Model(torchvision.models.get_model(...).backbone)",
+    "video": "takes clips, not images",
+    "optical_flow": "takes pairs of images",
+    "quantization": "computes with integers: use the network that it was made from",
+}
 
 
 def _models() -> Any:
@@ -42,17 +45,9 @@ def _segmentation() -> list[str]:
 def refusal(name: str) -> str:
     """Why a network of torchvision cannot be used here; "" for any other name."""
     models = _models()
-    if name in models.list_models(module=models.detection):
-        return (
-            "takes lists of images and gives boxes: pass the part that sees images, e.g. "
-            "skdnn.models.Model(torchvision.models.get_model(...).backbone)"
-        )
-    if name in models.list_models(module=models.video):
-        return "takes clips, not images"
-    if name in models.list_models(module=models.optical_flow):
-        return "takes pairs of images"
-    if name in models.list_models(module=models.quantization):
-        return "computes with integers: use the network that it was made from"
+    for kind, why in _REFUSED.items():
+        if name in models.list_models(module=getattr(models, kind)):
+            return why
     return ""
 
 
@@ -61,7 +56,10 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     published = _models().get_model_weights(name)
     enum = _published(name, published, weights)
     default = enum if enum is not None else getattr(published, "DEFAULT", None)
-    chosen = _chosen(name, published, enum, weights, seed)
+    if enum is None:
+        chosen = other_weights(weights, name, seed, "torchvision", published.__members__)
+    else:
+        chosen = _of_enum(enum)
     return chosen.spec(
         PREFIX + name,
         preprocess=as_preprocessing(preprocess, _published_preprocessing(default)),
@@ -70,26 +68,15 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     )
 
 
-def _chosen(name: str, published: Any, enum: Any, weights: Any, seed: int) -> Weights:
+def _of_enum(enum: Any) -> Weights:
     """The hash of published weights is in their address."""
-    if enum is not None:
-        return Weights(
-            enum.name,
-            (enum.name,),
-            lambda: [enum.name, enum.url],
-            lambda: _file_of(enum),
-            lambda: known_of(enum.url, **_whereabouts(enum.url)),
-        )
-    if weights is None:
-        return random_weights(seed, "torchvision")
-    own = own_weights(weights)
-    if own is None:
-        raise ValueError(
-            f"weights={weights!r} is neither published for {name!r} nor a file "
-            f"({', '.join(SUFFIXES)}). Published: "
-            f"{', '.join(map(repr, published.__members__)) or 'none'}; None gives random weights."
-        )
-    return own
+    return Weights(
+        enum.name,
+        (enum.name,),
+        lambda: [enum.name, enum.url],
+        lambda: _file_of(enum),
+        lambda: known_of(enum.url, **_whereabouts(enum.url)),
+    )
 
 
 def _published(name: str, published: Any, weights: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -277,19 +277,25 @@ def choose_weights(
 
     `package` is whose version random weights depend on, beside torch's.
     """
-    if weights is None:
-        return random_weights(seed, package)
-    own = own_weights(weights)
-    if own is not None:
-        return own
-    if weights in ("default", published.tag):
+    if isinstance(weights, str) and weights in ("default", published.tag):
         return Weights(
             published.tag, published.key, published.identify, published.path, published.checkpoint
         )
-    raise ValueError(
-        f"weights={weights!r} is neither published for {name!r} nor a file "
-        f"({', '.join(SUFFIXES)}). Published: {published.tag!r}; None gives random weights."
-    )
+    return other_weights(weights, name, seed, package, [published.tag])
+
+
+def other_weights(
+    weights: Any, name: str, seed: int, package: str, published: Iterable[str]
+) -> Weights:
+    """Random weights, or a user's own; the error for any other word names those `published`."""
+    found = random_weights(seed, package) if weights is None else own_weights(weights)
+    if found is None:
+        raise ValueError(
+            f"weights={weights!r} is neither published for {name!r} nor a file "
+            f"({', '.join(SUFFIXES)}). Published: {', '.join(map(repr, published)) or 'none'}; "
+            "None gives random weights."
+        )
+    return found
 
 
 def random_weights(seed: int, *packages: str) -> Weights:
