@@ -19,7 +19,7 @@ from skdnn.extraction._stored import absent_rows, bytes_to_write, group_rows, id
 from skdnn.extraction._work import Work
 from skdnn.images import ImageInputs, check_images
 from skdnn.layers import LayerInfo
-from skdnn.models import Preprocessing, needs_download, origin_of_weights
+from skdnn.models import Preprocessing, needs_download
 
 Groups = list[tuple[list[str], np.ndarray]]
 
@@ -190,7 +190,7 @@ def _without_cache(work: Work, conditions: Conditions) -> np.ndarray:
 def _forward_bytes(work: Work, layers: Sequence[LayerInfo]) -> int:
     """Memory for weights, one batch, and the images around it."""
     source, plan, size = work.source, work.full_plan, work.batch_size
-    copies = {"own": 0, "random": 1}.get(origin_of_weights(source.spec, source.weights), 2)
+    copies = {"own": 0, "random": 1}.get(source.spec.origin, 2)
     copies_of_rows = 1 if work.cache is None else 3  # two buffers are on their way to disk
     activations = 2 * plan.largest + copies_of_rows * plan.total_units
     preprocess = source.spec.preprocess

@@ -9,7 +9,6 @@ from skdnn.models._spec import (
     Preprocessing,
     digest_of,
     needs_download,
-    origin_of_weights,
     preprocess_identity,
 )
 from skdnn.models._weights_file import WeightsFile
@@ -25,7 +24,6 @@ __all__ = [
     "list_models",
     "load_own_network",
     "needs_download",
-    "origin_of_weights",
     "preprocess_identity",
     "resolve_model",
 ]

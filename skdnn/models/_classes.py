@@ -6,13 +6,11 @@ import functools
 import importlib.util
 import inspect
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from skdnn._config import weights_home
 from skdnn._optional import import_optional
 from skdnn.layers import LayerInfo
 from skdnn.models import (
@@ -24,6 +22,7 @@ from skdnn.models import (
     _timm,
     _torchvision,
 )
+from skdnn.models._keras_weights import folders
 from skdnn.models._spec import ModelSpec
 
 IMAGENET = "imagenet"  # what a user writes for the names of ImageNet's 1,000 classes
@@ -131,18 +130,14 @@ def _named(spec: ModelSpec) -> ClassNames | None:
 
 def _about(spec: ModelSpec, whose: str) -> str:
     """Whose names they are, and what the weights have to do with them."""
-    if spec.weights.startswith("random (seed"):
+    if spec.origin == "random":
         return f"Random weights: the names are those of {whose}."
-    if _is_own_file(spec.weights):
+    if spec.origin in ("file", "address"):
         return (
             f"Weights {spec.weights!r}: the names are those of {whose}. Where they were trained "
             "on other classes, give classes=[...]."
         )
     return f"The names are those of {whose}."
-
-
-def _is_own_file(weights: str) -> bool:
-    return "://" in weights or os.path.exists(weights)
 
 
 def _of_torchvision(spec: ModelSpec) -> ClassNames | None:
@@ -207,8 +202,7 @@ def _of_keras(spec: ModelSpec) -> ClassNames:
 
 
 def _index_places() -> list[Path]:
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    return [weights_home() / _INDEX_FILE, home / "models" / _INDEX_FILE]
+    return [folder / _INDEX_FILE for folder in folders()]
 
 
 def _index_file() -> Path | None:

@@ -9,7 +9,7 @@ from typing import Any
 from skdnn._optional import import_optional
 from skdnn.layers import nearest
 from skdnn.models._custom import Model, as_preprocessing
-from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import Published, Weights, choose_weights
 
 PREFIX = "cornet/"
@@ -26,15 +26,13 @@ def names() -> list[str]:
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a CORnet; the weights are checked for being nameable, nothing is loaded."""
-    if name not in names():
-        raise ValueError(f"model={name!r} is no CORnet: the names are {names()}.")
     letter = name.removeprefix("cornet-")
     chosen = _choose(letter, weights, seed)
     return chosen.spec(
         PREFIX + name,
         preprocess=as_preprocessing(preprocess, Preprocessing()),
         load=lambda: _load(letter, chosen, seed, _TIMES),
-        skeleton=lambda: _skeleton(letter),
+        skeleton=lambda: build_skeleton(lambda: _build(letter, _TIMES).eval()),
     )
 
 
@@ -142,13 +140,6 @@ def _build(letter: str, times: int) -> Any:
     if letter == "s":
         return networks.cornet_s()
     return networks.CORnetR(times, delayed=letter == "rt")
-
-
-def _skeleton(letter: str) -> Any:
-    """The architecture without memory for its weights."""
-    torch = import_optional("torch", "to build CORnet")
-    with torch.device("meta"):
-        return _build(letter, _TIMES).eval()
 
 
 def _load(letter: str, chosen: Weights, seed: int, times: int) -> Any:

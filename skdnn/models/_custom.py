@@ -116,23 +116,38 @@ def is_keras_model(candidate: Any) -> bool:
 
 
 def custom_spec(model: Model, preprocess: Any) -> ModelSpec:
-    """Spec of a user's torch network: never copied, never converted, never shared by name."""
+    """Spec of a user's torch network."""
     chosen = model.preprocess if _is_default(preprocess) else preprocess
     if _is_default(chosen) and is_pretrained(model.network):
         chosen = own_processor(model.network) or "default"
+    return own_spec(
+        model,
+        "torch",
+        as_preprocessing(chosen, Preprocessing()),
+        lambda version: network_identity(model.network, model.forward, version, model._weights),
+        forward=model.forward,
+    )
+
+
+def own_spec(
+    model: Model,
+    backend: str,
+    preprocess: Any,
+    identify: Callable[[str | None], Any],
+    **more: Any,
+) -> ModelSpec:
+    """Spec of a user's network: never copied, never converted, never shared by name."""
     return ModelSpec(
         name=model.name,
-        backend="torch",
+        backend=backend,
         weights="as given",
-        preprocess=as_preprocessing(chosen, Preprocessing()),
+        preprocess=preprocess,
         load=lambda: model.network,
         owned=False,
-        forward=model.forward,
-        identify=lambda version: network_identity(
-            model.network, model.forward, version, model._weights
-        ),
+        identify=identify,
         origin="own",
         checkpoint=lambda: Checkpoint(sha256=digest_weights(model.network, hashlib.sha256)),
+        **more,
     )
 
 

@@ -65,23 +65,15 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     is_default = isinstance(weights, str) and weights == "default"
     chosen = repo.weights() if is_default else _other(weights, name, seed)
     build = Builder(name, repo.settings, repo)
-    return ModelSpec(
-        name=PREFIX + name,
-        backend="torch",
-        weights=chosen.described,
+    version = platform_identity("transformers")["transformers"]
+    return chosen.spec(
+        PREFIX + name,
         preprocess=_preparation(repo, preprocess),
         load=lambda: _load(build, chosen, is_default, seed),
         skeleton=lambda: build_skeleton(build.from_settings),
         forward=build.forward,
         key=("hf", name, digest_of(repo.settings), *chosen.key),
-        identify=lambda version: [
-            PREFIX,
-            repo.settings,
-            platform_identity("transformers")["transformers"],
-            *chosen.identify(),
-        ],
-        origin=chosen.origin,
-        checkpoint=chosen.checkpoint,
+        identify=lambda _: [PREFIX, repo.settings, version, *chosen.identify()],
         packages=("transformers",),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from skdnn._config import weights_home
 from skdnn.models import _cornet, _open_clip, _pretrained, _published, _timm, _torchvision
 from skdnn.models._hub import is_here
+from skdnn.models._keras_weights import folders
 from skdnn.models._places import base_name
 
 # What Keras writes around the name of a network in the name of its file, where that is more.
@@ -69,9 +69,7 @@ def _of_open_clip(name: str) -> bool:
 
 def _files_of_keras() -> set[str]:
     """Names in small letters, read from the names of files: Keras itself need not be loaded."""
-    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-    folders = (weights_home(), home / "models")
-    files = [file for folder in folders if folder.is_dir() for file in folder.glob("*.h5")]
+    files = [file for folder in folders() if folder.is_dir() for file in folder.glob("*.h5")]
     stems = [re.sub(r"[^a-z0-9]", "", file.stem.lower()) for file in files]
     found = [_OF_KERAS.fullmatch(stem) for stem in stems if "notop" not in stem]
     return {match["name"] for match in found if match}

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from skdnn._config import weights_home
 from skdnn._optional import import_optional
-from skdnn.digests import digest_weights, file_digest
+from skdnn.digests import file_digest
 from skdnn.identity._keras import keras_identity
 from skdnn.identity._record import platform_identity
 from skdnn.layers import nearest
+from skdnn.models._custom import own_spec
 from skdnn.models._keras_build import (
     apart,
     build,
@@ -34,6 +32,7 @@ from skdnn.models._keras_build import (
 from skdnn.models._keras_weights import (
     PUBLISHED,
     choose_weights,
+    folders,
     get_file_for,
     load_file,
     n_layers,
@@ -173,19 +172,16 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         keras_version = platform_identity("keras")["keras"]  # whose architecture it is
         return [PREFIX + name, list(size), keras_version, *source.identify(), *corrected]
 
-    return ModelSpec(
-        name=PREFIX + name,
+    is_published = source.described == PUBLISHED
+    return source.spec(
+        PREFIX + name,
         backend="tensorflow",
-        weights=source.described,
         preprocess=chosen,
         load=lambda: apart(lambda: _load(name, size, source, seed)),
         skeleton=lambda: apart(lambda: skeleton(name, size)),
         key=("keras", name, size, *source.key),
         identify=identity,
-        origin=source.origin,
-        checkpoint=(lambda: _published(name))
-        if source.described == PUBLISHED
-        else source.checkpoint,
+        checkpoint=partial(_published, name) if is_published else source.checkpoint,
     )
 
 
@@ -194,18 +190,12 @@ def keras_custom_spec(wrapped: Any, preprocess: Any) -> ModelSpec:
     import_keras("to run a keras.Model")
     is_default = isinstance(preprocess, str) and preprocess == "default"
     chosen = wrapped.preprocess if is_default else preprocess
-    return ModelSpec(
-        name=wrapped.name,
-        backend="tensorflow",
-        weights="as given",
-        preprocess=as_keras_preprocessing(chosen, KerasPreprocessing()),
-        load=lambda: wrapped.network,
-        owned=False,
-        identify=lambda version: keras_identity(
-            wrapped.network, version, getattr(wrapped, "_weights", None)
-        ),
-        origin="own",
-        checkpoint=lambda: Checkpoint(sha256=digest_weights(wrapped.network, hashlib.sha256)),
+    network = wrapped.network
+    return own_spec(
+        wrapped,
+        "tensorflow",
+        as_keras_preprocessing(chosen, KerasPreprocessing()),
+        lambda version: keras_identity(network, version, getattr(wrapped, "_weights", None)),
     )
 
 
@@ -268,6 +258,5 @@ def _published(name: str) -> Checkpoint:
     file, address, published = published_file(name)
     if len(published) == 64:
         return Checkpoint(address, sha256=published)
-    keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    places = (weights_home() / file, keras_home / "models" / file)
+    places = [folder / file for folder in folders()]
     return Checkpoint(address, next((file_digest(p) for p in places if p.is_file()), None))

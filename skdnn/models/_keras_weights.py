@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import os
 import warnings
 import zipfile
 from collections import Counter
@@ -26,6 +27,12 @@ PUBLISHED = "imagenet"
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
 _NOT_WEIGHTS = ("optimizer", "optimizer_weights")
 _IN_ARCHIVE = "model.weights.h5"
+
+
+def folders() -> tuple[Path, Path]:
+    """Where Keras's files may lie: in the folder of weights, or where Keras keeps them."""
+    home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    return weights_home(), home / "models"
 
 
 def choose_weights(weights: Any, name: str, seed: int) -> Weights:

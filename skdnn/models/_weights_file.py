@@ -187,18 +187,17 @@ class Weights:
     named: WeightsFile | None = None
 
     def spec(self, name: str, known_as: str = "", **more: Any) -> ModelSpec:
-        """Spec of a torch network that has these weights, stored as `known_as` if not `name`."""
+        """Spec of a network that has these weights, stored as `known_as` if not as `name`."""
         known_as = known_as or name
-        return ModelSpec(
-            name=name,
-            backend="torch",
-            weights=self.described,
-            key=(known_as, *self.key),
-            identify=lambda version: [known_as, *self.identify()],
-            origin=self.origin,
-            checkpoint=self.checkpoint,
-            **more,
-        )
+        given: dict[str, Any] = {
+            "backend": "torch",
+            "weights": self.described,
+            "key": (known_as, *self.key),
+            "identify": lambda version: [known_as, *self.identify()],
+            "origin": self.origin,
+            "checkpoint": self.checkpoint,
+        }
+        return ModelSpec(name=name, **{**given, **more})
 
     def network(self, build: Callable[[], Any], name: str, seed: int, **layout: Any) -> Any:
         """What `build` makes of random numbers from `seed`, and the file, if any, read into it."""
