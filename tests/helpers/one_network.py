@@ -1,0 +1,28 @@
+"""One network by its name: its spec, and what the engine gives of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skdnn.backends import open_engine
+from skdnn.extraction._plan import layers_of, make_plan, prepare
+from skdnn.images import read_image
+
+
+def spec_from(source: Any, name: str, weights: Any = None, seed: int = 0) -> Any:
+    """Spec of a network of a source, such as ``skdnn.models._timm``; random weights by default."""
+    return source.spec(name, weights=weights, seed=seed, preprocess="default")
+
+
+def captured(
+    spec: Any, paths: list[str], layers: list[str], pooling: str = "flatten"
+) -> dict[str, np.ndarray]:
+    """What the engine gives, without the extractor around it."""
+    plan = make_plan(layers, layers_of(spec), pooling, spec)
+    rows = plan.empty(len(paths))
+    images = [prepare(read_image(path), spec.preprocess) for path in paths]
+    with open_engine(spec, "cpu").session(plan.captures, spec.preprocess) as forward:
+        forward(images, rows)
+    return rows
