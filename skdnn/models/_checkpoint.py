@@ -135,10 +135,10 @@ def read_checkpoint(path: Path) -> Any:
         if path.suffix.lower() == ".safetensors":
             purpose = f"to read {path}"
             return import_optional("safetensors.torch", purpose).load_file(path)
-        _refuse_foreign(path)
+        n_bytes = _refuse_foreign(path)
         with _harmless():
             content = torch.load(path, map_location="cpu", weights_only=True)
-        _check_stored(content, _unpacked(path))
+        _check_stored(content, n_bytes)
         return content
     except ImportError:
         raise
@@ -147,14 +147,6 @@ def read_checkpoint(path: Path) -> Any:
             f"weights={str(path)!r} can't be read as a checkpoint of tensors ({reason(error)})."
             f"{'' if type(error) is ValueError else f' {_SAVE}'}"
         ) from error
-
-
-def _unpacked(path: Path) -> int:
-    """Bytes of a file, those in an archive as they are unpacked."""
-    if not zipfile.is_zipfile(path):
-        return path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
-        return sum(entry.file_size for entry in archive.infolist())
 
 
 def _check_stored(content: Any, n_bytes: int, depth: int = 4) -> None:
@@ -203,17 +195,18 @@ def refuse_other_content(path: Path) -> None:
         )
 
 
-def _refuse_foreign(path: Path) -> None:
-    """What torch's readers of pickles would stumble over."""
+def _refuse_foreign(path: Path) -> int:
+    """What torch's readers of pickles would stumble over; else the bytes held, unpacked."""
     if zipfile.is_zipfile(path):
         return _refuse_archive(path)
     with path.open("rb") as file:
         head = file.read(512)
     if not (head.startswith((b"PK", b"\x80")) or head[257:262] == b"ustar"):
         raise ValueError(f"it begins with {head[:8]!r}, as no file does that torch writes")
+    return path.stat().st_size
 
 
-def _refuse_archive(path: Path) -> None:
+def _refuse_archive(path: Path) -> int:
     """Numbers that are not there would fill the memory; code is not run."""
     with zipfile.ZipFile(path) as archive:
         declared = sum(entry.file_size for entry in archive.infolist())
@@ -225,6 +218,7 @@ def _refuse_archive(path: Path) -> None:
             "it is a TorchScript archive, which holds code: where you trust it, "
             "torch.jit.load(path) gives the network"
         )
+    return declared
 
 
 # --- names ---------------------------------------------------------------------------------------

@@ -17,11 +17,7 @@ from skdnn.layers import nearest
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._hub import Place, published_at
 from skdnn.models._spec import ModelSpec, Preprocessing
-from skdnn.models._weights_file import (
-    Weights,
-    own_weights,
-    random_weights,
-)
+from skdnn.models._weights_file import Weights, own_weights, random_weights
 
 PREFIX = "open_clip/"
 # OpenAI trained with another GELU than torch's, which these architectures have.
@@ -75,10 +71,6 @@ class Clip:
         """Axes of the space that images and words share."""
         return int(_open_clip().get_model_config(self.architecture)["embed_dim"])
 
-    def identify(self) -> list[Any]:
-        """What stored activations are found by."""
-        return [PREFIX + self.architecture, *self.weights.identify()]
-
     def take(self, side: str) -> Any:
         """The tower for ``"images"`` or ``"texts"``, the caller's to keep, move and convert.
 
@@ -89,7 +81,10 @@ class Clip:
             towers = _unused.pop(self.key, {})
             if side not in towers:
                 _unused.clear()
-                towers = split(_load(self))
+                build = functools.partial(_build, self.architecture)
+                towers = split(
+                    self.weights.network(build, self.name, self.seed, convert=_as_open_clip)
+                )
             tower = towers.pop(side)
             if towers:
                 _unused[self.key] = towers
@@ -155,8 +150,7 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     )
 
 
-# --------------------------------------------------------------------------------------------
-# Weights and preprocessing by name
+# --- weights and preprocessing by name -----------------------------------------------------------
 
 
 def _tags(architecture: str) -> dict[str, dict[str, Any]]:
@@ -224,8 +218,7 @@ def _three(values: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-# --------------------------------------------------------------------------------------------
-# Building and loading
+# --- building and loading ------------------------------------------------------------------------
 
 
 @contextmanager
@@ -263,12 +256,6 @@ def _build(architecture: str, meta: bool = False) -> Any:
             except (NotImplementedError, RuntimeError):  # builders that compute with tensors
                 pass
         return create(architecture, device="cpu", **options).eval()
-
-
-def _load(clip: Clip) -> Any:
-    return clip.weights.network(
-        lambda: _build(clip.architecture), clip.name, clip.seed, convert=_as_open_clip
-    )
 
 
 @functools.lru_cache(maxsize=4)

@@ -40,13 +40,21 @@ class _Entry:
 # --- layouts: from what a file holds to the state dict of our network ---------------------------
 
 
-def without_head(content: Any) -> Any:
-    """A state dict; a classifier on top does not count, as our network has none."""
-    state = unwrapped(content)
-    if not isinstance(state, dict):
-        return state
-    plain = without_prefixes(state)
-    return {key: value for key, value in plain.items() if not str(key).startswith("fc.")}
+def _without(*starts: str) -> Callable[[Any], Any]:
+    """Layout of a state dict that holds more than the network, under names that begin so."""
+
+    def layout(content: Any) -> Any:
+        state = unwrapped(content)
+        if not isinstance(state, dict):
+            return state
+        plain = without_prefixes(state)
+        return {key: value for key, value in plain.items() if not str(key).startswith(starts)}
+
+    return layout
+
+
+without_head = _without("fc.")  # our network has no classifier on top
+encoder_of_mae = _without("decoder_", "mask_token")  # these are for training only
 
 
 def vissl_trunk(content: Any) -> Any:
@@ -61,15 +69,6 @@ def vissl_trunk(content: Any) -> Any:
     prefix = "_feature_blocks."
     names = {key: key.removeprefix(prefix) if isinstance(key, str) else key for key in state}
     return {names[key]: value for key, value in state.items()}
-
-
-def encoder_of_mae(content: Any) -> Any:
-    """The encoder of a masked autoencoder; decoder and mask token are for training only."""
-    state = unwrapped(content)
-    if not isinstance(state, dict):
-        return state
-    of_training = ("decoder_", "mask_token")
-    return {key: value for key, value in state.items() if not str(key).startswith(of_training)}
 
 
 _LAYOUTS = {

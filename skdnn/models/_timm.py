@@ -20,11 +20,7 @@ from skdnn.models._checkpoint import load_state_dict
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._hub import Place, published_at
 from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
-from skdnn.models._weights_file import (
-    Weights,
-    own_weights,
-    random_weights,
-)
+from skdnn.models._weights_file import Weights, own_weights, random_weights
 
 PREFIX = "timm/"
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -56,7 +52,12 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     if weights is None:
         own = random_weights(seed, "timm")
     elif not (isinstance(weights, str) and (weights == "default" or weights in cards)):
-        own = _own(weights, name, cards)
+        own = own_weights(weights)
+        if own is None:
+            raise ValueError(
+                f"weights={weights!r} of {PREFIX + name} is no file, and "
+                f"{_unknown_tag(weights, cards)} None gives random weights."
+            )
     tag = _tag(name, own_tag, cards, "default" if own is not None else weights)
     card = cards[tag]
     if own is None and not card.has_weights:
@@ -108,16 +109,6 @@ def _tag(name: str, own_tag: str, cards: dict[str, Any], weights: str) -> str:
     return weights
 
 
-def _own(weights: Any, name: str, cards: dict[str, Any]) -> Weights:
-    own = own_weights(weights)
-    if own is None:
-        raise ValueError(
-            f"weights={weights!r} of {PREFIX + name} is no file, and "
-            f"{_unknown_tag(weights, cards)} None gives random weights."
-        )
-    return own
-
-
 def _place(card: Any) -> Place:
     """On the hub where timm says so, else at an address."""
     files = (card.hf_hub_filename,) if card.hf_hub_filename else _HUB_FILES
@@ -132,8 +123,7 @@ def _unknown_tag(tag: str, cards: dict[str, Any]) -> str:
     )
 
 
-# --------------------------------------------------------------------------------------------
-# Preprocessing
+# --- preprocessing -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -186,8 +176,7 @@ def _preprocessing(card: Any) -> Preprocessing:
     return Preprocessing(resize=scaled[0], **common)
 
 
-# --------------------------------------------------------------------------------------------
-# Building and loading
+# --- building and loading ------------------------------------------------------------------------
 
 
 def _build(full_name: str, **options: Any) -> Any:
