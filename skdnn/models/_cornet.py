@@ -26,6 +26,8 @@ def names() -> list[str]:
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a CORnet; the weights are checked for being nameable, nothing is loaded."""
+    if name not in names():
+        raise ValueError(f"model={name!r} is no CORnet: the names are {names()}.")
     letter = name.removeprefix("cornet-")
     chosen = _choose(letter, weights, seed)
     return chosen.spec(
