@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib.util
 import json
 import pickle
 import re
@@ -573,8 +574,14 @@ def test_describe_makes_no_folder(tmp_path, example_paths):
     assert not folder.exists()
 
 
+NEEDS_TENSORFLOW = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None,  # not imported: skdnn has an order of its own
+    reason="tensorflow is not installed",
+)
+
+
+@NEEDS_TENSORFLOW
 def test_describe_keras():
-    pytest.importorskip("tensorflow")
     text = DNNFeatureExtractor("VGG16", "block1_pool", weights=None, random_state=5).describe()
     facts = text.facts
     assert facts["backend"] == "tensorflow"
@@ -588,8 +595,8 @@ def test_describe_keras():
     check_references(text)
 
 
+@NEEDS_TENSORFLOW
 def test_describe_published_keras(tmp_path, monkeypatch):
-    pytest.importorskip("tensorflow")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     facts = DNNFeatureExtractor("VGG16", "block1_pool").describe().facts
     file = "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
