@@ -66,6 +66,15 @@ def why_not(steps: list[tuple[str, Any]], scoring: Any, n_train: int) -> str:
     return _why_not_scored(scoring, state)
 
 
+def is_claimed(steps: list[tuple[str, Any]], scoring: Any) -> bool:
+    """Whether it is by their own word that all steps and scorers are known."""
+    parts = [step for _, step in steps if not isinstance(step, str) and step is not None]
+    given = scoring.values() if isinstance(scoring, Mapping) else [scoring]
+    return any(type(part) not in _RULES for part in parts) or any(
+        getattr(each, _TAG, False) for each in given
+    )
+
+
 def exact(step: Any) -> None:
     """Set the solver of a decomposition that draws at random, or stops early, to an exact one."""
     if type(step) is PCA:
@@ -86,10 +95,13 @@ def _why_not_scored(scoring: Any, state: str) -> str:
     else:
         given = list(scoring) if isinstance(scoring, list | tuple | set) else [scoring]
     for each in given:
+        if each is None and state != DONE:
+            return "the last step scores itself, which may depend on the number of units"
         if each is None or isinstance(each, str | _SCORER):
             continue
         if isinstance(each, RSAScorer):
-            if state != DONE and each.metric not in _DISTANCES[state]:
+            known = [name for name in _DISTANCES.get(state, ()) if name != "gaussian"]
+            if state != DONE and each.metric not in known:  # its gamma hangs on n_features
                 return f"scoring makes RDMs of them by {each.metric!r}"
         elif not isinstance(each, CKAScorer) and not getattr(each, _TAG, False):
             return f"scoring is {_told(each)}, which may look at them"
@@ -110,6 +122,8 @@ def _normalizer(step: Normalizer, state: str, n_train: int) -> str | None:
 def _pca(step: PCA, state: str, n_train: int) -> str | None:
     n = step.n_components
     counted = n is None or isinstance(n, Integral)
+    if step.svd_solver == "arpack" and (not isinstance(n, Integral) or int(n) >= n_train):
+        return None  # which keeps one component less
     share = isinstance(n, Real) and not counted and step.svd_solver in ("auto", "full")
     return COMPONENTS if counted or share else None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -22,15 +23,18 @@ from skdnn._sklearn import num_samples, safe_indexing, wants_dataframe
 from skdnn.decomposition import isometric
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.search._find import find_extractors, make_candidates
-from skdnn.search._invariant import exact, why_not
+from skdnn.search._invariant import exact, is_claimed, why_not
 from skdnn.search._lend import rebuild
 from skdnn.search._prepare import n_rows
 
 _SAME = 1e-6  # scores in other coordinates; rounding is far below, a step that looks is far above
+_WHOLE = ("steps", "transform_input")
 _AXES = ("svd_solver", "algorithm")  # of a grid: ways of computing that would be set to one
 # Of more images, products of all pairs, and a file of them for each layer, no longer pay.
 MOST = 5000
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = (str, int, float, bool, type(None), np.generic)
+_MIRRORS = 8
+_TRIED = 16  # settings of known steps that the guard tries, of however many
 
 
 class Table:
@@ -38,14 +42,14 @@ class Table:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._made: dict[str, str | Exception] = {}  # by what the extractors are
+        self._made: dict[Any, str | Exception] = {}  # by what the step does
         self._known: dict[str, str | Exception] = {}  # by the parameters of the grid
         self._open: dict[str, NDArray[Any]] = {}
-        self._turn: NDArray[np.float64] | None = None
 
     def add(self, chosen: Mapping[str, Any], head: Any, X: Any) -> None:
         """Keep the features that a step makes of all images, or why there are none."""
-        signature = repr([(each.name, each.signature) for each in find_extractors(head)])
+        found = find_extractors(head)
+        signature = (_frame(head), *((each.name, each.signature) for each in found))
         if signature not in self._made:
             path = Path(self._folder, f"{len(self._made)}.npy")
             features = _features(head, X)
@@ -58,25 +62,37 @@ class Table:
         """Features of all images, on disk; raises what stands in their place."""
         path = self._known[_key(chosen)]
         if isinstance(path, Exception):
-            raise path
+            raise path.with_traceback(None)
         if path not in self._open:
             self._open[path] = np.load(path, mmap_mode="r")
         return self._open[path]
 
-    def turned(self, features: NDArray[Any]) -> NDArray[Any]:
-        """The same rows in coordinates that are turned about the vector of ones."""
-        size = features.shape[1]
-        if self._turn is None or len(self._turn) != size:
-            rng = np.random.default_rng(0)
-            basis = rng.normal(size=(size, size))
-            basis[:, 0] = 1
-            basis = np.linalg.qr(basis)[0]  # its first column is that of the ones
-            turn, _ = np.linalg.qr(rng.normal(size=(size - 1, size - 1)))
-            self._turn = (basis[:, 1:] @ turn) @ basis[:, 1:].T + 1 / size
-        return features @ self._turn
+    def is_missing(self, error: Exception) -> bool:
+        """Whether this stands in the place of features."""
+        return any(error is each for each in self._made.values())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_made": {}, "_open": {}, "_turn": None}
+        return {**vars(self), "_made": {}, "_open": {}}
+
+
+def _turned(features: NDArray[Any]) -> NDArray[np.float64]:
+    """The same rows in other coordinates, and more of them; the ones are ones again.
+
+    Mirrors whose normals are random and orthogonal to the ones, always the same.
+    """
+    size = features.shape[1]
+    wide = 2 * size + 1
+    turned = np.zeros((len(features), wide))
+    turned[:, :size] = features
+    rng = np.random.default_rng(0)
+    normal = np.full(wide, -1 / np.sqrt(wide))
+    normal[:size] += 1 / np.sqrt(size)
+    for _ in range(_MIRRORS):
+        normal /= np.linalg.norm(normal)
+        turned -= 2 * np.outer(turned @ normal, normal)
+        normal = rng.normal(size=wide)
+        normal -= normal.mean()
+    return turned
 
 
 class ReducedFeatures(TransformerMixin, BaseEstimator):
@@ -110,7 +126,7 @@ class ReducedFeatures(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> NDArray[Any]:
         """Features of the images of these numbers."""
         rows = np.asarray(self.table.get(self.chosen)[np.asarray(X)])
-        return self.table.turned(rows) if self.turned else rows
+        return _turned(rows) if self.turned else rows
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -135,7 +151,14 @@ class Reduced:
 
 @contextmanager
 def reduced(
-    estimator: Any, param_grid: Any, X: Any, y: Any, folds: list[Any], scoring: Any
+    estimator: Any,
+    param_grid: Any,
+    X: Any,
+    y: Any,
+    folds: list[Any],
+    scoring: Any,
+    *,
+    is_grid: bool = True,
 ) -> Iterator[Reduced]:
     """Reduce the features of all candidates for the time of a search.
 
@@ -151,6 +174,8 @@ def reduced(
         Its folds.
     scoring : object
         Its scorers.
+    is_grid : bool, default=True
+        Whether it runs over the grid, as a class of one's own may not.
 
     Yields
     ------
@@ -159,6 +184,7 @@ def reduced(
     """
     n = num_samples(X)
     reason = f"there are {n} images, more than {MOST}" if n > MOST else ""
+    reason = reason or ("" if is_grid else "the search has a way of its own through the grid")
     reason = reason or _why_not(estimator, param_grid, folds, scoring)
     if reason:
         yield Reduced(estimator, param_grid, reason)
@@ -174,7 +200,7 @@ def reduced(
             for (_, candidate), params in zip(
                 make_candidates(estimator, param_grid), ParameterGrid(grid), strict=True
             ):
-                lookup = clone(own).set_params(**params).steps[0][1]
+                lookup = _with(own, params).steps[0][1]
                 table.add(lookup.chosen, candidate.steps[0][1], X)
         except _NotFinite:
             reason = "there are NaN or infinity among them"
@@ -187,13 +213,15 @@ def reduced(
 def _why_not(estimator: Any, param_grid: Any, folds: list[Any], scoring: Any) -> str:
     if not isinstance(estimator, Pipeline):
         return f"the estimator is no Pipeline but {type(estimator).__name__}"
+    if getattr(estimator, "transform_input", None):
+        return "the pipeline transforms parameters of fit too"
     n_train = min(n_rows(train) for train, _ in folds)
     for params, candidate in make_candidates(estimator, param_grid):
         (name, head), *rest = candidate.steps
         if not _only_extracts(head):
             return f"the step {name!r} does more than to extract features"
         for key in params:
-            if key.rpartition("__")[2] in _AXES:
+            if key.rpartition("__")[2] in _AXES or key in _WHOLE:
                 return f"the grid sets {key}"
         found = why_not(rest, scoring, n_train)
         if found:
@@ -212,21 +240,43 @@ def _only_extracts(step: Any) -> bool:
     if isinstance(step, ColumnTransformer):
         parts = [part for _, part, _ in step.transformers]
         return step.remainder == "drop" and all(p == "drop" or _only_extracts(p) for p in parts)
-    return isinstance(step, DNNFeatureExtractor)
+    return type(step) is DNNFeatureExtractor  # a class of one's own may learn from other images
+
+
+def _frame(step: Any) -> Any:
+    """What stands around the extractors: equal for steps that do the same with theirs."""
+    if isinstance(step, Pipeline):
+        return ("pipeline", *((name, _frame(part)) for name, part in step.steps))
+    if isinstance(step, FeatureUnion):
+        parts = [(name, _frame(part)) for name, part in step.transformer_list]
+        return ("union", repr(step.transformer_weights), *parts)
+    if isinstance(step, ColumnTransformer):
+        columns = [(name, _frame(part), joblib.hash(of)) for name, part, of in step.transformers]
+        return ("columns", repr(step.transformer_weights), *columns)
+    return step if isinstance(step, str) else type(step).__name__
+
+
+def _with(own: Pipeline, params: Mapping[str, Any]) -> Pipeline:
+    """A copy with these parameters, which are copied too, as a search does it."""
+    made: Pipeline = clone(own).set_params(**clone(params, safe=False))
+    return made
 
 
 def _with_tokens(param_grid: Any, name: str, table: Table) -> Any:
     """The grid for looked-up features: what is no plain value has a short name in its place."""
 
-    def axis(key: str, values: Any) -> Any:
+    def axis(key: str, values: Any, grid: int) -> Any:
         if key == name:
-            return [ReducedFeatures(table, {"": f"{key} {k}"}) for k in range(len(values))]
+            return [ReducedFeatures(table, {"": f"{key} {grid}.{k}"}) for k in range(len(values))]
         if key.startswith(f"{name}__"):
-            return [v if _is_plain(v) else f"{key} {k}" for k, v in enumerate(values)]
+            return [v if _is_plain(v) else f"{key} {grid}.{k}" for k, v in enumerate(values)]
         return [rebuild(value, exact) for value in values]
 
     grids = param_grid if isinstance(param_grid, list | tuple) else [param_grid]
-    return [{key: axis(key, values) for key, values in grid.items()} for grid in grids]
+    return [
+        {key: axis(key, values, number) for key, values in grid.items()}
+        for number, grid in enumerate(grids)
+    ]
 
 
 def _is_plain(value: Any) -> bool:
@@ -256,28 +306,49 @@ def _features(head: Any, X: Any) -> NDArray[Any] | Exception:
 
 def _guard(own: Pipeline, grid: Any, y: Any, folds: list[Any], scoring: Any) -> str:
     """Why the coordinates do count after all: what the first fold gives in others, too."""
-    train, test = (np.flatnonzero(r) if np.asarray(r).dtype == bool else r for r in folds[0])
-    seen: set[str] = set()
-    head = own.steps[0][0]
-    for params in ParameterGrid(grid):
-        rest = {k: v for k, v in params.items() if k != head and not k.startswith(f"{head}__")}
-        if repr(rest) in seen:
-            continue
+    train, test = (
+        np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
+        for rows in folds[0]
+    )
+    y_train, y_test = (None if y is None else safe_indexing(y, rows) for rows in (train, test))
+    for params in _worth_trying(own, grid, scoring):
+        pair = [_with(own, params) for _ in range(2)]
+        pair[1].steps[0][1].turned = True
         try:
-            pair = [clone(own).set_params(**params) for _ in range(2)]
-            pair[1].steps[0][1].turned = True
-            y_train, y_test = (None if y is None else safe_indexing(y, r) for r in (train, test))
             scores = []
             for each in pair:
-                each.fit(np.asarray(train), y_train)
-                scores.append(check_scoring(each, scoring)(each, np.asarray(test), y_test))
-        except Exception:
-            continue  # the search meets it again, and says so in its own way
-        seen.add(repr(rest))
+                each.fit(train, y_train)
+                scores.append(check_scoring(each, scoring)(each, test, y_test))
+        except Exception as error:
+            if own.steps[0][1].table.is_missing(error):
+                continue  # each fold meets it again
+            return f"on the first fold there was {type(error).__name__}: {error}"
         if not _same(*scores):
-            name = _culprit(pair[0], pair[1], np.asarray(test))
+            name = _culprit(pair[0], pair[1], test)
             return f"the step {name!r} gives something else for them"
     return ""
+
+
+def _worth_trying(own: Pipeline, grid: Any, scoring: Any) -> list[dict[str, Any]]:
+    """Candidates with each choice of features, and with each setting of the steps behind them.
+
+    Of settings of known steps, penalties for instance, some; of what is known by its own word
+    alone, all.
+    """
+    head = own.steps[0][0]
+    found: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    claimed = False
+    for params in ParameterGrid(grid):
+        rest = {k: v for k, v in params.items() if k != head and not k.startswith(f"{head}__")}
+        features = {k: repr(v) for k, v in params.items() if k not in rest}
+        if head in params:
+            features[head] = repr(params[head].chosen)
+        found.setdefault(joblib.hash(features), params)
+        settings.setdefault(joblib.hash(rest), params)
+        claimed = claimed or is_claimed(_with(own, params).steps[1:], scoring)
+    step = 1 if claimed else -(-len(settings) // _TRIED)
+    return [*found.values(), *list(settings.values())[step - 1 :: step]]
 
 
 def _same(a: Any, b: Any) -> bool:

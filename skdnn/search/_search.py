@@ -276,22 +276,23 @@ class LayerSearchCV(Described, GridSearchCV):
         if self.cv is None or isinstance(self.cv, int | np.integer):
             cv = shuffled(cv, self.random_state)
         own = copy(self)  # what runs: its parameters are others, and nobody else has it
+        own.__dict__.pop("reduction_", None)
         pass_on(own, self)
-        if not isinstance(self.estimator, BaseEstimator) or not extractors_in(
-            [self.estimator, self.param_grid]
-        ):
-            own.cv = cv
-            return self._take_over(GridSearchCV.fit(own, X, y, **params))
-        X = images_of(X)  # of a dataset, folds are read image by image
-        self.__dict__.pop("_layer_profile", None)
-        split_params, fit_params, params = self._routed(params)
-        folds = folds_of(cv, X, y, split_params)
-        check_folds(folds, *least_conditions(self.estimator, self.scoring))
         with warnings.catch_warnings():  # for what is said here, once
-            tell_signs(self.estimator, self.param_grid, self.scoring)
+            known = isinstance(self.estimator, BaseEstimator)
+            if known:
+                tell_signs(self.estimator, self.param_grid, self.scoring)
+            if not known or not extractors_in([self.estimator, self.param_grid]):
+                own.cv = cv
+                return self._take_over(GridSearchCV.fit(own, X, y, **params), None)
+            X = images_of(X)  # of a dataset, folds are read image by image
+            split_params, fit_params, params = self._routed(params)
+            folds = folds_of(cv, X, y, split_params)
+            check_folds(folds, *least_conditions(self.estimator, self.scoring))
             lent, store, repeats = self._precompute(X, y)
             own.cv = folds
-            with reduced(*lent, X, y, folds, self.scoring) as found:
+            is_grid = type(self)._run_search is GridSearchCV._run_search
+            with reduced(*lent, X, y, folds, self.scoring, is_grid=is_grid) as found:
                 own.reduction_ = found.reason
                 self._tell(found.reason, num_samples(X))
                 if found.reason:
@@ -300,18 +301,13 @@ class LayerSearchCV(Described, GridSearchCV):
                     own.estimator, own.param_grid = found.estimator, found.param_grid
                     numbers = np.arange(num_samples(X))
                     with few_threads(len(numbers)):
-                        self._take_over(GridSearchCV.fit(own, numbers, y, **params))
+                        GridSearchCV.fit(own, numbers, y, **params)
             if self.refit and not found.reason:
-                self._refit(lent, X, y, fit_params)
-        self._settle(store)
-        self._layer_profile = layer_profile(
-            *lent,
-            results=self.cv_results_,
-            refit=self.refit,
-            X=X,
-            best_index=self.best_index_ if self.refit or not self.multimetric_ else None,
-        )
-        return self
+                self._refit(own, lent, X, y, fit_params)
+        self._settle(own, store)
+        chosen = own.best_index_ if self.refit or not own.multimetric_ else None
+        profile = layer_profile(*lent, own.cv_results_, self.refit, X, chosen) if is_grid else None
+        return self._take_over(own, profile)
 
     @property
     def layer_profile_(self) -> pd.DataFrame:
@@ -378,42 +374,42 @@ class LayerSearchCV(Described, GridSearchCV):
         memory = FitMemory() if repeats else None
         try:
             own.estimator, own.param_grid = (lend(each, None, memory) for each in lent)
-            self._take_over(GridSearchCV.fit(own, X, y, **params))
+            GridSearchCV.fit(own, X, y, **params)
         finally:
             if memory is not None:
                 memory.clear()
 
-    def _refit(self, lent: Any, X: Any, y: Any, params: dict[str, Any]) -> None:
+    def _refit(self, own: LayerSearchCV, lent: Any, X: Any, y: Any, params: Any) -> None:
         """Fit the best candidate to all images, with all its units."""
-        best = list(ParameterGrid(lent[1]))[self.best_index_]
+        best = list(ParameterGrid(lent[1]))[own.best_index_]
         estimator = clone(lent[0]).set_params(**clone(best, safe=False))
         start = time.perf_counter()
         estimator.fit(X, **({} if y is None else {"y": y}), **params)
-        self.refit_time_ = time.perf_counter() - start
-        self.best_estimator_ = estimator
+        own.refit_time_ = time.perf_counter() - start
+        own.best_estimator_ = estimator
         if hasattr(estimator, "feature_names_in_"):
-            self.feature_names_in_ = estimator.feature_names_in_
+            own.feature_names_in_ = estimator.feature_names_in_
 
-    def _take_over(self, own: LayerSearchCV) -> LayerSearchCV:
-        """What was found, from the copy that has run."""
-        found = {k: v for k, v in vars(own).items() if k.endswith("_") and not k.startswith("_")}
-        self.__dict__.update(found)
-        return self
-
-    def _settle(self, store: ActivationStore | None) -> None:
-        """Put the user's own parameters where the results hold others."""
-        own = list(ParameterGrid(self.param_grid))
-        for number, (mine, held) in enumerate(zip(own, self.cv_results_["params"], strict=True)):
+    def _settle(self, own: LayerSearchCV, store: ActivationStore | None) -> None:
+        """Put the user's own parameters where the results hold what stands for them."""
+        results = own.cv_results_
+        pairs = zip(ParameterGrid(self.param_grid), ParameterGrid(own.param_grid), strict=True)
+        for number, ((mine, lent), held) in enumerate(zip(pairs, results["params"], strict=False)):
             for name, value in mine.items():
-                if held[name] is not value:
-                    self.cv_results_[f"param_{name}"][number] = value
-        self.cv_results_["params"] = own
-        if self.refit or not self.multimetric_:
-            self.best_params_ = own[self.best_index_]
+                if held.get(name) is lent[name] and lent[name] is not value:
+                    held[name] = results[f"param_{name}"][number] = value
         if self.refit:
             users = extractors_in([self.estimator, self.param_grid])
             shared = None if any(each.cache is store for each in users) else store
-            self.best_estimator_ = give_back(self.best_estimator_, shared)
+            own.best_estimator_ = give_back(own.best_estimator_, shared)
+
+    def _take_over(self, own: LayerSearchCV, profile: pd.DataFrame | None) -> LayerSearchCV:
+        """What was found, from the copy that has run: all at once, or nothing."""
+        for name in ("reduction_", "_layer_profile"):  # of an earlier fit
+            self.__dict__.pop(name, None)
+        found = {k: v for k, v in vars(own).items() if k.endswith("_") and not k.startswith("_")}
+        self.__dict__.update(found, **({} if profile is None else {"_layer_profile": profile}))
+        return self
 
     def _open_store(self) -> ActivationStore:
         if self.cache is None:

@@ -163,8 +163,9 @@ def test_files_are_shipped_with_the_package():
     project = root.parent / "pyproject.toml"
     if not project.exists():
         pytest.skip("installed without its sources")
-    patterns = tomllib.loads(project.read_text())["tool"]["setuptools"]["package-data"]["skdnn"]
-    shipped = {path for pattern in patterns for path in root.glob(pattern)}
+    patterns = tomllib.loads(project.read_text())["tool"]["setuptools"]["package-data"]
+    shipped = {path for pattern in patterns["skdnn"] for path in root.glob(pattern)}
+    shipped |= {path for pattern in patterns["*"] for path in root.rglob(pattern)}
     held = {path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert {path for path in held if path.suffix != ".py"} == shipped
 

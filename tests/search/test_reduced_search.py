@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.exceptions import FitFailedWarning
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Lasso, Ridge, RidgeCV
 from sklearn.metrics import make_scorer, r2_score
@@ -23,11 +25,13 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScale
 
 from skdnn import RDM, DNNFeatureExtractor, GramPCA, LayerSearchCV, RSAScorer
 from skdnn.encoding import VoxelwiseRidgeCV
+from skdnn.models import Model
 from skdnn.rsa import CKAScorer
 from skdnn.store import ActivationStore
 
 FOLDS = KFold(4, shuffle=True, random_state=1)
 LAYERS = {"dnn__layer": ["0", "3", "1"]}  # 480, 6 and 480 units of 19 images
+TINY = {"resize": (32, 40), "crop": None}
 CENTRE = ("centre", StandardScaler(with_std=False))
 RSA = ("rsa", RSAScorer())
 
@@ -222,6 +226,98 @@ def test_a_false_claim_of_one_candidate_is_found(paths, model, patterns):
     assert "'own'" in search.reduction_
 
 
+class NeedsWeights(Mean):
+    """Cannot be tried without a parameter of fit."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any) -> Mean:
+        self.ridge_ = Ridge().fit(self._read(X), y, sample_weight)
+        return self
+
+
+def test_a_claim_that_cannot_be_tried_is_not_believed(paths, model, patterns):
+    own = pipeline(model, ("mean", NeedsWeights(largest=True)))
+    search = LayerSearchCV(own, LAYERS, cv=FOLDS)
+    search.fit(paths, patterns, mean__sample_weight=np.linspace(1, 2, len(paths)))
+    assert "TypeError" in search.reduction_
+
+
+class Average(Mean):
+    """By the mean over units, which hangs on how many there are."""
+
+    def _read(self, X: Any) -> Any:
+        return X.mean(axis=1, keepdims=True)
+
+
+def test_a_claim_that_hangs_on_the_number_of_units_is_found(paths, model, patterns):
+    own = pipeline(model, ("mean", Average()))
+    search = LayerSearchCV(own, {"dnn__layer": ["0"]}, cv=FOLDS).fit(paths, patterns)
+    assert "'mean'" in search.reduction_
+
+
+def test_the_guard_tries_each_layer_and_each_setting(paths, model, patterns):
+    """Components beyond the rank are arbitrary: with six units there are none, with 480 one."""
+    steps = [("pca", GramPCA(whiten=True)), ("rdm", RDM("cosine")), RSA]
+    for layers in (["3", "1"], ["1", "3"]):
+        search = LayerSearchCV(pipeline(model, *steps), {"dnn__layer": layers}, cv=FOLDS)
+        assert "'pca'" in search.fit(paths, patterns).reduction_
+    whole = {"dnn": [DNNFeatureExtractor(model, "0")], "own": [Claimed(), Claimed(0.5)]}
+    own = pipeline(model, ("own", Claimed()), ("r", Ridge()))
+    assert "'own'" in LayerSearchCV(own, whole, cv=FOLDS).fit(paths, patterns).reduction_
+
+
+def test_the_score_of_a_last_step_itself_is_not_known(paths, model, patterns):
+    search = LayerSearchCV(pipeline(model, ("pca", GramPCA(3))), LAYERS, cv=FOLDS)
+    search.fit(paths, patterns)
+    assert "scores itself" in search.reduction_
+    plain = GridSearchCV(pipeline(model, ("pca", GramPCA(3))), LAYERS, cv=FOLDS)
+    assert_equal(search, plain.fit(paths, patterns), atol=1e-6)
+
+
+class Learning(DNNFeatureExtractor):
+    """Keeps the units that vary most among the images that it is fitted on."""
+
+    def fit(self, X: Any, y: Any = None) -> Learning:
+        super().fit(X, y)
+        self.kept_ = np.argsort(super().transform(X).var(axis=0))[-30:]
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return super().transform(X)[:, self.kept_]
+
+
+def test_an_extractor_of_ones_own_may_learn(paths, model, patterns):
+    own = Pipeline([("dnn", Learning(model, "0")), ("r", Ridge())])
+    found, plain = (
+        kind(own, {"dnn__layer": ["0", "1"]}, cv=FOLDS).fit(paths, patterns)
+        for kind in (LayerSearchCV, GridSearchCV)
+    )
+    assert "'dnn'" in found.reduction_
+    assert_equal(found, plain, atol=1e-12)
+
+
+def test_ties_of_dissimilarities_are_ties(paths, model, patterns):
+    """Binary units give many equal distances, which rounding would tell apart."""
+    layer = model.network[0]
+    layer.weight.data[:], layer.bias.data[:] = 0, 0
+    layer.weight.data[:, :, 2, 2] = 1e3  # whether a pixel is lighter than the mean, mostly
+    model.network.insert(2, Sign())
+    steps = [("rdm", RDM("euclidean")), RSA]
+    grid = {"dnn__layer": ["2"]}
+    search = LayerSearchCV(pipeline(model, *steps), grid, cv=FOLDS).fit(paths, patterns)
+    assert search.reduction_ == ""
+    plain = GridSearchCV(pipeline(model, *steps, double=True), grid, cv=FOLDS)
+    features = DNNFeatureExtractor(model, "2").fit_transform(paths)
+    assert set(np.unique(features)) == {0.0, 1.0}
+    assert_equal(search, plain.fit(paths, patterns))
+
+
+class Sign(torch.nn.Module):
+    """One where there is something."""
+
+    def forward(self, x):
+        return torch.sign(x)
+
+
 # What the features may be
 
 
@@ -265,6 +361,51 @@ def test_extractors_among_the_values(paths, model, witness, patterns):
     )
     assert all(each["dnn"] in options for each in search.cv_results_["params"])
     assert search.best_params_["dnn"] in options
+
+
+def twins() -> list[Any]:
+    """Two networks of one name and class."""
+    networks = []
+    for seed in (0, 5):
+        torch.manual_seed(seed)
+        network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, stride=3), torch.nn.ReLU())
+        networks.append(Model(network, TINY, name="tiny"))
+    return networks
+
+
+@pytest.mark.parametrize("how", ["one grid", "two grids", "two grids of extractors"])
+def test_networks_of_one_name_are_two(how, paths, patterns):
+    one, other = twins()
+    grids: dict[str, Any] = {
+        "one grid": {"dnn__model": [one, other], "dnn__layer": ["0"]},
+        "two grids": [{"dnn__model": [each], "dnn__layer": ["0"]} for each in (one, other)],
+        "two grids of extractors": [
+            {"dnn": [DNNFeatureExtractor(each, "0")]} for each in (one, other)
+        ],
+    }
+    grid = grids[how]
+    search = LayerSearchCV(pipeline(one, ("r", Ridge())), grid, cv=FOLDS).fit(paths, patterns)
+    assert search.reduction_ == ""
+    reference = GridSearchCV(pipeline(one, ("r", Ridge()), double=True), grid, cv=FOLDS)
+    reference.fit(paths, patterns)
+    key = "mean_test_score"
+    assert abs(np.diff(reference.cv_results_[key])[0]) > 1e-3
+    assert_allclose(search.cv_results_[key], reference.cv_results_[key], atol=1e-10)
+    assert search.best_index_ == reference.best_index_
+
+
+def test_weights_of_a_union_count(paths, model, patterns):
+    union = FeatureUnion(
+        [("a", DNNFeatureExtractor(model, "0")), ("b", DNNFeatureExtractor(model, "3"))]
+    )
+    grid = {"u__transformer_weights": [{"b": 0.01}, {"b": 10.0}]}
+    search = LayerSearchCV(Pipeline([("u", union), ("r", Ridge())]), grid, cv=FOLDS)
+    search.fit(paths, patterns)
+    assert search.reduction_ == ""
+    exact = ("double", FunctionTransformer(np.float64))
+    reference = GridSearchCV(Pipeline([("u", union), exact, ("r", Ridge())]), grid, cv=FOLDS)
+    assert_equal(search, reference.fit(paths, patterns))
+    assert abs(np.diff(search.cv_results_["mean_test_score"])[0]) > 1e-3
 
 
 def test_steps_of_a_grid(paths, model, patterns):
@@ -410,6 +551,72 @@ def test_a_table_with_names_sees_the_features(paths, model, patterns):
     search = LayerSearchCV(own, LAYERS, cv=FOLDS).fit(paths, patterns)
     assert "'dnn'" in search.reduction_
     assert search.best_estimator_["centre"].feature_names_in_[0].endswith("_0")
+
+
+class Interrupted(Ridge):
+    """Somebody stops it when it sees all units of all images."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        if X.shape == (19, 480):
+            raise KeyboardInterrupt
+        return super().fit(X, y, sample_weight)
+
+    invariant_to_isometry = True
+
+
+def test_an_interrupted_refit_leaves_no_results(paths, model, patterns):
+    search = LayerSearchCV(pipeline(model, ("r", Interrupted())), {"dnn__layer": ["0"]}, cv=FOLDS)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(paths, patterns)
+    assert not {"cv_results_", "best_estimator_", "reduction_"} & vars(search).keys()
+
+
+def test_a_fit_without_extractors_forgets_the_one_before(paths, model, patterns):
+    search = LayerSearchCV(pipeline(model, ("r", Ridge())), LAYERS, cv=FOLDS)
+    search.fit(paths, patterns)
+    assert len(search.layer_profile_) == 3
+    search.set_params(estimator=Ridge(), param_grid={"alpha": [1.0, 2.0]})
+    search.fit(np.random.default_rng(0).normal(size=(19, 4)), patterns)
+    assert not hasattr(search, "reduction_")
+    with pytest.raises(AttributeError, match="no axis of layers"):
+        _ = search.layer_profile_
+
+
+def test_a_layer_that_fails_is_told_in_few_lines(paths, model, patterns):
+    own = pipeline(model, ("r", Ridge()))
+    search = LayerSearchCV(own, {"dnn__layer": ["0", "nonsense"]}, cv=KFold(9), error_score=np.nan)
+    with pytest.warns(FitFailedWarning) as said:
+        search.fit(paths, patterns)
+    assert search.reduction_ == ""
+    told = str(said[0].message)
+    assert "9 fits failed with the following error" in told
+    assert len(told) < 5000
+
+
+class OnlyTheLast(LayerSearchCV):
+    """A search that has a way of its own through the grid."""
+
+    def _run_search(self, evaluate_candidates: Any, **options: Any) -> None:
+        evaluate_candidates([{"dnn__layer": "1", "r__alpha": 5.0}])
+
+
+def test_a_search_of_ones_own_keeps_what_it_evaluated(paths, model, patterns):
+    own = pipeline(model, ("r", Ridge()))
+    search = OnlyTheLast(own, LAYERS | {"r__alpha": [1.0]}, cv=FOLDS).fit(paths, patterns)
+    assert search.cv_results_["params"] == [{"dnn__layer": "1", "r__alpha": 5.0}]
+    assert search.best_estimator_["r"].alpha == 5.0
+    assert "way of its own" in search.reduction_
+
+
+def test_numbers_of_a_grid_stay_numbers(paths, model, patterns):
+    grid = {"dnn__batch_size": np.array([4, 8]), "dnn__layer": ["0"]}
+    found, plain = (
+        kind(pipeline(model, ("r", Ridge())), grid, cv=FOLDS).fit(paths, patterns)
+        for kind in (LayerSearchCV, GridSearchCV)
+    )
+    name = "param_dnn__batch_size"
+    assert found.reduction_ == ""
+    assert found.cv_results_[name].dtype == plain.cv_results_[name].dtype
 
 
 class Watcher:

@@ -31,6 +31,7 @@ from skdnn.rsa.scoring._targets import Targets, read_targets
 Array = NDArray[np.float64]
 
 _FEW = 10  # conditions
+_ROUNDING = 1e-12  # of the largest dissimilarity
 
 
 class RSAScorer(BaseEstimator):
@@ -280,7 +281,10 @@ class RSAScorer(BaseEstimator):
                 f"y has {targets.n_conditions} rows, but there are {len(rdm)} conditions in X."
             )
         comparison = check_comparison(self.comparison)
-        source = RDMStack(squareform(rdm, checks=False)[None], len(rdm), single=True)
+        pairs = squareform(rdm, checks=False)
+        if comparison in RANKED:
+            pairs = _with_ties(pairs)
+        source = RDMStack(pairs[None], len(rdm), single=True)
         if predicted:
             each = similarities_to_prediction(
                 source.pairs[0], targets.rdms.pairs, len(rdm), comparison
@@ -350,3 +354,17 @@ def _attainable(targets: RDMStack, comparison: str) -> float:
         strict = np.argsort(np.argsort(pairs, kind="stable"), kind="stable").astype(np.float64)
         scores.append(similarities(strict[None], pairs[None], targets.n_conditions, comparison))
     return float(np.mean(scores))
+
+
+def _with_ties(pairs: Array) -> Array:
+    """Dissimilarities of which those that differ by rounding alone are equal.
+
+    Ranks would tell them apart, and the order of rounding errors is arbitrary.
+    """
+    order = np.argsort(pairs)  # NaN last
+    ordered = pairs[order]
+    least = _ROUNDING * np.max(np.abs(pairs[~np.isnan(pairs)]), initial=0.0)
+    first = np.r_[True, ~(np.diff(ordered) <= least)]
+    tied = np.empty_like(pairs)
+    tied[order] = ordered[first][np.cumsum(first) - 1]
+    return tied
