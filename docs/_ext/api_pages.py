@@ -22,6 +22,7 @@ from sphinx.environment import BuildEnvironment
 MODULES = (
     "skdnn",
     "skdnn.rsa",
+    "skdnn.decomposition",
     "skdnn.encoding",
     "skdnn.plotting",
     "skdnn.models",
