@@ -61,7 +61,7 @@ def folded(cut: Any, batch: Any) -> Forward:
 
     modules = dict(cut.named_modules())
     for node in cut.graph.nodes:
-        before = node.args[0] if node.op == "call_module" else None
+        before: Any = node.args[0] if node.op == "call_module" else None
         if isinstance(modules.get(node.target), torch.nn.BatchNorm2d) and len(before.users) == 1:
             conv = fuse_conv_bn_eval(modules[before.target], modules[node.target])
             cut.set_submodule(before.target, conv)
@@ -286,11 +286,11 @@ def compare(model: str, options: argparse.Namespace) -> None:
     expected = features["plain loop"]
     for side, own in runs.items():
         reading, used = (statistics.median(run[k] for run in own) for k in (0, 1))
-        error = np.abs(features[side] - expected).max() / np.abs(expected).max()
+        apart = np.abs(features[side] - expected).max() / np.abs(expected).max()
         print(
             f"{model:9} {side:24} {reading:8.1f} {used:8.1f} {whole[side]:8.1f} "
             f"{whole['plain loop'] / whole[side]:6.2f} {whole['skdnn'] / whole[side]:6.2f} "
-            f"{error:8.0e} {getattr(sides[side], 'making', 0):7.1f} "
+            f"{apart:8.0e} {getattr(sides[side], 'making', 0):7.1f} "
             f"{'same bits' if np.array_equal(features[side], features['skdnn']) else ''}",
             flush=True,
         )
