@@ -399,3 +399,20 @@ def test_small_folds_are_told(features, brain):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         scorer(pipeline, features[:10], brain.iloc[:10])
+
+
+@pytest.mark.parametrize("comparison", ["spearman", "kendall", "rho-a", "tau-a"])
+def test_differences_of_rounding_are_ties(comparison: str) -> None:
+    """Three different distances among many equal ones, which rounding told apart."""
+    rng = np.random.default_rng(0)
+    exact = rng.integers(1, 4, size=45).astype(float)
+    rounded = exact * (1 + 4e-15 * rng.normal(size=45))
+    target = squareform(rng.random(45))
+    labels = [f"c{k}" for k in range(10)]
+    y = pd.DataFrame(target, index=labels, columns=labels)
+    scorer = RSAScorer(comparison)
+    found = [scorer.fit(squareform(p), y).score(squareform(p), y) for p in (exact, rounded)]
+    assert found[0] == pytest.approx(found[1], abs=1e-12)
+    plain = [compare_rdms(squareform(p), target, comparison) for p in (exact, rounded)]
+    assert found[0] == pytest.approx(float(np.squeeze(plain[0])), abs=1e-12)
+    assert abs(np.squeeze(plain[0] - plain[1])) > 1e-4  # what it would be

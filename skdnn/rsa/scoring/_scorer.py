@@ -96,6 +96,9 @@ class RSAScorer(BaseEstimator):
     voxels), and the levels before it separate RDMs, e.g. subjects and ROIs. The score is the mean
     over them; one that is NaN makes the mean NaN.
 
+    *Ties.* Rank comparisons take dissimilarities of X that differ by no more than 1e-12 of the
+    largest for equal: the order of rounding errors is arbitrary.
+
     *Integer labels* may be no more than pandas' default numbering. With ``target="auto"`` they
     make y an RDM only if the columns they pick are symmetric with a zero diagonal.
 
