@@ -29,6 +29,10 @@ NOT_RUN = {
     ("comparing.md", '["alexnet", "vgg16_bn", "resnet50"],'): "a download of a gigabyte",
     ("comparing.md", "twin=3"): "trained weights, a download; tests/model_comparison has such",
     ("searching.md", "compare_with_twin("): "trained weights, a download; tests/search has such",
+    (
+        "describing.md",
+        "describe_study(comparison",
+    ): "results of other pages, in tests/search",
     ("images.md", "load_hdf5_images("): "a file of the Natural Scenes Dataset",
     ("images.md", "load_things("): "the images of THINGS",
     ("encoding.md", "fetch_brain_hierarchy("): "a download",

@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn import get_config
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 
@@ -280,9 +281,10 @@ class LayerSearchCV(Described, GridSearchCV):
         pass_on(own, self)
         with warnings.catch_warnings():  # for what is said here, once
             known = isinstance(self.estimator, BaseEstimator)
-            if known:
+            known = known and bool(extractors_in([self.estimator, self.param_grid]))
+            if known or isinstance(self.estimator, Pipeline):
                 tell_signs(self.estimator, self.param_grid, self.scoring)
-            if not known or not extractors_in([self.estimator, self.param_grid]):
+            if not known:
                 own.cv = cv
                 return self._take_over(GridSearchCV.fit(own, X, y, **params), None)
             X = images_of(X)  # of a dataset, folds are read image by image

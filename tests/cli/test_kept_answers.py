@@ -75,6 +75,7 @@ def test_what_may_change_is_never_kept(
     )
     (tmp_path / "squeezenet1_1").mkdir()  # a folder of this name would be a network
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no server is asked
     for _ in range(2):
         assert say("models", "--source", "installed").code == 0
         assert say("layers", "mine.py:make").code == 0
