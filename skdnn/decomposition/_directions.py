@@ -29,12 +29,12 @@ def with_direction_of_ones(scores: NDArray[Any], components: NDArray[Any]) -> Ar
     """
     padded = np.zeros((len(scores), len(components) + 1))
     padded[:, :-1] = scores
-    return _mirrored(padded, _mirror(components))
+    return mirrored(padded, _mirror(components))
 
 
 def without_direction_of_ones(turned: NDArray[Any], components: NDArray[Any]) -> Array:
     """The scores that were turned."""
-    return _mirrored(np.array(turned, dtype=np.float64), _mirror(components))[:, :-1]
+    return mirrored(np.array(turned, dtype=np.float64), _mirror(components))[:, :-1]
 
 
 def _mirror(components: NDArray[Any]) -> Array:
@@ -45,10 +45,16 @@ def _mirror(components: NDArray[Any]) -> Array:
     ones[-1] = np.sqrt(
         max(0.0, 1 - float(ones[:-1] @ ones[:-1]))
     )  # the part outside the components
-    normal = ones / np.linalg.norm(ones) - 1 / np.sqrt(size)
+    return mirror_between(ones / np.linalg.norm(ones), np.full(size, 1 / np.sqrt(size)))
+
+
+def mirror_between(one: Array, other: Array) -> Array:
+    """Unit normal of the mirror that exchanges two unit vectors; zeros where they are the same."""
+    normal = one - other
     length = np.linalg.norm(normal)
-    return normal / length if length > np.finfo(np.float64).eps else np.zeros(size)
+    return normal / length if length > np.finfo(np.float64).eps else np.zeros(len(one))
 
 
-def _mirrored(rows: Array, normal: Array) -> Array:
+def mirrored(rows: Array, normal: Array) -> Array:
+    """Rows in the mirror of this unit normal."""
     return rows - 2 * np.outer(rows @ normal, normal)

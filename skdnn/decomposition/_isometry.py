@@ -10,6 +10,7 @@ from scipy.linalg import eigh
 from sklearn.utils import check_array
 
 from skdnn._blocks import Array, Blocks, column_blocks, sum_over_blocks
+from skdnn.decomposition._directions import mirror_between, mirrored
 
 # The smallest eigenvalue, as a share of the largest, that inner products still give well. Below
 # it (rows that are nearly the same, or dependent) the rows themselves are decomposed.
@@ -74,10 +75,7 @@ def isometric(X: ArrayLike) -> NDArray[np.floating]:
         coordinates = _by_rows(rows)
     Z = np.zeros((n, n + 1))
     Z[:, -coordinates.shape[1] :] = coordinates[places]  # the last axis is that of the ones
-    normal = np.full(n + 1, -1 / np.sqrt(n + 1))
-    normal[-1] += 1
-    normal /= np.linalg.norm(normal)
-    Z -= 2 * np.outer(Z @ normal, normal)
+    Z = mirrored(Z, mirror_between(np.eye(n + 1)[-1], np.full(n + 1, 1 / np.sqrt(n + 1))))
     constant = np.flatnonzero((given[:, :64] == given[:, :1]).all(axis=1))
     for row in constant[(given[constant] == given[constant, :1]).all(axis=1)]:
         Z[row] = given[row, 0] * np.sqrt(p / (n + 1))
