@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skdnn.io._load import load_features
+from skdnn.io._parts import sidecar
 from skdnn.io._rdm import load_rdm
 
 _TEXT = (".csv", ".tsv", ".txt")
@@ -53,8 +54,7 @@ def holds_rdms(path: str | os.PathLike[str]) -> bool:
     (True, False)
     """
     place = Path(path)
-    described = place.with_name(place.name + ".json").exists()
-    if place.suffix.lower() in _TEXT and not described:
+    if place.suffix.lower() in _TEXT and not sidecar(place).exists():
         return _is_square_text(place)
     loaded = load_features(place)
     if "rdm" in loaded.provenance:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from skdnn.io._load import load_features
+from skdnn.io._parts import sidecar
 from skdnn.io._row_tables import load_tables
 
 _MAPPED = (".npy", ".h5", ".hdf5")
@@ -153,4 +154,4 @@ def _layer_name(provenance: dict[str, Any]) -> str:
 
 
 def _described(place: Path) -> bool:
-    return place.with_name(place.name + ".json").exists() or not place.is_file()
+    return sidecar(place).exists() or not place.is_file()

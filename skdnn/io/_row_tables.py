@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from skdnn.io._load import load_features
+from skdnn.io._parts import sidecar
 
 _TEXT = (".csv", ".tsv")
 _IMAGES = {
@@ -64,7 +65,7 @@ def load_tables(
     (['cat', 'dog'], (2, 2))
     """
     place = Path(path)
-    if place.suffix.lower() in _TEXT and place.is_file() and not _saved_by_us(place):
+    if place.suffix.lower() in _TEXT and place.is_file() and not sidecar(place).exists():
         try:
             loaded = load_features(place)
         except ValueError:  # said below, by column
@@ -81,10 +82,6 @@ def load_tables(
         raise ValueError(f"{path} holds no array of numbers.")
     tables = {str(name): loaded.to_frame(name).reset_index(drop=True) for name in loaded.features}
     return names, tables
-
-
-def _saved_by_us(path: Path) -> bool:
-    return path.with_name(path.name + ".json").exists()
 
 
 def _bare(name: str) -> str:

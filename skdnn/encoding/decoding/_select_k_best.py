@@ -18,8 +18,9 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdnn import _blocks
+from skdnn._blocks import is_lazy
 from skdnn._sklearn import Interval, StrOptions, fit_context
+from skdnn._threads import blas, blas_threads
 from skdnn.encoding.decoding import _inputs as inputs
 from skdnn.encoding.decoding import _solvers as solvers
 
@@ -215,7 +216,7 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if y_rows is None:
             check_consistent_length(X, y)
         X, weights, used, rows = inputs.match_rows(X, y.shape[0], sample_weight, y_rows)
-        threads = self.n_threads or _blocks.blas_threads()
+        threads = self.n_threads or blas_threads()
         n, p = X.shape
         with self._blas_limit(min(n, p) * (n + p) * p):
             design, y_weights, variance = solvers.make_design(
@@ -293,7 +294,7 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """X as a finite 2-D array of its own dtype; to predict from, the lazy array itself."""
-        if not _blocks.is_lazy(X):
+        if not is_lazy(X):
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
         else:
             validate_data(self, X, reset=reset, skip_check_array=True)
@@ -328,7 +329,7 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 future.result()
             )
 
-        limit = _blocks.blas().limit(limits=1, user_api="blas")
+        limit = blas().limit(limits=1, user_api="blas")
         with limit, ThreadPoolExecutor(threads) as pool:
             for which, chunk in inputs.chunks_of_targets(y, used, size):
                 waiting.append((which, pool.submit(work, chunk)))
@@ -342,8 +343,8 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
         On a busy machine they wait for each other longer than small products take.
         """
-        threads = (self.n_threads or _blocks.blas_threads()) if cost > _THREADED else 1
-        return _blocks.blas().limit(limits=threads, user_api="blas")
+        threads = (self.n_threads or blas_threads()) if cost > _THREADED else 1
+        return blas().limit(limits=threads, user_api="blas")
 
     def _predict_parts(self, X: Any, out: Array) -> None:
         """Predictions into `out`, from as many rows at a time as may be in memory."""
