@@ -18,7 +18,6 @@ try:
     from sklearn.utils import _safe_indexing as safe_indexing
     from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
     from sklearn.utils._set_output import _get_output_config
-    from sklearn.utils.validation import _num_samples as num_samples
 except ImportError as error:
     raise ImportError(_REFUSED.format(version=sklearn.__version__, reason=error)) from error
 
@@ -77,7 +76,6 @@ __all__ = [
     "StrOptions",
     "fit_context",
     "infer_dimension",
-    "num_samples",
     "require",
     "safe_indexing",
     "wants_dataframe",

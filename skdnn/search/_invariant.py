@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -17,6 +17,7 @@ from skdnn._sklearn import wants_dataframe
 from skdnn.decomposition import GramPCA
 from skdnn.encoding import VoxelwiseRidgeCV
 from skdnn.rsa import RDM, CKAScorer, RSAScorer
+from skdnn.search._prepare import scorers_of
 
 # What the columns are at some point of a pipeline: isometric coordinates, with the vector of ones
 # where it was; principal components, whose signs are a convention; an RDM, or predictions.
@@ -69,9 +70,8 @@ def why_not(steps: list[tuple[str, Any]], scoring: Any, n_train: int) -> str:
 def is_claimed(steps: list[tuple[str, Any]], scoring: Any) -> bool:
     """Whether it is by their own word that all steps and scorers are known."""
     parts = [step for _, step in steps if not isinstance(step, str) and step is not None]
-    given = scoring.values() if isinstance(scoring, Mapping) else [scoring]
     return any(type(part) not in _RULES for part in parts) or any(
-        getattr(each, _TAG, False) for each in given
+        getattr(each, _TAG, False) for each in scorers_of(scoring)
     )
 
 
@@ -90,11 +90,7 @@ def _told(step: Any) -> str:
 
 def _why_not_scored(scoring: Any, state: str) -> str:
     """The same of the scorers."""
-    if isinstance(scoring, Mapping):
-        given = list(scoring.values())
-    else:
-        given = list(scoring) if isinstance(scoring, list | tuple | set) else [scoring]
-    for each in given:
+    for each in scorers_of(scoring):
         if each is None and state != DONE:
             return "the last step scores itself, which may depend on the number of units"
         if each is None or isinstance(each, str | _SCORER):

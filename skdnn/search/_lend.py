@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -23,6 +23,7 @@ from skdnn.search._memory import FitMemory
 from skdnn.store import ActivationStore
 
 _LOCK = threading.Lock()
+Kind = TypeVar("Kind")
 
 
 def rebuild(
@@ -62,16 +63,26 @@ def rebuild(
     return value
 
 
-def extractors_in(value: Any) -> list[DNNFeatureExtractor]:
-    """All extractors that `lend` would reach, as copies."""
-    found: list[DNNFeatureExtractor] = []
+def estimators_in(value: Any, kind: type[Kind]) -> list[Kind]:
+    """All estimators of a kind that `rebuild` would reach, as copies."""
+    found: list[Kind] = []
 
     def note(estimator: BaseEstimator) -> None:
-        if isinstance(estimator, DNNFeatureExtractor):
+        if isinstance(estimator, kind):
             found.append(estimator)
 
     rebuild(value, note)
     return found
+
+
+def extractors_in(value: Any) -> list[DNNFeatureExtractor]:
+    """All extractors that `lend` would reach, as copies."""
+    return estimators_in(value, DNNFeatureExtractor)
+
+
+def grids_of(param_grid: Any) -> list[Any]:
+    """A grid may be one dict, or several."""
+    return list(param_grid) if isinstance(param_grid, list | tuple) else [param_grid]
 
 
 def lend(value: Any, store: ActivationStore | None, memory: FitMemory | None = None) -> Any:
@@ -109,8 +120,10 @@ def know_weights(estimator: BaseEstimator, param_grid: Any) -> tuple[Any, Any]:
             return list(map(of, values))
         return values
 
-    grids = param_grid if isinstance(param_grid, list | tuple) else [param_grid]
-    told = [{name: axis(name, values) for name, values in grid.items()} for grid in grids]
+    told = [
+        {name: axis(name, values) for name, values in grid.items()}
+        for grid in grids_of(param_grid)
+    ]
     grid = told if isinstance(param_grid, list | tuple) else told[0]
     return rebuild(estimator, change), rebuild(grid, change)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from skdnn._labels import check_labels, row_labels
@@ -14,8 +16,9 @@ from skdnn.conditions import as_conditions
 from skdnn.feature_extractor import DNNFeatureExtractor, precompute_many
 from skdnn.images import check_images
 from skdnn.rsa import RSAScorer
-from skdnn.rsa.dissimilarity._components import START, maker_of, signs_before_rdm
+from skdnn.rsa.dissimilarity._components import START, TellsSigns, maker_of, signs_before_rdm
 from skdnn.search._find import find_extractors, make_candidates
+from skdnn.search._lend import estimators_in
 from skdnn.store import ActivationStore
 
 _MIN_CONDITIONS = 3  # fewer cannot be compared by RSA
@@ -44,7 +47,7 @@ def check_folds(folds: list[tuple[Any, Any]], min_train: int, min_test: int) -> 
     """Refuse folds that are too small, before anything else is done."""
     for number, (train, test) in enumerate(folds):
         for name, part, least in (("train", train, min_train), ("test", test, min_test)):
-            size = n_rows(part)
+            size = len(row_numbers(part))
             if size < least:
                 why = " that RSA needs" if least > 1 else ""
                 raise ValueError(
@@ -53,10 +56,17 @@ def check_folds(folds: list[tuple[Any, Any]], min_train: int, min_test: int) -> 
                 )
 
 
-def n_rows(rows: Any) -> int:
-    """How many rows a part of a fold takes, numbers or a mask."""
+def row_numbers(rows: Any) -> NDArray[Any]:
+    """The rows that a part of a fold takes, given as numbers or as a mask."""
     rows = np.asarray(rows)
-    return int(rows.sum()) if rows.dtype == bool else len(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows
+
+
+def scorers_of(scoring: Any) -> list[Any]:
+    """A search may have one scorer, or several."""
+    if isinstance(scoring, Mapping):
+        return list(scoring.values())
+    return list(scoring) if isinstance(scoring, list | tuple | set) else [scoring]
 
 
 def least_conditions(estimator: Any, scoring: Any) -> tuple[int, int]:
@@ -64,8 +74,8 @@ def least_conditions(estimator: Any, scoring: Any) -> tuple[int, int]:
     inside = [estimator, *estimator.get_params(deep=True).values()]
     if any(isinstance(value, RSAScorer) for value in inside):
         return _MIN_CONDITIONS, _MIN_CONDITIONS
-    scorers = scoring.values() if isinstance(scoring, dict) else [scoring]
-    return 1, _MIN_CONDITIONS if any(isinstance(s, RSAScorer) for s in scorers) else 1
+    scored = any(isinstance(each, RSAScorer) for each in scorers_of(scoring))
+    return 1, _MIN_CONDITIONS if scored else 1
 
 
 def tell_signs(estimator: Any, param_grid: Any, scoring: Any) -> None:
@@ -74,8 +84,10 @@ def tell_signs(estimator: Any, param_grid: Any, scoring: Any) -> None:
     Its folds say no more then: what ignores them is left by the ``catch_warnings`` around. Nor
     do clones of the search, in the folds around it.
     """
-    scorers = scoring.values() if isinstance(scoring, dict) else [scoring]
+    scorers = scorers_of(scoring)
     metrics: list[str | None] = [s.metric for s in scorers if isinstance(s, RSAScorer)]
+    if not metrics and not estimators_in([estimator, param_grid], TellsSigns):
+        return  # nothing makes an RDM
     texts = {
         signs_before_rdm(candidate, metric)
         for _, candidate in make_candidates(estimator, param_grid)

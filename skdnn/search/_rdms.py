@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.rsa import RDM, RSAScorer
 from skdnn.rsa.scoring._targets import read_targets
+from skdnn.search._lend import grids_of
 from skdnn.search._profile import label
 from skdnn.search._search import LayerSearchCV
 
@@ -27,8 +28,7 @@ def extractors_of(search: LayerSearchCV) -> dict[str, DNNFeatureExtractor]:
 
 def axes_of(search: LayerSearchCV) -> set[str]:
     """Names of the parameters that the grid sets."""
-    grids = search.param_grid if isinstance(search.param_grid, list) else [search.param_grid]
-    return {key for grid in grids for key in grid}
+    return {key for grid in grids_of(search.param_grid) for key in grid}
 
 
 def changed(search: LayerSearchCV, name: str, changes: Mapping[str, Any]) -> LayerSearchCV:

@@ -19,13 +19,14 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from skdnn._sklearn import num_samples, safe_indexing, wants_dataframe
+from skdnn._sklearn import safe_indexing, wants_dataframe
 from skdnn.decomposition import isometric
+from skdnn.decomposition._directions import mirror_between, mirrored
 from skdnn.feature_extractor import DNNFeatureExtractor
 from skdnn.search._find import find_extractors, make_candidates
 from skdnn.search._invariant import exact, is_claimed, why_not
-from skdnn.search._lend import rebuild
-from skdnn.search._prepare import n_rows
+from skdnn.search._lend import grids_of, rebuild
+from skdnn.search._prepare import row_numbers
 
 _SAME = 1e-6  # scores in other coordinates; rounding is far below, a step that looks is far above
 _WHOLE = ("steps", "transform_input")
@@ -82,16 +83,12 @@ def _turned(features: NDArray[Any]) -> NDArray[np.float64]:
     """
     size = features.shape[1]
     wide = 2 * size + 1
-    turned = np.zeros((len(features), wide))
-    turned[:, :size] = features
-    rng = np.random.default_rng(0)
-    normal = np.full(wide, -1 / np.sqrt(wide))
-    normal[:size] += 1 / np.sqrt(size)
-    for _ in range(_MIRRORS):
-        normal /= np.linalg.norm(normal)
-        turned -= 2 * np.outer(turned @ normal, normal)
-        normal = rng.normal(size=wide)
-        normal -= normal.mean()
+    turned, ones = np.zeros((len(features), wide)), np.zeros(wide)
+    turned[:, :size], ones[:size] = features, 1 / np.sqrt(size)
+    turned = mirrored(turned, mirror_between(ones, np.full(wide, 1 / np.sqrt(wide))))
+    for normal in np.random.default_rng(0).normal(size=(_MIRRORS, wide)):
+        normal = normal - normal.mean()
+        turned = mirrored(turned, normal / np.linalg.norm(normal))
     return turned
 
 
@@ -182,7 +179,7 @@ def reduced(
     reduced : Reduced
         Valid until the end of the context.
     """
-    n = num_samples(X)
+    n = len(X)
     reason = f"there are {n} images, more than {MOST}" if n > MOST else ""
     reason = reason or ("" if is_grid else "the search has a way of its own through the grid")
     reason = reason or _why_not(estimator, param_grid, folds, scoring)
@@ -215,7 +212,7 @@ def _why_not(estimator: Any, param_grid: Any, folds: list[Any], scoring: Any) ->
         return f"the estimator is no Pipeline but {type(estimator).__name__}"
     if getattr(estimator, "transform_input", None):
         return "the pipeline transforms parameters of fit too"
-    n_train = min(n_rows(train) for train, _ in folds)
+    n_train = min(len(row_numbers(train)) for train, _ in folds)
     for params, candidate in make_candidates(estimator, param_grid):
         (name, head), *rest = candidate.steps
         if not _only_extracts(head):
@@ -272,10 +269,9 @@ def _with_tokens(param_grid: Any, name: str, table: Table) -> Any:
             return [v if _is_plain(v) else f"{key} {grid}.{k}" for k, v in enumerate(values)]
         return [rebuild(value, exact) for value in values]
 
-    grids = param_grid if isinstance(param_grid, list | tuple) else [param_grid]
     return [
         {key: axis(key, values, number) for key, values in grid.items()}
-        for number, grid in enumerate(grids)
+        for number, grid in enumerate(grids_of(param_grid))
     ]
 
 
@@ -299,17 +295,15 @@ def _features(head: Any, X: Any) -> NDArray[Any] | Exception:
         features = np.asarray(clone(head).fit_transform(X))
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         return error  # raised in each fold, as without
-    if not np.isfinite(features.sum(dtype=np.float64)):
-        raise _NotFinite
-    return isometric(features).astype(np.float64, copy=False)
+    try:
+        return isometric(features).astype(np.float64, copy=False)
+    except ValueError as error:
+        raise _NotFinite from error
 
 
 def _guard(own: Pipeline, grid: Any, y: Any, folds: list[Any], scoring: Any) -> str:
     """Why the coordinates do count after all: what the first fold gives in others, too."""
-    train, test = (
-        np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
-        for rows in folds[0]
-    )
+    train, test = map(row_numbers, folds[0])
     y_train, y_test = (None if y is None else safe_indexing(y, rows) for rows in (train, test))
     for params in _worth_trying(own, grid, scoring):
         pair = [_with(own, params) for _ in range(2)]
@@ -340,15 +334,14 @@ def _worth_trying(own: Pipeline, grid: Any, scoring: Any) -> list[dict[str, Any]
     settings: dict[str, dict[str, Any]] = {}
     claimed = False
     for params in ParameterGrid(grid):
-        rest = {k: v for k, v in params.items() if k != head and not k.startswith(f"{head}__")}
-        features = {k: repr(v) for k, v in params.items() if k not in rest}
-        if head in params:
-            features[head] = repr(params[head].chosen)
-        found.setdefault(joblib.hash(features), params)
-        settings.setdefault(joblib.hash(rest), params)
-        claimed = claimed or is_claimed(_with(own, params).steps[1:], scoring)
+        (_, lookup), *rest = _with(own, params).steps
+        behind = {k: v for k, v in params.items() if k != head and not k.startswith(f"{head}__")}
+        found.setdefault(_key(lookup.chosen), params)
+        settings.setdefault(joblib.hash(behind), params)
+        claimed = claimed or is_claimed(rest, scoring)
     step = 1 if claimed else -(-len(settings) // _TRIED)
-    return [*found.values(), *list(settings.values())[step - 1 :: step]]
+    some = list(settings.values())[step - 1 :: step]
+    return list({id(each): each for each in [*found.values(), *some]}.values())  # each once
 
 
 def _same(a: Any, b: Any) -> bool:

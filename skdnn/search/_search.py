@@ -15,11 +15,10 @@ import pandas as pd
 from sklearn import get_config
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 
-from skdnn._sklearn import fit_context, num_samples
+from skdnn._sklearn import fit_context
 from skdnn._threads import few_threads
 from skdnn.images import images_of
 from skdnn.search._callbacks import pass_on
@@ -280,11 +279,11 @@ class LayerSearchCV(Described, GridSearchCV):
         own.__dict__.pop("reduction_", None)
         pass_on(own, self)
         with warnings.catch_warnings():  # for what is said here, once
+            given = [self.estimator, self.param_grid]
             known = isinstance(self.estimator, BaseEstimator)
-            known = known and bool(extractors_in([self.estimator, self.param_grid]))
-            if known or isinstance(self.estimator, Pipeline):
+            if known:
                 tell_signs(self.estimator, self.param_grid, self.scoring)
-            if not known:
+            if not known or not extractors_in(given):
                 own.cv = cv
                 return self._take_over(GridSearchCV.fit(own, X, y, **params), None)
             X = images_of(X)  # of a dataset, folds are read image by image
@@ -296,12 +295,12 @@ class LayerSearchCV(Described, GridSearchCV):
             is_grid = type(self)._run_search is GridSearchCV._run_search
             with reduced(*lent, X, y, folds, self.scoring, is_grid=is_grid) as found:
                 own.reduction_ = found.reason
-                self._tell(found.reason, num_samples(X))
+                self._tell(found.reason, len(X))
                 if found.reason:
                     self._run_on_images(own, lent, repeats, X, y, params)
                 else:
                     own.estimator, own.param_grid = found.estimator, found.param_grid
-                    numbers = np.arange(num_samples(X))
+                    numbers = np.arange(len(X))
                     with few_threads(len(numbers)):
                         GridSearchCV.fit(own, numbers, y, **params)
             if self.refit and not found.reason:
@@ -383,7 +382,7 @@ class LayerSearchCV(Described, GridSearchCV):
 
     def _refit(self, own: LayerSearchCV, lent: Any, X: Any, y: Any, params: Any) -> None:
         """Fit the best candidate to all images, with all its units."""
-        best = list(ParameterGrid(lent[1]))[own.best_index_]
+        best = ParameterGrid(lent[1])[own.best_index_]
         estimator = clone(lent[0]).set_params(**clone(best, safe=False))
         start = time.perf_counter()
         estimator.fit(X, **({} if y is None else {"y": y}), **params)

@@ -23,6 +23,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
+from helpers.searches import scores
 from skdnn import RDM, DNNFeatureExtractor, GramPCA, LayerSearchCV, RSAScorer
 from skdnn.encoding import VoxelwiseRidgeCV
 from skdnn.models import Model
@@ -44,9 +45,8 @@ def pipeline(model: Any, *steps: tuple[str, Any], double: bool = False, **params
 
 
 def assert_equal(found: LayerSearchCV, reference: GridSearchCV, atol: float = 1e-10) -> None:
-    for key, values in reference.cv_results_.items():
-        if "test" in key or "train" in key:
-            assert_allclose(found.cv_results_[key], values, rtol=0, atol=atol, err_msg=key)
+    for key, values in scores(reference).items():
+        assert_allclose(found.cv_results_[key], values, rtol=0, atol=atol, err_msg=key)
     assert found.best_params_ == reference.best_params_
 
 
