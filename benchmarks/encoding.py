@@ -51,7 +51,7 @@ def make_data(n: int, p: int, n_targets: int) -> tuple[np.ndarray, np.ndarray]:
 def make_fit(side: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """A function that fits, as a user would write it, and gives the chosen penalties."""
     if side.startswith("ours"):
-        from skdnn.encoding.ridge._voxelwise import VoxelwiseRidgeCV
+        from skdnn.encoding._ridge._voxelwise import VoxelwiseRidgeCV
 
         cv = None if side == "ours-loo" else 5
         return lambda X, Y: VoxelwiseRidgeCV(ALPHAS, cv=cv).fit(X, Y).alpha_
@@ -124,7 +124,7 @@ def report(runs: dict[str, list[dict[str, Any]]]) -> None:
 
 def run_memory(scale: float) -> None:
     """Fit and predict from files, and print the peak of memory."""
-    from skdnn.encoding.ridge._voxelwise import VoxelwiseRidgeCV
+    from skdnn.encoding._ridge._voxelwise import VoxelwiseRidgeCV
 
     n, n_targets, p = int(2600 * scale), int(20_000 * scale), int(10_000 * scale)
     rng = np.random.default_rng(0)

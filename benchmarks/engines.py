@@ -231,8 +231,8 @@ class Way:
         """A batch."""
         import torch
 
-        from skdnn.backends._torch_transfer import make_batch
-        from skdnn.images import read_image
+        from skdnn._backends._torch_transfer import make_batch
+        from skdnn._images import read_image
         from skdnn.models import Preprocessing
 
         prepare = Preprocessing()

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 
 from skdnn.rsa import bootstrap_rsa, permutation_test
-from skdnn.rsa.inference._resample import sample
+from skdnn.rsa._inference._resample import sample
 
 os.environ["TQDM_DISABLE"] = "1"
 

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from skdnn import ActivationStore
-from skdnn.store import LayerRows, StoredFeatures
+from skdnn import ActivationStore, StoredFeatures
+from skdnn._store import LayerRows
 
 _BLOCK_ROWS = 512  # of a shard
 _BATCH_ROWS = 32

@@ -1,29 +1,8 @@
-from ._version import __version__
-from .classifier import DNNClassifier
-from .datasets import (
-    fetch_brain_hierarchy,
-    fetch_kriegeskorte92,
-    load_image_folder,
-    load_things,
-)
-from .decomposition import GramPCA, ThingsAlignment
-from .encoding import BrainHierarchyScore, LayerwiseEncoder, VoxelwiseRidgeCV
-from .extraction import list_layers
-from .feature_extractor import DNNFeatureExtractor
-from .io import load_features, save_features
-from .methods import MethodsText
-from .model_comparison import compare_models
-from .models import list_models
-from .plotting import (
-    InputsDisplay,
-    LayerScoresDisplay,
-    MDSDisplay,
-    ModelComparisonDisplay,
-    RDMDisplay,
-    SimilarityDisplay,
-)
-from .rsa import RDM, RSAScorer
-from .search import (
+from ._classifier import DNNClassifier
+from ._extraction import ExtractionEstimate, list_layers
+from ._feature_extractor import DNNFeatureExtractor
+from ._methods import MethodsText
+from ._search import (
     LayerSearchCV,
     SearchEstimate,
     bootstrap_search,
@@ -35,8 +14,29 @@ from .search import (
     passed_on_layers,
     rehearse_search,
 )
-from .store import ActivationStore
-from .text import CLIPTextEncoder
+from ._store import ActivationStore, StoredFeatures
+from ._text_encoder import CLIPTextEncoder
+from ._version import __version__
+from .datasets import (
+    fetch_brain_hierarchy,
+    fetch_kriegeskorte92,
+    load_image_folder,
+    load_things,
+)
+from .decomposition import GramPCA, ThingsAlignment
+from .encoding import BrainHierarchyScore, LayerwiseEncoder, VoxelwiseRidgeCV
+from .io import load_features, save_features
+from .model_comparison import compare_models
+from .models import list_models
+from .plotting import (
+    InputsDisplay,
+    LayerScoresDisplay,
+    MDSDisplay,
+    ModelComparisonDisplay,
+    RDMDisplay,
+    SimilarityDisplay,
+)
+from .rsa import RDM, RSAScorer
 
 __all__ = [
     "RDM",
@@ -45,6 +45,7 @@ __all__ = [
     "CLIPTextEncoder",
     "DNNClassifier",
     "DNNFeatureExtractor",
+    "ExtractionEstimate",
     "GramPCA",
     "InputsDisplay",
     "LayerScoresDisplay",
@@ -57,6 +58,7 @@ __all__ = [
     "RSAScorer",
     "SearchEstimate",
     "SimilarityDisplay",
+    "StoredFeatures",
     "ThingsAlignment",
     "VoxelwiseRidgeCV",
     "__version__",

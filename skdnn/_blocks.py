@@ -32,6 +32,17 @@ def refuse_sparse(values: Any, name: str) -> None:
         raise TypeError(f"{name} is sparse: pass {name}.toarray().")
 
 
+def not_finite(block: NDArray[Any], axis: int = 1) -> NDArray[np.intp]:
+    """Rows (or columns, for axis 0) that hold NaN or infinity.
+
+    A finite sum spares the closer look.
+    """
+    with np.errstate(all="ignore"):
+        if block.dtype.kind not in "fc" or np.isfinite(block.sum(dtype=np.float64)):
+            return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(~np.isfinite(block).all(axis=axis))
+
+
 def is_lazy(X: Any) -> bool:
     """Whether X is to be read by slices."""
     return (

@@ -1,26 +1,44 @@
-"""Files that survive a power cut."""
+"""Files that are there completely or not at all, and survive a power cut."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # How the names of unfinished files begin.
 TEMPORARY = ".tmp-"
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, sync it and rename it."""
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}-{path.name}")
+@contextmanager
+def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
+    """A temporary name beside `path`; what is written there is synced and takes its place.
+
+    Missing folders are made; after an error nothing is left. `suffix` ends the temporary name,
+    for libraries that choose the format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}{suffix}")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        sync(temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def sync(path: Path) -> None:
+    """Have a file on disk before it is renamed."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A file of these bytes."""
+    with replaced(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,14 +17,6 @@ from pathlib import Path
 import pytest
 
 import skdnn
-import skdnn.datasets
-import skdnn.encoding
-import skdnn.formats
-import skdnn.io
-import skdnn.model_comparison
-import skdnn.models
-import skdnn.plotting
-import skdnn.rsa
 from helpers.private_names import PRIVATE_MODULES
 
 ROOT = Path(skdnn.__file__).parent
@@ -35,7 +27,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {
-                "_amounts",
+                "_wording",
                 "_blocks",
                 "_files",
                 "_html",
@@ -47,14 +39,14 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_threads",
                 "_version",
             },
-            {"images", "digests", "conditions", "layers", "methods"},
-            {"identity"},
+            {"_images", "_digests", "_conditions", "_layers", "_methods"},
+            {"_identity"},
             {"models"},
-            {"backends"},
-            {"store"},
-            {"extraction", "feature_extractor", "classifier", "text"},
+            {"_backends"},
+            {"_store"},
+            {"_extraction", "_feature_extractor", "_classifier", "_text_encoder"},
             {"rsa", "encoding", "decomposition"},
-            {"datasets", "formats", "io", "model_comparison", "plotting", "search"},
+            {"datasets", "formats", "io", "model_comparison", "plotting", "_search"},
             {"__init__"},  # the package's public names
             {"demo", "cli", "__main__"},
         ),
@@ -64,34 +56,22 @@ GROUND, TOP = FLOORS[0], FLOORS[-1]
 # The only imports between rooms of one floor.
 ARROWS = {
     ("_blocks", "_threads"),
-    ("digests", "images"),
-    ("conditions", "images"),
-    ("feature_extractor", "extraction"),
-    ("classifier", "extraction"),
+    ("_digests", "_images"),
+    ("_conditions", "_images"),
+    ("_feature_extractor", "_extraction"),
+    ("_classifier", "_extraction"),
     ("formats", "io"),
     ("model_comparison", "plotting"),
     ("cli", "demo"),
     ("__main__", "cli"),
 }
 # Rooms that stand on less than all floors below them: they work on any arrays.
-STANDS_ON = dict.fromkeys(("rsa", "encoding", "decomposition", "methods"), GROUND)
+STANDS_ON = dict.fromkeys(("rsa", "encoding", "decomposition", "_methods"), GROUND)
 # Where the top floor may take names from; the version is a public name too.
 PUBLIC = {
     "skdnn": set(skdnn.__all__),
     "skdnn._version": {"__version__"},
-    **{
-        room.__name__: set(room.__all__)
-        for room in (
-            skdnn.datasets,
-            skdnn.encoding,
-            skdnn.formats,
-            skdnn.io,
-            skdnn.model_comparison,
-            skdnn.models,
-            skdnn.plotting,
-            skdnn.rsa,
-        )
-    },
+    **{f"skdnn.{room}": set(getattr(skdnn, room).__all__) for room in skdnn._ROOMS},
 }
 # Loaded when first used; the torch engine is itself imported inside a function.
 LATE = {
@@ -100,11 +80,11 @@ LATE = {
 }
 ENGINES = {
     **{
-        f"skdnn.backends._torch{part}": {"torch", "torchvision"}
+        f"skdnn._backends._torch{part}": {"torch", "torchvision"}
         for part in ("", "_compile", "_flow", "_layers", "_layout", "_settings", "_transfer")
     },
     **{
-        f"skdnn.backends._tensorflow{part}": {"tensorflow", "keras"}
+        f"skdnn._backends._tensorflow{part}": {"tensorflow", "keras"}
         for part in ("", "_flow", "_layers")
     },
     "skdnn.models._cornet_networks": {"torch"},
@@ -277,30 +257,30 @@ def test_every_room_and_arrow_is_in_use() -> None:
     ("importer", "source", "reason"),
     [
         ("skdnn.new_room", "import os", "is on no floor"),
-        ("skdnn.layers", "from skdnn.gone import x", "on no floor"),
-        ("skdnn.layers", "from skdnn.models import Model", "upstairs"),
-        ("skdnn.layers", "from .models import Model", "upstairs"),
-        ("skdnn.layers", "def f():\n    import skdnn.models._spec", "upstairs"),
-        ("skdnn.models._spec", "from ..backends import Capture", "upstairs"),
-        ("skdnn.rsa", "from ..extraction import Plan", "must do without"),
-        ("skdnn.extraction", "from skdnn import RDM", "upstairs"),
-        ("skdnn.layers", "from skdnn.images import read_image", "a sibling without an arrow"),
-        ("skdnn.extraction", "import skdnn.feature_extractor", "a sibling without an arrow"),
+        ("skdnn._layers", "from skdnn.gone import x", "on no floor"),
+        ("skdnn._layers", "from skdnn.models import Model", "upstairs"),
+        ("skdnn._layers", "from .models import Model", "upstairs"),
+        ("skdnn._layers", "def f():\n    import skdnn.models._spec", "upstairs"),
+        ("skdnn.models._spec", "from .._backends import Capture", "upstairs"),
+        ("skdnn.rsa", "from .._extraction import Plan", "must do without"),
+        ("skdnn._extraction", "from skdnn import RDM", "upstairs"),
+        ("skdnn._layers", "from skdnn._images import read_image", "a sibling without an arrow"),
+        ("skdnn._extraction", "import skdnn._feature_extractor", "a sibling without an arrow"),
         ("skdnn.demo", "from skdnn import cli", "a sibling without an arrow"),
-        ("skdnn.rsa.dissimilarity._rdm", "from skdnn.layers import pool", "must do without"),
-        ("skdnn.demo", "from skdnn.extraction import Plan", "not public"),
-        ("skdnn.demo", "from skdnn import layers", "not public"),
-        ("skdnn.demo", "from skdnn.rsa.scoring._scorer import RSAScorer", "not public"),
+        ("skdnn.rsa._dissimilarity._rdm", "from skdnn._layers import pool", "must do without"),
+        ("skdnn.demo", "from skdnn._extraction import Plan", "not public"),
+        ("skdnn.demo", "from skdnn import _layers", "not public"),
+        ("skdnn.demo", "from skdnn.rsa._scoring._scorer import RSAScorer", "not public"),
         ("skdnn.demo", "from skdnn.rsa import check_square", "not public"),
-        ("skdnn.demo", "import skdnn.images", "not public"),
-        ("skdnn.layers", "from sklearn.utils import _param_validation", "private"),
-        ("skdnn.layers", "from sklearn.utils._set_output import x", "private"),
-        ("skdnn.layers", "def f():\n    import sklearn.utils._tags", "private"),
-        ("skdnn.layers", "import torch.nn as nn", "before it is used"),
-        ("skdnn.layers", "try:\n    from PIL import Image\nexcept ImportError: ...", "before it"),
-        ("skdnn.layers", "class A:\n    import pooch", "before it is used"),
-        ("skdnn.backends._torch", "import matplotlib", "before it is used"),
-        ("skdnn.backends", "from skdnn.backends import _torch", "before it is used"),
+        ("skdnn.demo", "import skdnn._images", "not public"),
+        ("skdnn._layers", "from sklearn.utils import _param_validation", "private"),
+        ("skdnn._layers", "from sklearn.utils._set_output import x", "private"),
+        ("skdnn._layers", "def f():\n    import sklearn.utils._tags", "private"),
+        ("skdnn._layers", "import torch.nn as nn", "before it is used"),
+        ("skdnn._layers", "try:\n    from PIL import Image\nexcept ImportError: ...", "before it"),
+        ("skdnn._layers", "class A:\n    import pooch", "before it is used"),
+        ("skdnn._backends._torch", "import matplotlib", "before it is used"),
+        ("skdnn._backends", "from skdnn._backends import _torch", "before it is used"),
     ],
 )
 def test_the_check_finds(importer: str, source: str, reason: str) -> None:
@@ -313,13 +293,13 @@ def test_the_check_finds(importer: str, source: str, reason: str) -> None:
     ("importer", "source"),
     [
         (
-            "skdnn.layers",
+            "skdnn._layers",
             "if TYPE_CHECKING:\n    import torch\n    from skdnn.models import Model",
         ),
-        ("skdnn.layers", "async def f():\n    import torch"),
-        ("skdnn.layers", "from sklearn import __version__"),
-        ("skdnn.backends._torch", "import torch"),
-        ("skdnn.backends", "def f():\n    from . import _torch"),
+        ("skdnn._layers", "async def f():\n    import torch"),
+        ("skdnn._layers", "from sklearn import __version__"),
+        ("skdnn._backends._torch", "import torch"),
+        ("skdnn._backends", "def f():\n    from . import _torch"),
         ("skdnn.cli", "from skdnn import demo, rsa, RDM\nfrom skdnn.rsa import RDM"),
         ("skdnn._sklearn", "from sklearn.base import _fit_context"),
     ],
@@ -329,9 +309,9 @@ def test_the_check_lets_pass(importer: str, source: str) -> None:
 
 
 def test_the_check_finds_rings() -> None:
-    changed = SOURCES | {"skdnn.layers": "def f():\n    from skdnn.models._spec import ModelSpec"}
-    changed["skdnn.models._spec"] = "from ..layers import nearest"
-    assert {"skdnn.layers", "skdnn.models._spec"} <= set(cycle(changed))
+    changed = SOURCES | {"skdnn._layers": "def f():\n    from skdnn.models._spec import ModelSpec"}
+    changed["skdnn.models._spec"] = "from .._layers import nearest"
+    assert {"skdnn._layers", "skdnn.models._spec"} <= set(cycle(changed))
 
 
 # --- what tests know of the inside --------------------------------------------------------------
@@ -384,7 +364,7 @@ def test_private_modules_that_tests_know_are_listed_with_a_reason() -> None:
         ("from skdnn.io import _content as c", "skdnn.io._content"),
         ("import skdnn.models._timm", "skdnn.models._timm"),
         ("def f(m): m.setattr('skdnn.io._content.VERSION', 2)", "skdnn.io._content"),
-        ("code = 'from skdnn.store import ActivationStore, _json'", "skdnn.store._json"),
+        ("code = 'from skdnn.models import Model, _timm'", "skdnn.models._timm"),
     ],
 )
 def test_the_check_finds_private_modules(source: str, module: str) -> None:

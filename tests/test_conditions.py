@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from skdnn import DNNClassifier, DNNFeatureExtractor
-from skdnn.conditions import as_conditions
+from skdnn._conditions import as_conditions
 from skdnn.model_comparison import compare_models
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)

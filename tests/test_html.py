@@ -32,10 +32,10 @@ from skdnn import (
     RSAScorer,
     VoxelwiseRidgeCV,
 )
-from skdnn._amounts import in_bytes
 from skdnn._html import MAX_COLUMNS, MAX_ROWS, card
+from skdnn._wording import in_bytes
 from skdnn.encoding import LayerFeatures, SelectKBestRidge, brain_hierarchy_score
-from skdnn.encoding.hierarchy._bootstrap import HierarchyBootstrap
+from skdnn.encoding._hierarchy._bootstrap import HierarchyBootstrap
 from skdnn.formats import BData, NiftiBetas, read_feature_folder, write_feature_folder
 from skdnn.io import load_features, save_features
 from skdnn.model_comparison import ModelComparison
@@ -506,7 +506,7 @@ def test_texts() -> None:
 @SHOWS_ATTRIBUTES
 def test_coefficients_are_not_computed_to_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wide features have coefficients of gigabytes, which `coef_` makes when asked for."""
-    from skdnn.encoding.ridge import _solution
+    from skdnn.encoding._ridge import _solution
 
     X = np.random.default_rng(0).normal(size=(12, 300))
     Y = np.random.default_rng(1).normal(size=(12, 200))

@@ -48,7 +48,7 @@ def test_a_name_loads_its_own_room_alone() -> None:
     )
     loaded = set(run(code).split())
     assert "skdnn.rsa" in loaded
-    assert loaded.isdisjoint(["skdnn.encoding", "skdnn.plotting", "skdnn.search", *LATE])
+    assert loaded.isdisjoint(["skdnn.encoding", "skdnn.plotting", "skdnn._search", *LATE])
 
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.parent.name)

@@ -245,6 +245,6 @@ def test_natural_order(names: list[str]) -> None:
     expected = ["img1.png", "img02.png", "Img2.png", "img10.png", "img10b.png", "é1"]
     assert sorted(names, key=natural_key)[:1] == expected[:1]
     assert sorted(names, key=natural_key) == sorted(expected, key=natural_key)
-    from skdnn.images import natural_key as same
+    from skdnn._images import natural_key as same
 
     assert same is natural_key

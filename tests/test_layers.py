@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skdnn import DNNFeatureExtractor
-from skdnn.layers import matches
+from skdnn._layers import matches
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 from helpers.late import needs, open_clip
-from skdnn import RDM, DNNFeatureExtractor
+from skdnn import RDM, CLIPTextEncoder, DNNFeatureExtractor
 from skdnn.models import Model, _open_clip
-from skdnn.text import CLIPTextEncoder
 
 pytestmark = needs("open_clip")
 NAME = "open_clip/ViT-S-32-alt"

@@ -19,18 +19,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
-MODULES = (
-    "skdnn",
-    "skdnn.rsa",
-    "skdnn.decomposition",
-    "skdnn.encoding",
-    "skdnn.plotting",
-    "skdnn.models",
-    "skdnn.model_comparison",
-    "skdnn.datasets",
-    "skdnn.io",
-    "skdnn.formats",
-)
+import skdnn
+
+MODULES = ("skdnn", *(f"skdnn.{room}" for room in skdnn._ROOMS))
 INTRODUCTION = """\
 API reference
 =============

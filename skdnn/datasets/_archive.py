@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from skdnn._amounts import in_bytes
+from skdnn._wording import in_bytes
 
 _METHODS = {
     zipfile.ZIP_STORED,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from skdnn._images import HDF5Image, images_of
 from skdnn._optional import import_optional
-from skdnn.images import HDF5Image, images_of
 
 
 def load_hdf5_images(path: str | os.PathLike[str], dataset: str | None = None) -> list[HDF5Image]:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Bunch
 
+from skdnn._images import EXTENSIONS, list_images
 from skdnn._labels import find_images, natural_key
 from skdnn.datasets._bunch import DataSet
-from skdnn.images import EXTENSIONS, list_images
 
 _SHOWN = 20
 
@@ -58,8 +58,8 @@ def load_image_folder(
 
     See Also
     --------
-    skdnn.images.list_images : The plain list.
-    skdnn.images.natural_key : The order.
+    skdnn._images.list_images : The plain list.
+    skdnn._images.natural_key : The order.
 
     Notes
     -----

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
+from skdnn._images import EXTENSIONS, list_images
 from skdnn.datasets._bunch import DataSet
 from skdnn.datasets._things_tables import Tables, read_tables
-from skdnn.images import EXTENSIONS, list_images
 
 N_CONCEPTS, N_IMAGES = 1854, 26107
 _FEWEST = 12  # images of a concept

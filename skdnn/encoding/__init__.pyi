@@ -1,51 +1,59 @@
-from .decoding._select_k_best import SelectKBestRidge
-from .hierarchy._bootstrap import bootstrap_hierarchy_score
-from .hierarchy._p_values import hierarchy_p_values
-from .hierarchy._permutation import hierarchy_permutation_test
-from .hierarchy._score import (
+from ._decoding._select_k_best import SelectKBestRidge
+from ._hierarchy._bootstrap import HierarchyBootstrap, bootstrap_hierarchy_score
+from ._hierarchy._p_values import hierarchy_p_values
+from ._hierarchy._permutation import hierarchy_permutation_test
+from ._hierarchy._score import (
+    HierarchyDetails,
     brain_hierarchy_score,
     pool_subjects,
     top_level_table,
 )
-from .hierarchy._study import BrainHierarchyScore
-from .layers._encoder import LayerwiseEncoder
-from .layers._features import LayerFeatures
-from .layers._nested import nested_encoding
-from .layers._pooled import pool_folds
-from .repeats._averages import (
+from ._hierarchy._study import BrainHierarchyScore
+from ._layers._encoder import LayerwiseEncoder
+from ._layers._features import LayerFeatures
+from ._layers._nested import nested_encoding
+from ._layers._pooled import pool_folds
+from ._repeats._averages import (
+    AveragedRepeats,
     align_responses,
     average_repeats,
     repeat_weights,
     trial_weights,
 )
-from .repeats._reliability import (
+from ._repeats._reliability import (
     explainable_variance,
     ncsnr,
     ncsnr_ceiling,
     split_half_reliability,
 )
-from .repeats._splits import StimulusKFold, check_disjoint, stimulus_groups
-from .ridge._voxelwise import VoxelwiseRidgeCV
-from .scores._correlation import (
+from ._repeats._splits import StimulusKFold, check_disjoint, stimulus_groups
+from ._ridge._voxelwise import VoxelwiseRidgeCV
+from ._scores._correlation import (
     correlation_score,
     explained_variance_score,
     pattern_correlation,
     profile_correlation,
     r2_score,
 )
-from .scores._identification import identification_accuracy
-from .scores._normalized import normalize_scores
-from .scores._significance import (
+from ._scores._identification import identification_accuracy
+from ._scores._normalized import NormalizedScores, normalize_scores
+from ._scores._significance import (
+    ScoreInterval,
     bootstrap_scores,
     correlation_p_values,
     score_p_values,
 )
-from .scores._summary import summarize_voxels
+from ._scores._summary import summarize_voxels
 
 __all__ = [
+    "AveragedRepeats",
     "BrainHierarchyScore",
+    "HierarchyBootstrap",
+    "HierarchyDetails",
     "LayerFeatures",
     "LayerwiseEncoder",
+    "NormalizedScores",
+    "ScoreInterval",
     "SelectKBestRidge",
     "StimulusKFold",
     "VoxelwiseRidgeCV",

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skdnn._files import replaced
 from skdnn._html import MAX_ROWS, card
 from skdnn._optional import import_optional
 from skdnn.io._content import plain
-from skdnn.io._files import ExternalError, open_hdf5, replaced
+from skdnn.io._files import ExternalError, open_hdf5
 from skdnn.io._lazy import LazyArray, Positions
 from skdnn.io._selection import keys_like, matching, nearest, select
 

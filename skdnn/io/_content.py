@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from skdnn._amounts import in_bytes
+from skdnn._wording import in_bytes
 
 VERSION = 2  # 1 had no digest of the header, and SHA-256 of arrays
 BLOCK_BYTES = 2**26

@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-
-_SHOWN = 10
-
-
-@contextmanager
-def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
-    """A temporary name beside `path`, which takes its place once everything is written.
-
-    `suffix` ends the temporary name, for libraries that choose the format by it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{os.urandom(4).hex()}{suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def sync(path: Path) -> None:
-    """Have a file on disk before it is renamed."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+from skdnn._wording import in_lines
 
 
 @contextmanager
@@ -56,14 +33,8 @@ def refuse(what: str, faults: Mapping[str, str], n_files: int) -> None:
     """
     if not faults:
         return
-    shown = listed([f"{printable(name)}: {fault}" for name, fault in faults.items()])
+    shown = in_lines([f"{printable(name)}: {fault}" for name, fault in faults.items()])
     raise ValueError(f"{what}: {len(faults)} of {n_files} files cannot be used:{shown}")
-
-
-def listed(faults: Sequence[str]) -> str:
-    """The first faults, each on a line, and how many there are more."""
-    more = [f"... and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
-    return "".join(f"\n  {fault}" for fault in [*faults[:_SHOWN], *more])
 
 
 def printable(name: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._amounts import in_bytes
 from skdnn._html import card
+from skdnn._wording import in_bytes
 
 _BLOCK_BYTES = 64 * 2**20
 Positions = NDArray[np.intp]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn._amounts import in_bytes
 from skdnn._html import card, product
+from skdnn._wording import in_bytes, in_lines
 from skdnn.io._content import (
     Ask,
     DamageError,
@@ -24,7 +24,7 @@ from skdnn.io._content import (
     parse_header,
     wanted,
 )
-from skdnn.io._files import ExternalError, listed
+from skdnn.io._files import ExternalError
 from skdnn.io._formats import FORMATS, Format, by_extension, choose
 from skdnn.io._members import finished
 from skdnn.io._numbered import find_numbered, is_numbered, join
@@ -276,7 +276,7 @@ def read_files(path: Path, format: str | None, ask: Ask, *, check: bool = False)
         except DamageError as error:
             faults = [str(error)]
     if faults:
-        raise ValueError(f"The features {path} cannot be loaded:{listed(faults)}")
+        raise ValueError(f"The features {path} cannot be loaded:{in_lines(faults)}")
     first = raws[0]
     if parts:
         first.arrays = whole
@@ -321,7 +321,7 @@ def _find(path: Path, name: str | None) -> tuple[Format, list[Path], str]:
     if whole.exists():
         faults.append(f"{whole.name} and parts of it lie side by side: remove what is older")
     if faults:
-        raise ValueError(f"The features {whole} cannot be loaded:{listed(faults)}")
+        raise ValueError(f"The features {whole} cannot be loaded:{in_lines(faults)}")
     return chosen, [part.path for part in parts], "saved"
 
 

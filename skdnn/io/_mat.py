@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import xxhash
 
+from skdnn._files import replaced
 from skdnn._optional import import_optional
 from skdnn.io._content import (
     HEADER,
@@ -25,7 +26,7 @@ from skdnn.io._content import (
     Stored,
     is_text,
 )
-from skdnn.io._files import ExternalError, is_hdf5, replaced
+from skdnn.io._files import ExternalError, is_hdf5
 from skdnn.io._hdf5 import Opened
 from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, first_line, read_variables, variables
 from skdnn.io._members import Opaque, finished, gathered

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skdnn._files import replaced
 from skdnn._optional import import_optional
-from skdnn.io._files import replaced
 from skdnn.io._maps import load_image, side_of
 from skdnn.io._masks import Label, read_masks
 from skdnn.io._nifti import NiftiBetas, OnePath

@@ -14,14 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from skdnn._blocks import column_blocks
+from skdnn._conditions import Conditions, as_conditions
+from skdnn._feature_extractor import DNNFeatureExtractor, check_twin
+from skdnn._images import check_images
 from skdnn._labels import without_ending
-from skdnn.conditions import Conditions, as_conditions
-from skdnn.feature_extractor import DNNFeatureExtractor, check_twin
-from skdnn.images import check_images
 from skdnn.model_comparison._references import read_references
 from skdnn.model_comparison._result import CKA, LEVELS, ModelComparison
 from skdnn.model_comparison._twins import with_twins
-from skdnn.models import Model, fixed_seed
+from skdnn.models import Model
+from skdnn.models._registry import fixed_seed
 from skdnn.rsa import compare_rdms, compute_rdm
 
 Array = NDArray[np.float64]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from skdnn.feature_extractor import DNNFeatureExtractor, twins_of
+from skdnn._feature_extractor import DNNFeatureExtractor, twins_of
 
 
 def with_twins(

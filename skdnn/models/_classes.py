@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from skdnn._layers import LayerInfo
 from skdnn._optional import import_optional
-from skdnn.layers import LayerInfo
 from skdnn.models import _cornet, _keras, _open_clip, _pretrained, _published, _timm, _torchvision
 from skdnn.models._keras_weights import folders
 from skdnn.models._spec import ModelSpec

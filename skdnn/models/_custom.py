@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from skdnn.digests import digest_weights
-from skdnn.identity._values import network_identity
+from skdnn._digests import digest_weights
+from skdnn._identity._values import network_identity
 from skdnn.models._processors import Processor, is_pretrained, is_processor, own_processor
 from skdnn.models._spec import AsItIs, Checkpoint, ModelSpec, Preprocessing
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from skdnn._config import weights_home
+from skdnn._digests import file_digest
 from skdnn._optional import import_optional
-from skdnn.digests import file_digest
 from skdnn.models._places import base_name, fetch, known_of, own_name
 from skdnn.models._spec import Checkpoint
 from skdnn.models._weights_file import Weights

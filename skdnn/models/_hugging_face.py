@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from skdnn._digests import digest_of, file_digest
+from skdnn._identity._record import platform_identity
 from skdnn._optional import import_optional
-from skdnn.digests import file_digest
-from skdnn.identity._record import platform_identity
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._processors import local_folder, processor_in
-from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing, build_skeleton, digest_of
+from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing, build_skeleton
 from skdnn.models._weights_file import Weights, own_weights, random_weights
 
 PREFIX = "hf/"

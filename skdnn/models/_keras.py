@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from skdnn._digests import file_digest
+from skdnn._identity._keras import keras_identity
+from skdnn._identity._record import platform_identity
+from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.digests import file_digest
-from skdnn.identity._keras import keras_identity
-from skdnn.identity._record import platform_identity
-from skdnn.layers import nearest
 from skdnn.models._custom import own_spec
 from skdnn.models._keras_build import (
     apart,

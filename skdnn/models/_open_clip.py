@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.layers import nearest
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._hub import Place, published_at
 from skdnn.models._spec import ModelSpec, Preprocessing

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from skdnn.layers import nearest
+from skdnn._layers import nearest
 from skdnn.models._custom import Model
 
 #: ``FILE.py:FUNCTION``; without a function, one is asked for.

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from skdnn._config import weights_home
-from skdnn.digests import file_digest
+from skdnn._digests import file_digest
 from skdnn.models._download import NetworkError, complete
 from skdnn.models._spec import Checkpoint
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skdnn._digests import file_digest
 from skdnn._optional import import_optional
-from skdnn.digests import file_digest
 from skdnn.models import _timm
 from skdnn.models._checkpoint import by_order
 from skdnn.models._custom import as_preprocessing

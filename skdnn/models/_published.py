@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
+from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.layers import nearest
 from skdnn.models._checkpoint import unwrapped, without_prefixes
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton

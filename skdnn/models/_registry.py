@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skdnn.layers import nearest
+from skdnn._layers import nearest
 from skdnn.models import (
     _cornet,
     _hugging_face,

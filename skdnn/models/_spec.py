@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from skdnn._digests import digest_of
+from skdnn._identity._values import code_identity
 from skdnn._optional import import_optional
-from skdnn.identity._values import code_identity
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -130,12 +129,6 @@ def _as_size(key: str, value: Any) -> int | tuple[int, int] | None:
             f"got {value!r}."
         )
     return int(sizes[0]) if len(sizes) == 1 else (int(sizes[0]), int(sizes[1]))
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256 of a JSON-like value, in hexadecimal digits."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def preprocess_identity(preprocess: Any, version: str | None) -> Any:

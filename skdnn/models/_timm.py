@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.layers import nearest
 from skdnn.models._checkpoint import load_state_dict
 from skdnn.models._custom import as_preprocessing
 from skdnn.models._hub import Place, published_at

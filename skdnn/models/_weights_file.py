@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._config import weights_home
-from skdnn.digests import file_digest
-from skdnn.identity._record import platform_identity
-from skdnn.layers import nearest
+from skdnn._digests import file_digest
+from skdnn._identity._record import platform_identity
+from skdnn._layers import nearest
 from skdnn.models._checkpoint import by_order, fitting, load_state_dict, strict_load, unwrapped
 from skdnn.models._places import as_hash, fetch, known_of, own_name
 from skdnn.models._spec import Checkpoint, ModelSpec

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
-from skdnn.conditions import as_conditions
-from skdnn.images import ImageInputs, check_images, read_image
-from skdnn.models import Preprocessing, fixed_seed, resolve_model
+from skdnn._conditions import as_conditions
+from skdnn._images import ImageInputs, check_images, read_image
+from skdnn.models import Preprocessing
+from skdnn.models._registry import fixed_seed, resolve_model
 from skdnn.plotting._display import Display
 from skdnn.plotting._style import COLOURS, GREY, styled
 
@@ -336,7 +337,7 @@ def _batch(pixels: NDArray[np.uint8], preprocess: Preprocessing, backend: str) -
         return np.asarray(preprocess.batch(pixels), dtype=np.float64)  # type: ignore[attr-defined]
     import torch
 
-    from skdnn.backends._torch import make_batch
+    from skdnn._backends._torch import make_batch
 
     batch = make_batch(list(pixels), preprocess, torch.device("cpu"), torch.float32)
     return _as_array(batch)

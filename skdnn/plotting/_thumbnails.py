@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn.conditions import as_conditions
-from skdnn.images import read_image
+from skdnn._conditions import as_conditions
+from skdnn._images import read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage

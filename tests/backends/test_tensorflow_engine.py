@@ -17,15 +17,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from helpers.late import keras, late_keras, needs
 from helpers.late import tensorflow as tf
-from skdnn import backends
-from skdnn.backends import Capture, describe_layers, open_engine
-from skdnn.layers import LayerInfo, pool, pooled_shape, resolve_layers
-from skdnn.models import ModelSpec
+from skdnn import _backends
+from skdnn._backends import Capture, describe_layers, open_engine
+from skdnn._layers import LayerInfo, pool, pooled_shape, resolve_layers
 from skdnn.models import _keras as source
+from skdnn.models._spec import ModelSpec
 
 pytestmark = needs("tensorflow")
-_tensorflow = late_keras("skdnn.backends._tensorflow")
-_tensorflow_layers = late_keras("skdnn.backends._tensorflow_layers")
+_tensorflow = late_keras("skdnn._backends._tensorflow")
+_tensorflow_layers = late_keras("skdnn._backends._tensorflow_layers")
 networks = late_keras("helpers.keras_networks")
 
 SHAPE = (20, 26, 3)
@@ -534,9 +534,9 @@ def test_sizes_that_differ_from_image_to_image() -> None:
 
 
 def test_threads_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    with backends.limit_threads(2):
+    with _backends.limit_threads(2):
         assert "TF_NUM_INTRAOP_THREADS" not in os.environ  # it runs already
     monkeypatch.delitem(sys.modules, "tensorflow")
-    with backends.limit_threads(2):
+    with _backends.limit_threads(2):
         assert os.environ["TF_NUM_INTRAOP_THREADS"] == "2"
     assert "TF_NUM_INTRAOP_THREADS" not in os.environ

@@ -16,10 +16,12 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from helpers.late import keras, needs, torchvision
-from skdnn.backends import Capture, describe_layers, open_engine
-from skdnn.layers import resolve_layers
-from skdnn.models import Model, ModelSpec, resolve_model
+from skdnn._backends import Capture, describe_layers, open_engine
+from skdnn._layers import resolve_layers
+from skdnn.models import Model
 from skdnn.models import _keras as source
+from skdnn.models._registry import resolve_model
+from skdnn.models._spec import ModelSpec
 
 pytestmark = needs("tensorflow")
 
@@ -161,12 +163,13 @@ import warnings
 {first}
 import numpy as np
 from PIL import Image
-from skdnn.backends import Capture, describe_layers, open_engine
-from skdnn.models import _keras, resolve_model
+from skdnn._backends import Capture, describe_layers, open_engine
+from skdnn.models._registry import resolve_model
+from skdnn.models import _keras
 
 def run(spec, layer, shape):
     info = next(i for i in describe_layers(spec, shape) if i.name == layer)
-    from skdnn.layers import LayerRequest
+    from skdnn._layers import LayerRequest
     capture = Capture(LayerRequest(layer, layer), info, "flatten")
     rows = {{layer: np.full((1, *info.output_shape), np.nan, np.float32)}}
     image = spec.preprocess.pixels(Image.new("RGB", (80, 60), (200, 10, 90)))

@@ -20,8 +20,7 @@ from sklearn.utils import get_tags
 from torch import nn
 
 from helpers.late import models
-from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn.classifier import DNNClassifier
+from skdnn import ActivationStore, DNNClassifier, DNNFeatureExtractor
 from skdnn.models import Model
 
 SIZE = {"resize": (32, 40), "crop": None}
@@ -402,8 +401,8 @@ def test_a_warm_cache_builds_no_network(
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the network was built")
 
-    monkeypatch.setattr("skdnn.extraction._plan.open_engine", refuse)
-    monkeypatch.setattr("skdnn.extraction._plan.describe_layers", refuse)
+    monkeypatch.setattr("skdnn._extraction._plan.open_engine", refuse)
+    monkeypatch.setattr("skdnn._extraction._plan.describe_layers", refuse)
     again = clone(first).fit(example_paths)
     assert_array_equal(again.predict_proba(example_paths), expected)
 

@@ -9,8 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from skdnn import DNNFeatureExtractor
-from skdnn.classifier import DNNClassifier
+from skdnn import DNNClassifier, DNNFeatureExtractor
 from skdnn.models import Model
 
 SIZE = {"resize": (32, 40), "crop": None}

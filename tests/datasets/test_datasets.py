@@ -17,9 +17,9 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
 from helpers.web_server import serve
+from skdnn._images import EXTENSIONS
 from skdnn.datasets import _kriegeskorte92 as published
 from skdnn.datasets import fetch_kriegeskorte92, load_image_folder
-from skdnn.images import EXTENSIONS
 
 
 def make(root: Path, *names: str) -> Path:

@@ -524,7 +524,7 @@ def test_bad_input_is_refused_before_the_work(
     def no_work(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr("skdnn.encoding.hierarchy._study.run_jobs", no_work)
+    monkeypatch.setattr("skdnn.encoding._hierarchy._study.run_jobs", no_work)
     with pytest.raises((ValueError, TypeError), match=message):
         study(broken(fault))
 

@@ -32,9 +32,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skdnn.encoding import LayerFeatures, LayerwiseEncoder, VoxelwiseRidgeCV, nested_encoding
-from skdnn.encoding.layers._encoder import best_layers
-from skdnn.encoding.layers._features import LazyRows
-from skdnn.encoding.layers._stacking import simplex_weights
+from skdnn.encoding._layers._encoder import best_layers
+from skdnn.encoding._layers._features import LazyRows
+from skdnn.encoding._layers._stacking import simplex_weights
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,7 @@ def test_layers_that_are_kept_or_made_anew_give_the_same(
         encoder = LayerwiseEncoder(ALPHAS, select=select)
         kept = clone(encoder).fit(*data)
         with monkeypatch.context() as patch:
-            patch.setattr("skdnn.encoding.layers._encoder._KEPT_BYTES", 0)
+            patch.setattr("skdnn.encoding._layers._encoder._KEPT_BYTES", 0)
             anew = clone(encoder).fit(*data)
         assert_array_equal(kept.predict(data[0]), anew.predict(data[0]))
 

@@ -30,7 +30,7 @@ from skdnn.encoding import (
     correlation_p_values,
     nested_encoding,
 )
-from skdnn.encoding.layers._nested import permutation_p
+from skdnn.encoding._layers._nested import permutation_p
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skdnn.encoding.decoding import _posv
+from skdnn.encoding._decoding import _posv
 
 
 @pytest.mark.parametrize("native", [True, False])

@@ -26,7 +26,7 @@ from skdnn.encoding import (
     stimulus_groups,
     trial_weights,
 )
-from skdnn.encoding.repeats import _averages as _repeats
+from skdnn.encoding._repeats import _averages as _repeats
 
 PATHS = ["img/cat.jpg", "img/dog.png", "other/owl.jpg"]
 

@@ -27,8 +27,8 @@ from skdnn.encoding import (
     profile_correlation,
     r2_score,
 )
-from skdnn.encoding.scores import _identification as _scores_identification
-from skdnn.encoding.scores import _pair as _scores_pair
+from skdnn.encoding._scores import _identification as _scores_identification
+from skdnn.encoding._scores import _pair as _scores_pair
 
 PER_TARGET = (correlation_score, r2_score, explained_variance_score)
 

@@ -20,8 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdnn.encoding import SelectKBestRidge
-from skdnn.encoding.decoding import _posv
-from skdnn.encoding.decoding import _solvers as solvers
+from skdnn.encoding._decoding import _posv
+from skdnn.encoding._decoding import _solvers as solvers
 
 METHODS = ["gram", "complement", "columns", "dual"]
 SHAPES = {"tall": (90, 30, 12), "nearly all": (90, 30, 27), "wide": (40, 130, 60)}

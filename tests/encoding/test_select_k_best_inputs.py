@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from helpers.only_slices import OnlySlices
 from skdnn.encoding import SelectKBestRidge
-from skdnn.encoding.decoding import _inputs as inputs
+from skdnn.encoding._decoding import _inputs as inputs
 
 
 def make_data(n: int, p: int, n_targets: int = 11, seed: int = 0) -> tuple[Any, Any]:
@@ -88,8 +88,8 @@ def test_predictions_of_every_density(n_features: int, monkeypatch: pytest.Monke
     model = SelectKBestRidge(1, 12).fit(X, y)
     expected = X @ model.coef_.toarray().T + model.intercept_
     assert_allclose(model.predict(X), expected, rtol=0, atol=1e-12)
-    monkeypatch.setattr("skdnn.encoding.decoding._select_k_best._PREDICT_ELEMENTS", 400)
-    monkeypatch.setattr("skdnn.encoding.decoding._select_k_best._CHUNK", 3)
+    monkeypatch.setattr("skdnn.encoding._decoding._select_k_best._PREDICT_ELEMENTS", 400)
+    monkeypatch.setattr("skdnn.encoding._decoding._select_k_best._CHUNK", 3)
     assert_allclose(model.predict(X), expected, rtol=0, atol=1e-12)
 
 

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn._amounts import in_bytes, in_time
-from skdnn.extraction import ExtractionEstimate
-from skdnn.extraction._estimate import count_params
-from skdnn.extraction._plan import layers_of
-from skdnn.models import Model, resolve_model
+from skdnn import ActivationStore, DNNFeatureExtractor, ExtractionEstimate
+from skdnn._extraction._estimate import count_params
+from skdnn._extraction._plan import layers_of
+from skdnn._wording import in_bytes, in_time
+from skdnn.models import Model
+from skdnn.models._registry import resolve_model
 
 LAYERS = ["conv", "conv2", "fc"]
 UNITS = {"conv": 8 * 15 * 19, "conv2": 6 * 7 * 9, "fc": 5}
@@ -61,7 +61,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         raise AssertionError("a network was built")
 
     for name in names:
-        monkeypatch.setattr(f"skdnn.extraction._plan.{name}", refuse)
+        monkeypatch.setattr(f"skdnn._extraction._plan.{name}", refuse)
 
 
 def test_cold_without_cache(images):

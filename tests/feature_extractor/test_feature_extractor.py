@@ -20,7 +20,8 @@ from torch import nn
 
 from helpers.late import models
 from skdnn import DNNFeatureExtractor, list_layers
-from skdnn.models import Model, resolve_model
+from skdnn.models import Model
+from skdnn.models._registry import resolve_model
 
 SMALL = {"resize": (32, 40), "crop": None}
 
@@ -214,9 +215,9 @@ def test_n_jobs_gives_the_same_rows(image_paths):
 
 
 def test_preprocessing_is_the_published_one_to_the_bit(image_paths):
-    from skdnn.backends._torch import make_batch
-    from skdnn.extraction._plan import prepare
-    from skdnn.images import read_image
+    from skdnn._backends._torch import make_batch
+    from skdnn._extraction._plan import prepare
+    from skdnn._images import read_image
 
     for name in ("alexnet", "efficientnet_b1", "vit_h_14", "inception_v3", "swin_v2_t"):
         preprocess = resolve_model(name, weights=None).preprocess

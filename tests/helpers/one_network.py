@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from skdnn.backends import open_engine
-from skdnn.extraction._plan import layers_of, make_plan, prepare
-from skdnn.images import read_image
+from skdnn._backends import open_engine
+from skdnn._extraction._plan import layers_of, make_plan, prepare
+from skdnn._images import read_image
 
 
 def spec_from(source: Any, name: str, weights: Any = None, seed: int = 0) -> Any:

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from skdnn import DNNFeatureExtractor
-from skdnn.models import Model, digest_of
+from skdnn._digests import digest_of
+from skdnn.models import Model
 
 SIZE = {"resize": (16, 20), "crop": None}
 _numbers = itertools.count()

@@ -65,7 +65,7 @@ class Package:
         """A network with a part of the package, imported as in a new process."""
         sys.modules.pop(self.name, None)
         importlib.invalidate_caches()
-        for cache in (importlib.import_module("skdnn.identity._installed"),):
+        for cache in (importlib.import_module("skdnn._identity._installed"),):
             cache._distributions.cache_clear()
             cache._library.cache_clear()
         torch.manual_seed(0)
@@ -173,7 +173,8 @@ def test_a_module_called_as_one_of_pythons(tmp_path, monkeypatch):
 SCRIPT = """
 import torch, sys
 from torch import nn
-from skdnn.models import Model, resolve_model
+from skdnn.models._registry import resolve_model
+from skdnn.models import Model
 
 class Net(nn.Module):
     def __init__(self):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from helpers.late import keras, late_keras, needs
-from skdnn.models import Model, resolve_model
+from skdnn.models import Model
+from skdnn.models._registry import resolve_model
 
 pytestmark = needs("tensorflow")
 networks = late_keras("helpers.keras_networks")

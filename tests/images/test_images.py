@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image, ImageFile, ImageOps
 
-from skdnn.images import (
+from skdnn._images import (
     BACKGROUND,
     EXTENSIONS,
     ImageReadError,
@@ -209,7 +209,7 @@ def test_wrong_inputs(X, error, message):
 
 def test_paths_need_no_pil():
     code = (
-        "import sys, skdnn.images as i; i.as_image_inputs(['a.png']); "
+        "import sys, skdnn._images as i; i.as_image_inputs(['a.png']); "
         "print(sorted({'PIL', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

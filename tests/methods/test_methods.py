@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import skdnn
-from skdnn import DNNFeatureExtractor, list_models
+from skdnn import DNNFeatureExtractor, MethodsText, list_models
+from skdnn._methods._facts import find_family, find_training, references, table
 from skdnn.io import load_features, save_features
-from skdnn.methods import MethodsText
-from skdnn.methods._facts import find_family, find_training, references, table
-from skdnn.models import Model, resolve_model
+from skdnn.models import Model
+from skdnn.models._registry import resolve_model
 
 FACTS: dict[str, Any] = {
     "model": "torchvision/resnet50",

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from skdnn.methods import MethodsText
+from skdnn import MethodsText
 
 ONLY_1K = "trained on ImageNet-1k (Deng et al., 2009; Russakovsky et al., 2015)"
 

@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn.backends import _torch
-from skdnn.conditions import as_conditions
+from skdnn._backends import _torch
+from skdnn._conditions import as_conditions
 from skdnn.model_comparison import ModelComparison, compare_models
 from skdnn.model_comparison._compare import _labels, _reduced
 from skdnn.models import Model
@@ -495,7 +495,7 @@ def test_twins_stand_behind_trained_networks(
 
 def test_a_twin_is_fed_what_the_trained_network_is() -> None:
     """The first weights of ResNet-50 ask for other images than its default ones do."""
-    from skdnn.feature_extractor import twins_of
+    from skdnn._feature_extractor import twins_of
 
     (default,) = twins_of(DNNFeatureExtractor("resnet50"), 1).values()
     assert default == {"weights": None, "random_state": 0}

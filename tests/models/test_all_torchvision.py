@@ -12,9 +12,10 @@ from PIL import Image
 from helpers.every_network import one_of_each_kind
 from helpers.late import models
 from skdnn import DNNFeatureExtractor
-from skdnn.extraction._plan import layers_of
-from skdnn.layers import NOT_PER_IMAGE
-from skdnn.models import Model, resolve_model
+from skdnn._extraction._plan import layers_of
+from skdnn._layers import NOT_PER_IMAGE
+from skdnn.models import Model
+from skdnn.models._registry import resolve_model
 from skdnn.models._torchvision import names
 
 # What takes no other size than the published one: position embeddings, windows of attention.

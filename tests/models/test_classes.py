@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from helpers.late import torchvision
-from skdnn.models import Model, resolve_model
+from skdnn.models import Model
 from skdnn.models import _classes as classes_module
 from skdnn.models._classes import (
     ClassNames,
@@ -23,6 +23,7 @@ from skdnn.models._classes import (
     imagenet_synsets,
     own_classes,
 )
+from skdnn.models._registry import resolve_model
 
 # Index, name and synset, as the ILSVRC-2012 development kit's order of synsets has them.
 KNOWN = {

@@ -17,8 +17,9 @@ from torch.nn import functional
 
 from helpers.late import models
 from skdnn import DNNFeatureExtractor
-from skdnn.backends import describe_layers
-from skdnn.models import Model, _cornet, cornet, resolve_model
+from skdnn._backends import describe_layers
+from skdnn.models import Model, _cornet, cornet
+from skdnn.models._registry import resolve_model
 
 NAMES = ["cornet-z", "cornet-rt", "cornet-r", "cornet-s"]
 WIDTHS = {"V1": (3, 64), "V2": (64, 128), "V4": (128, 256), "IT": (256, 512)}

@@ -13,7 +13,8 @@ import pytest
 
 from helpers.late import late_keras, needs, open_clip, timm
 from skdnn import list_models
-from skdnn.models import _torchvision, resolve_model
+from skdnn.models import _torchvision
+from skdnn.models._registry import resolve_model
 
 keras_build = late_keras("skdnn.models._keras_build")
 

@@ -15,11 +15,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from helpers.every_network import one_of_each_kind
 from helpers.late import keras, late_keras, needs
-from skdnn import DNNFeatureExtractor, backends
+from skdnn import DNNFeatureExtractor, _backends
 from skdnn.models import _keras as source
 from skdnn.models import _keras_build as building
 from skdnn.models import _keras_weights as weights_of
-from skdnn.models import resolve_model
+from skdnn.models._registry import resolve_model
 
 pytestmark = needs("tensorflow")
 file_utils = late_keras("keras.src.utils.file_utils")
@@ -102,7 +102,7 @@ def family(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Family]:
     yield Family(request.param, tmp_path, monkeypatch)
-    backends._engines.clear()
+    _backends._engines.clear()
     keras.utils.clear_session()
 
 

@@ -27,14 +27,15 @@ from PIL import Image
 from helpers.every_network import one_of_each_kind
 from helpers.late import keras, late_keras, needs
 from helpers.web_server import serve
-from skdnn import backends
-from skdnn.backends import Capture, describe_layers, open_engine
-from skdnn.layers import resolve_layers
-from skdnn.models import Preprocessing, preprocess_identity
+from skdnn import _backends
+from skdnn._backends import Capture, describe_layers, open_engine
+from skdnn._layers import resolve_layers
+from skdnn.models import Preprocessing
 from skdnn.models import _keras as source
 from skdnn.models import _keras_build as building
 from skdnn.models import _keras_weights as weights_of
 from skdnn.models._custom import is_keras_model
+from skdnn.models._spec import preprocess_identity
 
 pytestmark = needs("tensorflow")
 file_utils = late_keras("keras.src.utils.file_utils")
@@ -600,5 +601,5 @@ def test_captures_of_every_kind(name: str) -> None:
     try:
         check_against_a_sub_model(name)
     finally:
-        backends._engines.clear()  # the largest weigh more than a gigabyte
+        _backends._engines.clear()  # the largest weigh more than a gigabyte
         keras.utils.clear_session()

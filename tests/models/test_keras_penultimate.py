@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from helpers.every_network import one_of_each_kind
 from helpers.late import keras, needs
 from skdnn import DNNFeatureExtractor, list_layers
-from skdnn.layers import LayerInfo
+from skdnn._layers import LayerInfo
 from skdnn.models import Model
 from skdnn.models._keras_build import names, own_size
 
@@ -33,7 +33,7 @@ CONVOLUTIONS = {
 
 
 def penultimate(network: Any, size: tuple[int, int]) -> LayerInfo:
-    from skdnn.backends._tensorflow import trace_layers
+    from skdnn._backends._tensorflow import trace_layers
 
     return next(i for i in trace_layers(network, (*size, 3)) if i.name == "penultimate")
 

@@ -17,9 +17,9 @@ from torch import nn
 from torchvision.models import squeezenet1_1
 
 from skdnn import DNNFeatureExtractor
-from skdnn.backends import _torch
-from skdnn.models import resolve_model
+from skdnn._backends import _torch
 from skdnn.models._checkpoint import load_state_dict, strict_load
+from skdnn.models._registry import resolve_model
 
 IMAGES = np.zeros((1, 64, 64, 3), np.uint8)
 FIRST = "features.0.weight"

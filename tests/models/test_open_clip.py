@@ -17,10 +17,10 @@ from PIL import Image
 
 from helpers.late import needs, open_clip
 from helpers.one_network import captured, spec_from
-from skdnn.backends._torch_layers import trace_layers
-from skdnn.backends._torch_transfer import make_batch
-from skdnn.extraction._plan import layers_of, make_plan, prepare
-from skdnn.images import read_image
+from skdnn._backends._torch_layers import trace_layers
+from skdnn._backends._torch_transfer import make_batch
+from skdnn._extraction._plan import layers_of, make_plan, prepare
+from skdnn._images import read_image
 from skdnn.models import _open_clip
 
 pytestmark = needs("open_clip")
@@ -280,7 +280,7 @@ def test_without_open_clip_the_error_says_what_to_install() -> None:
 import sys
 sys.modules["open_clip"] = None
 from skdnn.models import _open_clip
-from skdnn.text import CLIPTextEncoder
+from skdnn import CLIPTextEncoder
 assert _open_clip.names() == []
 def spec():
     _open_clip.spec("clip-ViT", weights=None, seed=0, preprocess="default")

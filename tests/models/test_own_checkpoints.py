@@ -16,7 +16,8 @@ from sklearn.base import clone
 from torchvision.models import resnet50, squeezenet1_1
 
 from skdnn import DNNFeatureExtractor
-from skdnn.models import WeightsFile, resolve_model
+from skdnn.models import WeightsFile
+from skdnn.models._registry import resolve_model
 
 State = dict[str, torch.Tensor]
 

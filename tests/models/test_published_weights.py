@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from helpers.late import models
 from skdnn import DNNFeatureExtractor
-from skdnn.backends import describe_layers
+from skdnn._backends import describe_layers
 from skdnn.models import Model, Preprocessing, _published
 from skdnn.models._checkpoint import load_state_dict
 from skdnn.models._download import NetworkError

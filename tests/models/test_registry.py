@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from skdnn import DNNFeatureExtractor, list_layers, list_models
-from skdnn.models import _keras_build, resolve_model
+from skdnn.models import _keras_build
+from skdnn.models._registry import resolve_model
 
 needs_tensorflow = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed"

@@ -19,10 +19,11 @@ from PIL import Image
 from helpers.late import needs, timm
 from helpers.one_network import captured, spec_from
 from helpers.web_server import serve
-from skdnn.backends._torch_transfer import make_batch
-from skdnn.extraction._plan import layers_of, make_plan, prepare
-from skdnn.images import read_image
-from skdnn.models import _timm, resolve_model
+from skdnn._backends._torch_transfer import make_batch
+from skdnn._extraction._plan import layers_of, make_plan, prepare
+from skdnn._images import read_image
+from skdnn.models import _timm
+from skdnn.models._registry import resolve_model
 
 pytestmark = needs("timm")
 # One of each family of layouts and tokens, as small as there are; images of 224 or less.
@@ -437,7 +438,8 @@ def test_without_timm_the_error_says_what_to_install() -> None:
     code = """
 import sys
 sys.modules["timm"] = None
-from skdnn.models import _timm, resolve_model
+from skdnn.models._registry import resolve_model
+from skdnn.models import _timm
 assert _timm.names() == []
 for weights in ("default", None):
     try:

@@ -20,8 +20,9 @@ import torch
 import skdnn
 from helpers.late import models
 from skdnn._config import weights_home
-from skdnn.models import _download, _hub, _torchvision, resolve_model
+from skdnn.models import _download, _hub, _torchvision
 from skdnn.models._places import base_name, fetch, own_name
+from skdnn.models._registry import resolve_model
 from skdnn.models._weights_file import SUFFIXES
 
 CONTENT = np.random.default_rng(0).bytes(300_000)

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from helpers.late import models
-from skdnn.models import _cornet, _published, resolve_model
+from skdnn.models import _cornet, _published
 from skdnn.models._checkpoint import load_state_dict, strict_load, unwrapped, without_prefixes
+from skdnn.models._registry import resolve_model
 
 
 @pytest.fixture(autouse=True)

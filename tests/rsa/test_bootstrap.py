@@ -9,11 +9,11 @@ from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
 from skdnn.rsa import bootstrap_rsa, compare_rdms, noise_ceiling, random_effects_test
-from skdnn.rsa.comparison._ceiling import ceiling
-from skdnn.rsa.comparison._measures import similarities
-from skdnn.rsa.inference._resample import expand, sample
-from skdnn.rsa.inference._resample_ranks import sort_pairs, twice_mid
-from skdnn.rsa.inference._resample_variance import Influence, kernel_margins, kernel_sums
+from skdnn.rsa._comparison._ceiling import ceiling
+from skdnn.rsa._comparison._measures import similarities
+from skdnn.rsa._inference._resample import expand, sample
+from skdnn.rsa._inference._resample_ranks import sort_pairs, twice_mid
+from skdnn.rsa._inference._resample_variance import Influence, kernel_margins, kernel_sums
 
 CONDITIONS = [
     *("pearson", "spearman", "kendall", "tau-a", "rho-a"),
@@ -307,7 +307,7 @@ def test_standard_errors_do_not_depend_on_the_order_of_conditions(order, compari
 def test_many_conditions_take_the_bootstraps_variance(monkeypatch):
     models, data = rdms(2, 60), rdms(3, 60, seed=3)
     usual = bootstrap_rsa(models, data, n_boot=600, n_permutations=0, random_state=0)
-    monkeypatch.setattr("skdnn.rsa.inference._bootstrap._JACKKNIFE", 50)
+    monkeypatch.setattr("skdnn.rsa._inference._bootstrap._JACKKNIFE", 50)
     other = bootstrap_rsa(models, data, n_boot=600, n_permutations=0, random_state=0)
     np.testing.assert_allclose(usual.standard_errors, other.standard_errors, rtol=0.15)
     assert not np.array_equal(usual.standard_errors, other.standard_errors)

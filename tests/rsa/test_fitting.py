@@ -15,14 +15,14 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
 from skdnn.rsa import FeatureReweightedRSA, LayerMixtureRSA, RSAScorer
-from skdnn.rsa.comparison._stack import RDMStack
-from skdnn.rsa.fitting._estimator import (
+from skdnn.rsa._comparison._stack import RDMStack
+from skdnn.rsa._fitting._estimator import (
     best_alpha,
     condition_folds,
     held_out_scores,
     training_target,
 )
-from skdnn.rsa.scoring._targets import Targets
+from skdnn.rsa._scoring._targets import Targets
 
 
 def as_column(y: Any) -> Any:

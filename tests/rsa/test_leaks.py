@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from skdnn import LayerSearchCV
 from skdnn.rsa import RDM, FeatureReweightedRSA, LayerMixtureRSA, RSAScorer, variance_partitioning
-from skdnn.search import LayerSearchCV
 
 N_DRAWS = 500
 N, LAYERS, UNITS, VOXELS = 24, 4, 5, 6

@@ -55,7 +55,7 @@ def test_every_number_is_read_once_and_in_parts(metric, monkeypatch):
 
 @pytest.mark.parametrize("metric", ["correlation", "crossnobis"])
 def test_repeated_measurements_are_read_in_parts(metric, monkeypatch):
-    monkeypatch.setattr("skdnn.rsa.dissimilarity._patterns._BLOCK_ELEMENTS", 14 * 25)
+    monkeypatch.setattr("skdnn.rsa._dissimilarity._patterns._BLOCK_ELEMENTS", 14 * 25)
     monkeypatch.setattr(_blocks, "_READ_BYTES", 14 * 4 * 50)
     X = OnlySlices(counts())
     conditions = np.tile(list("abcdefg"), 2)

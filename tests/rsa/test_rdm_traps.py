@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from skdnn.encoding import average_repeats
 from skdnn.rsa import compare_rdms, compute_rdm, estimate_noise_precision
-from skdnn.rsa.dissimilarity import _products
+from skdnn.rsa._dissimilarity import _products
 
 OWN = [
     *("correlation", "cosine", "euclidean", "sqeuclidean", "sqeuclidean_per_feature"),

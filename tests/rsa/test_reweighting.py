@@ -22,8 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdnn.rsa import RDM, FeatureReweightedRSA, RSAScorer, compute_rdm
-from skdnn.rsa.fitting import _pair_ridge
-from skdnn.rsa.fitting._pair_ridge import nonnegative_minimum, reweight, weighted_pairs
+from skdnn.rsa._fitting import _pair_ridge
+from skdnn.rsa._fitting._pair_ridge import nonnegative_minimum, reweight, weighted_pairs
 
 N, P, V = 30, 6, 20
 NAMES = [f"im{i:02d}" for i in range(N)]

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from skdnn.backends import _torch
+from skdnn._backends import _torch
 from skdnn.models import Model
 
 N = 19

@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn.search import LayerSearchCV
+from skdnn import LayerSearchCV
 
 X, y = make_classification(n_samples=61, n_features=5, flip_y=0.3, random_state=0)
 FOLDS = StratifiedKFold(4, shuffle=True, random_state=0)
@@ -48,7 +48,7 @@ import importlib.util
 from pathlib import Path
 import sklearn.model_selection
 from sklearn.experimental import enable_halving_search_cv
-from skdnn.search import LayerSearchCV
+from skdnn import LayerSearchCV
 
 file = importlib.util.find_spec("sklearn.model_selection.tests.test_search").origin
 sklearn.model_selection.GridSearchCV, saved = LayerSearchCV, sklearn.model_selection.GridSearchCV

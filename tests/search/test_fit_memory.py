@@ -24,10 +24,10 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn import DNNFeatureExtractor, LayerSearchCV
+from skdnn._search import _memory
+from skdnn._search._memory import FitMemory
 from skdnn.models import Model
-from skdnn.search import LayerSearchCV, _memory
-from skdnn.search._memory import FitMemory
 
 FOLDS = KFold(4, shuffle=True, random_state=1)
 X = np.random.default_rng(0).normal(size=(19, 7))

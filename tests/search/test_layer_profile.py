@@ -18,10 +18,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import FeatureUnion, Pipeline
 from torch import nn
 
-from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn import DNNFeatureExtractor, LayerSearchCV
 from skdnn.models import Model
 from skdnn.rsa import RDM, RSAScorer, best_by_pairs, weighted_scores
-from skdnn.search import LayerSearchCV
 
 N = 19
 FOLDS = KFold(4, shuffle=True, random_state=1)

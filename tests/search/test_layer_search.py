@@ -28,10 +28,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from helpers.searches import assert_same_results
-from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn import DNNFeatureExtractor, LayerSearchCV
 from skdnn.models import Model
 from skdnn.rsa import RDM, RSAScorer
-from skdnn.search import LayerSearchCV
 
 N = 19
 FOLDS = KFold(4, shuffle=True, random_state=1)

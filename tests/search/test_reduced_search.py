@@ -24,11 +24,10 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 from helpers.searches import scores
-from skdnn import RDM, DNNFeatureExtractor, GramPCA, LayerSearchCV, RSAScorer
+from skdnn import RDM, ActivationStore, DNNFeatureExtractor, GramPCA, LayerSearchCV, RSAScorer
 from skdnn.encoding import VoxelwiseRidgeCV
 from skdnn.models import Model
 from skdnn.rsa import CKAScorer
-from skdnn.store import ActivationStore
 
 FOLDS = KFold(4, shuffle=True, random_state=1)
 LAYERS = {"dnn__layer": ["0", "3", "1"]}  # 480, 6 and 480 units of 19 images
@@ -528,7 +527,7 @@ def test_names_of_a_table_are_known(paths, model):
 
 
 def test_very_many_images_see_the_features(paths, model, patterns, monkeypatch):
-    monkeypatch.setattr("skdnn.search._reduced.MOST", 18)
+    monkeypatch.setattr("skdnn._search._reduced.MOST", 18)
     search = LayerSearchCV(pipeline(model, ("r", Ridge())), LAYERS, cv=FOLDS)
     assert search.fit(paths, patterns).reduction_ == "there are 19 images, more than 18"
     assert search.fit(paths[:18], patterns[:18]).reduction_ == ""

@@ -23,11 +23,9 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline
 
-from skdnn.feature_extractor import DNNFeatureExtractor
+from skdnn import ActivationStore, DNNFeatureExtractor, LayerSearchCV
 from skdnn.models import Model
 from skdnn.rsa import RSAScorer
-from skdnn.search import LayerSearchCV
-from skdnn.store import ActivationStore
 
 N = 19
 FOLDS = KFold(4, shuffle=True, random_state=1)

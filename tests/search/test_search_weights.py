@@ -9,11 +9,9 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import Pipeline
 
-from skdnn import digests
-from skdnn.feature_extractor import DNNFeatureExtractor
-from skdnn.identity import _values
+from skdnn import DNNFeatureExtractor, LayerSearchCV, _digests
+from skdnn._identity import _values
 from skdnn.models import Model, _custom
-from skdnn.search import LayerSearchCV
 
 FOLDS = KFold(3, shuffle=True, random_state=1)
 LAYERS = {"dnn__layer": ["3", "0", "1"]}
@@ -26,7 +24,7 @@ def hashed(monkeypatch) -> list[int]:
 
     def count(network, *args):
         found.append(id(network))
-        return digests.digest_weights(network, *args)
+        return _digests.digest_weights(network, *args)
 
     for room in (_values, _custom):
         monkeypatch.setattr(room, "digest_weights", count)

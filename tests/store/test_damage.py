@@ -16,8 +16,8 @@ from numpy.testing import assert_array_equal
 from tiny_network import LAYERS, extractor, files
 
 from skdnn import ActivationStore
-from skdnn.store._json import read_json, write_json
-from skdnn.store._shard import npy_header
+from skdnn._store._json import read_json, write_json
+from skdnn._store._shard import npy_header
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_a_damaged_shard_stays_where_there_is_no_room_for_its_rows(root, paths, 
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("skdnn.store._write.write_json", full)
+    monkeypatch.setattr("skdnn._store._write.write_json", full)
     with pytest.raises(OSError, match="No space left"):
         ActivationStore(root).verify(repair=True)
     with (

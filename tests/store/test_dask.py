@@ -21,7 +21,7 @@ from tiny_network import LAYERS, slow
 
 from helpers.late import Late, needs
 from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn.extraction import _stored
+from skdnn._extraction import _stored
 
 pytestmark = needs("distributed")
 distributed = Late("distributed")

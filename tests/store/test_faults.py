@@ -18,10 +18,10 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from tiny_network import LAYERS, PRELUDE, deadly, extractor, write_images
 
-from skdnn import ActivationStore, digests
-from skdnn.backends import _torch
-from skdnn.extraction import _stored
-from skdnn.store import Depot
+from skdnn import ActivationStore, _digests
+from skdnn._backends import _torch
+from skdnn._extraction import _stored
+from skdnn._store import Depot
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")
 
@@ -221,10 +221,10 @@ def test_pruned_while_it_is_read(filled, paths, expected, monkeypatch):
         for path in files(filled)[:2]:
             path.with_suffix(".json").unlink()
             path.unlink()
-        monkeypatch.setattr("skdnn.extraction._work.read_store", look)
+        monkeypatch.setattr("skdnn._extraction._work.read_store", look)
         return look(*args)
 
-    monkeypatch.setattr("skdnn.extraction._work.read_store", read)
+    monkeypatch.setattr("skdnn._extraction._work.read_store", read)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_all(filled, paths, expected)
@@ -379,7 +379,7 @@ def test_a_file_that_changes_meanwhile_is_refused(store, tmp_path, monkeypatch):
     assert store.contents().images.tolist() == [5]
     assert_array_equal(dnn.transform(paths), tiny_network.plain(paths)["fc"])
     assert store.stats["images_forwarded"] == 6
-    assert digests.DIGEST.itemsize == 64
+    assert _digests.DIGEST.itemsize == 64
 
 
 @pytest.mark.parametrize(

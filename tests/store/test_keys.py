@@ -214,7 +214,10 @@ def test_a_version_stands_only_for_what_cannot_be_told(store, paths):
 
 
 FINGERPRINTS = """
-from skdnn.models import resolve_model, preprocess_identity, digest_of, Model
+from skdnn.models._spec import preprocess_identity
+from skdnn._digests import digest_of
+from skdnn.models._registry import resolve_model
+from skdnn.models import Model
 from skdnn import DNNFeatureExtractor
 from torchvision import transforms
 
@@ -249,7 +252,7 @@ def test_fingerprints_are_the_same_in_every_process(run_script, checkpoint):
 
 WARM = """
 from skdnn.models._spec import ModelSpec
-import skdnn.extraction._plan as plan, skdnn.backends as backends
+import skdnn._extraction._plan as plan, skdnn._backends as backends
 def never(*args, **options):
     raise AssertionError("the network is built")
 plan.open_engine = plan.describe_layers = backends.open_engine = never

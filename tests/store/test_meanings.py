@@ -18,10 +18,10 @@ from torch.nn import functional
 from torchvision import transforms
 
 from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn.backends._head import Place
-from skdnn.digests import DECODING
-from skdnn.extraction import _plan, _stored
-from skdnn.models import Model, digest_of
+from skdnn._backends._head import Place
+from skdnn._digests import DECODING, digest_of
+from skdnn._extraction import _plan, _stored
+from skdnn.models import Model
 
 RESIZED = {"resize": 40, "crop": 32}
 
@@ -52,7 +52,7 @@ def own(store: Any, net: nn.Module, layer: Any = "penultimate", **more: Any) -> 
 
 def as_before(patch: pytest.MonkeyPatch, last_linear: str) -> None:
     """As layers were listed and rows were found until "penultimate" became what it is."""
-    patch.setattr("skdnn.backends._torch_layers.choose", lambda *a, **k: Place(last_linear))
+    patch.setattr("skdnn._backends._torch_layers.choose", lambda *a, **k: Place(last_linear))
     patch.setattr(_stored, "_meaning", lambda *args: [])
 
     def key_before(value: list[Any]) -> str:
@@ -134,7 +134,7 @@ def test_another_meaning_is_another_key(store, paths, monkeypatch):
     net = network_of_torch()
     first = own(store, net).fit_transform(paths)
     assert first.shape == (23, 72)
-    monkeypatch.setattr("skdnn.backends._torch_layers.choose", lambda *a, **k: None)
+    monkeypatch.setattr("skdnn._backends._torch_layers.choose", lambda *a, **k: None)
     monkeypatch.setattr(_plan, "_LISTING", 99)
     assert own(store, net).fit_transform(paths).shape == (23, 5)
     assert store.contents()["images"].tolist() == [23, 23]

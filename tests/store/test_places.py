@@ -14,9 +14,9 @@ from tiny_network import LAYERS, Tiny, extractor, files
 from torch import nn
 
 from skdnn import ActivationStore, DNNFeatureExtractor
+from skdnn._store._json import read_json, write_json
 from skdnn.cli import main
 from skdnn.models import Model
-from skdnn.store._json import read_json, write_json
 
 
 def layer(root: Path, name: str) -> Path:

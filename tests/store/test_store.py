@@ -19,7 +19,7 @@ from sklearn.base import clone
 from tiny_network import LAYERS, extractor, write_images
 
 from skdnn import ActivationStore
-from skdnn.backends import _torch
+from skdnn._backends import _torch
 
 SEVERAL = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
