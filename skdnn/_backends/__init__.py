@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
-from skdnn._backends._base import Capture, Engine, ForwardPass
+from skdnn._backends._engine import Capture, Engine, ForwardPass
 from skdnn._layers import LayerInfo
 from skdnn._optional import import_optional
 from skdnn.models import Preprocessing
 from skdnn.models._keras import import_keras
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec
 
 _KEEP = 2  # a trained network and its untrained twin
 _engines: OrderedDict[tuple[Any, ...], Engine] = OrderedDict()
@@ -26,16 +26,16 @@ _lock = Lock()
 def _torch_room() -> Any:
     import_optional("torch", "to run networks")
     import_optional("torchvision", "to run networks")  # before any tensorflow: see _optional
-    from skdnn._backends import _torch
+    from skdnn._backends import _torch_engine
 
-    return _torch
+    return _torch_engine
 
 
 def _tensorflow_room() -> Any:
     import_keras("to run Keras's networks")  # torch first: see there
-    from skdnn._backends import _tensorflow
+    from skdnn._backends import _tensorflow_engine
 
-    return _tensorflow
+    return _tensorflow_engine
 
 
 def open_engine(
@@ -134,7 +134,7 @@ def settings_of(spec: ModelSpec, version: str | None = None) -> list[Any]:
     if spec.backend != "torch":  # the policies of Keras's layers are the layers' own
         return []
     _torch_room()
-    from skdnn._backends._torch_settings import torch_settings
+    from skdnn._backends._torch_global_settings import torch_settings
 
     return torch_settings(version)
 

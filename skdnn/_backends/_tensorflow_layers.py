@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from skdnn._backends._base import Capture, elements, first_part, returned, without_tensor
-from skdnn._backends._head import INPUT, Place, UnclearError, choose
-from skdnn._backends._tensorflow_flow import Flow, last_with_weights
+from skdnn._backends._engine import Capture, elements, first_part, returned, without_tensor
+from skdnn._backends._penultimate import INPUT, Place, UnclearError, choose
+from skdnn._backends._tensorflow_penultimate import Flow, last_with_weights
 from skdnn._layers import (
     CHANNELS_FIRST,
     CHANNELS_LAST,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skdnn._backends._base import Capture, elements
+from skdnn._backends._engine import Capture, elements
 from skdnn._backends._torch_layers import attach, first_tensor, of_network
 
 _KEEP = 4  # graphs of one network: one for each set of layers

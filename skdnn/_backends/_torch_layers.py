@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from skdnn._backends._base import Capture, elements, first_part, returned, without_tensor
-from skdnn._backends._head import INPUT, Head, Place, Step, UnclearError, choose
-from skdnn._backends._torch_flow import FlowWatch
-from skdnn._backends._torch_layout import AxisWatch, TokenCounts, layout_of, layout_of_input
+from skdnn._backends._engine import Capture, elements, first_part, returned, without_tensor
+from skdnn._backends._penultimate import INPUT, Head, Place, Step, UnclearError, choose
+from skdnn._backends._torch_axes import AxisWatch, TokenCounts, layout_of, layout_of_input
+from skdnn._backends._torch_penultimate import FlowWatch
 from skdnn._layers import NETWORK, NOT_PER_IMAGE, OUTPUT, PENULTIMATE, TOKENS, VECTOR, LayerInfo
 
 # A size that no axis of a network is likely to have by chance: 3, 5 and 7 are numbers of heads

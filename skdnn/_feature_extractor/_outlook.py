@@ -18,7 +18,7 @@ from skdnn._extraction import (
     make_plan,
 )
 from skdnn._feature_extractor._setting import Setting
-from skdnn._identity._record import gather_facts
+from skdnn._identity._provenance import gather_facts
 from skdnn._methods import MethodsText
 from skdnn._store import ActivationStore
 from skdnn.models import Preprocessing

@@ -8,8 +8,8 @@ from typing import Any
 
 from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.models._custom import Model, as_preprocessing
-from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._model_spec import ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._own_network import Model, as_preprocessing
 from skdnn.models._weights_file import Published, Weights, choose_weights
 
 PREFIX = "cornet/"

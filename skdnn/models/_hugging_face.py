@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._digests import digest_of, file_digest
-from skdnn._identity._record import platform_identity
+from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._processors import local_folder, processor_in
-from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._hugging_face_processors import local_folder, processor_in
+from skdnn.models._model_spec import Checkpoint, ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._own_network import as_preprocessing
 from skdnn.models._weights_file import Weights, own_weights, random_weights
 
 PREFIX = "hf/"

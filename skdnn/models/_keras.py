@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from skdnn._digests import file_digest
-from skdnn._identity._keras import keras_identity
-from skdnn._identity._record import platform_identity
+from skdnn._identity._keras_fingerprint import keras_identity
+from skdnn._identity._provenance import platform_identity
 from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.models._custom import own_spec
 from skdnn.models._keras_build import (
     apart,
     build,
@@ -37,7 +36,14 @@ from skdnn.models._keras_weights import (
     load_file,
     n_layers,
 )
-from skdnn.models._spec import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, ModelSpec, Preprocessing
+from skdnn.models._model_spec import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Checkpoint,
+    ModelSpec,
+    Preprocessing,
+)
+from skdnn.models._own_network import own_spec
 from skdnn.models._weights_file import Weights
 
 PREFIX = "keras/"

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from skdnn._config import weights_home
-from skdnn._identity._record import platform_identity
+from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional
-from skdnn.models._checkpoint import reason, refuse_other_content
-from skdnn.models._places import own_name
+from skdnn.models._torch_weights import reason, refuse_other_content
 from skdnn.models._weights_file import Weights, WeightsFile, at_address, in_file, weights_text
+from skdnn.models._weights_folder import own_name
 
 PUBLISHED = "imagenet"
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")

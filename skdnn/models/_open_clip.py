@@ -14,9 +14,9 @@ from typing import Any
 
 from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import Place, published_at
-from skdnn.models._spec import ModelSpec, Preprocessing
+from skdnn.models._hub_weights import Place, published_at
+from skdnn.models._model_spec import ModelSpec, Preprocessing
+from skdnn.models._own_network import as_preprocessing
 from skdnn.models._weights_file import Weights, own_weights, random_weights
 
 PREFIX = "open_clip/"

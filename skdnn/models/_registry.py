@@ -17,14 +17,14 @@ from skdnn.models import (
     _keras,
     _keras_build,
     _open_clip,
-    _pretrained,
-    _published,
+    _pip_weights,
+    _published_checkpoints,
     _timm,
     _torchvision,
 )
-from skdnn.models._custom import Model, custom_spec, is_keras_model, is_network
-from skdnn.models._installed import weights_here
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec
+from skdnn.models._own_network import Model, custom_spec, is_keras_model, is_network
+from skdnn.models._weights_here import weights_here
 
 _BACKENDS = {
     "auto": "auto",
@@ -56,8 +56,8 @@ SOURCES: dict[str, Source] = {
     "torchvision": Source("torch", _torchvision.names, _torchvision.spec),
     "cornet": Source("torch", _cornet.names, _cornet.spec),
     "clip": Source("torch", _clips, _open_clip.spec),
-    "published": Source("torch", _published.names, _published.spec),
-    "pretrained": Source("torch", _pretrained.names, _pretrained.spec),
+    "published": Source("torch", _published_checkpoints.names, _published_checkpoints.spec),
+    "pretrained": Source("torch", _pip_weights.names, _pip_weights.spec),
     "keras": Source("tensorflow", _keras_build.names, _keras.spec),
     "timm": Source("torch", _timm.names, _timm.spec, prefixed=True),
     "open_clip": Source("torch", _open_clip.names, _open_clip.spec, prefixed=True),
@@ -165,8 +165,8 @@ def _check_backend(spec: ModelSpec, wanted: str, backend: str) -> None:
 
 def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:
     """Source and name without prefix."""
-    model = _published.TABLE["thingsvision"].get(model, model)
-    for start, reason in _published.TABLE["elsewhere"].items():
+    model = _published_checkpoints.TABLE["thingsvision"].get(model, model)
+    for start, reason in _published_checkpoints.TABLE["elsewhere"].items():
         if model.startswith(start):
             raise ValueError(
                 f"model={model!r} is a name of THINGSvision's: {reason}, and wrap it: "

@@ -16,10 +16,10 @@ import numpy as np
 
 from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.models._checkpoint import load_state_dict
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import Place, published_at
-from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._hub_weights import Place, published_at
+from skdnn.models._model_spec import ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._own_network import as_preprocessing
+from skdnn.models._torch_weights import load_state_dict
 from skdnn.models._weights_file import Weights, own_weights, random_weights
 
 PREFIX = "timm/"

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import IN_NAME
-from skdnn.models._places import base_name, fetch, known_of, own_name
-from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._hub_weights import IN_NAME
+from skdnn.models._model_spec import ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._own_network import as_preprocessing
 from skdnn.models._weights_file import SUFFIXES, Weights, other_weights
+from skdnn.models._weights_folder import base_name, fetch, known_of, own_name
 
 PREFIX = "torchvision/"
 # Parts of torchvision.models whose networks cannot be used here, and why.

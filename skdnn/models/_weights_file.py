@@ -11,11 +11,11 @@ from typing import Any
 
 from skdnn._config import weights_home
 from skdnn._digests import file_digest
-from skdnn._identity._record import platform_identity
+from skdnn._identity._provenance import platform_identity
 from skdnn._layers import nearest
-from skdnn.models._checkpoint import by_order, fitting, load_state_dict, strict_load, unwrapped
-from skdnn.models._places import as_hash, fetch, known_of, own_name
-from skdnn.models._spec import Checkpoint, ModelSpec
+from skdnn.models._model_spec import Checkpoint, ModelSpec
+from skdnn.models._torch_weights import by_order, fitting, load_state_dict, strict_load, unwrapped
+from skdnn.models._weights_folder import as_hash, fetch, known_of, own_name
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)

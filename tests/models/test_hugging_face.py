@@ -230,7 +230,7 @@ def test_keys(folders, tmp_path):
 
 
 def test_pixels_count_in_the_key(folders, tmp_path):
-    from skdnn.models._spec import preprocess_identity
+    from skdnn.models._model_spec import preprocess_identity
 
     prepare = resolve_model(f"hf/{folders['vit']}").preprocess
     other = hf.AutoImageProcessor.from_pretrained(folders["vit"], image_mean=[0.1, 0.2, 0.3])

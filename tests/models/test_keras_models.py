@@ -34,8 +34,8 @@ from skdnn.models import Preprocessing
 from skdnn.models import _keras as source
 from skdnn.models import _keras_build as building
 from skdnn.models import _keras_weights as weights_of
-from skdnn.models._custom import is_keras_model
-from skdnn.models._spec import preprocess_identity
+from skdnn.models._model_spec import preprocess_identity
+from skdnn.models._own_network import is_keras_model
 
 pytestmark = needs("tensorflow")
 file_utils = late_keras("keras.src.utils.file_utils")

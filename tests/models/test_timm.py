@@ -19,7 +19,7 @@ from PIL import Image
 from helpers.late import needs, timm
 from helpers.one_network import captured, spec_from
 from helpers.web_server import serve
-from skdnn._backends._torch_transfer import make_batch
+from skdnn._backends._torch_device_copies import make_batch
 from skdnn._extraction._plan import layers_of, make_plan, prepare
 from skdnn._images import read_image
 from skdnn.models import _timm

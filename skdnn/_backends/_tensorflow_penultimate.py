@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from skdnn._backends._head import ENDS, LINEAR, OUTPUT_SIDE, PASSES, SAME, Place, Step
+from skdnn._backends._penultimate import ENDS, LINEAR, OUTPUT_SIDE, PASSES, SAME, Place, Step
 from skdnn._layers import NETWORK
 
 _SCORES = ("linear", "softmax", "sigmoid", "log_softmax")  # activations that a classifier may have

@@ -8,10 +8,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from skdnn._config import weights_home
-from skdnn.models import _cornet, _open_clip, _pretrained, _published, _timm, _torchvision
-from skdnn.models._hub import is_here
+from skdnn.models import (
+    _cornet,
+    _open_clip,
+    _pip_weights,
+    _published_checkpoints,
+    _timm,
+    _torchvision,
+)
+from skdnn.models._hub_weights import is_here
 from skdnn.models._keras_weights import folders
-from skdnn.models._places import base_name
+from skdnn.models._weights_folder import base_name
 
 # What Keras writes around the name of a network in the name of its file, where that is more.
 _OF_KERAS = re.compile(r"(?:weights)?(?P<name>.+?)(?:weightstfdim.*|10224tf|22410float)?")
@@ -30,7 +37,7 @@ def _any_file(*places: Path) -> bool:
 
 
 def _in_package(name: str) -> bool:
-    modules = (_pretrained.PACKAGES[name].module, "timm")
+    modules = (_pip_weights.PACKAGES[name].module, "timm")
     return all(importlib.util.find_spec(module) is not None for module in modules)
 
 
@@ -48,8 +55,8 @@ def _of_cornet(name: str) -> bool:
 
 
 def _of_published(name: str) -> bool:
-    name = _published._ALIASES.get(name, name)
-    return _any_file(weights_home() / f"{name}{_published._ENTRIES[name].suffix}")
+    name = _published_checkpoints._ALIASES.get(name, name)
+    return _any_file(weights_home() / f"{name}{_published_checkpoints._ENTRIES[name].suffix}")
 
 
 def _of_timm(name: str) -> bool:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from skdnn._layers import nearest
-from skdnn.models._custom import Model
+from skdnn.models._own_network import Model
 
 #: ``FILE.py:FUNCTION``; without a function, one is asked for.
 _IN_FILE = re.compile(r"(?P<file>.+\.py)(:(?P<function>\w*))?", re.DOTALL)

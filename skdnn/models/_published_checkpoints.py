@@ -12,9 +12,9 @@ from typing import Any
 
 from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.models._checkpoint import unwrapped, without_prefixes
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._model_spec import ModelSpec, Preprocessing, build_skeleton
+from skdnn.models._own_network import as_preprocessing
+from skdnn.models._torch_weights import unwrapped, without_prefixes
 from skdnn.models._weights_file import Published, Weights, choose_weights
 
 PREFIX = "published/"

@@ -13,9 +13,17 @@ from typing import Any
 
 from skdnn._layers import LayerInfo
 from skdnn._optional import import_optional
-from skdnn.models import _cornet, _keras, _open_clip, _pretrained, _published, _timm, _torchvision
+from skdnn.models import (
+    _cornet,
+    _keras,
+    _open_clip,
+    _pip_weights,
+    _published_checkpoints,
+    _timm,
+    _torchvision,
+)
 from skdnn.models._keras_weights import folders
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec
 
 IMAGENET = "imagenet"  # what a user writes for the names of ImageNet's 1,000 classes
 _N_IMAGENET = 1000
@@ -107,7 +115,7 @@ def _named(spec: ModelSpec) -> ClassNames | None:
         return _of_keras(spec)
     if spec.name.startswith(_timm.PREFIX):
         return _of_timm(spec)
-    if spec.name.startswith((_cornet.PREFIX, _pretrained.PREFIX)):
+    if spec.name.startswith((_cornet.PREFIX, _pip_weights.PREFIX)):
         return replace(imagenet_classes(), note=_about(spec, "ImageNet's 1,000 classes"))
     if spec.name.startswith(_open_clip.PREFIX) or spec.name in _open_clip.ALIASES:
         raise ValueError(
@@ -115,7 +123,7 @@ def _named(spec: ModelSpec) -> ClassNames | None:
             "with words. Compare its features (DNNFeatureExtractor) with those of the names of "
             "your classes (CLIPTextEncoder)."
         )
-    if spec.name.startswith(_published.PREFIX):
+    if spec.name.startswith(_published_checkpoints.PREFIX):
         _refuse_headless(spec)
     return None
 
@@ -168,7 +176,7 @@ def _of_timm(spec: ModelSpec) -> ClassNames | None:
 
 
 def _refuse_headless(spec: ModelSpec) -> None:
-    entry = _published._ENTRIES[spec.name.removeprefix(_published.PREFIX)]
+    entry = _published_checkpoints._ENTRIES[spec.name.removeprefix(_published_checkpoints.PREFIX)]
     if entry.headless or entry.options.get("num_classes") == 0:
         raise ValueError(
             f"model={spec.name!r} has no classes: it was trained without labels and ends in "

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from skdnn._config import weights_home
 from skdnn._digests import file_digest
 from skdnn._optional import import_optional
-from skdnn.models._places import base_name, fetch, known_of, own_name
-from skdnn.models._spec import Checkpoint
+from skdnn.models._model_spec import Checkpoint
 from skdnn.models._weights_file import Weights
+from skdnn.models._weights_folder import base_name, fetch, known_of, own_name
 
 _NOT_THERE = (401, 403, 404)  # how the hub says that a repository has no such file
 #: First digits of the SHA-256, in the names of torch's files.

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from skdnn._backends._base import Capture, PartedForward, elements
+from skdnn._backends._engine import Capture, PartedForward, elements
 from skdnn._backends._torch_compile import graph_for
+from skdnn._backends._torch_device_copies import Direct, Staged, landing_for, make_batch
 from skdnn._backends._torch_layers import (
     Call,
     attach,
@@ -28,7 +29,6 @@ from skdnn._backends._torch_layers import (
     trace_layers,
     unwrap,
 )
-from skdnn._backends._torch_transfer import Direct, Staged, landing_for, make_batch
 from skdnn._layers import pool
 
 # The C library gives blocks above 32 MiB back to the system at once; taking them anew for every

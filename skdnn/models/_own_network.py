@@ -8,9 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from skdnn._digests import digest_weights
-from skdnn._identity._values import network_identity
-from skdnn.models._processors import Processor, is_pretrained, is_processor, own_processor
-from skdnn.models._spec import AsItIs, Checkpoint, ModelSpec, Preprocessing
+from skdnn._identity._fingerprint import network_identity
+from skdnn.models._hugging_face_processors import (
+    Processor,
+    is_pretrained,
+    is_processor,
+    own_processor,
+)
+from skdnn.models._model_spec import AsItIs, Checkpoint, ModelSpec, Preprocessing
 
 
 class Model:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from skdnn._backends._head import ENDS, LINEAR, OUTPUT_SIDE, PASSES, SAME, Place, Step
+from skdnn._backends._penultimate import ENDS, LINEAR, OUTPUT_SIDE, PASSES, SAME, Place, Step
 from skdnn._layers import NETWORK
 
 _SAME = """

@@ -9,9 +9,9 @@ from typing import Any
 from skdnn._digests import file_digest
 from skdnn._optional import import_optional
 from skdnn.models import _timm
-from skdnn.models._checkpoint import by_order
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._spec import Checkpoint, ModelSpec, build_skeleton
+from skdnn.models._model_spec import Checkpoint, ModelSpec, build_skeleton
+from skdnn.models._own_network import as_preprocessing
+from skdnn.models._torch_weights import by_order
 from skdnn.models._weights_file import Published, choose_weights
 
 PREFIX = "pretrained/"

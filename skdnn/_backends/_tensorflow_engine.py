@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skdnn._backends._base import Capture, PartedForward
+from skdnn._backends._engine import Capture, PartedForward
 from skdnn._backends._tensorflow_layers import check_input, seen_by, trace_layers
 from skdnn._layers import CHANNELS_FIRST, TOKENS
 from skdnn.models import Preprocessing

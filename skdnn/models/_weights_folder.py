@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 from skdnn._config import weights_home
 from skdnn._digests import file_digest
-from skdnn.models._download import NetworkError, complete
-from skdnn.models._spec import Checkpoint
+from skdnn.models._model_spec import Checkpoint
+from skdnn.models._resume_download import NetworkError, complete
 
 _HASH = re.compile(r"[0-9a-f]{8,64}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._spec import KnownCallable
+from skdnn.models._model_spec import KnownCallable
 
 _PROCESSORS = ("BaseImageProcessor", "ImageProcessingMixin", "ProcessorMixin")
 # What says nothing of the pixels.

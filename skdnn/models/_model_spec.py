@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skdnn._digests import digest_of
-from skdnn._identity._values import code_identity
+from skdnn._identity._fingerprint import code_identity
 from skdnn._optional import import_optional
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
