@@ -1,17 +1,23 @@
-"""What every forward engine offers."""
+"""What every forward engine offers, and what it says where a pass goes wrong."""
 
 from __future__ import annotations
 
-import warnings
+import math
+import threading
+import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from skdnn._layers import OUTPUT, LayerInfo, LayerRequest
+from skdnn._wording import listed
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,43 @@ def without_tensor(output: Any) -> str:
     )
 
 
+def wanted_tensor(capture: Capture, output: Any, is_tensor: Callable[[Any], bool]) -> Any:
+    """What a capture wants of a layer's output."""
+    tensor = first_part(elements(output).get(capture.request.key), is_tensor)
+    if tensor is None:
+        raise ValueError(
+            f"layer {capture.name!r} returned no tensor, though it did when layers were listed."
+        )
+    return tensor
+
+
+def check_reached(missing: Collection[str]) -> None:
+    """Refuse a pass that has not come by all wanted layers."""
+    if missing:
+        raise ValueError(
+            f"layers {sorted(missing)} were not reached in this forward pass, though they were "
+            "when the layers were listed: the network takes another way from image to image."
+        )
+
+
+def check_size(capture: Capture, found: tuple[int, ...], rows: np.ndarray) -> None:
+    """Refuse activations of an image that are not as many as there is room for."""
+    if math.prod(found) != math.prod(rows.shape[1:]):
+        raise ValueError(
+            f"layer {capture.name!r} returned {found} for an image where {rows.shape[1:]} was "
+            "expected: all images must have one size after preprocessing. Give preprocess a crop."
+        )
+
+
+def check_held(precision: str, lost: Sequence[str]) -> None:
+    """Refuse a precision in which some weights have become infinite."""
+    if lost:
+        raise ValueError(
+            f"precision={precision!r} can't hold the values of {listed(lost, show=str)}: they "
+            "are too large. Use 'bfloat16' or 'float32'."
+        )
+
+
 class ForwardPass(Protocol):
     """Runs one batch and writes the captured layers into rows of arrays.
 
@@ -112,66 +155,79 @@ class ForwardPass(Protocol):
     def __call__(self, prepared: Sequence[Any], rows: Mapping[str, np.ndarray]) -> None: ...
 
 
-class Engine(Protocol):
-    """A network that is ready to run."""
-
-    def forward_size(self, batch_size: int, largest: int) -> int:
-        """How many images go through the network at once; `largest` activation of one image."""
-
-    def session(
-        self, captures: Sequence[Capture], preprocess: Any
-    ) -> AbstractContextManager[ForwardPass]:
-        """Put hooks in place; on leaving, the network is as it was found."""
+_locks: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 
-class PartedForward:
-    """Runs batches; once memory has not held one, smaller ones for the rest of the session.
+class Engine:
+    """A network that is ready to run.
 
-    Parameters
+    Attributes
     ----------
-    device : str
-        For messages.
+    network : torch.nn.Module or keras.Model
+    hooked : torch.nn.Module or keras.Model
+        What one pass at a time may go through: hooks of two threads would mix.
     """
 
-    def __init__(self, device: str) -> None:
-        self._where = device
-        self._fits: int | None = None
-        self._warned = False
+    network: Any
+    hooked: Any
 
-    def __call__(self, prepared: Sequence[Any], rows: Mapping[str, np.ndarray]) -> None:
-        n_images = min(len(array) for array in rows.values())
-        start = 0
-        while start < n_images:
-            size = min(self._fits or len(prepared), len(prepared))
-            part = list(prepared[start : start + size])
-            part += [part[-1]] * (size - len(part))  # same arithmetic for every image
-            if self._runs(part, {name: a[start : start + size] for name, a in rows.items()}):
-                start += size
-                self._warn_once(len(prepared))
-            else:
-                self._fits = size // 2
+    def forward_size(self, batch_size: int, largest: int) -> int:
+        """How many images go through the network at once.
+
+        Parameters
+        ----------
+        batch_size : int
+            What the user allows.
+        largest : int
+            Values in the largest activation of one image.
+
+        Returns
+        -------
+        n_images : int
+        """
+        return batch_size
+
+    @contextmanager
+    def session(self, captures: Sequence[Capture], preprocess: Any) -> Iterator[ForwardPass]:
+        """Put hooks in place and give the function that runs a batch; then all is as before.
+
+        Parameters
+        ----------
+        captures : sequence of Capture
+        preprocess : Preprocessing or callable
+            Says how a batch is made of prepared images.
+
+        Yields
+        ------
+        forward : callable
+            ``forward(prepared, rows)`` runs prepared images and writes each layer into
+            ``rows[name]``, an array with one row for each image that counts; images beyond the
+            rows are padding. A batch that the device's memory does not hold is halved, and so
+            are those after it.
+
+        Raises
+        ------
+        MemoryError
+            From ``forward``, if the memory does not hold a single image.
+        """
+        with (
+            _locks.setdefault(self.hooked, threading.RLock()),
+            self._ready(captures, preprocess) as run,
+        ):
+            yield run
 
     @abstractmethod
-    def _runs(self, part: Sequence[Any], rows: Mapping[str, np.ndarray]) -> bool:
-        """Run a part of a batch; False if the memory does not hold it."""
+    def _ready(
+        self, captures: Sequence[Capture], preprocess: Any
+    ) -> AbstractContextManager[ForwardPass]:
+        """The same without the lock."""
 
-    def _refuse_single(self, part: Sequence[Any], error: BaseException) -> None:
-        """Nothing is left to halve."""
-        if len(part) == 1:
-            raise MemoryError(
-                f"The memory of device {self._where!r} does not hold the forward pass of a "
-                "single image, however small batch_size is. Free memory there, or use a smaller "
-                "network, precision='bfloat16' or another device."
-            ) from error
 
-    def _warn_once(self, asked: int) -> None:
-        if self._fits is None or self._warned:
-            return
-        self._warned = True
-        warnings.warn(
-            f"The memory of device {self._where!r} does not hold {asked} images at once; "
-            f"{self._fits} fit, and the rest goes in batches of that size. "
-            f"batch_size={self._fits} spares the failed attempts.",
-            UserWarning,
-            stacklevel=3,
-        )
+def kept(cache: OrderedDict[Any, T], key: Any, make: Callable[[], T], most: int) -> T:
+    """What a cache holds, made if it is not there; what was not asked for longest goes."""
+    if key not in cache:
+        cache[key] = make()
+    cache.move_to_end(key)
+    while len(cache) > most:
+        cache.popitem(last=False)
+    return cache[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -119,14 +119,17 @@ def kind_of(layer: keras.Layer) -> str | None:
     return None if own or is_nest else ENDS
 
 
-def last_with_weights(layers: Sequence[tuple[str, keras.Layer]], calls: dict[int, int]) -> Any:
-    """Without a graph: the input of the last layer that has weights, if it may be a head."""
+def last_with_weights(called: Iterable[tuple[str, keras.Layer, int]]) -> Place | None:
+    """Without a graph: the input of the last layer that has weights, if it may be a head.
+
+    `called` are paths, layers and numbers of calls, in the order in which the layers ended.
+    """
     leaves = [
-        (path, layer)
-        for path, layer in layers
+        (path, layer, n_calls)
+        for path, layer, n_calls in called
         if layer.variables and not list(layer._flatten_layers(include_self=False))
     ]
     if not leaves or kind_of(leaves[-1][1]) != LINEAR:
         return None
-    path, layer = leaves[-1]
-    return Place(path, call=calls[id(layer)] - 1)
+    path, _, n_calls = leaves[-1]
+    return Place(path, call=n_calls - 1)
