@@ -123,8 +123,12 @@ def _named(spec: ModelSpec) -> ClassNames | None:
             "with words. Compare its features (DNNFeatureExtractor) with those of the names of "
             "your classes (CLIPTextEncoder)."
         )
-    if spec.name.startswith(_published_checkpoints.PREFIX):
-        _refuse_headless(spec)
+    prefix, _, name = spec.name.partition("/")
+    if prefix == "published" and _published_checkpoints.ends_in_features(name):
+        raise ValueError(
+            f"model={spec.name!r} has no classes: it was trained without labels and ends in "
+            "features. Use DNNFeatureExtractor and a classifier of scikit-learn."
+        )
     return None
 
 
@@ -173,15 +177,6 @@ def _of_timm(spec: ModelSpec) -> ClassNames | None:
     info = data.ImageNetInfo(subset)
     note = _about(spec, f"timm's {subset}, inferred from {card.num_classes} outputs")
     return ClassNames(tuple(info.label_descriptions()), tuple(info.label_names()), note)
-
-
-def _refuse_headless(spec: ModelSpec) -> None:
-    entry = _published_checkpoints._ENTRIES[spec.name.removeprefix(_published_checkpoints.PREFIX)]
-    if entry.headless or entry.options.get("num_classes") == 0:
-        raise ValueError(
-            f"model={spec.name!r} has no classes: it was trained without labels and ends in "
-            "features. Use DNNFeatureExtractor and a classifier of scikit-learn."
-        )
 
 
 # --- Keras and the synsets -----------------------------------------------------------------------

@@ -15,9 +15,9 @@ from skdnn._digests import digest_of, file_digest
 from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional
 from skdnn.models._hugging_face_processors import local_folder, processor_in
-from skdnn.models._model_spec import Checkpoint, ModelSpec, Preprocessing, build_skeleton
-from skdnn.models._own_network import as_preprocessing
-from skdnn.models._weights_file import Weights, own_weights, random_weights
+from skdnn.models._model_spec import Checkpoint, ModelSpec, build_skeleton
+from skdnn.models._preprocessing import Preprocessing, as_preprocessing
+from skdnn.models._weights_choice import Weights, other_weights
 
 PREFIX = "hf/"
 _PURPOSE = "for networks of Hugging Face"
@@ -29,6 +29,11 @@ _NO_SETTINGS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 def names() -> list[str]:
     """None: the hub has too many to list."""
     return []
+
+
+def is_here(name: str) -> bool:
+    """Nobody asks, as there are no names."""
+    return False
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
@@ -57,7 +62,10 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     import_optional("transformers", _PURPOSE)
     repo = Repository(name)
     is_default = isinstance(weights, str) and weights == "default"
-    chosen = repo.weights() if is_default else _other(weights, name, seed)
+    if is_default:
+        chosen = repo.weights()
+    else:
+        chosen = other_weights(weights, PREFIX + name, seed, "transformers", ["default"])
     build = Builder(name, repo.settings, repo)
     version = platform_identity("transformers")["transformers"]
     return chosen.spec(
@@ -70,18 +78,6 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         identify=lambda _: [PREFIX, repo.settings, version, *chosen.identify()],
         packages=("transformers",),
     )
-
-
-def _other(weights: Any, name: str, seed: int) -> Weights:
-    if weights is None:
-        return random_weights(seed, "transformers")
-    own = own_weights(weights)
-    if own is None:
-        raise ValueError(
-            f"weights={weights!r} of {PREFIX + name} is no file. Use 'default' (those of the "
-            "repository), the path of a file, or None for random weights."
-        )
-    return own
 
 
 def _preparation(repo: Repository, preprocess: Any) -> Any:
@@ -187,25 +183,25 @@ class Repository:
             f"torch ({', '.join(_WEIGHTS)})."
         )
 
+    def path(self) -> Path:
+        """The first of its files of weights; all are downloaded where need be."""
+        return self.files()[0]
+
+    def checkpoint(self) -> Checkpoint:
+        """What is known of its weights; nothing is downloaded."""
+        address = None if self.is_folder else f"https://huggingface.co/{self.name}"
+        files = self.files(download=False)
+        return Checkpoint(address, file_digest(files[0]) if len(files) == 1 else None)
+
     def weights(self) -> Weights:
         """Told apart by what is in the files, whatever the repository is called."""
-        known = self.files(download=False)
+        stats = [(file, file.stat()) for file in self.files(download=False)]
         revision = self.folder.name[:12] if self.folder.parent.name == "snapshots" else "default"
-        address = None if self.is_folder else f"https://huggingface.co/{self.name}"
-
-        def digests(download: bool = True) -> list[str]:
-            return [file_digest(file) for file in self.files(download)]
-
-        def checkpoint() -> Checkpoint:
-            found = digests(download=False)
-            return Checkpoint(address, found[0] if len(found) == 1 else None)
-
         return Weights(
             str(self.folder) if self.is_folder else revision,
-            tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in known),
-            lambda: ["sha256", *digests()],
-            lambda: self.files()[0],
-            checkpoint,
+            tuple((str(file), stat.st_mtime_ns, stat.st_size) for file, stat in stats),
+            lambda: ["sha256", *map(file_digest, self.files())],
+            self,
             "file" if self.is_folder else "published",
         )
 
@@ -326,6 +322,5 @@ def in_order(network: Any, batch: Any) -> Any:
 def _load(build: Builder, chosen: Weights, is_default: bool, seed: int) -> Any:
     if not is_default:
         return chosen.network(build.from_settings, build.name, seed)
-    assert chosen.path is not None
-    chosen.path()  # downloaded before anything big is built
+    build.repo.path()  # downloaded before anything big is built
     return build.from_files()

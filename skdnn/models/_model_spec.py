@@ -1,144 +1,15 @@
-"""What a network is before it is built, and how an image is prepared for it."""
+"""What a network is before it is built."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from skdnn._digests import digest_of
-from skdnn._identity._fingerprint import code_identity
 from skdnn._optional import import_optional
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """Resize, crop at the centre, scale to [0, 1], subtract a mean, divide by a deviation.
-
-    The steps and their order are torchvision's, so that published preprocessing is met to the
-    bit.
-
-    Attributes
-    ----------
-    resize : int, tuple of int (height, width) or None
-        An int is the length of the shorter side.
-    crop : int, tuple of int (height, width) or None
-        An int is the side of a square.
-    interpolation : str
-        How Pillow resizes.
-    mean, std : tuple of float
-        One value per channel, for values in [0, 1].
-    """
-
-    resize: int | tuple[int, int] | None = 256
-    crop: int | tuple[int, int] | None = 224
-    interpolation: str = "bilinear"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-
-    @classmethod
-    def from_dict(cls, options: dict[str, Any]) -> Preprocessing:
-        """Read a user's dict; keys that are left out keep ImageNet's values."""
-        known = ("resize", "crop", "interpolation", "mean", "std")
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise ValueError(f"preprocess has unknown keys {unknown}: the keys are {known}.")
-        given = dict(options)
-        for key in ("resize", "crop"):
-            if key in given:
-                given[key] = _as_size(key, given[key])
-        for key in ("mean", "std"):
-            if key in given:
-                values = tuple(float(v) for v in np.ravel(given[key]))
-                if len(values) != 3 or (key == "std" and min(values) <= 0):
-                    raise ValueError(
-                        f"preprocess[{key!r}] must be three numbers, one per channel"
-                        f"{', above 0' if key == 'std' else ''}; got {options[key]!r}."
-                    )
-                given[key] = values
-        if given.get("interpolation", "bilinear") not in _INTERPOLATIONS:
-            raise ValueError(
-                f"preprocess['interpolation'] must be one of {_INTERPOLATIONS}, "
-                f"got {given['interpolation']!r}."
-            )
-        return cls(**given)
-
-    @property
-    def input_size(self) -> tuple[int, int] | None:
-        """Height and width of every prepared image, or None where they follow the image."""
-        size = self.crop if self.crop is not None else self.resize
-        if size is None or (self.crop is None and isinstance(size, int)):
-            return None
-        return (size, size) if isinstance(size, int) else size
-
-    def pixels(self, image: Any) -> np.ndarray:
-        """Resize and crop a PIL image in RGB: uint8 array (height, width, 3)."""
-        transforms = import_optional("torchvision.transforms", "to prepare images")
-        functional = transforms.functional
-        if self.resize is not None:
-            size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
-            image = functional.resize(
-                image, size, transforms.InterpolationMode(self.interpolation)
-            )
-        if self.crop is not None:
-            size = [self.crop] * 2 if isinstance(self.crop, int) else list(self.crop)
-            image = functional.center_crop(image, size)
-        return np.asarray(image)
-
-
-class KnownCallable:
-    """A preparation by another package's code, which tells what it does.
-
-    It takes a PIL image in RGB and returns a float tensor (3, height, width).
-    """
-
-    def __call__(self, image: Any) -> Any:
-        raise NotImplementedError
-
-    def identity(self) -> Any:
-        """What its values depend on, as plain values."""
-        raise NotImplementedError
-
-
-class AsItIs(KnownCallable):
-    """Floats (3, height, width) that a network takes as they are: ``preprocess=None``."""
-
-    def __call__(self, image: Any) -> Any:
-        return np.ascontiguousarray(image, dtype=np.float32)
-
-    def __repr__(self) -> str:
-        return "as it is"
-
-    def identity(self) -> Any:
-        return ["as it is"]
-
-
-def _as_size(key: str, value: Any) -> int | tuple[int, int] | None:
-    if value is None:
-        return None
-    sizes = (value,) if isinstance(value, (int, np.integer)) else tuple(value)
-    if len(sizes) not in (1, 2) or any(int(s) != s or s < 1 for s in sizes):
-        raise ValueError(
-            f"preprocess[{key!r}] must be None, a number of pixels, or (height, width); "
-            f"got {value!r}."
-        )
-    return int(sizes[0]) if len(sizes) == 1 else (int(sizes[0]), int(sizes[1]))
-
-
-def preprocess_identity(preprocess: Any, version: str | None) -> Any:
-    """What an image's preparation depends on, as plain values; `version` stands for code."""
-    if isinstance(preprocess, KnownCallable):
-        return preprocess.identity()
-    if not isinstance(preprocess, Preprocessing):
-        return code_identity(preprocess, version, f"preprocess={preprocess!r}")
-    kind, values = type(preprocess).__name__, asdict(preprocess)
-    return values if kind == "Preprocessing" else {"kind": kind, **values}
+from skdnn._wording import listed, nearest
+from skdnn.models._preprocessing import KnownCallable, Preprocessing, preprocess_identity
 
 
 @dataclass(frozen=True)
@@ -233,6 +104,20 @@ def build_skeleton(build: Callable[[], Any]) -> Any:
                 return build()
         except RuntimeError:  # NotImplementedError is one
             return build()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for messages, with the names most like one that does not exist, or nothing."""
+    near = listed(nearest(name, known))
+    return f"Did you mean {near}? " if near else ""
+
+
+def unknown_model(model: str, name: str, known: Iterable[str], source: str = "") -> str:
+    """Why a network can't be had; `name` is without the prefix that `model` may have."""
+    return (
+        f"model={model!r} is unknown{f' to {source}' if source else ''}. "
+        f"{did_you_mean(name, known)}list_models({source and repr(source)}) gives all names."
+    )
 
 
 def needs_download(spec: ModelSpec) -> bool:

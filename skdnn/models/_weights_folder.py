@@ -1,4 +1,4 @@
-"""Files of weights: what they are called here, where they may lie, and how they are had."""
+"""Published files of weights: what they are called here, where they lie, how they come."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
 
 from skdnn._config import weights_home
 from skdnn._digests import file_digest
@@ -18,55 +21,101 @@ from skdnn.models._resume_download import NetworkError, complete
 _HASH = re.compile(r"[0-9a-f]{8,64}")
 
 
-def fetch(
-    url: str,
-    *,
-    name: str,
-    sha256: str | None = None,
-    elsewhere: Iterable[str | os.PathLike[str]] = (),
-) -> Path:
-    """Find a file of weights, or download it.
+@dataclass(frozen=True)
+class WebFile:
+    """A file at an address, which is found on this machine or downloaded.
 
-    It is called `name` here: different files have the same last part of their address. Other
-    places count only with the right SHA-256, of which the first 8 digits do; without one nothing
-    but the length is checked. An OSError says what to put where by hand.
+    Attributes
+    ----------
+    url : str
+    name : str
+        What it is called here: different files have the same last part of their address.
+    sha256 : str or None
+        Of which the first 8 digits do; without, nothing but the length is checked.
+    elsewhere : tuple of path-like
+        Other places where it may lie; they count only with the right SHA-256.
+    check : bool
+        Whether what is downloaded must have that SHA-256, which an address may only suggest.
     """
-    expected = as_hash(sha256) if sha256 is not None else None
-    target = weights_home() / name
-    places = [target.with_name(base_name(url) or name), *map(Path, elsewhere)]
-    found = _at_hand(target, expected, places)
-    if found is not None:
-        return found
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with part_of(target) as part:
-            if _at_hand(target, expected) is None:  # another process may have brought it
-                _download(url, part, expected)
-                os.replace(part, target)
-            else:
-                part.unlink()
-    except NetworkError as error:
-        raise OSError(how_to_place(target, url, expected, error)) from error
-    return target
 
+    url: str
+    name: str
+    sha256: str | None = None
+    elsewhere: tuple[str | os.PathLike[str], ...] = ()
+    check: bool = True
 
-def known_of(
-    url: str,
-    *,
-    name: str,
-    sha256: str | None = None,
-    elsewhere: Iterable[str | os.PathLike[str]] = (),
-) -> Checkpoint:
-    """What is known of a file that `fetch` would find or download; nothing is downloaded."""
-    target = weights_home() / name
-    if sha256 is None:
-        return Checkpoint(url, file_digest(target) if target.is_file() else None)
-    places = (target, target.with_name(base_name(url) or name), *map(Path, elsewhere))
-    digests = (file_digest(place) for place in places if place.is_file())
-    found = next((digest for digest in digests if digest.startswith(sha256)), None)
-    if found is None and len(sha256) < 64:
-        return Checkpoint(url, begins=sha256)
-    return Checkpoint(url, found or sha256)
+    @property
+    def target(self) -> Path:
+        """Where it is downloaded to."""
+        return weights_home() / self.name
+
+    def _places(self) -> list[Path]:
+        """Where else it may lie: names that are not ours count only with the right content."""
+        if self.sha256 is None:
+            return []
+        return [
+            self.target.with_name(base_name(self.url) or self.name),
+            *map(Path, self.elsewhere),
+        ]
+
+    def is_here(self) -> bool:
+        """Whether a file of its names is on this machine, whatever is in it."""
+        return any(place.is_file() for place in (self.target, *self._places()))
+
+    def checkpoint(self) -> Checkpoint:
+        """What is known of it; nothing is downloaded."""
+        begins = self.sha256 or ""
+        if len(begins) == 64:
+            return Checkpoint(self.url, begins)
+        here = (place for place in (self.target, *self._places()) if place.is_file())
+        digests = (digest for place in here if (digest := file_digest(place)).startswith(begins))
+        found = next(digests, None)
+        return Checkpoint(self.url, found, None if found else self.sha256)
+
+    def path(self) -> Path:
+        """Find it, or download it; an OSError says what to put where by hand."""
+        expected = as_hash(self.sha256) if self.sha256 is not None and self.check else ""
+        found = self._at_hand(expected, self._places())
+        if found is not None:
+            return found
+        try:
+            with _unfinished(self.target) as part:
+                if self._at_hand(expected) is None:  # another process may have brought it
+                    _download(self.url, part, expected)
+                    os.replace(part, self.target)
+        except NetworkError as error:
+            raise OSError(self._how_to_place(expected, error)) from error
+        return self.target
+
+    def _at_hand(self, expected: str, elsewhere: Iterable[Path] = ()) -> Path | None:
+        if not self.target.is_file():
+            here = (path for path in elsewhere if path.is_file())
+            begins = str(self.sha256).lower()
+            return next((path for path in here if file_digest(path).startswith(begins)), None)
+        if not expected or file_digest(self.target).startswith(expected):
+            return self.target
+        raise OSError(
+            f"{self.target} is not the file that was published: its SHA-256 is "
+            f"{file_digest(self.target)}, expected {_shown(expected)}. It is not used, and left "
+            "as it is; move it away to have it downloaded again, or name it as "
+            f"weights={str(self.target)!r} to use it as your own."
+        )
+
+    def _how_to_place(self, expected: str, reason: object) -> str:
+        """Say which file is missing, and how to put it in its place by hand."""
+        known = expected if len(expected) == 64 else f"begins with {expected}"
+        others = {place.name for place in self._places()[:1]} - {self.name}
+        also = "".join(f" (or {name})" for name in others)
+        told = str(reason).partition("\n")[0] or type(reason).__name__
+        return (
+            f"The weights {self.name} could not be downloaded ({told}).\n"
+            f"  address  {self.url}\n"
+            f"  SHA-256  {known if expected else 'not published'}\n"
+            f"  folder   {self.target.parent}\n"
+            "Download the file on any computer and put it into this folder as "
+            f"{self.name}{also}; the environment variable SKDNN_WEIGHTS moves the folder. Or use "
+            "weights='path/of/a/file', or weights=None for random weights."
+        )
 
 
 def as_hash(sha256: str) -> str:
@@ -93,56 +142,17 @@ def own_name(url: str, suffixes: Iterable[str], default: str) -> str:
     return f"{stem}-{digest}{base.suffix if known else default}"
 
 
-def how_to_place(target: Path, url: str, sha256: str | None, reason: object) -> str:
-    """Say which file is missing, and how to put it in its place by hand."""
-    known = "not published" if sha256 is None else sha256
-    if sha256 is not None and len(sha256) < 64:
-        known = f"begins with {sha256}"
-    also = f" (or {base_name(url)})" if sha256 and base_name(url) not in ("", target.name) else ""
-    return (
-        f"The weights {target.name} could not be downloaded ({_first_line(reason)}).\n"
-        f"  address  {url}\n"
-        f"  SHA-256  {known}\n"
-        f"  folder   {target.parent}\n"
-        f"Download the file on any computer and put it into this folder as {target.name}{also}; "
-        "the environment variable SKDNN_WEIGHTS moves the folder. Or use weights='path/of/a/file',"
-        " or weights=None for random weights."
-    )
-
-
-def _first_line(reason: object) -> str:
-    return str(reason).partition("\n")[0] or type(reason).__name__
-
-
-def _at_hand(target: Path, sha256: str | None, elsewhere: Iterable[Path] = ()) -> Path | None:
-    """The file, if it is there; names that are not ours count only with the right content."""
-    if target.is_file():
-        if sha256 is not None and not file_digest(target).startswith(sha256):
-            raise OSError(
-                f"{target} is not the file that was published: its SHA-256 is "
-                f"{file_digest(target)}, expected {_expected(sha256)}. It is not used, and left "
-                "as it is; move it away to have it downloaded again, or name it as "
-                f"weights={str(target)!r} to use it as your own."
-            )
-        return target
-    if sha256 is not None:
-        for path in elsewhere:
-            if path.is_file() and file_digest(path).startswith(sha256):
-                return path
-    return None
-
-
-def _expected(sha256: str) -> str:
+def _shown(sha256: str) -> str:
     return sha256 if len(sha256) == 64 else f"{sha256}..."
 
 
-def _download(url: str, part: Path, sha256: str | None) -> None:
+def _download(url: str, part: Path, sha256: str) -> None:
     """Complete the unfinished file; what an earlier process left counts where a hash is known."""
     left_over = part.stat().st_size > 0
-    if left_over and sha256 is None:
+    if left_over and not sha256:
         os.truncate(part, 0)
-    complete(url, part, checked=sha256 is not None)
-    if sha256 is None:
+    complete(url, part, checked=bool(sha256))
+    if not sha256:
         return
     found = _digest(part)
     if left_over and not found.startswith(sha256):
@@ -150,9 +160,9 @@ def _download(url: str, part: Path, sha256: str | None) -> None:
         complete(url, part, checked=True)
         found = _digest(part)
     if not found.startswith(sha256):
-        part.unlink()
+        os.truncate(part, 0)
         raise NetworkError(
-            f"wrong content: its SHA-256 is {found}, expected {_expected(sha256)}; it was removed"
+            f"wrong content: its SHA-256 is {found}, expected {_shown(sha256)}; it was removed"
         )
 
 
@@ -162,49 +172,27 @@ def _digest(path: Path) -> str:
 
 
 @contextmanager
-def part_of(target: Path) -> Iterator[Path]:
+def _unfinished(target: Path) -> Iterator[Path]:
     """The unfinished file beside `target`, this process's alone; others wait for their turn.
 
-    The lock is on the file itself and ends with the process. Where there are no such locks, each
-    process has an unfinished file of its own.
+    The lock ends with the process. Where there are no such locks, each process has an unfinished
+    file of its own. An empty one does not stay.
     """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock, own = FileLock(target.with_name(f".{target.name}.lock")), ""
     try:
-        import fcntl
-    except ImportError:
-        yield from _unshared(target)
-        return
-    part = target.with_name(f".{target.name}.part")
-    while True:
-        lock = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            except OSError:  # a file system without locks
-                yield from _unshared(target)
-                return
-            if _is_still(part, lock):
-                try:
-                    yield part
-                finally:
-                    if _is_still(part, lock) and not part.stat().st_size:
-                        part.unlink()
-                return
-        finally:
-            os.close(lock)
-
-
-def _unshared(target: Path) -> Iterator[Path]:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        while not (lock.is_locked and os.path.exists(lock.lock_file)):
+            lock.release()  # who had it before has removed it
+            lock.acquire()
+    except (OSError, NotImplementedError):
+        own = f".{os.getpid()}"
+    part = target.with_name(f".{target.name}{own}.part")
     part.touch()
     try:
         yield part
     finally:
-        part.unlink(missing_ok=True)
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether the name still means the open file: who had the lock before may have renamed it."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        if part.exists() and not part.stat().st_size:
+            part.unlink()
+        with suppress(OSError):  # Windows removes it when it is released
+            os.unlink(lock.lock_file)
+        lock.release()

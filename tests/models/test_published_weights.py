@@ -17,6 +17,7 @@ from helpers.late import models
 from skdnn import DNNFeatureExtractor
 from skdnn._backends import describe_layers
 from skdnn.models import Model, Preprocessing, _published_checkpoints
+from skdnn.models._registry import resolve_model
 from skdnn.models._resume_download import NetworkError
 from skdnn.models._torch_weights import load_state_dict
 
@@ -130,8 +131,8 @@ def test_aliases_are_the_same_network():
 
 
 def test_words_that_are_nothing():
-    with pytest.raises(ValueError, match=r"Nearest: .*'simclr-rn50'"):
-        spec("simclr-rn5")
+    with pytest.raises(ValueError, match=r"Did you mean .*'simclr-rn50'"):
+        resolve_model("published/simclr-rn5")
     with pytest.raises(ValueError, match="Published: 'vicreg-rn50'"):
         spec("vicreg-rn50", "IMAGENET1K_V1")
     with pytest.raises(TypeError, match="weights must be"):

@@ -267,7 +267,7 @@ def test_unknown_names_and_tags() -> None:
         spec_of("vit_tiny_patch16_225")
     with pytest.raises(ValueError, match=r"tagged 'nope'.*'a1_in1k'"):
         spec_of("resnet18.nope")
-    with pytest.raises(ValueError, match=r"weights='nope'.*no file.*'a1_in1k'"):
+    with pytest.raises(ValueError, match=r"weights='nope'.*nor a file.*'a1_in1k'"):
         spec_of("resnet18", weights="nope")
     with pytest.raises(ValueError, match="contradicts the tag"):
         spec_of("resnet18.a1_in1k", weights="a2_in1k")

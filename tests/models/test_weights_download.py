@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ from helpers.late import models
 from skdnn._config import weights_home
 from skdnn.models import _hub_weights, _resume_download, _torchvision
 from skdnn.models._registry import resolve_model
-from skdnn.models._weights_file import SUFFIXES
-from skdnn.models._weights_folder import base_name, fetch, own_name
+from skdnn.models._weights_choice import SUFFIXES
+from skdnn.models._weights_folder import WebFile, base_name, own_name
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 OTHER = np.random.default_rng(1).bytes(300_000)
@@ -105,6 +106,10 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(_resume_download, "_PAUSES", (0.0, 0.0, 0.0))
     return tmp_path / "weights"
+
+
+def fetch(url: str, **about: Any) -> Path:
+    return WebFile(url, **about).path()
 
 
 def in_folder(home: Path) -> list[str]:
@@ -290,9 +295,10 @@ def test_without_a_network(server, home):
 SCRIPT = """
 import sys
 from pathlib import Path
-from skdnn.models._weights_folder import fetch
+from typing import Any
+from skdnn.models._weights_folder import WebFile
 url, sha256 = sys.argv[1:]
-path = fetch(url, name="own.pth", sha256=sha256 or None)
+path = WebFile(url, "own.pth", sha256 or None).path()
 print(path.stat().st_size)
 """
 
