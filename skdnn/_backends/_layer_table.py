@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,8 +32,10 @@ class LayerTable:
     ----------
     network : object
         The whole, whose call is noted as that of a layer.
-    named : mapping of str to object
+    named : dict of str to object
         All layers by their paths; a layer may have several.
+    is_tensor : callable
+        Whether something is one of the framework's tensors.
     n_images : int
         Images in the batch: a size that no axis of a network is likely to have by chance.
     batch_axes : int
@@ -41,9 +43,15 @@ class LayerTable:
     """
 
     def __init__(
-        self, network: Any, named: Mapping[str, Any], n_images: int, batch_axes: int
+        self,
+        network: Any,
+        named: dict[str, Any],
+        is_tensor: Callable[[Any], bool],
+        n_images: int,
+        batch_axes: int,
     ) -> None:
         self.network = network
+        self.is_tensor = is_tensor
         self.named = named
         self.penultimate: Place | None = None
         self.unclear = ""
@@ -54,10 +62,6 @@ class LayerTable:
         self._passes = {id(layer): Passes() for layer in (network, *named.values())}
 
     # What a framework knows.
-
-    @abstractmethod
-    def is_tensor(self, value: Any) -> bool:
-        """Whether this is one of the framework's tensors."""
 
     @abstractmethod
     def layout_of(self, layer: Any, shape: tuple[int, ...]) -> str:

@@ -189,11 +189,10 @@ class _Trace(LayerTable):
     """Watches one forward pass of every layer."""
 
     def __init__(self, network: keras.Model) -> None:
-        super().__init__(network, named_layers(network), _TRACE_BATCH, batch_axes=1)
+        named = named_layers(network)
+        super().__init__(network, named, tf.is_tensor, _TRACE_BATCH, batch_axes=1)
         self._paths = {id(layer): path for path, layer in reversed(self.named.items())}
         self._flow = Flow()
-
-    is_tensor = staticmethod(tf.is_tensor)
 
     def shape_of(self, tensor: tf.Tensor) -> tuple[int, ...]:
         if tensor.shape.rank is None or None in tensor.shape.as_list():

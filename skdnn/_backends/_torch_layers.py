@@ -139,7 +139,7 @@ class _Trace(LayerTable):
     def __init__(self, network: nn.Module, n_images: int, forward: Call) -> None:
         named = dict(network.named_modules(remove_duplicate=False))
         del named[""]
-        super().__init__(network, named, n_images, batch_axes=2)
+        super().__init__(network, named, torch.is_tensor, n_images, batch_axes=2)
         self.forward = forward
         self.paths = {module: path for path, module in network.named_modules()}
         self._flow = FlowWatch(self.paths)
@@ -147,8 +147,6 @@ class _Trace(LayerTable):
         self._tokens = TokenCounts(network)
         # What made the input of the last call of each module.
         self._steps: dict[nn.Module, Step | None] = {}
-
-    is_tensor = staticmethod(torch.is_tensor)
 
     def layout_of(self, layer: nn.Module, shape: tuple[int, ...]) -> str:
         return layout_of(layer, shape, self.last)

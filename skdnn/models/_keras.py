@@ -84,6 +84,7 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     size = fixed if fixed is not None else own
     source = choose_weights(weights, name, seed)
     is_published = source.origin == "published"
+    more: dict[str, Any] = {"checkpoint": lambda: _published(name)} if is_published else {}
     corrected = []  # what was stored before these networks were right is not found
     if scaled_if_published(name) and not (is_published and size == own):
         corrected = ["scaled"]
@@ -102,7 +103,7 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: apart(lambda: skeleton(name, size)),
         key=("keras", name, size, *source.key),
         identify=identity,
-        **({"checkpoint": lambda: _published(name)} if is_published else {}),
+        **more,
     )
 
 
