@@ -82,13 +82,13 @@ ENGINES = {
     **{
         f"skdnn._backends._torch_{part}": {"torch", "torchvision"}
         for part in (
-            *("engine", "compile", "penultimate", "layers", "axes"),
+            *("engine", "capture", "compile", "penultimate", "layers", "axes"),
             *("global_settings", "device_copies"),
         )
     },
     **{
         f"skdnn._backends._tensorflow_{part}": {"tensorflow", "keras"}
-        for part in ("engine", "penultimate", "layers")
+        for part in ("engine", "capture", "penultimate", "layers")
     },
     "skdnn.models._cornet_networks": {"torch"},
 }

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from skdnn._layers import OUTPUT, LayerInfo, LayerRequest
+from skdnn._layers import NETWORK, OUTPUT, LayerInfo, LayerRequest
 from skdnn._wording import listed
 
 T = TypeVar("T")
@@ -50,6 +50,11 @@ class Capture:
         key = f"[{request.key}]" if request.key is not None else ""
         last = request.call is None or request.call == self.info.n_calls - 1
         return request.path + key + ("" if last else f"@{request.call}")
+
+    @property
+    def of_network(self) -> bool:
+        """Whether it is what a call of the network returns, which no hook of it need see."""
+        return self.info.source == NETWORK
 
     @property
     def wanted_call(self) -> int:

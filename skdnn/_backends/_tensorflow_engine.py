@@ -23,7 +23,8 @@ from skdnn._backends._engine import (
     kept,
 )
 from skdnn._backends._padded_batches import PaddedBatches
-from skdnn._backends._tensorflow_layers import check_input, seen_by, trace_layers
+from skdnn._backends._tensorflow_capture import seen_by
+from skdnn._backends._tensorflow_layers import check_input, trace_layers
 from skdnn._layers import CHANNELS_FIRST, TOKENS
 from skdnn.models import Preprocessing
 

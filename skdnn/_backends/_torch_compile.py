@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from skdnn._backends._engine import Capture, elements, first_part, kept
-from skdnn._backends._torch_layers import of_network
 
 _KEEP = 4  # graphs of one network: one for each set of layers
 _graphs: weakref.WeakKeyDictionary[nn.Module, OrderedDict[Any, CompiledGraph]] = (
@@ -66,7 +65,7 @@ class CompiledGraph:
         self.calls = {}
         output = self.call(network, batch)
         for capture in self.captures:
-            if of_network(capture):
+            if capture.of_network:
                 self.see(capture, output)
         return self.seen
 

@@ -1,4 +1,4 @@
-"""The forward engine of torch: capture layers in one pass, stop after the deepest."""
+"""The forward engine of torch: device, precision, batches that memory holds."""
 
 from __future__ import annotations
 
@@ -13,29 +13,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from skdnn._backends._engine import (
-    Capture,
-    Engine,
-    ForwardPass,
-    check_held,
-    check_reached,
-    check_size,
-    wanted_tensor,
-)
+from skdnn._backends._engine import Capture, Engine, ForwardPass, check_held
 from skdnn._backends._padded_batches import PaddedBatches
+from skdnn._backends._torch_capture import CompiledRun, Run, hooked
 from skdnn._backends._torch_compile import graph_for
 from skdnn._backends._torch_device_copies import landing_for, make_batch
 from skdnn._backends._torch_layers import (
     Call,
     call,
     float_dtype,
-    hooked,
     left_as_found,
-    of_network,
     trace_layers,
     unwrap,
 )
-from skdnn._layers import pool
 
 # The C library gives blocks above 32 MiB back to the system at once; taking them anew for every
 # batch costs up to a third of the time in page faults. Batches on a CPU stay below.
@@ -44,10 +34,6 @@ _LEAST_CPU_BATCH = 4
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # How torch and its libraries say it where they raise no OutOfMemoryError.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-
-
-class _AllCaptured(Exception):
-    """Leaves the forward pass once every wanted layer has been captured."""
 
 
 def choose_device(device: str) -> torch.device:
@@ -126,7 +112,12 @@ class TorchEngine(Engine):
     def _ready(self, captures: Sequence[Capture], preprocess: Any) -> Iterator[ForwardPass]:
         with left_as_found(self.network, self.owned):
             self.network.to(self.device)
-            run = (_CompiledRun if self.compile else _Run)(self, captures)
+            landing = landing_for(self.device)
+            if self.compile:
+                graph = graph_for(self.compiled_for, self.precision, captures, self.forward)
+                run: Run = CompiledRun(self.network, graph, landing)
+            else:
+                run = Run(self.network, captures, self.forward, landing)
             with hooked(self.network, captures, run.watch):
                 yield _Forward(self, run, preprocess)
 
@@ -149,7 +140,7 @@ def _floats(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 class _Forward(PaddedBatches):
     """Runs batches on a device; what a failed one held there is given back."""
 
-    def __init__(self, engine: TorchEngine, run: _Run, preprocess: Any) -> None:
+    def __init__(self, engine: TorchEngine, run: Run, preprocess: Any) -> None:
         super().__init__(str(engine.device))
         self._run = run
         self._preprocess = preprocess
@@ -174,89 +165,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
     return any(sign in str(error) for sign in _NO_MEMORY)
-
-
-class _Run:
-    """A pass whose hooks copy what they see at once: a module behind may overwrite the tensor."""
-
-    def __init__(self, engine: TorchEngine, captures: Sequence[Capture]) -> None:
-        self.network = engine.network
-        self.captures = captures
-        self._forward = engine.forward
-        self._landing = landing_for(engine.device)
-        self._calls: dict[str, int] = {}
-        self._missing: set[str] = set()
-        self._rows: Mapping[str, np.ndarray] = {}
-        self.watch = self._see  # what hooks call
-
-    def __call__(self, batch: torch.Tensor, rows: Mapping[str, np.ndarray]) -> None:
-        self._calls = {capture.name: 0 for capture in self.captures}
-        self._missing = set(self._calls)
-        self._rows = rows
-        try:
-            with torch.no_grad():
-                self._pass(batch)
-        except _AllCaptured:
-            pass
-        except BaseException:
-            self._landing.discard()
-            raise
-        finally:
-            self._rows = {}
-        self._landing.finish()
-        check_reached(self._missing)
-
-    def _pass(self, batch: torch.Tensor) -> None:
-        output = self._forward(self.network, batch)
-        for capture in filter(of_network, self.captures):
-            self._see(capture, output)
-
-    def _see(self, capture: Capture, output: Any) -> None:
-        call = self._calls[capture.name]
-        self._calls[capture.name] += 1
-        if call != capture.wanted_call:
-            return
-        self._land(capture, wanted_tensor(capture, output, torch.is_tensor))
-        if not self._missing:
-            raise _AllCaptured
-
-    def _land(self, capture: Capture, tensor: torch.Tensor) -> None:
-        self._landing.put(*_matched(capture, tensor, self._rows[capture.name]))
-        self._missing.discard(capture.name)
-
-
-class _CompiledRun(_Run):
-    """The same, where the hooks have become part of a compiled graph."""
-
-    def __init__(self, engine: TorchEngine, captures: Sequence[Capture]) -> None:
-        super().__init__(engine, captures)
-        self._graph = graph_for(engine.compiled_for, engine.precision, captures, engine.forward)
-        self.watch = self._graph.see
-
-    def _pass(self, batch: torch.Tensor) -> None:
-        seen = self._graph(self.network, batch)
-        for capture in self.captures:
-            if capture.name in seen:
-                self._land(capture, seen[capture.name])
-
-
-def _matched(
-    capture: Capture, tensor: torch.Tensor, rows: np.ndarray
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pooled activations, and the rows they belong into, in one shape."""
-    if capture.info.batch_axis:
-        tensor = tensor.movedim(capture.info.batch_axis, 0)
-    tensor = tensor[: len(rows)]
-    if "mean" in capture.pooling:
-        tensor = tensor.to(torch.float32)  # a mean is not to be rounded to few digits
-    pooled = pool(tensor, capture.pooling, capture.info)
-    check_size(capture, tuple(pooled.shape[1:]), rows)
-    target = torch.from_numpy(rows)
-    if pooled.ndim == 1:  # one value per image
-        pooled = pooled[:, None]
-    if target.ndim != pooled.ndim:  # columns among those of other layers
-        target = target.unflatten(1, pooled.shape[1:])
-    return pooled, target
 
 
 __all__ = ["TorchEngine", "choose_device", "make_batch", "trace_layers"]

@@ -1,21 +1,21 @@
-"""The layers of a torch network: list them from one pass over empty images; hook into them."""
+"""The layers of a torch network, listed from one pass over empty images."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from skdnn._backends._engine import Capture, returned
+from skdnn._backends._engine import returned
 from skdnn._backends._layer_table import LayerTable
-from skdnn._backends._penultimate import INPUT, Head, Place, Step, choose
+from skdnn._backends._penultimate import Head, Place, Step, choose
 from skdnn._backends._torch_axes import AxisWatch, TokenCounts, layout_of, layout_of_input
 from skdnn._backends._torch_penultimate import FlowWatch
-from skdnn._layers import NETWORK, LayerInfo
+from skdnn._layers import LayerInfo
 
 # A size that no axis of a network is likely to have by chance: 3, 5 and 7 are numbers of heads
 # and sides of windows. Where the pass takes real arithmetic, three images must do.
@@ -229,47 +229,6 @@ def _on_card(network: nn.Module) -> Sequence[str]:
         return (named,) if isinstance(named, str) else tuple(named)
     kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(network).__mro__]
     return next((_CARDS[kind] for kind in kinds if kind in _CARDS), ())
-
-
-# --------------------------------------------------------------------------------------------
-# Hooks
-
-
-@contextmanager
-def hooked(
-    network: nn.Module, captures: Iterable[Capture], see: Callable[[Capture, Any], None]
-) -> Iterator[None]:
-    """For a while, have `see` called with each output of each wanted layer.
-
-    What the whole network returns is not among them: see `of_network`.
-    """
-    modules = dict(network.named_modules(remove_duplicate=False))
-    with ExitStack() as hooks:
-        for capture in captures:
-            if of_network(capture):
-                continue
-            module = modules[capture.info.source or capture.request.path]
-            hook = _hook(capture, see)
-            if capture.info.side == INPUT:
-                handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-            else:
-                handle = module.register_forward_hook(hook)
-            hooks.callback(handle.remove)
-        yield
-
-
-def of_network(capture: Capture) -> bool:
-    """Whether a capture is what a call of the network returns, which no hook of it need see."""
-    return capture.info.source == NETWORK
-
-
-def _hook(capture: Capture, see: Callable[[Capture, Any], None]) -> Callable[..., None]:
-    is_input = capture.info.side == INPUT
-
-    def hook(module: nn.Module, args: Any, last: Any) -> None:  # named arguments, or the output
-        see(capture, (args, last) if is_input else last)
-
-    return hook
 
 
 @contextmanager

@@ -57,14 +57,14 @@ def models() -> dict[str, Model]:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that went through a counted network."""
     sizes: list[int] = []
-    run = _torch_engine._Run.__call__
+    run = _torch_engine.Run.__call__
 
     def count(self: Any, batch: torch.Tensor, rows: Any) -> None:
         if isinstance(self.network, Counted):
             sizes.append(len(batch))
         run(self, batch, rows)
 
-    monkeypatch.setattr(_torch_engine._Run, "__call__", count)
+    monkeypatch.setattr(_torch_engine.Run, "__call__", count)
     return sizes
 
 

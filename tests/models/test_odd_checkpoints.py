@@ -37,7 +37,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
     def check(path: Path, reason: str) -> None:
         monkeypatch.setattr(
-            _torch_engine._Run, "__call__", lambda *a: pytest.fail("a forward pass")
+            _torch_engine.Run, "__call__", lambda *a: pytest.fail("a forward pass")
         )
         extractor = DNNFeatureExtractor("squeezenet1_1", "classifier.1", weights=path)
         with pytest.raises(ValueError, match=rf"(?s){path.name}.*{reason}"):
