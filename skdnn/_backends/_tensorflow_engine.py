@@ -87,8 +87,11 @@ class TensorFlowEngine(Engine):
         self.owned = owned
         self.device = device
         self.compile = compile
-        self._graphs = OrderedDict() if owned else _graphs_of(self.network)
+        # Graphs of a user's network outlive the engine, and not the network.
         self._state = None if owned else _state_of(self.network)
+        self._graphs: OrderedDict[_GraphKey, _Graph] = OrderedDict()
+        if self._state is not None:
+            self._graphs = _graphs.setdefault(self.network, OrderedDict())
 
     @contextmanager
     def _ready(self, captures: Sequence[Capture], preprocess: Any) -> Iterator[ForwardPass]:
@@ -96,21 +99,16 @@ class TensorFlowEngine(Engine):
 
     def graph(self, captures: Sequence[Capture], shape: tuple[int, ...]) -> _Graph:
         """The graph for a set of layers and a shape of batch; traced when first asked for."""
-        how = (shape, self.device, self.compile, self._state)
-        key = (*how, *(_key_of(capture) for capture in captures))
+        wanted = [
+            (c.name, c.request.path, c.request.key, c.wanted_call, c.pooling) for c in captures
+        ]
+        key = (shape, self.device, self.compile, self._state, *wanted)
 
         def make() -> _Graph:
             check_input(self.network, shape[1:])
             return _Graph(self.network, captures, shape, self.device, self.compile)
 
         return kept(self._graphs, key, make, _KEEP)
-
-
-def _graphs_of(network: keras.Model) -> OrderedDict[_GraphKey, _Graph]:
-    """Graphs of a user's network, which outlive the engine, and not the network."""
-    if _state_of(network) is None:
-        return OrderedDict()
-    return _graphs.setdefault(network, OrderedDict())
 
 
 def _state_of(network: keras.Model) -> tuple[Any, ...] | None:
@@ -129,11 +127,6 @@ def _state_of(network: keras.Model) -> tuple[Any, ...] | None:
     ]
     config = json.dumps(network.get_config(), sort_keys=True, default=repr)
     return config, tuple(functions), tuple(id(variable) for variable in network.variables)
-
-
-def _key_of(capture: Capture) -> tuple[Any, ...]:
-    request = capture.request
-    return capture.name, request.path, request.key, capture.wanted_call, capture.pooling
 
 
 class _Graph:

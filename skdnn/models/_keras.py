@@ -147,7 +147,9 @@ def choose_weights(weights: Any, name: str, seed: int) -> Weights:
     Published weights have no file here: Keras fetches it as it builds.
     """
     if weights is None:
-        return replace(random_weights(seed), identify=lambda: _random(seed))
+        tensorflow = importlib.import_module("tensorflow").__version__  # of several distributions
+        platform = {**platform_identity("keras"), "tensorflow": tensorflow}
+        return replace(random_weights(seed), identify=lambda: ["random", seed, platform])
     if isinstance(weights, str) and weights in ("default", PUBLISHED):
         return Weights(PUBLISHED, (PUBLISHED,), lambda: [PUBLISHED])
     if isinstance(weights, WeightsFile):
@@ -159,11 +161,6 @@ def choose_weights(weights: Any, name: str, seed: int) -> Weights:
     if not text.lower().endswith(SUFFIXES) and not path.exists():
         raise ValueError(not_published(text, name, SUFFIXES, [PUBLISHED]))
     return in_file(path, SUFFIXES)
-
-
-def _random(seed: int) -> list[Any]:
-    tensorflow = importlib.import_module("tensorflow").__version__  # of several distributions
-    return ["random", seed, {**platform_identity("keras"), "tensorflow": tensorflow}]
 
 
 def _at_address(address: str) -> Weights:

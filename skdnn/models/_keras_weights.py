@@ -138,7 +138,8 @@ def _contents(path: Path, network: Any) -> list[tuple[tuple[int, ...], str]]:
     h5py = import_optional("h5py", f"to read {path}")
     largest = max(int(np.prod(weight.shape)) for weight in network.weights)
     others = {(np.dtype(weight.dtype).kind, tuple(weight.shape)) for weight in network.weights}
-    with _opened(path, _room_for(network)) as file:
+    n_values = sum(int(np.prod(weight.shape)) for weight in network.weights)
+    with _opened(path, room=16 * 8 * n_values + 2**26) as file:  # an optimizer's included
         found: list[tuple[tuple[int, ...], str]] = []
 
         def look(where: str, held: Any) -> None:
@@ -160,8 +161,3 @@ def _contents(path: Path, network: Any) -> list[tuple[tuple[int, ...], str]]:
             raise ValueError(f"{elsewhere!r} is a link to another file")
         file.get("model_weights", file).visititems(look)
         return sorted(found)
-
-
-def _room_for(network: Any) -> int:
-    """Bytes that a file of the network's weights does not reach, with those of its optimizer."""
-    return 16 * 8 * sum(int(np.prod(weight.shape)) for weight in network.weights) + 2**26

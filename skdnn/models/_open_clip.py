@@ -105,7 +105,7 @@ def find_clip(model: str, weights: Any, seed: int) -> Clip:
         )
     short = model.removeprefix(PREFIX)
     architecture = ALIASES.get(short, short)
-    known = names() or [*ALIASES, *_open_clip().list_models()]
+    known = [*ALIASES, *_open_clip().list_models()]
     if architecture not in known:
         raise ValueError(
             f"model={model!r} is no CLIP network of open_clip. {did_you_mean(short, known)}"
@@ -117,7 +117,11 @@ def find_clip(model: str, weights: Any, seed: int) -> Clip:
     name = short if short in ALIASES else PREFIX + architecture
     if isinstance(tag, str) and tag in tags:
         card = dict(tags[tag])
-        _check_gelu(architecture, tag, card)
+        if not _fits(architecture, tag, card):
+            raise ValueError(
+                f"weights={tag!r} were trained with OpenAI's GELU, and {architecture} has "
+                f"torch's: use model='{PREFIX}{architecture}-quickgelu'."
+            )
         chosen = published_at(tag, _file(card), tag)
     else:
         card = dict(tags.get(default or "", {}))
@@ -166,14 +170,6 @@ def _fits(architecture: str, tag: str, card: dict[str, Any]) -> bool:
     """Whether the weights were trained with this architecture's GELU."""
     has = bool(_open_clip().get_model_config(architecture).get("quick_gelu", False))
     return has or not card.get("quick_gelu", tag == "openai")
-
-
-def _check_gelu(architecture: str, tag: str, card: dict[str, Any]) -> None:
-    if not _fits(architecture, tag, card):
-        raise ValueError(
-            f"weights={tag!r} were trained with OpenAI's GELU, and {architecture} has torch's: "
-            f"use model='{PREFIX}{architecture}-quickgelu'."
-        )
 
 
 def is_here(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skdnn._wording import listed
 from skdnn.models import (
     _cornet,
     _hugging_face,
@@ -111,9 +112,7 @@ def list_models(source: str | None = None) -> list[str]:
     """
     known = (*SOURCES, INSTALLED)
     if source is not None and source not in known:
-        raise ValueError(
-            f"source={source!r} is unknown: use None or one of {', '.join(map(repr, known))}."
-        )
+        raise ValueError(f"source={source!r} is unknown: use None or one of {listed(known, 20)}.")
     chosen = SOURCES if source in (None, INSTALLED) else {source: SOURCES[source]}
     return sorted(
         f"{prefix}/{name}" if prefix in _PREFIXED else name
@@ -148,7 +147,11 @@ def resolve_model(
         own = model if isinstance(model, Model) else Model(model)
         make = _keras.keras_custom_spec if is_keras_model(own.network) else custom_spec
         spec = make(own, preprocess)
-        _check_backend(spec, wanted, backend)
+        if wanted not in ("auto", spec.backend):
+            raise ValueError(
+                f"backend={backend!r} does not fit the network {spec.name}, which is one of "
+                f"{spec.backend}: use 'auto'."
+            )
         return spec
     if not isinstance(model, str):
         raise TypeError(
@@ -157,14 +160,6 @@ def resolve_model(
         )
     source, name = _find(model, wanted, backend)
     return SOURCES[source].spec(name, weights=weights, seed=seed, preprocess=preprocess)
-
-
-def _check_backend(spec: ModelSpec, wanted: str, backend: str) -> None:
-    if wanted not in ("auto", spec.backend):
-        raise ValueError(
-            f"backend={backend!r} does not fit the network {spec.name}, which is one of "
-            f"{spec.backend}: use 'auto'."
-        )
 
 
 def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:

@@ -136,15 +136,13 @@ class TimmPreprocessing(Preprocessing):
         size = [round(image.height / ratio), round(image.width / ratio)]
         mode = functional.InterpolationMode(self.interpolation)
         image = functional.resize(image, size, mode)
-        if self.mode == "border":
-            image = self._filled(image, functional)
-        return np.asarray(functional.center_crop(image, list(self.input_size or ())))
-
-    def _filled(self, image: Any, functional: Any) -> Any:
         height, width = self.input_size or (0, 0)
-        x, y = max(width - image.width, 0), max(height - image.height, 0)
-        fill = [round(255 * value) for value in self.mean]
-        return functional.pad(image, [x // 2, y // 2, (x + 1) // 2, (y + 1) // 2], fill=fill)
+        if self.mode == "border":
+            x, y = max(width - image.width, 0), max(height - image.height, 0)
+            fill = [round(255 * value) for value in self.mean]
+            edges = [x // 2, y // 2, (x + 1) // 2, (y + 1) // 2]
+            image = functional.pad(image, edges, fill=fill)
+        return np.asarray(functional.center_crop(image, [height, width]))
 
 
 def _preprocessing(card: Any) -> Preprocessing:

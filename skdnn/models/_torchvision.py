@@ -58,8 +58,9 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     default = enum if enum is not None else getattr(published, "DEFAULT", None)
     if enum is None:
         chosen = other_weights(weights, name, seed, "torchvision", published.__members__)
-    else:
-        chosen = _of_enum(enum)
+    else:  # whose hash is in its address
+        told = [enum.name, enum.url]
+        chosen = Weights(enum.name, (enum.name,), lambda: told, _file(enum.url))
     return chosen.spec(
         PREFIX + name,
         preprocess=as_preprocessing(preprocess, _published_preprocessing(default)),
@@ -72,11 +73,6 @@ def is_here(name: str) -> bool:
     """Whether the default weights of a network are on this machine."""
     default = getattr(_models().get_model_weights(name), "DEFAULT", None)
     return default is not None and _file(default.url).is_here()
-
-
-def _of_enum(enum: Any) -> Weights:
-    """The hash of published weights is in their address."""
-    return Weights(enum.name, (enum.name,), lambda: [enum.name, enum.url], _file(enum.url))
 
 
 def _published(name: str, published: Any, weights: Any) -> Any:
