@@ -58,7 +58,7 @@ class LayerTable:
         self.last: tuple[str, tuple[int, ...]] = (VECTOR, ())  # layout and shape computed last
         self._n_images = n_images
         self._batch_axes = batch_axes
-        self._n_finished = 0
+        self.n_finished = 0
         self._passes = {id(layer): Passes() for layer in (network, *named.values())}
 
     # What a framework knows.
@@ -84,11 +84,6 @@ class LayerTable:
 
     # While the pass runs.
 
-    @property
-    def has_finished(self) -> bool:
-        """Whether any layer has."""
-        return self._n_finished > 0
-
     def passes(self, layer: Any) -> Passes:
         return self._passes[id(layer)]
 
@@ -105,7 +100,7 @@ class LayerTable:
         """A call of a layer has ended."""
         passes = self.passes(layer)
         call, passes.n_calls = passes.n_calls, passes.n_calls + 1
-        passes.finished, self._n_finished = self._n_finished, self._n_finished + 1
+        passes.finished, self.n_finished = self.n_finished, self.n_finished + 1
         for key, part in elements(output).items():
             tensor = self.first_tensor(part)
             if tensor is not None:

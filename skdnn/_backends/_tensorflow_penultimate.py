@@ -76,8 +76,6 @@ class Flow:
             kind = kind_of(layer)
             if kind is not None:
                 taken = _known(inputs, found) or parents
-                if kind == SAME and len(taken) > 1:
-                    kind = PASSES
                 reads = Place(place.layer, call=place.call) if kind == LINEAR else None
                 return Step(kind, taken, reads, place.layer, place)
         else:
@@ -88,8 +86,6 @@ class Flow:
         if op.type in ("MatMul", "BatchMatMulV2", "Einsum") and len(_all(op.inputs, found)) == 1:
             (read,) = parents
             return Step(LINEAR, parents, read.taken_over.made_by, NETWORK, place)
-        if kind == SAME and len(parents) > 1:
-            kind = PASSES
         return Step(kind, parents, made_by=place)
 
 

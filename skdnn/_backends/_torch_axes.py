@@ -52,7 +52,8 @@ class AxisWatch(TorchFunctionMode):
             ndim = len(self._table.last[1])
             if result.ndim == ndim and (self._table.last[0], ndim) in _CHANNEL_AXES:
                 given = (*args[1:], *(kwargs or {}).values())
-                axes = [axis % ndim for part in given for axis in _as_axes(part)]
+                parts = [part if isinstance(part, tuple | list) else [part] for part in given]
+                axes = [a % ndim for part in parts for a in part if isinstance(a, int)]
                 self._moved(name, axes, tuple(result.shape))
         return result
 
@@ -149,8 +150,3 @@ def _last_word(path: str) -> str:
 
 def _n_tokens(parameter: torch.Tensor) -> int:
     return parameter.shape[-2] if parameter.ndim > 1 else 1
-
-
-def _as_axes(value: Any) -> list[int]:
-    axes = value if isinstance(value, tuple | list) else [value]
-    return [axis for axis in axes if isinstance(axis, int)]

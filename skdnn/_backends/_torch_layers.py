@@ -94,7 +94,7 @@ def _cannot_run(trace: _Trace, shape: tuple[int, ...], error: Exception) -> str:
         f"preprocess gives: {lines[0]}"
         + (f" (in layer {path!r}, a {type(module).__name__})." if path else ".")
     )
-    channels = None if trace.has_finished else getattr(module, "in_channels", None)
+    channels = None if trace.n_finished else getattr(module, "in_channels", None)
     if len(shape) != 3:
         return (
             f"{why} A prepared image has three axes, (channels, height, width): preprocess must "

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skdnn._digests import digest_weights
-from skdnn._identity._fingerprint import network_identity
+from skdnn._identity._fingerprint import is_torch, network_identity
 from skdnn.models._hugging_face_processors import own_processor
 from skdnn.models._model_spec import Checkpoint, ModelSpec
 from skdnn.models._preprocessing import (
@@ -111,8 +111,7 @@ def is_network(candidate: Any) -> bool:
 
 def is_torch_module(candidate: Any) -> bool:
     """Whether `candidate` is a torch.nn.Module, without importing torch for it."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(candidate, torch.nn.Module)
+    return is_torch(candidate, "nn.Module")
 
 
 def is_keras_model(candidate: Any) -> bool:
