@@ -231,7 +231,7 @@ class Way:
         """A batch."""
         import torch
 
-        from skdnn._backends._torch_transfer import make_batch
+        from skdnn._backends._torch_device_copies import make_batch
         from skdnn._images import read_image
         from skdnn.models import Preprocessing
 

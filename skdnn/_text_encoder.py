@@ -266,7 +266,7 @@ def _encode(tower: Any, device: Any, tokens: Any, batch_size: int, n_features: i
 def _text_tower(clip: Clip, device: str) -> tuple[Any, Any]:
     """The network on its device; loaded once per process."""
     import_optional("torch", "to run networks")
-    from skdnn._backends._torch import choose_device
+    from skdnn._backends._torch_engine import choose_device
 
     where = choose_device(device)
     key = (*clip.key, str(where))

@@ -81,12 +81,15 @@ LATE = {
 }
 ENGINES = {
     **{
-        f"skdnn._backends._torch{part}": {"torch", "torchvision"}
-        for part in ("", "_compile", "_flow", "_layers", "_layout", "_settings", "_transfer")
+        f"skdnn._backends._torch_{part}": {"torch", "torchvision"}
+        for part in (
+            *("engine", "capture", "compile", "penultimate", "layers", "axes"),
+            *("global_settings", "device_copies"),
+        )
     },
     **{
-        f"skdnn._backends._tensorflow{part}": {"tensorflow", "keras"}
-        for part in ("", "_flow", "_layers")
+        f"skdnn._backends._tensorflow_{part}": {"tensorflow", "keras"}
+        for part in ("engine", "capture", "penultimate", "layers")
     },
     "skdnn.models._cornet_networks": {"torch"},
 }
@@ -261,8 +264,8 @@ def test_every_room_and_arrow_is_in_use() -> None:
         ("skdnn._layers", "from skdnn.gone import x", "on no floor"),
         ("skdnn._layers", "from skdnn.models import Model", "upstairs"),
         ("skdnn._layers", "from .models import Model", "upstairs"),
-        ("skdnn._layers", "def f():\n    import skdnn.models._spec", "upstairs"),
-        ("skdnn.models._spec", "from .._backends import Capture", "upstairs"),
+        ("skdnn._layers", "def f():\n    import skdnn.models._model_spec", "upstairs"),
+        ("skdnn.models._model_spec", "from .._backends import Capture", "upstairs"),
         ("skdnn.rsa", "from .._extraction import Plan", "must do without"),
         ("skdnn._extraction", "from skdnn import RDM", "upstairs"),
         ("skdnn._layers", "from skdnn._images import read_image", "a sibling without an arrow"),
@@ -280,8 +283,8 @@ def test_every_room_and_arrow_is_in_use() -> None:
         ("skdnn._layers", "import torch.nn as nn", "before it is used"),
         ("skdnn._layers", "try:\n    from PIL import Image\nexcept ImportError: ...", "before it"),
         ("skdnn._layers", "class A:\n    import pooch", "before it is used"),
-        ("skdnn._backends._torch", "import matplotlib", "before it is used"),
-        ("skdnn._backends", "from skdnn._backends import _torch", "before it is used"),
+        ("skdnn._backends._torch_engine", "import matplotlib", "before it is used"),
+        ("skdnn._backends", "from skdnn._backends import _torch_engine", "before it is used"),
     ],
 )
 def test_the_check_finds(importer: str, source: str, reason: str) -> None:
@@ -299,8 +302,8 @@ def test_the_check_finds(importer: str, source: str, reason: str) -> None:
         ),
         ("skdnn._layers", "async def f():\n    import torch"),
         ("skdnn._layers", "from sklearn import __version__"),
-        ("skdnn._backends._torch", "import torch"),
-        ("skdnn._backends", "def f():\n    from . import _torch"),
+        ("skdnn._backends._torch_engine", "import torch"),
+        ("skdnn._backends", "def f():\n    from . import _torch_engine"),
         ("skdnn.cli", "from skdnn import demo, rsa, RDM\nfrom skdnn.rsa import RDM"),
         ("skdnn._sklearn", "from sklearn.base import _fit_context"),
     ],
@@ -310,9 +313,11 @@ def test_the_check_lets_pass(importer: str, source: str) -> None:
 
 
 def test_the_check_finds_rings() -> None:
-    changed = SOURCES | {"skdnn._layers": "def f():\n    from skdnn.models._spec import ModelSpec"}
-    changed["skdnn.models._spec"] = "from .._layers import nearest"
-    assert {"skdnn._layers", "skdnn.models._spec"} <= set(cycle(changed))
+    changed = SOURCES | {
+        "skdnn._layers": "def f():\n    from skdnn.models._model_spec import ModelSpec"
+    }
+    changed["skdnn.models._model_spec"] = "from .._layers import nearest"
+    assert {"skdnn._layers", "skdnn.models._model_spec"} <= set(cycle(changed))
 
 
 # --- what tests know of the inside --------------------------------------------------------------

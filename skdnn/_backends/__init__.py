@@ -10,32 +10,32 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
-from skdnn._backends._base import Capture, Engine, ForwardPass
+from skdnn._backends._engine import Capture, Engine, ForwardPass, kept
 from skdnn._layers import LayerInfo
 from skdnn._optional import import_optional
 from skdnn.models import Preprocessing
 from skdnn.models._keras import import_keras
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec
 
 _KEEP = 2  # a trained network and its untrained twin
+_KEEP_TABLES = 8
 _engines: OrderedDict[tuple[Any, ...], Engine] = OrderedDict()
 _tables: OrderedDict[tuple[Any, ...], list[LayerInfo]] = OrderedDict()
 _lock = Lock()
 
 
-def _torch_room() -> Any:
+def _room_of(backend: str) -> Any:
+    """The module that runs networks of a framework."""
+    if backend == "tensorflow":
+        import_keras("to run Keras's networks")  # torch first: see there
+        from skdnn._backends import _tensorflow_engine
+
+        return _tensorflow_engine
     import_optional("torch", "to run networks")
     import_optional("torchvision", "to run networks")  # before any tensorflow: see _optional
-    from skdnn._backends import _torch
+    from skdnn._backends import _torch_engine
 
-    return _torch
-
-
-def _tensorflow_room() -> Any:
-    import_keras("to run Keras's networks")  # torch first: see there
-    from skdnn._backends import _tensorflow
-
-    return _tensorflow
+    return _torch_engine
 
 
 def open_engine(
@@ -64,29 +64,19 @@ def open_engine(
     OSError
         If published weights cannot be downloaded.
     """
-    is_keras = spec.backend == "tensorflow"
-    room = _tensorflow_room() if is_keras else _torch_room()
-    engine_class = room.TensorFlowEngine if is_keras else room.TorchEngine
+    room = _room_of(spec.backend)
     where = room.choose_device(device)
-    key = None if spec.key is None else (*spec.key, str(where), precision, compile)
+
+    def make() -> Engine:
+        how: dict[str, Any] = {"device": where, "precision": precision, "compile": compile}
+        if spec.backend == "tensorflow":
+            return room.TensorFlowEngine(spec.load(), owned=spec.owned, **how)
+        return room.TorchEngine(spec.load(), owned=spec.owned, forward=spec.forward, **how)
+
     with _lock:
-        if key is not None and key in _engines:
-            _engines.move_to_end(key)
-            return _engines[key]
-        options = {} if is_keras else {"forward": spec.forward}
-        engine: Engine = engine_class(
-            spec.load(),
-            owned=spec.owned,
-            device=where,
-            precision=precision,
-            compile=compile,
-            **options,
-        )
-        if key is not None:
-            _engines[key] = engine
-            while len(_engines) > _KEEP:
-                _engines.popitem(last=False)
-        return engine
+        if spec.key is None:
+            return make()
+        return kept(_engines, (*spec.key, str(where), precision, compile), make, _KEEP)
 
 
 def describe_layers(spec: ModelSpec, input_shape: tuple[int, ...]) -> list[LayerInfo]:
@@ -103,23 +93,20 @@ def describe_layers(spec: ModelSpec, input_shape: tuple[int, ...]) -> list[Layer
     -------
     layers : list of LayerInfo
     """
-    key = None if spec.key is None else (spec.name, input_shape)
-    with _lock:
-        if key is not None and key in _tables:
-            return _tables[key]
+
+    def make() -> list[LayerInfo]:
         network = (spec.skeleton or spec.load)()
-        layers: list[LayerInfo]
-        if spec.backend == "tensorflow":
-            last = isinstance(spec.preprocess, Preprocessing)  # a callable says it its own way
-            shape = (*input_shape[1:], input_shape[0]) if last else input_shape
-            layers = _tensorflow_room().trace_layers(network, shape)
-        else:
-            layers = _torch_room().trace_layers(network, input_shape, spec.forward)
-        if key is not None:
-            _tables[key] = layers
-            while len(_tables) > 8:
-                _tables.popitem(last=False)
-        return layers
+        room = _room_of(spec.backend)
+        if spec.backend != "tensorflow":
+            return room.trace_layers(network, input_shape, spec.forward)
+        last = isinstance(spec.preprocess, Preprocessing)  # a callable says it its own way
+        shape = (*input_shape[1:], input_shape[0]) if last else input_shape
+        return room.trace_layers(network, shape)
+
+    with _lock:
+        if spec.key is None:
+            return make()
+        return kept(_tables, (spec.name, input_shape), make, _KEEP_TABLES)
 
 
 def settings_of(spec: ModelSpec, version: str | None = None) -> list[Any]:
@@ -133,8 +120,8 @@ def settings_of(spec: ModelSpec, version: str | None = None) -> list[Any]:
     """
     if spec.backend != "torch":  # the policies of Keras's layers are the layers' own
         return []
-    _torch_room()
-    from skdnn._backends._torch_settings import torch_settings
+    _room_of(spec.backend)
+    from skdnn._backends._torch_global_settings import torch_settings
 
     return torch_settings(version)
 
@@ -149,24 +136,16 @@ def limit_threads(n_threads: int) -> Iterator[None]:
     torch = import_optional("torch", "to run networks")
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
+    name = "TF_NUM_INTRAOP_THREADS"
+    waits = "tensorflow" not in sys.modules and name not in os.environ
+    if waits:
+        os.environ[name] = str(n_threads)
     try:
-        with _environment("TF_NUM_INTRAOP_THREADS", str(n_threads)):
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for a while, where tensorflow has not started yet."""
-    if "tensorflow" in sys.modules or name in os.environ:
-        yield
-        return
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name, None)
+        if waits:
+            os.environ.pop(name, None)
 
 
 __all__ = [

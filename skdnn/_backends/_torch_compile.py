@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skdnn._backends._base import Capture, elements
-from skdnn._backends._torch_layers import attach, first_tensor, of_network
+from skdnn._backends._engine import Capture, elements, first_part, kept
 
 _KEEP = 4  # graphs of one network: one for each set of layers
 _graphs: weakref.WeakKeyDictionary[nn.Module, OrderedDict[Any, CompiledGraph]] = (
@@ -41,10 +40,6 @@ class CompiledGraph:
         self.calls: dict[str, int] = {}
         self._compiled: dict[tuple[int, ...], Callable[..., dict[str, torch.Tensor]]] = {}
 
-    def attach(self, network: nn.Module) -> list[Any]:
-        """Put the hooks in place; gives their handles."""
-        return attach(network, self.captures, self._see)
-
     def __call__(self, network: nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """Copies of the wanted layers by name; those that were not reached are missing.
 
@@ -70,15 +65,16 @@ class CompiledGraph:
         self.calls = {}
         output = self.call(network, batch)
         for capture in self.captures:
-            if of_network(capture):
-                self._see(capture, output)
+            if capture.of_network:
+                self.see(capture, output)
         return self.seen
 
-    def _see(self, capture: Capture, output: Any) -> None:
+    def see(self, capture: Capture, output: Any) -> None:
+        """What a layer has returned, where hooks are in place."""
         call = self.calls.get(capture.name, 0)
         self.calls[capture.name] = call + 1
         if call == capture.wanted_call:
-            tensor = first_tensor(elements(output).get(capture.request.key))
+            tensor = first_part(elements(output).get(capture.request.key), torch.is_tensor)
             if tensor is not None:
                 self.seen[capture.name] = tensor.clone()
 
@@ -96,12 +92,7 @@ def graph_for(
         _hooks(network),
         call,
     )
-    if key not in graphs:
-        graphs[key] = CompiledGraph(captures, call)
-    graphs.move_to_end(key)
-    while len(graphs) > _KEEP:
-        graphs.popitem(last=False)
-    return graphs[key]
+    return kept(graphs, key, lambda: CompiledGraph(captures, call), _KEEP)
 
 
 def _hooks(network: nn.Module) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ from skdnn._extraction import Plan, Source, Work, layers_for, make_plan
 from skdnn._layers import OUTPUT
 from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn._store import ActivationStore
-from skdnn.models._classes import final_activation, find_classes, own_classes
+from skdnn.models._class_names import final_activation, find_classes, own_classes
 from skdnn.models._registry import fixed_seed
 
 

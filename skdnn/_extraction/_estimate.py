@@ -20,7 +20,7 @@ from skdnn._layers import LayerInfo
 from skdnn._threads import cores
 from skdnn._wording import in_bytes, in_time
 from skdnn.models import Preprocessing
-from skdnn.models._spec import needs_download
+from skdnn.models._model_spec import needs_download
 
 Groups = list[tuple[list[str], np.ndarray]]
 

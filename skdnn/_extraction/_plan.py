@@ -24,9 +24,10 @@ from skdnn._layers import (
 )
 from skdnn._store import ActivationStore
 from skdnn.models import Preprocessing
-from skdnn.models._custom import without_known_weights
+from skdnn.models._model_spec import ModelSpec, needs_download
+from skdnn.models._own_network import without_known_weights
+from skdnn.models._preprocessing import AsItIs, preprocess_identity
 from skdnn.models._registry import resolve_model
-from skdnn.models._spec import AsItIs, ModelSpec, needs_download, preprocess_identity
 
 #: To be raised whenever layers of the same network are listed otherwise than before: what
 #: "penultimate" stands for, where units and tokens lie.

@@ -11,7 +11,7 @@ import numpy as np
 from skdnn._extraction._plan import Plan, Source, prepare
 from skdnn._images import ImageInputs, read_image
 from skdnn.models import Preprocessing
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec
 
 #: Part of the keys of what is checked: rows that were stored without are not found.
 CHECK = 1

@@ -36,7 +36,7 @@ from skdnn._images import ImageInputs, check_images
 from skdnn._store import ActivationStore
 from skdnn._threads import cores
 from skdnn._wording import in_bytes, in_time
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec
 
 #: To be raised whenever the same network, image and layer give other values than before.
 _CAPTURE = 1

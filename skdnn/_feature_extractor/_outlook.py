@@ -18,7 +18,7 @@ from skdnn._extraction import (
     make_plan,
 )
 from skdnn._feature_extractor._setting import Setting
-from skdnn._identity._record import gather_facts
+from skdnn._identity._provenance import provenance_of_features
 from skdnn._methods import MethodsText
 from skdnn._store import ActivationStore
 from skdnn.models import Preprocessing
@@ -89,7 +89,7 @@ class Outlook(Setting):
         self._validate_params()
         conditions = None if X is None else as_conditions(X, self.aggregate)
         if layers is None and hasattr(self, "_plan"):
-            return MethodsText(gather_facts(self._fitted_source, self._plan, conditions))
+            return MethodsText(provenance_of_features(self._fitted_source, self._plan, conditions))
         seeded = isinstance(self.random_state, Integral)
         source = self._source(None if seeded else 0)
         inputs = None if conditions is None else conditions.inputs
@@ -97,7 +97,9 @@ class Outlook(Setting):
         wanted = self.layer if layers is None else layers
         plan = make_plan(wanted, known, self.pooling, source.spec)
         sized = inputs is not None or _has_fixed_size(source)
-        return MethodsText(gather_facts(source, plan, conditions, sized=sized, seeded=seeded))
+        return MethodsText(
+            provenance_of_features(source, plan, conditions, sized=sized, seeded=seeded)
+        )
 
     def estimate(self, X: Any, layers: Any = None, *, measure: bool = True) -> ExtractionEstimate:
         """Estimate what an extraction will take in time, memory and space on disk.

@@ -20,7 +20,7 @@ from sklearn.utils import Bunch
 from skdnn._feature_extractor import DNNFeatureExtractor
 from skdnn._search._memory import FitMemory
 from skdnn._store import ActivationStore
-from skdnn.models._custom import with_known_weights, without_known_weights
+from skdnn.models._own_network import with_known_weights, without_known_weights
 
 _LOCK = threading.Lock()
 Kind = TypeVar("Kind")

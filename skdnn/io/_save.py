@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.sparse import issparse
 
 from skdnn._files import replaced, sync, sync_folder
-from skdnn._identity._record import complete
+from skdnn._identity._provenance import complete
 from skdnn.io._content import Content, Source, check_dtype
 from skdnn.io._formats import FORMATS, Format, choose
 from skdnn.io._parts import count_parts, find_parts, part_path, sidecar, split_rows, whole_path

@@ -6,11 +6,13 @@ import warnings
 from numbers import Integral
 from typing import Any
 
-from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.models._custom import Model, as_preprocessing
-from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
-from skdnn.models._weights_file import Published, Weights, choose_weights
+from skdnn._wording import listed
+from skdnn.models._model_spec import ModelSpec, build_skeleton
+from skdnn.models._own_network import Model
+from skdnn.models._preprocessing import Preprocessing, as_preprocessing
+from skdnn.models._weights_choice import Weights, choose_weights, published_as
+from skdnn.models._weights_folder import WebFile
 
 PREFIX = "cornet/"
 _HASHES = {"z": "5c427c9c", "rt": "933c001c", "r": "5930a990", "s": "1d3f7974"}
@@ -26,8 +28,6 @@ def names() -> list[str]:
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a CORnet; the weights are checked for being nameable, nothing is loaded."""
-    if name not in names():
-        raise ValueError(f"model={name!r} is no CORnet: the names are {names()}.")
     letter = name.removeprefix("cornet-")
     chosen = _choose(letter, weights, seed)
     return chosen.spec(
@@ -96,8 +96,7 @@ def cornet(
     Model(name='cornet-rt (times=7)', network=CORnetR)
     """
     if letter not in _HASHES:
-        near = nearest(str(letter), _HASHES)
-        raise ValueError(f"letter={letter!r} is unknown: use one of {near or list(_HASHES)}.")
+        raise ValueError(f"letter={letter!r} is unknown: use one of {listed(_HASHES)}.")
     name = f"cornet-{letter}"
     chosen = _choose(letter, weights, random_state)
     network = _load(letter, chosen, random_state, _checked_times(letter, times))
@@ -121,13 +120,18 @@ def _checked_times(letter: str, times: Any) -> int:
     return int(times)
 
 
-def _published(letter: str) -> Published:
-    tag = f"cornet_{letter}-{_HASHES[letter]}"
-    return Published(tag, f"{_ADDRESS}{tag}.pth", f"{tag}.pth", _HASHES[letter])
+def _published(letter: str) -> WebFile:
+    file = f"cornet_{letter}-{_HASHES[letter]}.pth"
+    return WebFile(_ADDRESS + file, file, _HASHES[letter])
+
+
+def is_here(name: str) -> bool:
+    """Whether the published weights of a network are on this machine."""
+    return _published(name.removeprefix("cornet-")).is_here()
 
 
 def _choose(letter: str, weights: Any, seed: int) -> Weights:
-    published = _published(letter)
+    published = published_as(f"cornet_{letter}-{_HASHES[letter]}", _published(letter))
     return choose_weights(
         weights, f"cornet-{letter}", seed=seed, published=published, package="torchvision"
     )

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._digests import digest_of, file_digest
-from skdnn._identity._record import platform_identity
+from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._processors import local_folder, processor_in
-from skdnn.models._spec import Checkpoint, ModelSpec, Preprocessing, build_skeleton
-from skdnn.models._weights_file import Weights, own_weights, random_weights
+from skdnn._wording import listed
+from skdnn.models._hugging_face_processors import local_folder, processor_in
+from skdnn.models._model_spec import Checkpoint, ModelSpec, build_skeleton
+from skdnn.models._preprocessing import Preprocessing, as_preprocessing
+from skdnn.models._weights_choice import Weights, other_weights
 
 PREFIX = "hf/"
 _PURPOSE = "for networks of Hugging Face"
@@ -29,6 +30,11 @@ _NO_SETTINGS = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 def names() -> list[str]:
     """None: the hub has too many to list."""
     return []
+
+
+def is_here(name: str) -> bool:
+    """Nobody asks, as there are no names."""
+    return False
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
@@ -57,13 +63,17 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     import_optional("transformers", _PURPOSE)
     repo = Repository(name)
     is_default = isinstance(weights, str) and weights == "default"
-    chosen = repo.weights() if is_default else _other(weights, name, seed)
-    build = Builder(name, repo.settings, repo)
+    chosen = (
+        repo.weights()
+        if is_default
+        else other_weights(weights, PREFIX + name, seed, "transformers", ["default"])
+    )
+    build = Builder(repo)
     version = platform_identity("transformers")["transformers"]
     return chosen.spec(
         PREFIX + name,
         preprocess=_preparation(repo, preprocess),
-        load=lambda: _load(build, chosen, is_default, seed),
+        load=lambda: _load(build, None if is_default else chosen, seed),
         skeleton=lambda: build_skeleton(build.from_settings),
         forward=build.forward,
         key=("hf", name, digest_of(repo.settings), *chosen.key),
@@ -72,25 +82,13 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     )
 
 
-def _other(weights: Any, name: str, seed: int) -> Weights:
-    if weights is None:
-        return random_weights(seed, "transformers")
-    own = own_weights(weights)
-    if own is None:
-        raise ValueError(
-            f"weights={weights!r} of {PREFIX + name} is no file. Use 'default' (those of the "
-            "repository), the path of a file, or None for random weights."
-        )
-    return own
-
-
 def _preparation(repo: Repository, preprocess: Any) -> Any:
     if not (isinstance(preprocess, str) and preprocess == "default"):
         return as_preprocessing(preprocess, Preprocessing())
     found = processor_in(repo.folder)
     if found is None:
         raise ValueError(
-            f"model={PREFIX + repo.name!r} has no preprocessor_config.json in {repo.folder}: say "
+            f"{repo.told} has no preprocessor_config.json in {repo.folder}: say "
             "how images are prepared, e.g. preprocess={'resize': 256, 'crop': 224}."
         )
     return found
@@ -122,6 +120,11 @@ class Repository:
         return found
 
     @property
+    def told(self) -> str:
+        """How messages call it."""
+        return f"model={PREFIX + self.name!r}"
+
+    @property
     def is_folder(self) -> bool:
         return Path(self.name).expanduser().is_dir()
 
@@ -130,7 +133,7 @@ class Repository:
         hub = import_optional("huggingface_hub", _PURPOSE)
         if self.is_folder or self.name.startswith(("/", ".", "~")) or self.name.count("/") > 1:
             raise OSError(
-                f"model={PREFIX + self.name!r}: there is no {file} in the folder {self.name}. "
+                f"{self.told}: there is no {file} in the folder {self.name}. "
                 "network.save_pretrained(folder) and processor.save_pretrained(folder) write "
                 "what is needed."
             )
@@ -139,7 +142,7 @@ class Repository:
         except Exception as error:  # the hub, its client and the network have many
             first = str(error).strip().partition("\n")[0]
             raise OSError(
-                f"model={PREFIX + self.name!r}: {file} of https://huggingface.co/{self.name} is "
+                f"{self.told}: {file} of https://huggingface.co/{self.name} is "
                 f"not on this machine and can't be downloaded ({first}). Run 'hf download "
                 f"{self.name}' on a machine with a network, and copy its folder here: "
                 f"model='hf/path/of/the/folder'; or the cache (HF_HOME, ~/.cache/huggingface)."
@@ -148,11 +151,10 @@ class Repository:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What is in ``config.json``, but for names, versions and precision."""
-        text = (self.folder / _DESCRIBED[0]).read_text(encoding="utf-8")
-        held = json.loads(text)
+        held = json.loads((self.folder / _DESCRIBED[0]).read_text(encoding="utf-8"))
         if not isinstance(held, dict) or "model_type" not in held:
             raise ValueError(
-                f"model={PREFIX + self.name!r}: {self.folder / _DESCRIBED[0]} is no configuration "
+                f"{self.told}: {self.folder / _DESCRIBED[0]} is no configuration "
                 "of a network of transformers: it names no model_type."
             )
         return {key: value for key, value in held.items() if key not in _NO_SETTINGS}
@@ -183,29 +185,29 @@ class Repository:
                 if "Local" in type(error.__cause__).__name__:
                     raise
         raise OSError(
-            f"model={PREFIX + self.name!r}: https://huggingface.co/{self.name} has no weights for "
+            f"{self.told}: https://huggingface.co/{self.name} has no weights for "
             f"torch ({', '.join(_WEIGHTS)})."
         )
 
+    def path(self) -> Path:
+        """The first of its files of weights; all are downloaded where need be."""
+        return self.files()[0]
+
+    def checkpoint(self) -> Checkpoint:
+        """What is known of its weights; nothing is downloaded."""
+        address = None if self.is_folder else f"https://huggingface.co/{self.name}"
+        files = self.files(download=False)
+        return Checkpoint(address, file_digest(files[0]) if len(files) == 1 else None)
+
     def weights(self) -> Weights:
         """Told apart by what is in the files, whatever the repository is called."""
-        known = self.files(download=False)
+        stats = [(file, file.stat()) for file in self.files(download=False)]
         revision = self.folder.name[:12] if self.folder.parent.name == "snapshots" else "default"
-        address = None if self.is_folder else f"https://huggingface.co/{self.name}"
-
-        def digests(download: bool = True) -> list[str]:
-            return [file_digest(file) for file in self.files(download)]
-
-        def checkpoint() -> Checkpoint:
-            found = digests(download=False)
-            return Checkpoint(address, found[0] if len(found) == 1 else None)
-
         return Weights(
             str(self.folder) if self.is_folder else revision,
-            tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in known),
-            lambda: ["sha256", *digests()],
-            lambda: self.files()[0],
-            checkpoint,
+            tuple((str(file), stat.st_mtime_ns, stat.st_size) for file, stat in stats),
+            lambda: ["sha256", *map(file_digest, self.files())],
+            self,
             "file" if self.is_folder else "published",
         )
 
@@ -214,8 +216,6 @@ class Repository:
 class Builder:
     """The part of a network that sees images, as transformers builds it."""
 
-    name: str
-    settings: dict[str, Any]
     repo: Repository
 
     def _class(self) -> tuple[Any, Any]:
@@ -236,18 +236,17 @@ class Builder:
         except (ValueError, KeyError) as error:
             first = str(error).strip().partition("\n")[0]
             raise ValueError(
-                f"model={PREFIX + self.name!r} can't be built by transformers "
+                f"{self.repo.told} can't be built by transformers "
                 f"{transformers.__version__}: {first}"
             ) from error
 
-    def from_settings(self, pooler: bool | None = None) -> Any:
+    def from_settings(self) -> Any:
         """The network with random weights."""
         import torch
 
         auto, config = self._class()
-        options = self._options(config, self._has_pooler() if pooler is None else pooler)
         make = auto.from_config if hasattr(auto, "from_config") else auto._from_config
-        return self._checked(make(config, dtype=torch.float32, **options))
+        return self._checked(make(config, dtype=torch.float32, **self._options(config)))
 
     def from_files(self) -> Any:
         """The network with the weights of its files, all of them from there.
@@ -266,13 +265,13 @@ class Builder:
             dtype=torch.float32,
             local_files_only=True,
             output_loading_info=True,
-            **self._options(config, self._has_pooler()),
+            **self._options(config),
         )
         missing = sorted(told["missing_keys"]) + sorted(map(str, told.get("mismatched_keys", ())))
         if missing:
             raise ValueError(
-                f"model={PREFIX + self.name!r}: the files of weights lack {len(missing)} of the "
-                f"network's ({', '.join(missing[:3])}), which would be random."
+                f"{self.repo.told}: the files of weights lack {len(missing)} of the "
+                f"network's ({listed(missing, 3, str)}), which would be random."
             )
         return self._checked(network)
 
@@ -280,7 +279,7 @@ class Builder:
         """Whether the weights have a pooler: without, transformers would make up a random one."""
         files = self.repo.files(download=False)
         if not files or any(file.suffix != ".safetensors" for file in files):
-            return not files or self.settings.get("architectures", [""])[0].endswith("Model")
+            return not files or self.repo.settings.get("architectures", [""])[0].endswith("Model")
         safetensors = import_optional("safetensors", _PURPOSE)
         keys: list[str] = []
         for file in files:
@@ -288,16 +287,16 @@ class Builder:
                 keys += held.keys()
         return any(".pooler." in f".{key}" for key in keys)
 
-    def _options(self, config: Any, pooler: bool) -> dict[str, Any]:
+    def _options(self, config: Any) -> dict[str, Any]:
         transformers = import_optional("transformers", _PURPOSE)
         kind = transformers.MODEL_MAPPING.get(type(config), None)
         takes = kind and "add_pooling_layer" in inspect.signature(kind).parameters
-        return {"add_pooling_layer": False} if takes and not pooler else {}
+        return {"add_pooling_layer": False} if takes and not self._has_pooler() else {}
 
     def _checked(self, network: Any) -> Any:
         if getattr(network, "main_input_name", "") != "pixel_values":
             raise ValueError(
-                f"model={PREFIX + self.name!r} is a {type(network).__name__}, which takes "
+                f"{self.repo.told} is a {type(network).__name__}, which takes "
                 f"{network.main_input_name!r}, not images."
             )
         return network.eval()
@@ -305,7 +304,7 @@ class Builder:
     @property
     def forward(self) -> Callable[[Any, Any], Any]:
         """How it is called with a batch of images."""
-        return in_order if self.settings["model_type"] == "vit_mae" else with_pixels
+        return in_order if self.repo.settings["model_type"] == "vit_mae" else with_pixels
 
 
 def with_pixels(network: Any, batch: Any) -> Any:
@@ -323,9 +322,9 @@ def in_order(network: Any, batch: Any) -> Any:
     return network(pixel_values=batch, noise=noise.expand(len(batch), -1))
 
 
-def _load(build: Builder, chosen: Weights, is_default: bool, seed: int) -> Any:
-    if not is_default:
-        return chosen.network(build.from_settings, build.name, seed)
-    assert chosen.path is not None
-    chosen.path()  # downloaded before anything big is built
+def _load(build: Builder, chosen: Weights | None, seed: int) -> Any:
+    """Of None the repository's own weights."""
+    if chosen is not None:
+        return chosen.network(build.from_settings, build.repo.name, seed)
+    build.repo.path()  # downloaded before anything big is built
     return build.from_files()

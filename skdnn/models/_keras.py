@@ -4,43 +4,56 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skdnn._digests import file_digest
-from skdnn._identity._keras import keras_identity
-from skdnn._identity._record import platform_identity
-from skdnn._layers import nearest
+from skdnn._identity._keras_fingerprint import keras_identity
+from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional
-from skdnn.models._custom import own_spec
 from skdnn.models._keras_build import (
     apart,
     build,
     constructor_of,
     homes,
+    names,
     own_size,
     published_file,
     scaled_if_published,
     skeleton,
     with_helpers,
 )
+from skdnn.models._keras_preprocessing import KerasPreprocessing, as_keras_preprocessing
 from skdnn.models._keras_weights import (
     PUBLISHED,
-    choose_weights,
+    SUFFIXES,
     folders,
     get_file_for,
     load_file,
     n_layers,
 )
-from skdnn.models._spec import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, ModelSpec, Preprocessing
-from skdnn.models._weights_file import Weights
+from skdnn.models._model_spec import Checkpoint, ModelSpec
+from skdnn.models._own_network import own_spec
+from skdnn.models._preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from skdnn.models._weights_choice import (
+    Weights,
+    at_address,
+    in_file,
+    not_published,
+    random_weights,
+    weights_text,
+)
+from skdnn.models._weights_file import WeightsFile
+from skdnn.models._weights_folder import own_name
 
 PREFIX = "keras/"
+# What Keras writes around the name of a network in the name of its file, where that is more.
+_FILE_NAME = re.compile(r"(?:weights)?(?P<name>.+?)(?:weightstfdim.*|10224tf|22410float)?")
 
 
 def import_keras(purpose: str = "to build keras's networks") -> Any:
@@ -58,121 +71,30 @@ def import_keras(purpose: str = "to build keras's networks") -> Any:
     return keras
 
 
-# --- preprocessing -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class KerasPreprocessing(Preprocessing):
-    """Resize and crop with Pillow; then the ``preprocess_input`` of keras.applications.`module`.
-
-    Without a module, `mean` and `std` are applied as torchvision does it.
-    """
-
-    module: str = ""
-
-    def pixels(self, image: Any) -> np.ndarray:
-        """Resize and crop a PIL image in RGB: uint8 array (height, width, 3)."""
-        if self.resize is not None:
-            from PIL import Image
-
-            size = _resized(image.size, self.resize)
-            image = image.resize(size, Image.Resampling[self.interpolation.upper()])
-        if self.crop is not None:
-            image = _centre(image, (self.crop,) * 2 if isinstance(self.crop, int) else self.crop)
-        return np.asarray(image)
-
-    def batch(self, pixels: np.ndarray) -> np.ndarray:
-        """Float32 input of the network for uint8 pixels (n, height, width, 3)."""
-        values = pixels.astype(np.float32)
-        if self.module:
-            module = importlib.import_module(f"keras.applications.{self.module}")
-            return np.asarray(module.preprocess_input(values, data_format="channels_last"))
-        values /= np.float32(255)
-        values -= np.asarray(self.mean, np.float32)
-        values /= np.asarray(self.std, np.float32)
-        return values
-
-
-def _resized(size: tuple[int, int], wanted: int | tuple[int, int]) -> tuple[int, int]:
-    """Width and height after resizing; an int is the shorter side, as torchvision rounds it."""
-    if not isinstance(wanted, int):
-        return wanted[1], wanted[0]
-    width, height = size
-    if width <= height:
-        return wanted, int(wanted * height / width)
-    return int(wanted * width / height), wanted
-
-
-def _centre(image: Any, size: tuple[int, ...]) -> Any:
-    """Crop at the centre as torchvision does it: what reaches over the edge is black."""
-    height, width = size
-    left, top = max(width - image.width, 0), max(height - image.height, 0)
-    if left or top:
-        from PIL import ImageOps
-
-        image = ImageOps.expand(image, (left // 2, top // 2, (left + 1) // 2, (top + 1) // 2))
-    left = round((image.width - width) / 2)
-    top = round((image.height - height) / 2)
-    return image.crop((left, top, left + width, top + height))
-
-
-def as_keras_preprocessing(
-    preprocess: Any, default: KerasPreprocessing
-) -> KerasPreprocessing | Callable[[Any], Any]:
-    """Read the ``preprocess`` parameter; what a dict leaves out stays the network's own.
-
-    A mean or standard deviation takes the place of ``preprocess_input``. The length of the
-    shorter side alone, without a crop, asks for a square of that size.
-    """
-    if isinstance(preprocess, str) and preprocess == "default":
-        return default
-    if isinstance(preprocess, KerasPreprocessing):
-        return preprocess
-    if isinstance(preprocess, Preprocessing):
-        return KerasPreprocessing(**vars(preprocess))
-    if isinstance(preprocess, dict):
-        read = Preprocessing.from_dict(preprocess)
-        changed = {key: getattr(read, key) for key in preprocess}
-        if default.module and isinstance(changed.get("resize"), int):
-            changed.setdefault("crop", changed["resize"])
-        if "mean" in changed or "std" in changed:
-            changed["module"] = ""
-        return replace(default, **changed)
-    if callable(preprocess):
-        return preprocess
-    raise ValueError(
-        f"preprocess must be 'default', a dict or a callable on a PIL image, got {preprocess!r}."
-    )
-
-
 # --- specs ---------------------------------------------------------------------------------
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a network of keras.applications; nothing is built."""
     import_keras(f"for the network {PREFIX + name}")
-    if name not in homes():
-        near = nearest(name, homes())
-        hint = f"Did you mean {near}? " if near else ""
-        raise ValueError(f"model={PREFIX + name!r} is unknown. {hint}list_models() gives all.")
     own = own_size(name)
     default = KerasPreprocessing(resize=own, crop=None, module=homes()[name])
     chosen = as_keras_preprocessing(preprocess, default)
     fixed = chosen.input_size if isinstance(chosen, KerasPreprocessing) else None
     size = fixed if fixed is not None else own
     source = choose_weights(weights, name, seed)
-    is_other = source.described != PUBLISHED or size != own
+    is_published = source.origin == "published"
+    more: dict[str, Any] = {"checkpoint": lambda: _published(name)} if is_published else {}
     corrected = []  # what was stored before these networks were right is not found
-    if is_other and scaled_if_published(name):
+    if scaled_if_published(name) and not (is_published and size == own):
         corrected = ["scaled"]
-    elif size != own and source.described == PUBLISHED and homes()[name] == "mobilenet_v3":
+    elif size != own and is_published and homes()[name] == "mobilenet_v3":
         corrected = ["padded"]
 
     def identity(version: str | None) -> Any:
         keras_version = platform_identity("keras")["keras"]  # whose architecture it is
         return [PREFIX + name, list(size), keras_version, *source.identify(), *corrected]
 
-    is_published = source.described == PUBLISHED
     return source.spec(
         PREFIX + name,
         backend="tensorflow",
@@ -181,7 +103,7 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         skeleton=lambda: apart(lambda: skeleton(name, size)),
         key=("keras", name, size, *source.key),
         identify=identity,
-        checkpoint=partial(_published, name) if is_published else source.checkpoint,
+        **more,
     )
 
 
@@ -199,12 +121,66 @@ def keras_custom_spec(wrapped: Any, preprocess: Any) -> ModelSpec:
     )
 
 
+def is_here(name: str) -> bool:
+    """Whether the published weights of a network are on this machine; Keras is not loaded."""
+    files = [file for folder in folders() if folder.is_dir() for file in folder.glob("*.h5")]
+    stems = [re.sub(r"[^a-z0-9]", "", file.stem.lower()) for file in files]
+    found = [_FILE_NAME.fullmatch(stem) for stem in stems if "notop" not in stem]
+    return name.lower() in {match["name"] for match in found if match}
+
+
 # --- weights -------------------------------------------------------------------------------
 
 
+def _published(name: str) -> Checkpoint:
+    """What is known of published weights; nothing is downloaded."""
+    file, address, published = published_file(name)
+    if len(published) == 64:
+        return Checkpoint(address, sha256=published)
+    here = (folder / file for folder in folders() if (folder / file).is_file())
+    return Checkpoint(address, next(map(file_digest, here), None))
+
+
+def choose_weights(weights: Any, name: str, seed: int) -> Weights:
+    """Read the ``weights`` parameter; nothing is loaded.
+
+    Published weights have no file here: Keras fetches it as it builds.
+    """
+    if weights is None:
+        tensorflow = importlib.import_module("tensorflow").__version__  # of several distributions
+        platform = {**platform_identity("keras"), "tensorflow": tensorflow}
+        return replace(random_weights(seed), identify=lambda: ["random", seed, platform])
+    if isinstance(weights, str) and weights in ("default", PUBLISHED):
+        return Weights(PUBLISHED, (PUBLISHED,), lambda: [PUBLISHED])
+    if isinstance(weights, WeightsFile):
+        raise TypeError(f"weights={weights!r}: names are changed in files for torch only.")
+    text = weights_text(weights)
+    if text.lower().startswith(("http://", "https://")):
+        return _at_address(text)
+    path = Path(text).expanduser()
+    if not text.lower().endswith(SUFFIXES) and not path.exists():
+        raise ValueError(not_published(text, name, SUFFIXES, [PUBLISHED]))
+    return in_file(path, SUFFIXES)
+
+
+def _at_address(address: str) -> Weights:
+    url = address.partition("#sha256=")[0]
+    suffix = next((end for end in SUFFIXES if url.endswith(end)), None)
+    if suffix is None:
+        raise ValueError(
+            f"weights={address!r}: the address must end in one of {', '.join(SUFFIXES)}, and "
+            "then '#sha256=HASH'."
+        )
+    return at_address(address, own_name(url, (), suffix))
+
+
 def _load(name: str, size: tuple[int, int], source: Weights, seed: int) -> Any:
-    if source.path is not None:
-        path = source.path()  # downloaded before anything big is built
+    if source.origin == "published":
+        constructor = with_helpers(constructor_of(name), get_file=get_file_for(name))
+        network = constructor(weights=PUBLISHED)
+        return network if network.input_shape[1:3] == size else _at_size(network, name, size)
+    if source.file is not None:
+        path = source.file.path()  # downloaded before anything big is built
         network = build(name, size)
         load_file(network, path, name)
         if scaled_if_published(name) and n_layers(path, "rescaling") == 1:
@@ -212,19 +188,13 @@ def _load(name: str, size: tuple[int, int], source: Weights, seed: int) -> Any:
             network = apart(lambda: build(name, size, as_published=False))
             load_file(network, path, name)
         return network
-    if source.described != PUBLISHED:
-        network = build(name, size, seed)
-        for layer in _scalings(network):
-            layer.set_weights(
-                [np.asarray(IMAGENET_MEAN), np.asarray(IMAGENET_STD), np.zeros((), np.int32)]
-            )
-            layer.finalize_state()
-        return network
-    constructor = with_helpers(constructor_of(name), get_file=get_file_for(name))
-    network = constructor(weights=PUBLISHED)
-    if network.input_shape[1:3] == size:
-        return network
-    return _at_size(network, name, size)
+    network = build(name, size, seed)
+    for layer in _scalings(network):
+        layer.set_weights(
+            [np.asarray(IMAGENET_MEAN), np.asarray(IMAGENET_STD), np.zeros((), np.int32)]
+        )
+        layer.finalize_state()
+    return network
 
 
 def _scalings(network: Any) -> list[Any]:
@@ -253,10 +223,4 @@ def _at_size(network: Any, name: str, size: tuple[int, int]) -> Any:
     return other
 
 
-def _published(name: str) -> Checkpoint:
-    """What is known of published weights; nothing is downloaded."""
-    file, address, published = published_file(name)
-    if len(published) == 64:
-        return Checkpoint(address, sha256=published)
-    places = [folder / file for folder in folders()]
-    return Checkpoint(address, next((file_digest(p) for p in places if p.is_file()), None))
+__all__ = ["KerasPreprocessing", "is_here", "keras_custom_spec", "load_file", "names", "spec"]

@@ -88,6 +88,10 @@ def apart(build: Callable[[], Any]) -> Any:
         return thread.submit(in_float32).result()
 
 
+class _Stopped(Exception):
+    """Leaves a constructor as soon as it has said what is asked."""
+
+
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Keras draws the seed of each initializer from Python's generator; it is put back."""
@@ -130,10 +134,10 @@ def _built_as_published(constructor: Any, shape: tuple[int, ...]) -> Any:
         return made[-1]
 
     def get_file(*args: Any, **kwargs: Any) -> Any:
-        raise _AskedFor
+        raise _Stopped
 
     helpers = {"get_file": get_file, "obtain_input_shape": lambda *args, **kwargs: shape}
-    with suppress(_AskedFor):
+    with suppress(_Stopped):
         with_helpers(constructor, **helpers, Functional=remember)(weights=PUBLISHED)
     return made[-1]
 
@@ -144,22 +148,18 @@ def skeleton(name: str, size: tuple[int, int]) -> Any:
         return build(name, size)
 
 
-class _SizeFound(Exception):
-    """Leaves a constructor as soon as it says its size."""
-
-
 @functools.cache
 def own_size(name: str) -> tuple[int, int]:
     """Height and width that a network of keras.applications was made for."""
 
     def obtain_input_shape(*args: Any, **kwargs: Any) -> Any:
         size = kwargs.get("default_size", args[1] if len(args) > 1 else None)
-        raise _SizeFound(size)
+        raise _Stopped(size)
 
     constructor = with_helpers(constructor_of(name), obtain_input_shape=obtain_input_shape)
     try:
         height, width = apart(lambda: constructor(weights=None)).input_shape[1:3]
-    except _SizeFound as found:
+    except _Stopped as found:
         height = width = found.args[0]
     return height or _UNSPECIFIED_SIZE, width or _UNSPECIFIED_SIZE
 
@@ -170,16 +170,12 @@ def with_helpers(constructor: Any, **helpers: Any) -> Any:
     return scope[constructor.__name__]
 
 
-class _AskedFor(Exception):
-    """Leaves a constructor as soon as it asks for its weights."""
-
-
 @functools.cache
 def published_file(name: str) -> tuple[str, str, str]:
     """File, address and hash (MD5 or SHA-256) of weights that Keras publishes."""
 
     def get_file(fname: str, origin: str, **options: Any) -> str:
-        raise _AskedFor(fname, origin, options.get("file_hash") or "")
+        raise _Stopped(fname, origin, options.get("file_hash") or "")
 
     def build() -> None:
         constructor = with_helpers(constructor_of(name), get_file=get_file)
@@ -188,7 +184,7 @@ def published_file(name: str) -> tuple[str, str, str]:
 
     try:
         apart(build)
-    except _AskedFor as asked:
+    except _Stopped as asked:
         return asked.args[0], asked.args[1], asked.args[2]
     raise AssertionError(f"keras.applications.{name} asked for no file of weights")
 

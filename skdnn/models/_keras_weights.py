@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import importlib
 import io
+import math
 import os
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skdnn._config import weights_home
-from skdnn._identity._record import platform_identity
 from skdnn._optional import import_optional
-from skdnn.models._checkpoint import reason, refuse_other_content
-from skdnn.models._places import own_name
-from skdnn.models._weights_file import Weights, WeightsFile, at_address, in_file, weights_text
+from skdnn.models._torch_weights import reason, refuse_other_content
 
 PUBLISHED = "imagenet"
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
@@ -33,46 +31,6 @@ def folders() -> tuple[Path, Path]:
     """Where Keras's files may lie: in the folder of weights, or where Keras keeps them."""
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     return weights_home(), home / "models"
-
-
-def choose_weights(weights: Any, name: str, seed: int) -> Weights:
-    """Read the ``weights`` parameter; nothing is loaded.
-
-    Published weights have neither a path nor a seed: Keras fetches them as it builds.
-    """
-    if weights is None:
-        described = f"random (seed {seed})"
-        return Weights(described, (None, seed), lambda: _random(seed), origin="random")
-    if isinstance(weights, str) and weights in ("default", PUBLISHED):
-        return Weights(PUBLISHED, (PUBLISHED,), lambda: [PUBLISHED])
-    if isinstance(weights, WeightsFile):
-        raise TypeError(f"weights={weights!r}: names are changed in files for torch only.")
-    text = weights_text(weights)
-    if text.lower().startswith(("http://", "https://")):
-        return _at_address(text)
-    path = Path(text).expanduser()
-    if not text.lower().endswith(SUFFIXES) and not path.exists():
-        raise ValueError(
-            f"weights={text!r} is neither published for {name!r} nor a file "
-            f"({', '.join(SUFFIXES)}). Published: {PUBLISHED!r}; None gives random weights."
-        )
-    return in_file(path, SUFFIXES)
-
-
-def _random(seed: int) -> list[Any]:
-    tensorflow = importlib.import_module("tensorflow").__version__  # of several distributions
-    return ["random", seed, {**platform_identity("keras"), "tensorflow": tensorflow}]
-
-
-def _at_address(address: str) -> Weights:
-    url = address.partition("#sha256=")[0]
-    suffix = next((end for end in SUFFIXES if url.endswith(end)), None)
-    if suffix is None:
-        raise ValueError(
-            f"weights={address!r}: the address must end in one of {', '.join(SUFFIXES)}, and "
-            "then '#sha256=HASH'."
-        )
-    return at_address(address, own_name(url, (), suffix))
 
 
 def get_file_for(name: str) -> Callable[..., str]:
@@ -134,29 +92,36 @@ def load_file(network: Any, path: Path, name: str) -> None:
         ) from error
     own = sorted(_content(weight.numpy()) for weight in network.weights)
     if held != own:
+        n_common = (Counter(held) & Counter(own)).total()
         raise ValueError(
             f"weights={str(path)!r} does not fit {name}: it holds {len(held)} arrays, and the "
-            f"network has {len(own)}, of which {_n_common(held, own)} are the same after loading. "
+            f"network has {len(own)}, of which {n_common} are the same after loading. "
             "It was saved from another architecture."
         )
 
 
 def n_layers(path: Path, kind: str) -> int:
     """How many layers of a kind are named in a file that has been read; 0 where none is."""
-    h5py = import_optional("h5py", f"to read {path}")
-    with ExitStack() as stack:
-        source: Any = path
-        if path.suffix == ".keras":
-            source = io.BytesIO(stack.enter_context(zipfile.ZipFile(path)).read(_IN_ARCHIVE))
-        file = stack.enter_context(h5py.File(source, "r"))
+    with _opened(path) as file:
         held = file.get("model_weights", file)
         names = held.attrs.get("layer_names", held.get("layers", ()))
         texts = (name.decode() if isinstance(name, bytes) else str(name) for name in names)
         return sum(text.startswith(kind) for text in texts)
 
 
-def _n_common(held: list[Any], own: list[Any]) -> int:
-    return sum((Counter(held) & Counter(own)).values())
+@contextmanager
+def _opened(path: Path, room: float = math.inf) -> Iterator[Any]:
+    """A file of weights; of a ``.keras`` one, what is in it for that, if not more than `room`."""
+    h5py = import_optional("h5py", f"to read {path}")
+    source: Any = path
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            size = archive.getinfo(_IN_ARCHIVE).file_size
+            if size > room:
+                raise ValueError(f"it declares {size} bytes of weights, where {room} are plenty")
+            source = io.BytesIO(archive.read(_IN_ARCHIVE))
+    with h5py.File(source, "r") as file:
+        yield file
 
 
 def _content(values: Any) -> tuple[tuple[int, ...], str]:
@@ -173,15 +138,8 @@ def _contents(path: Path, network: Any) -> list[tuple[tuple[int, ...], str]]:
     h5py = import_optional("h5py", f"to read {path}")
     largest = max(int(np.prod(weight.shape)) for weight in network.weights)
     others = {(np.dtype(weight.dtype).kind, tuple(weight.shape)) for weight in network.weights}
-    with ExitStack() as stack:
-        source: Any = path
-        if path.suffix == ".keras":
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            size, room = archive.getinfo(_IN_ARCHIVE).file_size, _room_for(network)
-            if size > room:
-                raise ValueError(f"it declares {size} bytes of weights, where {room} are plenty")
-            source = io.BytesIO(archive.read(_IN_ARCHIVE))
-        file = stack.enter_context(h5py.File(source, "r"))
+    n_values = sum(int(np.prod(weight.shape)) for weight in network.weights)
+    with _opened(path, room=16 * 8 * n_values + 2**26) as file:  # an optimizer's included
         found: list[tuple[tuple[int, ...], str]] = []
 
         def look(where: str, held: Any) -> None:
@@ -203,8 +161,3 @@ def _contents(path: Path, network: Any) -> list[tuple[tuple[int, ...], str]]:
             raise ValueError(f"{elsewhere!r} is a link to another file")
         file.get("model_weights", file).visititems(look)
         return sorted(found)
-
-
-def _room_for(network: Any) -> int:
-    """Bytes that a file of the network's weights does not reach, with those of its optimizer."""
-    return 16 * 8 * sum(int(np.prod(weight.shape)) for weight in network.weights) + 2**26

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import Place, published_at
-from skdnn.models._spec import ModelSpec, Preprocessing
-from skdnn.models._weights_file import Weights, own_weights, random_weights
+from skdnn.models._hub_weights import HubFile, file_at, published_at
+from skdnn.models._model_spec import ModelSpec, did_you_mean
+from skdnn.models._preprocessing import Preprocessing, as_preprocessing
+from skdnn.models._weights_choice import Weights, other_weights
+from skdnn.models._weights_folder import WebFile
 
 PREFIX = "open_clip/"
 # OpenAI trained with another GELU than torch's, which these architectures have.
@@ -105,32 +105,28 @@ def find_clip(model: str, weights: Any, seed: int) -> Clip:
         )
     short = model.removeprefix(PREFIX)
     architecture = ALIASES.get(short, short)
-    known = names() or [*ALIASES, *_open_clip().list_models()]
+    known = [*ALIASES, *_open_clip().list_models()]
     if architecture not in known:
-        near = nearest(short, known)
-        hint = f"Did you mean {near}? " if near else ""
         raise ValueError(
-            f"model={model!r} is no CLIP network of open_clip. {hint}"
+            f"model={model!r} is no CLIP network of open_clip. {did_you_mean(short, known)}"
             "list_models('open_clip') gives all names."
         )
     tags = _tags(architecture)
     default = _default_tag(architecture)
     tag = default if isinstance(weights, str) and weights == "default" else weights
-    card = dict(tags.get(default or "", {}))
     name = short if short in ALIASES else PREFIX + architecture
-    if weights is None:
-        return Clip(architecture, name, random_weights(seed, "open_clip_torch"), card, seed)
     if isinstance(tag, str) and tag in tags:
-        _check_gelu(architecture, tag, tags[tag])
         card = dict(tags[tag])
-        return Clip(architecture, name, published_at(tag, _place(card), tag), card, seed)
-    own = None if tag is None else own_weights(tag)
-    if own is None:
-        raise ValueError(
-            f"weights={weights!r}: {architecture} has no such published weights, and it is no "
-            f"file. Published: {', '.join(map(repr, tags)) or 'none'}; None gives random weights."
-        )
-    return Clip(architecture, name, own, card, seed)
+        if not _fits(architecture, tag, card):
+            raise ValueError(
+                f"weights={tag!r} were trained with OpenAI's GELU, and {architecture} has "
+                f"torch's: use model='{PREFIX}{architecture}-quickgelu'."
+            )
+        chosen = published_at(tag, _file(card), tag)
+    else:
+        card = dict(tags.get(default or "", {}))
+        chosen = other_weights(weights, architecture, seed, "open_clip_torch", tags)
+    return Clip(architecture, name, chosen, card, seed)
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
@@ -176,18 +172,19 @@ def _fits(architecture: str, tag: str, card: dict[str, Any]) -> bool:
     return has or not card.get("quick_gelu", tag == "openai")
 
 
-def _check_gelu(architecture: str, tag: str, card: dict[str, Any]) -> None:
-    if not _fits(architecture, tag, card):
-        raise ValueError(
-            f"weights={tag!r} were trained with OpenAI's GELU, and {architecture} has torch's: "
-            f"use model='{PREFIX}{architecture}-quickgelu'."
-        )
+def is_here(name: str) -> bool:
+    """Whether the default weights of a network are on this machine."""
+    architecture = ALIASES.get(name, name)
+    if importlib.util.find_spec("open_clip") is None:
+        return False
+    tag = _default_tag(architecture)
+    return tag is not None and _file(_tags(architecture)[tag]).is_here()
 
 
-def _place(card: dict[str, Any]) -> Place:
+def _file(card: dict[str, Any]) -> HubFile | WebFile:
     """On the hub where open_clip says so, else at an address."""
     repo, _, file = card.get("hf_hub", "").rpartition("/")
-    return Place(repo, (file,) if file else _HUB_FILES, card.get("url", ""))
+    return file_at(repo, (file,) if file else _HUB_FILES, card.get("url", ""))
 
 
 def _preprocessing(clip: Clip) -> Preprocessing:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skdnn._layers import nearest
+from skdnn._wording import listed
 from skdnn.models import (
     _cornet,
     _hugging_face,
     _keras,
-    _keras_build,
     _open_clip,
-    _pretrained,
-    _published,
+    _pip_weights,
+    _published_checkpoints,
     _timm,
     _torchvision,
 )
-from skdnn.models._custom import Model, custom_spec, is_keras_model, is_network
-from skdnn.models._installed import weights_here
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec, unknown_model
+from skdnn.models._own_network import Model, custom_spec, is_keras_model, is_network
 
 _BACKENDS = {
     "auto": "auto",
@@ -35,34 +31,42 @@ _BACKENDS = {
 }
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where networks come from; some names are understood with their prefix only."""
+class Source(Protocol):
+    """Where networks come from."""
 
-    backend: str
-    names: Callable[[], list[str]]
-    spec: Callable[..., ModelSpec]
-    prefixed: bool = False
+    def names(self) -> list[str]:
+        """All names, without the prefix."""
 
+    def is_here(self, name: str) -> bool:
+        """Whether the default weights of a network are on this machine."""
 
-def _clips() -> list[str]:
-    """OpenAI's two, known by short names; they ask for open_clip when they are used."""
-    return list(_open_clip.ALIASES)
+    def spec(self, name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
+        """What a network is; nothing is built."""
 
 
 INSTALLED = "installed"  # of any source, with weights on this machine
 # Looked through in this order for a name without prefix.
 SOURCES: dict[str, Source] = {
-    "torchvision": Source("torch", _torchvision.names, _torchvision.spec),
-    "cornet": Source("torch", _cornet.names, _cornet.spec),
-    "clip": Source("torch", _clips, _open_clip.spec),
-    "published": Source("torch", _published.names, _published.spec),
-    "pretrained": Source("torch", _pretrained.names, _pretrained.spec),
-    "keras": Source("tensorflow", _keras_build.names, _keras.spec),
-    "timm": Source("torch", _timm.names, _timm.spec, prefixed=True),
-    "open_clip": Source("torch", _open_clip.names, _open_clip.spec, prefixed=True),
-    "hf": Source("torch", _hugging_face.names, _hugging_face.spec, prefixed=True),
+    "torchvision": _torchvision,
+    "cornet": _cornet,
+    "clip": _open_clip,
+    "published": _published_checkpoints,
+    "pretrained": _pip_weights,
+    "keras": _keras,
+    "timm": _timm,
+    "open_clip": _open_clip,
+    "hf": _hugging_face,
 }
+_PREFIXED = ("timm", "open_clip", "hf")  # names are understood with their prefix only
+
+
+def _names(source: str) -> list[str]:
+    """OpenAI's two are known by short names; they ask for open_clip when they are used."""
+    return list(_open_clip.ALIASES) if source == "clip" else SOURCES[source].names()
+
+
+def _backend_of(source: str) -> str:
+    return "tensorflow" if source == "keras" else "torch"
 
 
 def list_models(source: str | None = None) -> list[str]:
@@ -108,15 +112,14 @@ def list_models(source: str | None = None) -> list[str]:
     """
     known = (*SOURCES, INSTALLED)
     if source is not None and source not in known:
-        raise ValueError(
-            f"source={source!r} is unknown: use None or one of {', '.join(map(repr, known))}."
-        )
+        raise ValueError(f"source={source!r} is unknown: use None or one of {listed(known, 20)}.")
     chosen = SOURCES if source in (None, INSTALLED) else {source: SOURCES[source]}
     return sorted(
-        f"{prefix}/{name}" if room.prefixed else name
+        f"{prefix}/{name}" if prefix in _PREFIXED else name
         for prefix, room in chosen.items()
-        for name in (weights_here(prefix, room.names()) if source == INSTALLED else room.names())
-        if not (room.prefixed and name in _clips())
+        for name in _names(prefix)
+        if not (prefix in _PREFIXED and name in _open_clip.ALIASES)
+        and (source != INSTALLED or room.is_here(name))
     )
 
 
@@ -144,7 +147,11 @@ def resolve_model(
         own = model if isinstance(model, Model) else Model(model)
         make = _keras.keras_custom_spec if is_keras_model(own.network) else custom_spec
         spec = make(own, preprocess)
-        _check_backend(spec, wanted, backend)
+        if wanted not in ("auto", spec.backend):
+            raise ValueError(
+                f"backend={backend!r} does not fit the network {spec.name}, which is one of "
+                f"{spec.backend}: use 'auto'."
+            )
         return spec
     if not isinstance(model, str):
         raise TypeError(
@@ -155,18 +162,10 @@ def resolve_model(
     return SOURCES[source].spec(name, weights=weights, seed=seed, preprocess=preprocess)
 
 
-def _check_backend(spec: ModelSpec, wanted: str, backend: str) -> None:
-    if wanted not in ("auto", spec.backend):
-        raise ValueError(
-            f"backend={backend!r} does not fit the network {spec.name}, which is one of "
-            f"{spec.backend}: use 'auto'."
-        )
-
-
 def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:
     """Source and name without prefix."""
-    model = _published.TABLE["thingsvision"].get(model, model)
-    for start, reason in _published.TABLE["elsewhere"].items():
+    model = _published_checkpoints.TABLE["thingsvision"].get(model, model)
+    for start, reason in _published_checkpoints.TABLE["elsewhere"].items():
         if model.startswith(start):
             raise ValueError(
                 f"model={model!r} is a name of THINGSvision's: {reason}, and wrap it: "
@@ -177,39 +176,33 @@ def _find(model: str, wanted: str, backend: str) -> tuple[str, str]:
     if why:
         raise ValueError(f"model={model!r} {why}.")
     if slash and prefix in SOURCES:
-        source = SOURCES[prefix]
-        if wanted not in ("auto", source.backend):
+        if wanted not in ("auto", _backend_of(prefix)):
             raise ValueError(
                 f"backend={backend!r} clashes with model={model!r}, which is a network of "
-                f"{source.backend}: leave backend='auto', or drop the prefix."
+                f"{_backend_of(prefix)}: leave backend='auto', or drop the prefix."
             )
-        if not source.prefixed and rest not in source.names():
-            raise ValueError(_unknown(model, rest, source.names(), [prefix]))
+        if prefix not in _PREFIXED and rest not in _names(prefix):
+            raise ValueError(_unknown(model, rest, [prefix]))
         return prefix, rest
     if (Path(model).expanduser() / "config.json").is_file():
         return _find(_hugging_face.PREFIX + model, wanted, backend)
-    rooms = {
-        name: room
-        for name, room in SOURCES.items()
-        if wanted in ("auto", room.backend) and not room.prefixed
-    }
-    for name, room in rooms.items():
-        if model in room.names():
-            return name, model
+    searched = [
+        name for name in SOURCES if wanted in ("auto", _backend_of(name)) and name not in _PREFIXED
+    ]
+    for source in searched:
+        if model in _names(source):
+            return source, model
     if wanted != "auto":  # the backend decides, whatever the case of the name
-        for name, room in rooms.items():
-            same = {known.lower(): known for known in room.names()}
+        for source in searched:
+            same = {known.lower(): known for known in _names(source)}
             if model.lower() in same:
-                return name, same[model.lower()]
-    known = [known for room in rooms.values() for known in room.names()]
-    raise ValueError(_unknown(model, model, known, rooms))
+                return source, same[model.lower()]
+    raise ValueError(_unknown(model, model, searched))
 
 
-def _unknown(model: str, name: str, known: list[str], sources: Collection[str]) -> str:
-    near = nearest(name, known)
-    hint = f"Did you mean {near}? " if near else ""
-    message = f"model={model!r} is unknown. {hint}list_models() gives all names."
-    if "keras" in sources and not _keras_build.names():
+def _unknown(model: str, name: str, sources: list[str]) -> str:
+    message = unknown_model(model, name, [known for each in sources for known in _names(each)])
+    if "keras" in sources and not _keras.names():
         message += ' Names of Keras\'s networks need tensorflow: pip install "skdnn[tensorflow]".'
     return message
 

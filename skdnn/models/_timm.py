@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.models._checkpoint import load_state_dict
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import Place, published_at
-from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
-from skdnn.models._weights_file import Weights, own_weights, random_weights
+from skdnn._wording import listed
+from skdnn.models._hub_weights import HubFile, file_at, published_at
+from skdnn.models._model_spec import ModelSpec, build_skeleton, unknown_model
+from skdnn.models._preprocessing import Preprocessing, as_preprocessing
+from skdnn.models._torch_weights import load_state_dict
+from skdnn.models._weights_choice import Weights, other_weights
+from skdnn.models._weights_folder import WebFile
 
 PREFIX = "timm/"
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -46,18 +47,15 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """
     arch, _, own_tag = name.partition(".")
     cards = _cards(arch, name)
+    published = [tag for tag in cards if tag and cards[tag].has_weights]
     if own_tag and own_tag not in cards:
-        raise ValueError(f"model={PREFIX + name!r}: {_unknown_tag(own_tag, cards)}")
+        raise ValueError(
+            f"model={PREFIX + name!r}: no weights of this architecture are tagged {own_tag!r} "
+            f"(tags: {listed(published, 20) or 'none'})."
+        )
     own = None
-    if weights is None:
-        own = random_weights(seed, "timm")
-    elif not (isinstance(weights, str) and (weights == "default" or weights in cards)):
-        own = own_weights(weights)
-        if own is None:
-            raise ValueError(
-                f"weights={weights!r} of {PREFIX + name} is no file, and "
-                f"{_unknown_tag(weights, cards)} None gives random weights."
-            )
+    if not (isinstance(weights, str) and (weights == "default" or weights in cards)):
+        own = other_weights(weights, PREFIX + name, seed, "timm", published)
     tag = _tag(name, own_tag, cards, "default" if own is not None else weights)
     card = cards[tag]
     if own is None and not card.has_weights:
@@ -66,7 +64,7 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
             "weights=None (random) or the path of a file."
         )
     full_name = f"{arch}.{tag}" if tag else arch
-    chosen = own or published_at(card.tag or "default", _place(card))
+    chosen = own or published_at(card.tag or "default", _file(card))
     return chosen.spec(
         PREFIX + full_name,
         preprocess=as_preprocessing(preprocess, _preprocessing(card)),
@@ -80,12 +78,7 @@ def _cards(arch: str, name: str) -> dict[str, Any]:
     """Tag to timm's description of weights; timm's default comes first."""
     timm = _timm()
     if not timm.is_model(arch) or arch not in timm.list_models():
-        near = nearest(arch, timm.list_models())
-        hint = f"Did you mean {near}? " if near else ""
-        raise ValueError(
-            f"model={PREFIX + name!r} is unknown to timm {timm.__version__}. {hint}"
-            "list_models('timm') gives all names."
-        )
+        raise ValueError(unknown_model(PREFIX + name, arch, timm.list_models(), "timm"))
     first = timm.get_pretrained_cfg(arch)
     found = timm.models.get_arch_pretrained_cfgs(arch).values()
     cards = [card for card in (first, *found) if card is not None]
@@ -109,18 +102,16 @@ def _tag(name: str, own_tag: str, cards: dict[str, Any], weights: str) -> str:
     return weights
 
 
-def _place(card: Any) -> Place:
+def _file(card: Any) -> HubFile | WebFile:
     """On the hub where timm says so, else at an address."""
     files = (card.hf_hub_filename,) if card.hf_hub_filename else _HUB_FILES
-    return Place(card.hf_hub_id or "", files, card.url or "")
+    return file_at(card.hf_hub_id or "", files, card.url or "")
 
 
-def _unknown_tag(tag: str, cards: dict[str, Any]) -> str:
-    known = [card for card in cards if card and cards[card].has_weights]
-    return (
-        f"no weights of this architecture are tagged {tag!r} "
-        f"(tags: {', '.join(map(repr, known)) or 'none'})."
-    )
+def is_here(name: str) -> bool:
+    """Whether the default weights of a network are on this machine."""
+    card = _timm().get_pretrained_cfg(name)
+    return card is not None and card.has_weights and _file(card).is_here()
 
 
 # --- preprocessing -------------------------------------------------------------------------------
@@ -145,15 +136,13 @@ class TimmPreprocessing(Preprocessing):
         size = [round(image.height / ratio), round(image.width / ratio)]
         mode = functional.InterpolationMode(self.interpolation)
         image = functional.resize(image, size, mode)
-        if self.mode == "border":
-            image = self._filled(image, functional)
-        return np.asarray(functional.center_crop(image, list(self.input_size or ())))
-
-    def _filled(self, image: Any, functional: Any) -> Any:
         height, width = self.input_size or (0, 0)
-        x, y = max(width - image.width, 0), max(height - image.height, 0)
-        fill = [round(255 * value) for value in self.mean]
-        return functional.pad(image, [x // 2, y // 2, (x + 1) // 2, (y + 1) // 2], fill=fill)
+        if self.mode == "border":
+            x, y = max(width - image.width, 0), max(height - image.height, 0)
+            fill = [round(255 * value) for value in self.mean]
+            edges = [x // 2, y // 2, (x + 1) // 2, (y + 1) // 2]
+            image = functional.pad(image, edges, fill=fill)
+        return np.asarray(functional.center_crop(image, [height, width]))
 
 
 def _preprocessing(card: Any) -> Preprocessing:
@@ -184,8 +173,8 @@ def _build(full_name: str, **options: Any) -> Any:
 
 
 def _load(full_name: str, weights: Weights, published: bool, seed: int) -> Any:
-    if published and weights.path is not None:
-        return _load_published(full_name, weights.path())
+    if published and weights.file is not None:
+        return _load_published(full_name, weights.file.path())
     return weights.network(lambda: _build(full_name), PREFIX + full_name, seed, convert=_as_timm)
 
 

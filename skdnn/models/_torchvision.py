@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._hub import IN_NAME
-from skdnn.models._places import base_name, fetch, known_of, own_name
-from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
-from skdnn.models._weights_file import SUFFIXES, Weights, other_weights
+from skdnn.models._hub_weights import IN_NAME
+from skdnn.models._model_spec import ModelSpec, build_skeleton
+from skdnn.models._preprocessing import Preprocessing, as_preprocessing
+from skdnn.models._weights_choice import SUFFIXES, Weights, other_weights
+from skdnn.models._weights_folder import WebFile, base_name, own_name
 
 PREFIX = "torchvision/"
 # Parts of torchvision.models whose networks cannot be used here, and why.
@@ -58,8 +58,9 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     default = enum if enum is not None else getattr(published, "DEFAULT", None)
     if enum is None:
         chosen = other_weights(weights, name, seed, "torchvision", published.__members__)
-    else:
-        chosen = _of_enum(enum)
+    else:  # whose hash is in its address
+        told = [enum.name, enum.url]
+        chosen = Weights(enum.name, (enum.name,), lambda: told, _file(enum.url))
     return chosen.spec(
         PREFIX + name,
         preprocess=as_preprocessing(preprocess, _published_preprocessing(default)),
@@ -68,15 +69,10 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     )
 
 
-def _of_enum(enum: Any) -> Weights:
-    """The hash of published weights is in their address."""
-    return Weights(
-        enum.name,
-        (enum.name,),
-        lambda: [enum.name, enum.url],
-        lambda: _file_of(enum),
-        lambda: known_of(enum.url, **_whereabouts(enum.url)),
-    )
+def is_here(name: str) -> bool:
+    """Whether the default weights of a network are on this machine."""
+    default = getattr(_models().get_model_weights(name), "DEFAULT", None)
+    return default is not None and _file(default.url).is_here()
 
 
 def _published(name: str, published: Any, weights: Any) -> Any:
@@ -149,19 +145,19 @@ def _load(name: str, enum: Any, chosen: Weights, default: Any, seed: int) -> Any
 
 def _file_of(enum: Any) -> Path:
     """Published weights, downloaded where need be."""
-    return fetch(enum.url, **_whereabouts(enum.url))
+    return _file(enum.url).path()
 
 
-def _whereabouts(url: str) -> dict[str, Any]:
-    """Name and hash of a published file; what torch.hub has kept is used too."""
+def _file(url: str) -> WebFile:
+    """A published file; what torch.hub has kept is used too."""
     import torch
 
     file = base_name(url)
     sha256 = IN_NAME.search(file)
     if sha256 is None:
-        return {"name": own_name(url, SUFFIXES, ".pth")}
+        return WebFile(url, own_name(url, SUFFIXES, ".pth"))
     kept = Path(torch.hub.get_dir()) / "checkpoints" / file
-    return {"name": file, "sha256": sha256[1], "elsewhere": [kept]}
+    return WebFile(url, file, sha256[1], (kept,))
 
 
 def _from_file(enum: Any, path: Path) -> Any:

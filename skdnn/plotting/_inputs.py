@@ -337,7 +337,7 @@ def _batch(pixels: NDArray[np.uint8], preprocess: Preprocessing, backend: str) -
         return np.asarray(preprocess.batch(pixels), dtype=np.float64)  # type: ignore[attr-defined]
     import torch
 
-    from skdnn._backends._torch import make_batch
+    from skdnn._backends._torch_engine import make_batch
 
     batch = make_batch(list(pixels), preprocess, torch.device("cpu"), torch.float32)
     return _as_array(batch)

@@ -21,10 +21,10 @@ from skdnn import _backends
 from skdnn._backends import Capture, describe_layers, open_engine
 from skdnn._layers import LayerInfo, pool, pooled_shape, resolve_layers
 from skdnn.models import _keras as source
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec
 
 pytestmark = needs("tensorflow")
-_tensorflow = late_keras("skdnn._backends._tensorflow")
+_tensorflow = late_keras("skdnn._backends._tensorflow_engine")
 _tensorflow_layers = late_keras("skdnn._backends._tensorflow_layers")
 networks = late_keras("helpers.keras_networks")
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from skdnn._backends import _torch_transfer, open_engine
-from skdnn._backends._base import Capture
-from skdnn._backends._torch import TorchEngine
+from skdnn._backends import _torch_device_copies, open_engine
+from skdnn._backends._engine import Capture
+from skdnn._backends._torch_device_copies import Direct, Staged, make_batch
+from skdnn._backends._torch_engine import TorchEngine
 from skdnn._backends._torch_layers import trace_layers
-from skdnn._backends._torch_transfer import Direct, Staged, make_batch
 from skdnn._layers import resolve_layers
 from skdnn.models import Model, Preprocessing
 from skdnn.models._registry import resolve_model
@@ -238,8 +238,8 @@ def test_staged_copies_equal_direct_ones(staged_bytes, small, monkeypatch):
     captures = captures_of(small, LAYERS)
     batches = [images(5, 1), images(5, 2)]
     expected = extract(engine_for(small), captures, batches)
-    monkeypatch.setattr(_torch_transfer, "_STAGED_BYTES", staged_bytes)
-    monkeypatch.setattr("skdnn._backends._torch.landing_for", Staged)
+    monkeypatch.setattr(_torch_device_copies, "_STAGED_BYTES", staged_bytes)
+    monkeypatch.setattr("skdnn._backends._torch_engine.landing_for", Staged)
     found = extract(engine_for(small), captures, batches)
     for name, features in expected.items():
         assert_array_equal(found[name], features, err_msg=name)
@@ -250,7 +250,7 @@ def test_staged_copies_equal_direct_ones(staged_bytes, small, monkeypatch):
 def test_staged_copies_of_a_failed_pass_are_dropped(monkeypatch):
     network = Limited(2)
     captures = captures_of(network, ["first", "output"])
-    monkeypatch.setattr("skdnn._backends._torch.landing_for", Staged)
+    monkeypatch.setattr("skdnn._backends._torch_engine.landing_for", Staged)
     with pytest.warns(UserWarning, match="2 fit"):
         found = extract(engine_for(network), captures, [images(5)])
     assert not any(np.isnan(rows).any() for rows in found.values())
@@ -271,7 +271,9 @@ def test_columns_among_those_of_other_layers(small):
         features = np.full((6, sum(sizes)), np.nan, np.float32)
         rows = {"relu": features[:, : sizes[0]], "output": features[:, sizes[0] :]}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("skdnn._backends._torch.landing_for", lambda device, way=landing: way)
+            patch.setattr(
+                "skdnn._backends._torch_engine.landing_for", lambda device, way=landing: way
+            )
             with engine_for(small).session(captures, None) as forward:
                 forward(images(6), rows)
         flat = np.hstack([expected["relu"].reshape(6, -1), expected["output"]])
@@ -462,7 +464,7 @@ class TestOnGPU:
 
     @pytest.mark.parametrize("staged_bytes", [1, 2**28])
     def test_features_equal_those_of_the_cpu(self, staged_bytes, small, cuda, monkeypatch):
-        monkeypatch.setattr(_torch_transfer, "_STAGED_BYTES", staged_bytes)
+        monkeypatch.setattr(_torch_device_copies, "_STAGED_BYTES", staged_bytes)
         captures = captures_of(small, LAYERS)
         batches = [images(16, seed) for seed in range(6)]
         expected = extract(engine_for(small), captures, batches)

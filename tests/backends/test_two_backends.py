@@ -20,8 +20,8 @@ from skdnn._backends import Capture, describe_layers, open_engine
 from skdnn._layers import resolve_layers
 from skdnn.models import Model
 from skdnn.models import _keras as source
+from skdnn.models._model_spec import ModelSpec
 from skdnn.models._registry import resolve_model
-from skdnn.models._spec import ModelSpec
 
 pytestmark = needs("tensorflow")
 

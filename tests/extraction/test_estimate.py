@@ -154,7 +154,7 @@ def test_weights_that_are_not_there(store, images, monkeypatch, tmp_path):
         raise AssertionError("something was downloaded")
 
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr("skdnn.models._places.complete", refuse)
+    monkeypatch.setattr("skdnn.models._weights_folder.complete", refuse)
     simclr = DNNFeatureExtractor("simclr-rn50", "output", cache=store)
     assert simclr.estimate(images, measure=False).n_to_forward == 12
 

@@ -65,7 +65,7 @@ class Package:
         """A network with a part of the package, imported as in a new process."""
         sys.modules.pop(self.name, None)
         importlib.invalidate_caches()
-        for cache in (importlib.import_module("skdnn._identity._installed"),):
+        for cache in (importlib.import_module("skdnn._identity._installed_packages"),):
             cache._distributions.cache_clear()
             cache._library.cache_clear()
         torch.manual_seed(0)

@@ -430,7 +430,7 @@ def _no_downloads(monkeypatch, tmp_path):
         raise AssertionError("describe() must not download")
 
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr("skdnn.models._places.complete", refuse)
+    monkeypatch.setattr("skdnn.models._weights_folder.complete", refuse)
 
 
 def no_date(text: MethodsText) -> dict[str, Any]:
@@ -507,7 +507,7 @@ def test_describe_a_checkpoint_that_is_there(tmp_path, monkeypatch):
     facts = DNNFeatureExtractor("alexnet").describe().facts
     assert (facts["weights_sha256"], facts["weights_sha256_begins"]) == (None, "7be5be79")
     digest = "7be5be79" + "0" * 56
-    monkeypatch.setattr("skdnn.models._places.file_digest", lambda path: digest)
+    monkeypatch.setattr("skdnn.models._weights_folder.file_digest", lambda path: digest)
     facts = DNNFeatureExtractor("alexnet").describe().facts
     assert (facts["weights_sha256"], facts["weights_sha256_begins"]) == (digest, None)
     assert facts["weights_address"].endswith("/alexnet-owt-7be5be79.pth")

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn._backends import _torch
+from skdnn._backends import _torch_engine
 from skdnn._conditions import as_conditions
 from skdnn.model_comparison import ModelComparison, compare_models
 from skdnn.model_comparison._compare import _labels, _reduced
@@ -57,14 +57,14 @@ def models() -> dict[str, Model]:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that went through a counted network."""
     sizes: list[int] = []
-    run = _torch._Run.__call__
+    run = _torch_engine.Run.__call__
 
     def count(self: Any, batch: torch.Tensor, rows: Any) -> None:
         if isinstance(self.network, Counted):
             sizes.append(len(batch))
         run(self, batch, rows)
 
-    monkeypatch.setattr(_torch._Run, "__call__", count)
+    monkeypatch.setattr(_torch_engine.Run, "__call__", count)
     return sizes
 
 

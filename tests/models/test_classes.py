@@ -14,8 +14,8 @@ from torch import nn
 
 from helpers.late import torchvision
 from skdnn.models import Model
-from skdnn.models import _classes as classes_module
-from skdnn.models._classes import (
+from skdnn.models import _class_names as classes_module
+from skdnn.models._class_names import (
     ClassNames,
     final_activation,
     find_classes,

@@ -454,5 +454,5 @@ def test_words_that_are_no_weights():
         spec("cornet-s", 3)
     with pytest.raises(ValueError, match="no such file"):
         spec("cornet-s", Path("missing.pth"))
-    with pytest.raises(ValueError, match="no CORnet"):
-        spec("cornet-x")
+    with pytest.raises(ValueError, match=r"cornet-x' is unknown. Did you mean .*'cornet-s'"):
+        resolve_model("cornet/cornet-x")

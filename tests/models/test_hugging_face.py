@@ -230,7 +230,7 @@ def test_keys(folders, tmp_path):
 
 
 def test_pixels_count_in_the_key(folders, tmp_path):
-    from skdnn.models._spec import preprocess_identity
+    from skdnn.models._preprocessing import preprocess_identity
 
     prepare = resolve_model(f"hf/{folders['vit']}").preprocess
     other = hf.AutoImageProcessor.from_pretrained(folders["vit"], image_mean=[0.1, 0.2, 0.3])
@@ -293,7 +293,7 @@ def test_other_weights(folders, tmp_path):
     torch.save({"model": state}, path)
     loaded = resolve_model(f"hf/{folders['vit']}", weights=path).load().state_dict()
     assert all(torch.equal(loaded[key], state[key]) for key in state)
-    with pytest.raises(ValueError, match=r"weights='best' .*is no file"):
+    with pytest.raises(ValueError, match=r"weights='best' .*nor a file"):
         resolve_model(f"hf/{folders['vit']}", weights="best")
 
 

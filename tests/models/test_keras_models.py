@@ -34,8 +34,9 @@ from skdnn.models import Preprocessing
 from skdnn.models import _keras as source
 from skdnn.models import _keras_build as building
 from skdnn.models import _keras_weights as weights_of
-from skdnn.models._custom import is_keras_model
-from skdnn.models._spec import preprocess_identity
+from skdnn.models._own_network import is_keras_model
+from skdnn.models._preprocessing import preprocess_identity
+from skdnn.models._registry import resolve_model
 
 pytestmark = needs("tensorflow")
 file_utils = late_keras("keras.src.utils.file_utils")
@@ -127,7 +128,7 @@ def test_keras_on_another_backend(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unknown_names_and_weights(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'keras/ResNet5O' is unknown. Did you mean 'ResNet50'"):
-        spec("ResNet5O")
+        resolve_model("keras/ResNet5O")
     with pytest.raises(ValueError, match=r"weights='places' is neither published.*'imagenet'"):
         spec(weights="places")
     with pytest.raises(ValueError, match="there is no such file"):

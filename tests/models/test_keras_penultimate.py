@@ -33,7 +33,7 @@ CONVOLUTIONS = {
 
 
 def penultimate(network: Any, size: tuple[int, int]) -> LayerInfo:
-    from skdnn._backends._tensorflow import trace_layers
+    from skdnn._backends._tensorflow_engine import trace_layers
 
     return next(i for i in trace_layers(network, (*size, 3)) if i.name == "penultimate")
 

@@ -17,9 +17,9 @@ from torch import nn
 from torchvision.models import squeezenet1_1
 
 from skdnn import DNNFeatureExtractor
-from skdnn._backends import _torch
-from skdnn.models._checkpoint import load_state_dict, strict_load
+from skdnn._backends import _torch_engine
 from skdnn.models._registry import resolve_model
+from skdnn.models._torch_weights import load_state_dict, strict_load
 
 IMAGES = np.zeros((1, 64, 64, 3), np.uint8)
 FIRST = "features.0.weight"
@@ -36,7 +36,9 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     """Checks that a file is refused when an extractor is fitted, before any forward pass."""
 
     def check(path: Path, reason: str) -> None:
-        monkeypatch.setattr(_torch._Run, "__call__", lambda *a: pytest.fail("a forward pass"))
+        monkeypatch.setattr(
+            _torch_engine.Run, "__call__", lambda *a: pytest.fail("a forward pass")
+        )
         extractor = DNNFeatureExtractor("squeezenet1_1", "classifier.1", weights=path)
         with pytest.raises(ValueError, match=rf"(?s){path.name}.*{reason}"):
             extractor.fit_transform(IMAGES)

@@ -17,8 +17,8 @@ from PIL import Image
 
 from helpers.late import needs, open_clip
 from helpers.one_network import captured, spec_from
+from skdnn._backends._torch_device_copies import make_batch
 from skdnn._backends._torch_layers import trace_layers
-from skdnn._backends._torch_transfer import make_batch
 from skdnn._extraction._plan import layers_of, make_plan, prepare
 from skdnn._images import read_image
 from skdnn.models import _open_clip

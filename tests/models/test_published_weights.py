@@ -16,9 +16,10 @@ from torch.nn import functional
 from helpers.late import models
 from skdnn import DNNFeatureExtractor
 from skdnn._backends import describe_layers
-from skdnn.models import Model, Preprocessing, _published
-from skdnn.models._checkpoint import load_state_dict
-from skdnn.models._download import NetworkError
+from skdnn.models import Model, Preprocessing, _published_checkpoints
+from skdnn.models._registry import resolve_model
+from skdnn.models._resume_download import NetworkError
+from skdnn.models._torch_weights import load_state_dict
 
 META = "https://dl.fbaipublicfiles.com"
 VISSL = {  # folder, last phase
@@ -74,8 +75,8 @@ VITS = {  # width, depth, patches along a side, side of a patch
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of weights that no other test sees, and no network to fill it from."""
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr("skdnn.models._places.complete", no_network)
-    monkeypatch.setattr("skdnn.models._download._PAUSES", (0.0,))
+    monkeypatch.setattr("skdnn.models._weights_folder.complete", no_network)
+    monkeypatch.setattr("skdnn.models._resume_download._PAUSES", (0.0,))
     (tmp_path / "weights").mkdir()
     return tmp_path / "weights"
 
@@ -85,7 +86,7 @@ def no_network(*args: object, **kwargs: object) -> None:
 
 
 def spec(name: str, weights: Any = "default", seed: int = 0, preprocess: Any = "default"):
-    return _published.spec(name, weights=weights, seed=seed, preprocess=preprocess)
+    return _published_checkpoints.spec(name, weights=weights, seed=seed, preprocess=preprocess)
 
 
 def same_weights(network: nn.Module, state: dict[str, torch.Tensor]) -> bool:
@@ -104,9 +105,11 @@ def headless_resnet50(seed: int) -> nn.Module:
 
 
 def test_names_and_addresses():
-    assert set(_published.names()) == {*ADDRESSES, *ALIASES}
-    assert {name: entry.url for name, entry in _published._ENTRIES.items()} == ADDRESSES
-    assert _published._ALIASES == ALIASES
+    assert set(_published_checkpoints.names()) == {*ADDRESSES, *ALIASES}
+    assert {
+        name: entry.url for name, entry in _published_checkpoints._ENTRIES.items()
+    } == ADDRESSES
+    assert _published_checkpoints._ALIASES == ALIASES
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
@@ -128,8 +131,8 @@ def test_aliases_are_the_same_network():
 
 
 def test_words_that_are_nothing():
-    with pytest.raises(ValueError, match=r"Nearest: .*'simclr-rn50'"):
-        spec("simclr-rn5")
+    with pytest.raises(ValueError, match=r"Did you mean .*'simclr-rn50'"):
+        resolve_model("published/simclr-rn5")
     with pytest.raises(ValueError, match="Published: 'vicreg-rn50'"):
         spec("vicreg-rn50", "IMAGENET1K_V1")
     with pytest.raises(TypeError, match="weights must be"):
@@ -202,7 +205,9 @@ def test_layouts(name, tmp_path):
     state = {"conv1.weight": torch.ones(2), "layer1.0.bn1.bias": torch.zeros(3)}
     for content in layouts(name, state):
         torch.save(content, tmp_path / "made.pth")
-        found = load_state_dict(tmp_path / "made.pth", _published._ENTRIES[name].layout)
+        found = load_state_dict(
+            tmp_path / "made.pth", _published_checkpoints._ENTRIES[name].layout
+        )
         assert list(found) == list(state)
         assert all(torch.equal(found[key], state[key]) for key in state)
 
@@ -240,7 +245,7 @@ def test_another_file_is_another_fingerprint(home):
 def test_classifier_on_top_is_left_out():
     state = {"conv1.weight": torch.ones(1), "fc.weight": torch.ones(2), "fc.bias": torch.ones(2)}
     wrapped = {"state_dict": {f"module.{k}": v for k, v in state.items()}}
-    assert list(_published.without_head(wrapped)) == ["conv1.weight"]
+    assert list(_published_checkpoints.without_head(wrapped)) == ["conv1.weight"]
 
 
 @pytest.mark.parametrize("name", ["alexnet-ecoset", "swav-rn50", "dino-vit-small-p16"])
@@ -356,7 +361,7 @@ def test_without_timm(monkeypatch):
     with pytest.raises(ImportError, match=r'pip install "skdnn\[timm\]"'):
         spec("dino-vit-base-p8", None)
     assert spec("dino-rn50", None).load() is not None
-    assert "dino-vit-base-p8" in _published.names()
+    assert "dino-vit-base-p8" in _published_checkpoints.names()
 
 
 # From the file to the features

@@ -19,7 +19,7 @@ from PIL import Image
 from helpers.late import needs, timm
 from helpers.one_network import captured, spec_from
 from helpers.web_server import serve
-from skdnn._backends._torch_transfer import make_batch
+from skdnn._backends._torch_device_copies import make_batch
 from skdnn._extraction._plan import layers_of, make_plan, prepare
 from skdnn._images import read_image
 from skdnn.models import _timm
@@ -267,7 +267,7 @@ def test_unknown_names_and_tags() -> None:
         spec_of("vit_tiny_patch16_225")
     with pytest.raises(ValueError, match=r"tagged 'nope'.*'a1_in1k'"):
         spec_of("resnet18.nope")
-    with pytest.raises(ValueError, match=r"weights='nope'.*no file.*'a1_in1k'"):
+    with pytest.raises(ValueError, match=r"weights='nope'.*nor a file.*'a1_in1k'"):
         spec_of("resnet18", weights="nope")
     with pytest.raises(ValueError, match="contradicts the tag"):
         spec_of("resnet18.a1_in1k", weights="a2_in1k")

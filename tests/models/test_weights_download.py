@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,10 @@ import torch
 import skdnn
 from helpers.late import models
 from skdnn._config import weights_home
-from skdnn.models import _download, _hub, _torchvision
-from skdnn.models._places import base_name, fetch, own_name
+from skdnn.models import _hub_weights, _resume_download, _torchvision
 from skdnn.models._registry import resolve_model
-from skdnn.models._weights_file import SUFFIXES
+from skdnn.models._weights_choice import SUFFIXES
+from skdnn.models._weights_folder import WebFile, base_name, own_name
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 OTHER = np.random.default_rng(1).bytes(300_000)
@@ -103,8 +104,12 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of weights that no other test sees; tries follow each other at once."""
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(_download, "_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(_resume_download, "_PAUSES", (0.0, 0.0, 0.0))
     return tmp_path / "weights"
+
+
+def fetch(url: str, **about: Any) -> Path:
+    return WebFile(url, **about).path()
 
 
 def in_folder(home: Path) -> list[str]:
@@ -290,9 +295,10 @@ def test_without_a_network(server, home):
 SCRIPT = """
 import sys
 from pathlib import Path
-from skdnn.models._places import fetch
+from typing import Any
+from skdnn.models._weights_folder import WebFile
 url, sha256 = sys.argv[1:]
-path = fetch(url, name="own.pth", sha256=sha256 or None)
+path = WebFile(url, "own.pth", sha256 or None).path()
 print(path.stat().st_size)
 """
 
@@ -430,14 +436,14 @@ def test_files_of_torchvision_load_as_torchvision_does(name, monkeypatch, tmp_pa
 def test_every_published_network_has_a_hash_in_its_address():
     for name in models.list_models(exclude="quantized_*"):
         for enum in models.get_model_weights(name):
-            assert _hub.IN_NAME.search(base_name(enum.url)), enum.url
+            assert _hub_weights.IN_NAME.search(base_name(enum.url)), enum.url
 
 
 def test_published_weights_without_a_network(monkeypatch, home):
     def no_network(*args: object, **kwargs: object) -> None:
-        raise _download.NetworkError("no network")
+        raise _resume_download.NetworkError("no network")
 
-    monkeypatch.setattr("skdnn.models._places.complete", no_network)
+    monkeypatch.setattr("skdnn.models._weights_folder.complete", no_network)
     with pytest.raises(OSError, match=r"alexnet-owt-7be5be79\.pth.*weights=None") as caught:
         resolve_model("alexnet").load()
     message = str(caught.value)

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from helpers.late import models
-from skdnn.models import _cornet, _published
-from skdnn.models._checkpoint import load_state_dict, strict_load, unwrapped, without_prefixes
+from skdnn.models import _cornet, _published_checkpoints
 from skdnn.models._registry import resolve_model
+from skdnn.models._torch_weights import load_state_dict, strict_load, unwrapped, without_prefixes
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def swav(weights: Any):
-    return _published.spec("swav-rn50", weights=weights, seed=0, preprocess="default")
+    return _published_checkpoints.spec("swav-rn50", weights=weights, seed=0, preprocess="default")
 
 
 def same_weights(network: nn.Module, state: dict[str, torch.Tensor]) -> bool:
@@ -190,7 +190,7 @@ def test_an_archive_that_declares_more_than_it_holds(tmp_path: Path) -> None:
 def test_published_layouts_with_numbers_as_keys(tmp_path: Path, layout: str) -> None:
     torch.save({0: torch.ones(2), 1: torch.ones(2)}, tmp_path / "own.pth")
     with pytest.raises(ValueError, match=r"own\.pth' calls its tensors 0, 1"):
-        load_state_dict(tmp_path / "own.pth", getattr(_published, layout))
+        load_state_dict(tmp_path / "own.pth", getattr(_published_checkpoints, layout))
 
 
 class Counting(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from skdnn._backends import _torch
+from skdnn._backends import _torch_engine
 from skdnn.models import Model
 
 N = 19
@@ -55,7 +55,7 @@ def witness() -> Model:
 def met(monkeypatch: pytest.MonkeyPatch) -> Counter[float]:
     """In how many batches the witness has met each image."""
     counts: Counter[float] = Counter()
-    run = _torch._Run.__call__
+    run = _torch_engine.Run.__call__
 
     def count(self: Any, batch: torch.Tensor, rows: Any) -> None:
         if isinstance(self.network, Witness):
@@ -63,7 +63,7 @@ def met(monkeypatch: pytest.MonkeyPatch) -> Counter[float]:
         run(self, batch, rows)
 
     # Not by a hook: that would be a part of the network, or of all networks.
-    monkeypatch.setattr(_torch._Run, "__call__", count)
+    monkeypatch.setattr(_torch_engine.Run, "__call__", count)
     return counts
 
 

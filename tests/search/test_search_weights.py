@@ -10,8 +10,8 @@ from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import Pipeline
 
 from skdnn import DNNFeatureExtractor, LayerSearchCV, _digests
-from skdnn._identity import _values
-from skdnn.models import Model, _custom
+from skdnn._identity import _fingerprint
+from skdnn.models import Model, _own_network
 
 FOLDS = KFold(3, shuffle=True, random_state=1)
 LAYERS = {"dnn__layer": ["3", "0", "1"]}
@@ -26,7 +26,7 @@ def hashed(monkeypatch) -> list[int]:
         found.append(id(network))
         return _digests.digest_weights(network, *args)
 
-    for room in (_values, _custom):
+    for room in (_fingerprint, _own_network):
         monkeypatch.setattr(room, "digest_weights", count)
     return found
 

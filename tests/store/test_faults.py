@@ -19,7 +19,7 @@ from PIL import Image
 from tiny_network import LAYERS, PRELUDE, deadly, extractor, write_images
 
 from skdnn import ActivationStore, _digests
-from skdnn._backends import _torch
+from skdnn._backends import _torch_engine
 from skdnn._extraction import _stored
 from skdnn._store import Depot
 
@@ -407,7 +407,7 @@ def test_images_that_only_the_decoder_refuses(store, tmp_path, n_jobs, verbose):
 
 @pytest.mark.parametrize("error", [RuntimeError("no luck"), KeyboardInterrupt()], ids=repr)
 def test_stopped_in_the_middle(store, paths, expected, error, monkeypatch):
-    passes, run = iter(range(99)), _torch._Run.__call__
+    passes, run = iter(range(99)), _torch_engine.Run.__call__
 
     def stop(self, batch, rows):
         if next(passes) == 4:  # after three batches, of which the first was run twice
@@ -415,10 +415,10 @@ def test_stopped_in_the_middle(store, paths, expected, error, monkeypatch):
         run(self, batch, rows)
 
     dnn = extractor(store, batch_size=3).fit(paths[:1])
-    monkeypatch.setattr(_torch._Run, "__call__", stop)
+    monkeypatch.setattr(_torch_engine.Run, "__call__", stop)
     with pytest.raises(type(error)):
         dnn.precompute(paths, LAYERS, verbose=0)
-    monkeypatch.setattr(_torch._Run, "__call__", run)
+    monkeypatch.setattr(_torch_engine.Run, "__call__", run)
     assert store.verify().empty
     assert store.contents().images.tolist() == [9, 9, 9]
     assert leftovers(store) == []

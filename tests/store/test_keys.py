@@ -214,7 +214,7 @@ def test_a_version_stands_only_for_what_cannot_be_told(store, paths):
 
 
 FINGERPRINTS = """
-from skdnn.models._spec import preprocess_identity
+from skdnn.models._preprocessing import preprocess_identity
 from skdnn._digests import digest_of
 from skdnn.models._registry import resolve_model
 from skdnn.models import Model
@@ -251,7 +251,7 @@ def test_fingerprints_are_the_same_in_every_process(run_script, checkpoint):
 
 
 WARM = """
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec
 import skdnn._extraction._plan as plan, skdnn._backends as backends
 def never(*args, **options):
     raise AssertionError("the network is built")

@@ -18,7 +18,7 @@ from torch.nn import functional
 from torchvision import transforms
 
 from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn._backends._head import Place
+from skdnn._backends._penultimate import Place
 from skdnn._digests import DECODING, digest_of
 from skdnn._extraction import _plan, _stored
 from skdnn.models import Model

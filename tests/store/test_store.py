@@ -19,7 +19,7 @@ from sklearn.base import clone
 from tiny_network import LAYERS, extractor, write_images
 
 from skdnn import ActivationStore
-from skdnn._backends import _torch
+from skdnn._backends import _torch_engine
 
 SEVERAL = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -60,14 +60,14 @@ def test_each_image_is_forwarded_once_for_all_layers(store, paths, expected):
 
 def test_stats_count_what_the_network_saw(store, paths, monkeypatch):
     passes = []
-    run = _torch._Run.__call__
+    run = _torch_engine.Run.__call__
 
     def count(self, batch, rows):
         passes.append(len(batch))
         run(self, batch, rows)
 
     dnn = extractor(store, "conv", batch_size=8).fit(paths)
-    monkeypatch.setattr(_torch._Run, "__call__", count)
+    monkeypatch.setattr(_torch_engine.Run, "__call__", count)
     dnn.transform(paths)
     assert store.stats["batches_forwarded"] == 3
     assert passes == [8] * 4  # the first batch twice: is the network repeatable?

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from skdnn._backends._head import ENDS, LINEAR, OUTPUT_SIDE, PASSES, SAME, Place, Step
+from skdnn._backends._penultimate import ENDS, LINEAR, OUTPUT_SIDE, PASSES, SAME, Place, Step
 from skdnn._layers import NETWORK
 
 _SAME = """
@@ -121,8 +121,6 @@ class FlowWatch(TorchFunctionMode):
         kind = _KINDS.get(name, ENDS)
         if kind == SAME and made[0] is taken[0]:
             return
-        if kind == SAME and len(parents) > 1:
-            kind = PASSES
         # Products of two values gate one by the other, as in x * sigmoid(x).
         if name in ("mul", "rmul", "imul") and (len(parents) > 1 or self._doubles(taken)):
             kind = ENDS

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import threading
 import types
 import weakref
 from collections import OrderedDict
@@ -16,13 +14,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skdnn._backends._base import Capture, PartedForward
-from skdnn._backends._tensorflow_layers import check_input, seen_by, trace_layers
+from skdnn._backends._engine import (
+    Capture,
+    Engine,
+    ForwardPass,
+    check_held,
+    check_size,
+    kept,
+)
+from skdnn._backends._padded_batches import PaddedBatches
+from skdnn._backends._tensorflow_capture import seen_by
+from skdnn._backends._tensorflow_layers import check_input, trace_layers
 from skdnn._layers import CHANNELS_FIRST, TOKENS
 from skdnn.models import Preprocessing
 
 _KEEP = 4  # graphs of one network: sets of layers, and sizes of batches
-_locks: weakref.WeakKeyDictionary[keras.Model, Any] = weakref.WeakKeyDictionary()
 _GraphKey = tuple[Any, ...]
 _graphs: weakref.WeakKeyDictionary[keras.Model, OrderedDict[_GraphKey, _Graph]] = (
     weakref.WeakKeyDictionary()
@@ -51,7 +57,7 @@ def choose_device(device: str) -> str:
     )
 
 
-class TensorFlowEngine:
+class TensorFlowEngine(Engine):
     """A Keras network, ready to run on one device.
 
     Parameters
@@ -77,62 +83,32 @@ class TensorFlowEngine:
         compile: bool = False,
     ) -> None:
         self.network = network if precision == "float32" else _cast(network, precision)
+        self.hooked = self.network
         self.owned = owned
         self.device = device
         self.compile = compile
-        self._graphs = OrderedDict() if owned else _graphs_of(self.network)
+        # Graphs of a user's network outlive the engine, and not the network.
         self._state = None if owned else _state_of(self.network)
-
-    def forward_size(self, batch_size: int, largest: int) -> int:
-        """How many images go through the network at once: as many as the user allows."""
-        return batch_size
+        self._graphs: OrderedDict[_GraphKey, _Graph] = OrderedDict()
+        if self._state is not None:
+            self._graphs = _graphs.setdefault(self.network, OrderedDict())
 
     @contextmanager
-    def session(
-        self, captures: Sequence[Capture], preprocess: Any
-    ) -> Iterator[Callable[[Sequence[Any], Mapping[str, np.ndarray]], None]]:
-        """Give the function that runs a batch; one thread at a time.
-
-        Parameters
-        ----------
-        captures : sequence of Capture
-        preprocess : Preprocessing or callable
-            Says how a batch is made of prepared images.
-
-        Yields
-        ------
-        forward : callable
-            ``forward(prepared, rows)`` runs prepared images and writes each layer into
-            ``rows[name]``, an array with one row for each image that counts; images beyond the
-            rows are padding. A batch that the device's memory does not hold is halved, and so
-            are those after it.
-
-        Raises
-        ------
-        MemoryError
-            From ``forward``, if the memory does not hold a single image.
-        """
-        with _locks.setdefault(self.network, threading.RLock()):
-            yield _Forward(self, captures, preprocess)
+    def _ready(self, captures: Sequence[Capture], preprocess: Any) -> Iterator[ForwardPass]:
+        yield _Forward(self, captures, preprocess)
 
     def graph(self, captures: Sequence[Capture], shape: tuple[int, ...]) -> _Graph:
         """The graph for a set of layers and a shape of batch; traced when first asked for."""
-        how = (shape, self.device, self.compile, self._state)
-        key = (*how, *(_key_of(capture) for capture in captures))
-        if key not in self._graphs:
+        wanted = [
+            (c.name, c.request.path, c.request.key, c.wanted_call, c.pooling) for c in captures
+        ]
+        key = (shape, self.device, self.compile, self._state, *wanted)
+
+        def make() -> _Graph:
             check_input(self.network, shape[1:])
-            self._graphs[key] = _Graph(self.network, captures, shape, self.device, self.compile)
-            while len(self._graphs) > _KEEP:
-                self._graphs.popitem(last=False)
-        self._graphs.move_to_end(key)
-        return self._graphs[key]
+            return _Graph(self.network, captures, shape, self.device, self.compile)
 
-
-def _graphs_of(network: keras.Model) -> OrderedDict[_GraphKey, _Graph]:
-    """Graphs of a user's network, which outlive the engine, and not the network."""
-    if _state_of(network) is None:
-        return OrderedDict()
-    return _graphs.setdefault(network, OrderedDict())
+        return kept(self._graphs, key, make, _KEEP)
 
 
 def _state_of(network: keras.Model) -> tuple[Any, ...] | None:
@@ -151,11 +127,6 @@ def _state_of(network: keras.Model) -> tuple[Any, ...] | None:
     ]
     config = json.dumps(network.get_config(), sort_keys=True, default=repr)
     return config, tuple(functions), tuple(id(variable) for variable in network.variables)
-
-
-def _key_of(capture: Capture) -> tuple[Any, ...]:
-    request = capture.request
-    return capture.name, request.path, request.key, capture.wanted_call, capture.pooling
 
 
 class _Graph:
@@ -220,7 +191,7 @@ def _pooled(tensor: tf.Tensor, capture: Capture) -> tf.Tensor:
     return reduce(tensor, axis=list(axes))
 
 
-class _Forward(PartedForward):
+class _Forward(PaddedBatches):
     """Runs batches through the graph for their layers."""
 
     def __init__(
@@ -242,7 +213,10 @@ class _Forward(PartedForward):
         except (tf.errors.OpError, NotImplementedError) as error:
             raise ValueError(_unsupported(self._engine, error)) from error
         for capture in self._captures:
-            _write(capture, seen[capture.name], rows[capture.name])
+            target = rows[capture.name]  # may be columns of others
+            values = seen[capture.name][: len(target)]
+            check_size(capture, values.shape[1:], target)
+            target[...] = values.reshape(target.shape)
         return True
 
 
@@ -273,18 +247,6 @@ def make_batch(prepared: Sequence[Any], preprocess: Any) -> np.ndarray:
     return np.asarray(stacked, dtype=np.float32)
 
 
-def _write(capture: Capture, values: np.ndarray, rows: np.ndarray) -> None:
-    """Activations of the images that count into their rows, which may be columns of others."""
-    values = values[: len(rows)]
-    if len(values) < len(rows) or math.prod(values.shape[1:]) != math.prod(rows.shape[1:]):
-        raise ValueError(
-            f"layer {capture.name!r} returned {values.shape[1:]} for an image where "
-            f"{rows.shape[1:]} was expected: all images must have one size after "
-            "preprocessing. Give preprocess a crop."
-        )
-    rows[...] = values.reshape(rows.shape)
-
-
 # --- precision -----------------------------------------------------------------------------
 
 
@@ -309,11 +271,7 @@ def _cast(network: keras.Model, precision: str) -> keras.Model:
         for variable, before in zip(copy.weights, weights, strict=True)
         if np.isfinite(before).all() and not np.isfinite(_as_float32(variable)).all()
     ]
-    if lost:
-        raise ValueError(
-            f"precision={precision!r} can't hold the values of {', '.join(lost[:5])}: they are "
-            "too large. Use 'bfloat16' or 'float32'."
-        )
+    check_held(precision, lost)
     return copy
 
 

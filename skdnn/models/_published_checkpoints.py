@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from skdnn._layers import nearest
 from skdnn._optional import import_optional
-from skdnn.models._checkpoint import unwrapped, without_prefixes
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._spec import ModelSpec, Preprocessing, build_skeleton
-from skdnn.models._weights_file import Published, Weights, choose_weights
+from skdnn.models._model_spec import ModelSpec, build_skeleton
+from skdnn.models._preprocessing import Preprocessing, as_preprocessing
+from skdnn.models._torch_weights import unwrapped, without_prefixes
+from skdnn.models._weights_choice import Weights, choose_weights, published_as
+from skdnn.models._weights_folder import WebFile
 
 PREFIX = "published/"
 
@@ -30,11 +30,6 @@ class _Entry:
     layout: Callable[[Any], Any]
     options: dict[str, Any] = field(default_factory=dict)
     headless: bool = False  # its last linear layer is the identity
-
-    @property
-    def suffix(self) -> str:
-        """How the file's name ends here."""
-        return ".torch" if self.url.endswith(".torch") else ".pth"
 
 
 # --- layouts: from what a file holds to the state dict of our network ---------------------------
@@ -101,20 +96,33 @@ def names() -> list[str]:
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a network with its one set of published weights; nothing is loaded."""
     name = _ALIASES.get(name, name)
-    if name not in _ENTRIES:
-        near = nearest(name, names())
-        raise ValueError(f"model={name!r} is not among the published networks. Nearest: {near}.")
     entry = _ENTRIES[name]
     _package(entry)
-    published = Published(tag=name, url=entry.url, file=name + entry.suffix)
+    published = published_as(name, _file(name))
     chosen = choose_weights(weights, name, seed=seed, published=published, package=entry.package)
     return chosen.spec(
         PREFIX + name,
         preprocess=as_preprocessing(preprocess, Preprocessing()),
         load=lambda: _load(entry, name, chosen, seed),
-        skeleton=lambda: _skeleton(entry),
+        skeleton=lambda: build_skeleton(lambda: _build(entry, False).eval()),
         packages=("timm",) if entry.package == "timm" else (),
     )
+
+
+def _file(name: str) -> WebFile:
+    url = _ENTRIES[name].url
+    return WebFile(url, name + (".torch" if url.endswith(".torch") else ".pth"))
+
+
+def is_here(name: str) -> bool:
+    """Whether the weights of a network are on this machine."""
+    return _file(_ALIASES.get(name, name)).is_here()
+
+
+def ends_in_features(name: str) -> bool:
+    """Whether a network has no classifier."""
+    entry = _ENTRIES[name]
+    return entry.headless or entry.options.get("num_classes") == 0
 
 
 def _package(entry: _Entry) -> Any:
@@ -138,11 +146,7 @@ def _build(entry: _Entry, initialise: bool) -> Any:
     return network
 
 
-def _skeleton(entry: _Entry) -> Any:
-    return build_skeleton(lambda: _build(entry, False).eval())
-
-
 def _load(entry: _Entry, name: str, chosen: Weights, seed: int) -> Any:
     import_optional("torch", "to build networks")
-    build = functools.partial(_build, entry, chosen.path is None)
+    build = functools.partial(_build, entry, chosen.file is None)
     return chosen.network(build, name, seed, unwrap=entry.layout)

@@ -13,9 +13,11 @@ from typing import Any
 
 from skdnn._layers import LayerInfo
 from skdnn._optional import import_optional
-from skdnn.models import _cornet, _keras, _open_clip, _pretrained, _published, _timm, _torchvision
+from skdnn.models._keras_build import constructor_of
 from skdnn.models._keras_weights import folders
-from skdnn.models._spec import ModelSpec
+from skdnn.models._model_spec import ModelSpec
+from skdnn.models._open_clip import ALIASES
+from skdnn.models._published_checkpoints import ends_in_features
 
 IMAGENET = "imagenet"  # what a user writes for the names of ImageNet's 1,000 classes
 _N_IMAGENET = 1000
@@ -101,22 +103,26 @@ def _named(spec: ModelSpec) -> ClassNames | None:
     """Names by the source of a network; None where there are none."""
     if not spec.owned:
         return None
-    if spec.name.startswith(_torchvision.PREFIX):
-        return _of_torchvision(spec)
-    if spec.name.startswith(_keras.PREFIX):
+    source, _, name = spec.name.partition("/")
+    if source == "torchvision":
+        return _of_torchvision(spec, name)
+    if source == "keras":
         return _of_keras(spec)
-    if spec.name.startswith(_timm.PREFIX):
-        return _of_timm(spec)
-    if spec.name.startswith((_cornet.PREFIX, _pretrained.PREFIX)):
+    if source == "timm":
+        return _of_timm(spec, name)
+    if source in ("cornet", "pretrained"):
         return replace(imagenet_classes(), note=_about(spec, "ImageNet's 1,000 classes"))
-    if spec.name.startswith(_open_clip.PREFIX) or spec.name in _open_clip.ALIASES:
+    if source in ("open_clip", *ALIASES):
         raise ValueError(
             f"model={spec.name!r} has no classes: it puts images into a space that they share "
             "with words. Compare its features (DNNFeatureExtractor) with those of the names of "
             "your classes (CLIPTextEncoder)."
         )
-    if spec.name.startswith(_published.PREFIX):
-        _refuse_headless(spec)
+    if source == "published" and ends_in_features(name):
+        raise ValueError(
+            f"model={spec.name!r} has no classes: it was trained without labels and ends in "
+            "features. Use DNNFeatureExtractor and a classifier of scikit-learn."
+        )
     return None
 
 
@@ -132,9 +138,9 @@ def _about(spec: ModelSpec, whose: str) -> str:
     return f"The names are those of {whose}."
 
 
-def _of_torchvision(spec: ModelSpec) -> ClassNames | None:
+def _of_torchvision(spec: ModelSpec, name: str) -> ClassNames | None:
     models = import_optional("torchvision.models", "for the names of its classes")
-    published = models.get_model_weights(spec.name.removeprefix(_torchvision.PREFIX))
+    published = models.get_model_weights(name)
     weights = published.__members__.get(spec.weights, getattr(published, "DEFAULT", None))
     categories = None if weights is None else weights.meta.get("categories")
     if categories is None:
@@ -144,10 +150,9 @@ def _of_torchvision(spec: ModelSpec) -> ClassNames | None:
     return ClassNames(tuple(categories), imagenet_synsets() if is_imagenet else None, note)
 
 
-def _of_timm(spec: ModelSpec) -> ClassNames | None:
+def _of_timm(spec: ModelSpec, full_name: str) -> ClassNames | None:
     """timm's description of weights says how many classes they have, and seldom which."""
     timm = import_optional("timm", "for the names of its classes")
-    full_name = spec.name.removeprefix(_timm.PREFIX)
     card = timm.get_pretrained_cfg(full_name)
     data = import_optional("timm.data", "for the names of its classes")
     subset = data.infer_imagenet_subset({"num_classes": card.num_classes})
@@ -165,15 +170,6 @@ def _of_timm(spec: ModelSpec) -> ClassNames | None:
     info = data.ImageNetInfo(subset)
     note = _about(spec, f"timm's {subset}, inferred from {card.num_classes} outputs")
     return ClassNames(tuple(info.label_descriptions()), tuple(info.label_names()), note)
-
-
-def _refuse_headless(spec: ModelSpec) -> None:
-    entry = _published._ENTRIES[spec.name.removeprefix(_published.PREFIX)]
-    if entry.headless or entry.options.get("num_classes") == 0:
-        raise ValueError(
-            f"model={spec.name!r} has no classes: it was trained without labels and ends in "
-            "features. Use DNNFeatureExtractor and a classifier of scikit-learn."
-        )
 
 
 # --- Keras and the synsets -----------------------------------------------------------------------
@@ -209,18 +205,14 @@ def _read_index(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         synsets = tuple(str(synset) for synset, _ in entries)
         names = tuple(str(name) for _, name in entries)
         whole = (synsets[0], synsets[-1], len(content)) == (_FIRST, _LAST, _N_IMAGENET)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(_wrong_index(path)) from error
+    except (ValueError, KeyError, TypeError):
+        whole = False
     if not whole:
-        raise ValueError(_wrong_index(path))
+        raise ValueError(
+            f"{path} is not Keras's index of ImageNet's 1,000 classes, from {_FIRST} to {_LAST}. "
+            f"Download {_INDEX_URL} again, or remove the file."
+        )
     return names, synsets
-
-
-def _wrong_index(path: Path) -> str:
-    return (
-        f"{path} is not Keras's index of ImageNet's 1,000 classes, from {_FIRST} to {_LAST}. "
-        f"Download {_INDEX_URL} again, or remove the file."
-    )
 
 
 def imagenet_synsets() -> tuple[str, ...] | None:
@@ -250,7 +242,7 @@ def final_activation(spec: ModelSpec, layers: Sequence[LayerInfo]) -> str:
         return _last_module(layers)
     if not spec.owned:
         return _last_of_keras(spec.load())
-    constructor = _keras.constructor_of(spec.name.removeprefix(_keras.PREFIX))
+    constructor = constructor_of(spec.name.partition("/")[2])
     options = inspect.signature(constructor).parameters
     return str(options["classifier_activation"].default)
 

@@ -12,8 +12,8 @@ from torch.nn import functional
 from torch.nn.modules import module as torch_module
 from torch.utils import _python_dispatch as dispatch
 
-from skdnn._identity._installed import library
-from skdnn._identity._values import Description
+from skdnn._identity._fingerprint import Description
+from skdnn._identity._installed_packages import library
 
 # What they are when nobody has changed them; all else in torch's switches is about speed, or
 # chooses among algorithms that differ by rounding.

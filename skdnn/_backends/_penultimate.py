@@ -35,7 +35,7 @@ class Step:
     Attributes
     ----------
     kind : str
-        ``LINEAR``, ``PASSES``, ``SAME`` or ``ENDS``.
+        ``LINEAR``, ``PASSES``, ``SAME`` (which values of several origins are not) or ``ENDS``.
     parents : tuple of Step
         Values that it takes; constants and weights are none.
     reads : Place or None
@@ -51,6 +51,10 @@ class Step:
     reads: Place | None = None
     head: str = ""
     made_by: Place | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == SAME and len(self.parents) > 1:
+            self.kind = PASSES
 
     @property
     def taken_over(self) -> Step:

@@ -1,20 +1,23 @@
-"""What a network is before it is built, and how an image is prepared for it."""
+"""How an image is prepared for a network: what a user may give, and what values depend on."""
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from skdnn._digests import digest_of
-from skdnn._identity._values import code_identity
+from skdnn._identity._fingerprint import code_identity
 from skdnn._optional import import_optional
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+_PROCESSORS = ("BaseImageProcessor", "ImageProcessingMixin", "ProcessorMixin")
+# What says nothing of the pixels.
+_NO_SETTINGS = ("_processor_class", "processor_class", "_name_or_path", "device", "return_tensors")
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,65 @@ def _as_size(key: str, value: Any) -> int | tuple[int, int] | None:
     return int(sizes[0]) if len(sizes) == 1 else (int(sizes[0]), int(sizes[1]))
 
 
+class Processor(KnownCallable):
+    """Prepares one image as a processor of Hugging Face does.
+
+    Parameters
+    ----------
+    processor : transformers.BaseImageProcessor or transformers.ProcessorMixin
+        Of the latter its part for images.
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = getattr(processor, "image_processor", processor)
+
+    def __call__(self, image: Any) -> Any:
+        """Float tensor (3, height, width) of a PIL image in RGB."""
+        return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
+
+    def __repr__(self) -> str:
+        return f"{type(self.processor).__name__} of transformers"
+
+    def identity(self) -> Any:
+        """What the pixels depend on."""
+        version = importlib.metadata.version("transformers")
+        settings = {k: v for k, v in self.processor.to_dict().items() if k not in _NO_SETTINGS}
+        return ["transformers", version, type(self.processor).__name__, settings]
+
+
+def is_of_transformers(candidate: Any, *names: str) -> bool:
+    """Whether this is of a class of Hugging Face's, without importing transformers for it."""
+    return any(
+        base.__name__ in names and base.__module__.startswith("transformers.")
+        for base in type(candidate).__mro__
+    )
+
+
+def as_preprocessing(
+    preprocess: Any, default: Preprocessing
+) -> Preprocessing | Callable[[Any], Any]:
+    """Read the ``preprocess`` parameter."""
+    if is_default(preprocess):
+        return default
+    if isinstance(preprocess, (dict, Preprocessing)):
+        as_dict = vars(preprocess) if isinstance(preprocess, Preprocessing) else preprocess
+        return Preprocessing.from_dict(dict(as_dict))
+    if preprocess is None:
+        return AsItIs()
+    if is_of_transformers(preprocess, *_PROCESSORS):
+        return Processor(preprocess)
+    if callable(preprocess):
+        return preprocess
+    raise ValueError(
+        f"preprocess must be 'default', a dict or a callable on a PIL image, got {preprocess!r}."
+    )
+
+
+def is_default(preprocess: Any) -> bool:
+    """Whether the network's own preparation is asked for."""
+    return isinstance(preprocess, str) and preprocess == "default"
+
+
 def preprocess_identity(preprocess: Any, version: str | None) -> Any:
     """What an image's preparation depends on, as plain values; `version` stands for code."""
     if isinstance(preprocess, KnownCallable):
@@ -139,103 +201,3 @@ def preprocess_identity(preprocess: Any, version: str | None) -> Any:
         return code_identity(preprocess, version, f"preprocess={preprocess!r}")
     kind, values = type(preprocess).__name__, asdict(preprocess)
     return values if kind == "Preprocessing" else {"kind": kind, **values}
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What is known of a file of weights: where it was published, its SHA-256 or how it begins."""
-
-    address: str | None = None
-    sha256: str | None = None
-    begins: str | None = None
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A network before it is built.
-
-    Attributes
-    ----------
-    name : str
-        E.g. ``"torchvision/alexnet"``, or the class of one's own network.
-    backend : str
-        ``"torch"``.
-    weights : str
-        What the weights are: a published version, a file, ``"random (seed 0)"`` or ``"as given"``.
-    preprocess : Preprocessing or callable
-        A callable takes a PIL image in RGB and returns a float tensor or array (3, H, W).
-    load : callable
-        Gives the network with its weights, ready for one engine.
-    skeleton : callable or None
-        Gives the network without weights, to list its layers; None where `load` costs nothing.
-    owned : bool
-        Whether the network is ours to move and convert; a user's own is left as it was found.
-    forward : callable or None
-        ``forward(network, batch)`` for a network that is not called with a batch alone.
-    key : tuple or None
-        What tells this network from others within a process; None is never shared.
-    identify : callable or None
-        ``identify(version)`` gives what the network computes as plain values, which is what
-        stored activations are found by; `version` stands for code that cannot be fingerprinted.
-    origin : {"own", "random", "address", "file", "published"}
-        Where the weights are from; ``"own"`` came with the network.
-    checkpoint : callable
-        Gives what is known of their file, without downloading it; of one's own network, the
-        SHA-256 of all its parameters and buffers.
-    packages : tuple of str
-        What the architecture is from, beside its framework.
-    """
-
-    name: str
-    backend: str
-    weights: str
-    preprocess: Preprocessing | Callable[[Any], Any]
-    load: Callable[[], Any] = field(repr=False)
-    skeleton: Callable[[], Any] | None = field(default=None, repr=False)
-    owned: bool = True
-    forward: Callable[[Any, Any], Any] | None = field(default=None, repr=False)
-    key: tuple[Any, ...] | None = None
-    identify: Callable[[str | None], Any] | None = field(default=None, repr=False)
-    origin: str = "published"
-    checkpoint: Callable[[], Checkpoint] = field(default=Checkpoint, repr=False)
-    packages: tuple[str, ...] = ()
-
-    def steps(self) -> dict[str, Any] | str:
-        """The preparation of images, for people: mean and deviation only where applied."""
-        if isinstance(self.preprocess, KnownCallable):
-            return str(self.preprocess)
-        if not isinstance(self.preprocess, Preprocessing):
-            return "a callable"
-        steps = preprocess_identity(self.preprocess, None)
-        unused = ("mean", "std") if steps.get("module") else ()
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in steps.items()
-            if name not in unused
-        }
-
-    def fingerprint(self, version: str | None = None) -> str:
-        """SHA-256 of what the network computes: weights, architecture, code or its `version`."""
-        assert self.identify is not None  # every way to a spec gives one
-        return digest_of([self.backend, self.identify(version)])
-
-
-def build_skeleton(build: Callable[[], Any]) -> Any:
-    """An architecture without memory for its weights, where it can be built so.
-
-    Builders that compute with tensors cannot: timm's vision transformers before 1.0.21, and
-    torchvision's RegNets. Their skeletons are whole networks: the same layers, at more cost.
-    """
-    torch = import_optional("torch", "to build networks")
-    with torch.random.fork_rng(devices=[]):
-        try:
-            with torch.device("meta"):
-                return build()
-        except RuntimeError:  # NotImplementedError is one
-            return build()
-
-
-def needs_download(spec: ModelSpec) -> bool:
-    """Whether the fingerprint can't be told without the file, and the file is not here."""
-    is_hashed = spec.name.startswith(("published/", "hf/")) and spec.origin == "published"
-    return is_hashed and spec.checkpoint().sha256 is None

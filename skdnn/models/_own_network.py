@@ -1,4 +1,4 @@
-"""One's own network."""
+"""One's own network, as a user gives it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from skdnn._digests import digest_weights
-from skdnn._identity._values import network_identity
-from skdnn.models._processors import Processor, is_pretrained, is_processor, own_processor
-from skdnn.models._spec import AsItIs, Checkpoint, ModelSpec, Preprocessing
+from skdnn._identity._fingerprint import is_torch, network_identity
+from skdnn.models._hugging_face_processors import own_processor
+from skdnn.models._model_spec import Checkpoint, ModelSpec
+from skdnn.models._preprocessing import (
+    Preprocessing,
+    as_preprocessing,
+    is_default,
+    is_of_transformers,
+)
 
 
 class Model:
@@ -105,8 +111,7 @@ def is_network(candidate: Any) -> bool:
 
 def is_torch_module(candidate: Any) -> bool:
     """Whether `candidate` is a torch.nn.Module, without importing torch for it."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(candidate, torch.nn.Module)
+    return is_torch(candidate, "nn.Module")
 
 
 def is_keras_model(candidate: Any) -> bool:
@@ -117,8 +122,8 @@ def is_keras_model(candidate: Any) -> bool:
 
 def custom_spec(model: Model, preprocess: Any) -> ModelSpec:
     """Spec of a user's torch network."""
-    chosen = model.preprocess if _is_default(preprocess) else preprocess
-    if _is_default(chosen) and is_pretrained(model.network):
+    chosen = model.preprocess if is_default(preprocess) else preprocess
+    if is_default(chosen) and is_of_transformers(model.network, "PreTrainedModel"):
         chosen = own_processor(model.network) or "default"
     return own_spec(
         model,
@@ -149,27 +154,3 @@ def own_spec(
         checkpoint=lambda: Checkpoint(sha256=digest_weights(model.network, hashlib.sha256)),
         **more,
     )
-
-
-def as_preprocessing(
-    preprocess: Any, default: Preprocessing
-) -> Preprocessing | Callable[[Any], Any]:
-    """Read the ``preprocess`` parameter."""
-    if _is_default(preprocess):
-        return default
-    if isinstance(preprocess, (dict, Preprocessing)):
-        as_dict = vars(preprocess) if isinstance(preprocess, Preprocessing) else preprocess
-        return Preprocessing.from_dict(dict(as_dict))
-    if preprocess is None:
-        return AsItIs()
-    if is_processor(preprocess):
-        return Processor(preprocess)
-    if callable(preprocess):
-        return preprocess
-    raise ValueError(
-        f"preprocess must be 'default', a dict or a callable on a PIL image, got {preprocess!r}."
-    )
-
-
-def _is_default(preprocess: Any) -> bool:
-    return isinstance(preprocess, str) and preprocess == "default"

@@ -21,7 +21,7 @@ import numpy as np
 import xxhash
 
 from skdnn._digests import bytes_of, digest_weights
-from skdnn._identity._installed import MAIN, library, sources
+from skdnn._identity._installed_packages import MAIN, library, sources
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
 # What Python and torch write into a class for themselves.

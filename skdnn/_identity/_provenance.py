@@ -76,7 +76,7 @@ def _as_json(value: Any, what: str) -> Any:
     raise TypeError(f"{what} is a {kind}, which JSON cannot hold: give text or numbers.")
 
 
-def gather_facts(
+def provenance_of_features(
     source: Source, plan: Plan, conditions: Any = None, *, sized: bool = True, seeded: bool = True
 ) -> dict[str, Any]:
     """All that a methods section says of features; nothing is downloaded or built.

@@ -8,8 +8,8 @@ import re
 import types
 from typing import Any
 
-from skdnn._identity._installed import library
-from skdnn._identity._values import Description, Unseen
+from skdnn._identity._fingerprint import Description, Unseen
+from skdnn._identity._installed_packages import library
 
 _TENSOR = re.compile(r"^keras_tensor(_\d+)*$")
 

@@ -1,0 +1,126 @@
+"""What a network is before it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from skdnn._digests import digest_of
+from skdnn._optional import import_optional
+from skdnn._wording import listed, nearest
+from skdnn.models._preprocessing import KnownCallable, Preprocessing, preprocess_identity
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known of a file of weights: where it was published, its SHA-256 or how it begins."""
+
+    address: str | None = None
+    sha256: str | None = None
+    begins: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network before it is built.
+
+    Attributes
+    ----------
+    name : str
+        E.g. ``"torchvision/alexnet"``, or the class of one's own network.
+    backend : str
+        ``"torch"``.
+    weights : str
+        What the weights are: a published version, a file, ``"random (seed 0)"`` or ``"as given"``.
+    preprocess : Preprocessing or callable
+        A callable takes a PIL image in RGB and returns a float tensor or array (3, H, W).
+    load : callable
+        Gives the network with its weights, ready for one engine.
+    skeleton : callable or None
+        Gives the network without weights, to list its layers; None where `load` costs nothing.
+    owned : bool
+        Whether the network is ours to move and convert; a user's own is left as it was found.
+    forward : callable or None
+        ``forward(network, batch)`` for a network that is not called with a batch alone.
+    key : tuple or None
+        What tells this network from others within a process; None is never shared.
+    identify : callable or None
+        ``identify(version)`` gives what the network computes as plain values, which is what
+        stored activations are found by; `version` stands for code that cannot be fingerprinted.
+    origin : {"own", "random", "address", "file", "published"}
+        Where the weights are from; ``"own"`` came with the network.
+    checkpoint : callable
+        Gives what is known of their file, without downloading it; of one's own network, the
+        SHA-256 of all its parameters and buffers.
+    packages : tuple of str
+        What the architecture is from, beside its framework.
+    """
+
+    name: str
+    backend: str
+    weights: str
+    preprocess: Preprocessing | Callable[[Any], Any]
+    load: Callable[[], Any] = field(repr=False)
+    skeleton: Callable[[], Any] | None = field(default=None, repr=False)
+    owned: bool = True
+    forward: Callable[[Any, Any], Any] | None = field(default=None, repr=False)
+    key: tuple[Any, ...] | None = None
+    identify: Callable[[str | None], Any] | None = field(default=None, repr=False)
+    origin: str = "published"
+    checkpoint: Callable[[], Checkpoint] = field(default=Checkpoint, repr=False)
+    packages: tuple[str, ...] = ()
+
+    def steps(self) -> dict[str, Any] | str:
+        """The preparation of images, for people: mean and deviation only where applied."""
+        if isinstance(self.preprocess, KnownCallable):
+            return str(self.preprocess)
+        if not isinstance(self.preprocess, Preprocessing):
+            return "a callable"
+        steps = preprocess_identity(self.preprocess, None)
+        unused = ("mean", "std") if steps.get("module") else ()
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in steps.items()
+            if name not in unused
+        }
+
+    def fingerprint(self, version: str | None = None) -> str:
+        """SHA-256 of what the network computes: weights, architecture, code or its `version`."""
+        assert self.identify is not None  # every way to a spec gives one
+        return digest_of([self.backend, self.identify(version)])
+
+
+def build_skeleton(build: Callable[[], Any]) -> Any:
+    """An architecture without memory for its weights, where it can be built so.
+
+    Builders that compute with tensors cannot: timm's vision transformers before 1.0.21, and
+    torchvision's RegNets. Their skeletons are whole networks: the same layers, at more cost.
+    """
+    torch = import_optional("torch", "to build networks")
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return build()
+        except RuntimeError:  # NotImplementedError is one
+            return build()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for messages, with the names most like one that does not exist, or nothing."""
+    near = listed(nearest(name, known))
+    return f"Did you mean {near}? " if near else ""
+
+
+def unknown_model(model: str, name: str, known: Iterable[str], source: str = "") -> str:
+    """Why a network can't be had; `name` is without the prefix that `model` may have."""
+    return (
+        f"model={model!r} is unknown{f' to {source}' if source else ''}. "
+        f"{did_you_mean(name, known)}list_models({source and repr(source)}) gives all names."
+    )
+
+
+def needs_download(spec: ModelSpec) -> bool:
+    """Whether the fingerprint can't be told without the file, and the file is not here."""
+    is_hashed = spec.name.startswith(("published/", "hf/")) and spec.origin == "published"
+    return is_hashed and spec.checkpoint().sha256 is None
