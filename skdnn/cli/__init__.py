@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from skdnn.cli import _usage_networks as networks
 from skdnn.cli import _usage_studies as studies
 from skdnn.cli._frame import made_parser, run
-from skdnn.cli._reading import reason
-from skdnn.cli._text import one_line, visible
+from skdnn.cli._terminal import one_line, reason, visible
 
 __all__ = ["main", "parser"]
 
