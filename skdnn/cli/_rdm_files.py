@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ def check_measures(arguments: Arguments, *, comparison: str | None = None) -> No
         compare_rdms(compute_rdm(tiny), compute_rdm(tiny[:, :3]), comparison)
 
 
-def _load(path: str) -> tuple[list[str] | None, dict[Key, np.ndarray], list[object]]:
+def _load(path: str) -> tuple[list[str] | None, dict[Key, np.ndarray], list[Any]]:
     """Names of the conditions, RDMs by what tells them apart (nothing, of one), and its levels."""
     from skdnn.io import load_rdm
 
@@ -39,7 +40,7 @@ def _load(path: str) -> tuple[list[str] | None, dict[Key, np.ndarray], list[obje
     return names, squares, list(rdm.columns.names)
 
 
-def _side_by_side(frames: dict[Key, pd.DataFrame], levels: Sequence[object]) -> pd.DataFrame:
+def _side_by_side(frames: dict[Key, pd.DataFrame], levels: Sequence[str]) -> pd.DataFrame:
     """RDMs under the levels that tell them apart; without levels, the only one as it is."""
     if not levels:
         return next(iter(frames.values()))

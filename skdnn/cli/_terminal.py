@@ -76,7 +76,7 @@ def encodable(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def records(table: pd.DataFrame) -> list[dict[Any, Any]]:
     """The rows of a table for :func:`show_facts`: what is not known is None."""
     return table.astype(object).where(table.notna(), None).to_dict(orient="records")
 

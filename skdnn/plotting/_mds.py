@@ -13,10 +13,13 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.manifold import smacof
 from sklearn.utils import check_random_state
 
-from skdnn.plotting._display import Display, group_styles, legend_beside, shortened
-from skdnn.plotting._rdm_order import estimated_rdm
-from skdnn.plotting._style import GREY, styled
+from skdnn._wording import listed
+from skdnn.plotting._colours import GREY, group_styles, styled
+from skdnn.plotting._display import Display
+from skdnn.plotting._marks import legend_beside, shortened
+from skdnn.plotting._matrix_order import estimated_rdm
 from skdnn.plotting._thumbnails import fitted, thumbnails
+from skdnn.rsa._comparison._stack import check_square
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _MAX_NAMED_CONDITIONS = 40
-_SYMMETRY = 1e-6  # of the largest value, what a float32 or a text file loses
 
 
 class MDSDisplay(Display):
@@ -318,24 +320,15 @@ class MDSDisplay(Display):
 def _checked(rdm: Any) -> Array:
     """A symmetric RDM without NaN and below nothing."""
     values = np.asarray(rdm, dtype=np.float64)
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ValueError(f"rdm must be square, got shape {values.shape}.")
-    if len(values) < 3:
-        raise ValueError(f"rdm has {len(values)} conditions: a plane needs three or more.")
-    bad = ~np.isfinite(values) & ~np.eye(len(values), dtype=bool)
-    if bad.any():
-        labels = rdm.index if isinstance(rdm, pd.DataFrame) else range(len(values))
-        named = [str(label) for label, row in zip(labels, bad, strict=True) if row.any()]
-        raise ValueError(
-            f"rdm has NaN or infinite values, at the condition(s) {', '.join(named[:5])}"
-            f"{' and more' if len(named) > 5 else ''}: drop those."
-        )
-    largest = float(np.nanmax(np.abs(values)))
-    if not (np.abs(np.diag(values)) <= _SYMMETRY * largest).all():
-        raise ValueError("The diagonal of rdm is not zero. Of similarities, give 1 - similarity.")
-    if not np.allclose(values, values.T, rtol=0, atol=_SYMMETRY * largest):
-        raise ValueError("rdm is not symmetric.")
-    pairs = squareform((values + values.T) / 2, checks=False)
+    if values.ndim == 2:
+        bad = ~np.isfinite(values) & (np.eye(*values.shape) == 0)
+        labels = rdm.index if isinstance(rdm, pd.DataFrame) else np.arange(len(values))
+        if bad.any():
+            raise ValueError(
+                "rdm has NaN or infinite values, at the condition(s) "
+                f"{listed(labels[bad.any(axis=1)], show=str)}: drop those."
+            )
+    pairs = squareform(check_square(values, "rdm"), checks=False)
     if (pairs < 0).any():
         warnings.warn(
             f"{np.mean(pairs < 0):.0%} of the dissimilarities in rdm are negative and drawn as 0.",
