@@ -1,4 +1,7 @@
-"""The ``skdnn`` command: a thin layer over public functions, a file for each command."""
+"""The ``skdnn`` command: its parser, and how it ends, with an exit code and a line for errors.
+
+A thin layer over public functions: what a command does lies in the file of its name.
+"""
 
 from __future__ import annotations
 

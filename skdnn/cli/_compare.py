@@ -12,7 +12,7 @@ from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import image_names, image_paths
 from skdnn.cli._network_and_layers import extractor_from, is_own, name_and_weights, weights_from
 from skdnn.cli._output_files import PICTURES, TABLES, checked_outs, is_picture, write_all
-from skdnn.cli._rdm_files import Order, check_measures, common, read_file, read_references
+from skdnn.cli._rdm_files import Order, check_measures, in_common_order, read_file, read_references
 from skdnn.cli._terminal import note, show_table
 from skdnn.cli._unfinished_work import unfinished
 
@@ -39,7 +39,7 @@ def run(arguments: Arguments) -> None:
         found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
         if len(found) < 2 and not arguments.reference:
             refuse("one RDM alone has nothing to be compared with: give another, or --reference")
-        models, references = common(
+        models, references = in_common_order(
             found, arguments.reference, arguments.metric, assume_order=arguments.assume_order
         )
         alike = None
@@ -186,7 +186,4 @@ def _heatmap(alike: pd.DataFrame, arguments: Arguments) -> Any:
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
     """Four digits are enough for eyes; files and JSON have all of them."""
     shown = table.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)
-    only_trained = [name for name in table if name in _OF_TWINS]
-    return shown.assign(
-        **{name: shown[name].mask(table[name].isna(), "") for name in only_trained}
-    )
+    return shown.mask(table.isna() & table.columns.isin(_OF_TWINS), "")

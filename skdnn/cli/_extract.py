@@ -48,7 +48,7 @@ def _extract(
         extractor = precomputed(folder, images.rows, layers, arguments)
         features = _features(extractor, images, shapes, keep_shape=arguments.keep_shape)
         paths = save_features(
-            _alone(features),
+            _to_save(features),
             out,
             labels=images.names,
             targets=images.classes,
@@ -78,7 +78,7 @@ def _features(
     return {name: _InShape(array, shapes[name]) for name, array in stored.items()}
 
 
-def _alone(features: dict[str, Any]) -> Any:
+def _to_save(features: dict[str, Any]) -> Any:
     """One layer is saved without its name."""
     return next(iter(features.values())) if len(features) == 1 else features
 
@@ -107,5 +107,5 @@ def _rehearse(out: Path, shapes: dict[str, tuple[int, ...]], arguments: Argument
         for name, shape in shapes.items()
     }
     with tempfile.TemporaryDirectory() as folder:
-        save_features(_alone(tiny), Path(folder) / out.name)
+        save_features(_to_save(tiny), Path(folder) / out.name)
     note(f"{arguments.model}: {', '.join(shapes)}", arguments)

@@ -115,7 +115,7 @@ def read_file(path: str, metric: str) -> list[RDMFile]:
     return [RDMFile(path, name, square, labels) for name, square in named.items()]
 
 
-def common(
+def in_common_order(
     found: Sequence[RDMFile], references: Sequence[str], metric: str, *, assume_order: bool
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     """Models and references with the conditions of the first file that names them."""

@@ -410,6 +410,5 @@ def _explain(ax: Axes) -> None:
 
 def _already_drawn(ax: Axes) -> list[list[str]]:
     """Layers of the profiles drawn into `ax` so far; the list is kept on the axes."""
-    if not hasattr(ax, "_skdnn_profiles"):
-        ax._skdnn_profiles = []  # type: ignore[attr-defined]
-    return ax._skdnn_profiles  # type: ignore[attr-defined]
+    drawn: list[list[str]] = ax.__dict__.setdefault("_skdnn_profiles", [])
+    return drawn
