@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TREE_HEIGHT = 0.16
 NAME_SIDE = 0.1  # inches that a name in small letters takes
-_USUAL = 40  # names that have room in letters of the usual size
+MOST_NAMED = 40  # names that have room in letters of the usual size
 _PER_ROW = 24  # images that are still seen side by side along an axis
 _GAP = 0.012
 
@@ -102,13 +102,13 @@ def are_names(labels: Sequence[Hashable] | None) -> bool:
     """Whether labels say more than their places do; a few are written in any case."""
     if not labels:
         return False
-    return len(labels) <= _USUAL or any(not str(label).isdigit() for label in labels)
+    return len(labels) <= MOST_NAMED or any(not str(label).isdigit() for label in labels)
 
 
 def name_conditions(ax: Axes, labels: Sequence[Hashable]) -> None:
     """Names of all conditions; of more than there is room for, at equal distances."""
     n = len(labels)
-    if n <= _USUAL:
+    if n <= MOST_NAMED:
         name_ticks(ax, ax, np.arange(n), labels, length=2)
         return
     figure = root_figure(ax)

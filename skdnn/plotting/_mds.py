@@ -17,6 +17,7 @@ from skdnn._wording import listed
 from skdnn.plotting._colours import GREY, group_styles, styled
 from skdnn.plotting._display import Display
 from skdnn.plotting._marks import legend_beside, shortened
+from skdnn.plotting._matrix_axes import MOST_NAMED
 from skdnn.plotting._matrix_order import estimated_rdm
 from skdnn.plotting._thumbnails import fitted, thumbnails
 from skdnn.rsa._comparison._stack import check_square
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
-
-_MAX_NAMED_CONDITIONS = 40
 
 
 class MDSDisplay(Display):
@@ -170,7 +169,7 @@ class MDSDisplay(Display):
         if method not in ("smacof", "classical"):
             raise ValueError(f"method must be 'smacof' or 'classical', got {method!r}.")
         if names is None and images is None and isinstance(rdm, pd.DataFrame):
-            names = list(rdm.index) if len(rdm) <= _MAX_NAMED_CONDITIONS else None
+            names = list(rdm.index) if len(rdm) <= MOST_NAMED else None
         values = _checked(rdm)
         places = _classical(values)
         if method == "smacof":
@@ -232,7 +231,7 @@ class MDSDisplay(Display):
         """
         if image_size is not None and not 0 < image_size <= 1:
             raise ValueError(f"image_size must lie between 0 and 1, got {image_size!r}.")
-        is_large = self.images is not None and len(self.images) > _MAX_NAMED_CONDITIONS
+        is_large = self.images is not None and len(self.images) > MOST_NAMED
         ax = self._open(ax, (9.4, 7.6) if is_large else (6.6, 5.6))
         extent = float(np.ptp(self.coordinates_, axis=0).max()) or 1.0
         share = image_size or min(0.16, 0.62 / np.sqrt(len(self.coordinates_)))

@@ -13,6 +13,7 @@ from skdnn.plotting._colours import COLOUR_MAP, styled
 from skdnn.plotting._display import Display, root_figure, settle
 from skdnn.plotting._marks import shortened
 from skdnn.plotting._matrix_axes import (
+    MOST_NAMED,
     NAME_SIDE,
     are_names,
     categories,
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
-
-_MAX_NAMED_CONDITIONS = 40  # in letters of the usual size
 
 
 class RDMDisplay(Display):
@@ -439,7 +438,7 @@ class RDMDisplay(Display):
 
     def _blocks(self) -> list[Hashable] | None:
         """What is named in place of conditions: groups, or categories that many names carry."""
-        few = self.rdm.shape[-1] <= _MAX_NAMED_CONDITIONS
+        few = self.rdm.shape[-1] <= MOST_NAMED
         if self.groups is not None or self.images is not None or few:
             return self.groups
         return categories(self.labels)
