@@ -41,5 +41,10 @@ def weights_home(folder: str | os.PathLike[str] | None = None) -> Path:
     chosen = folder if folder is not None else os.environ.get("SKDNN_WEIGHTS")
     if chosen:
         return Path(chosen).expanduser()
+    return user_cache() / "weights"
+
+
+def user_cache() -> Path:
+    """Folder of skdnn in the user's cache, ``XDG_CACHE_HOME`` or ``~/.cache``."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "skdnn" / "weights"
+    return Path(cache).expanduser() / "skdnn"

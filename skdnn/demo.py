@@ -8,12 +8,11 @@ analysis), and does it still know the pixels (a ridge regression per pixel)?
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +110,12 @@ def run_demo(
     'relu5'
     """
     _check_settings(n_images, n_epochs, n_repeats)
-    say = _narrator() if verbose else _silent
+    start = time.perf_counter()
+
+    def say(text: str) -> None:
+        if verbose:
+            print(f"[{time.perf_counter() - start:5.1f} s] {text}", flush=True)
+
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -120,44 +124,38 @@ def run_demo(
         f"as PNG files into {stimuli.root}")  # fmt: skip
     networks = {"trained": build_network(seed), "untrained": build_network(seed)}
     train_network(networks["trained"], stimuli.train, n_epochs=n_epochs, seed=seed)
-    say(f"trained a network of {_count_weights(networks['trained']):,} weights for "
-        f"{n_epochs} epochs; its twin starts from the same weights and stays there")  # fmt: skip
+    n_weights = sum(parameter.numel() for parameter in networks["trained"].parameters())
+    say(f"trained a network of {n_weights:,} weights for {n_epochs} epochs; its twin starts from "
+        "the same weights and stays there")  # fmt: skip
 
     images = load_image_folder(stimuli.held_out)
-    names = [Path(path).stem for path in images.paths]
+    paths, names = list(images.paths), [Path(path).stem for path in images.paths]
     categories = category_rdm(images.target, names=names)
-    pixels = stimuli.pixels.loc[names]
-    folds = list(
-        RepeatedStratifiedKFold(
-            n_splits=N_SPLITS, n_repeats=n_repeats, random_state=seed
-        ).split(images.paths, images.target)
-    )  # fmt: skip
-    result = Bunch(
-        category_folds={},
-        pixel_folds={},
-        accuracy={},
-        ceiling=highest_spearman(categories, [test for _, test in folds]),
-        paths=list(images.paths),
-    )
+    dealt = RepeatedStratifiedKFold(n_splits=N_SPLITS, n_repeats=n_repeats, random_state=seed)
+    folds = list(dealt.split(paths, images.target))
+    result = Bunch(category_folds={}, pixel_folds={}, accuracy={}, paths=paths)
+    result.ceiling = highest_spearman(categories, [test for _, test in folds])
+    rdms = {"same digit, or not": categories}
     with tempfile.TemporaryDirectory() as activations:  # each image goes through once
         for name, network in networks.items():
-            extractor = DNNFeatureExtractor(
-                Model(network, preprocess=PREPROCESS, name=f"digits-{name}"),
-                device="cpu",
-                cache=activations,
-            )
-            category = rsa_search(extractor, folds).fit(images.paths, categories)
+            model = Model(network, preprocess=PREPROCESS, name=f"digits-{name}")
+            extractor = DNNFeatureExtractor(model, device="cpu", cache=activations)
+            category = rsa_search(extractor, folds).fit(paths, categories)
+            encoding = encoding_search(extractor, folds[:N_SPLITS])
+            encoding.fit(paths, stimuli.pixels.loc[names])
             result.category_folds[name] = fold_scores(category)
-            encoding = encoding_search(extractor, folds[:N_SPLITS]).fit(images.paths, pixels)
             result.pixel_folds[name] = fold_scores(encoding)
-            result.accuracy[name] = _accuracy(extractor, images)
+            # Class folders are named 0 to 9, so targets and output units count alike.
+            answers = extractor.extract(paths, ["fc6"])["fc6"].argmax(axis=1)
+            result.accuracy[name] = float(np.mean(answers == images.target))
             say(f"searched {len(LAYERS)} layers of the {name} network "
                 f"({result.accuracy[name]:.0%} of the held-out digits read rightly)")  # fmt: skip
+            best = str(result.category_folds["trained"].mean(axis=1).idxmax())  # the first in turn
+            features = extractor.set_params(layer=best).fit_transform(paths)
+            rdms[f"{best}, {name} network"] = compute_rdm(pd.DataFrame(features, index=names))
 
+    result.best_layer = best
     result.scores = _summary(result)
-    result.best_layer = str(result.category_folds["trained"].mean(axis=1).idxmax())
-    rdms = layer_rdms(networks, result.best_layer, images.paths, names)
-    rdms = {"same digit, or not": categories, **rdms}
     result.files = [
         draw_rdms(rdms, images.target, folder / "skdnn_demo_rdms.png"),
         draw_profile(result, folder / "skdnn_demo_layers.png"),
@@ -177,20 +175,20 @@ def write_digits(root: Path, *, n_images: int, seed: int) -> Bunch:
     (DataFrame, one row per held-out image, the 64 grey values as measured).
     """
     digits = load_digits()
-    numbers = np.arange(len(digits.target))
     learn, rest = train_test_split(
-        numbers, train_size=0.5, stratify=digits.target, random_state=seed
+        np.arange(len(digits.target)), train_size=0.5, stratify=digits.target, random_state=seed
     )
     per_digit = n_images // len(digits.target_names)
     held_out = np.concatenate([rest[digits.target[rest] == k][:per_digit] for k in range(10)])
-    _remove_earlier_digits(root)
-    train = [
-        (_write_digit(root / "train", i, digits.images[i], digits.target[i]), digits.target[i])
-        for i in learn
-    ]
-    paths = [
-        _write_digit(root / "held_out", i, digits.images[i], digits.target[i]) for i in held_out
-    ]
+    # What an earlier demo wrote would be listed too; nothing else is removed.
+    for path in root.glob("*/[0-9]/digit[0-9]_[0-9][0-9][0-9][0-9].png"):
+        path.unlink()
+
+    def write(folder: str, rows: np.ndarray) -> list[Path]:
+        return [_write_digit(root / folder, i, digits.images[i], digits.target[i]) for i in rows]
+
+    train = list(zip(write("train", learn), digits.target[learn], strict=True))
+    paths = write("held_out", held_out)
     pixels = pd.DataFrame(
         digits.data[held_out], index=[p.stem for p in paths], columns=digits.feature_names
     )
@@ -206,12 +204,6 @@ def _write_digit(root: Path, number: int, image: np.ndarray, digit: int) -> Path
     grey = Image.fromarray(np.round(image * 255 / 16).astype(np.uint8))
     grey.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC).save(path)
     return path
-
-
-def _remove_earlier_digits(root: Path) -> None:
-    """Remove what an earlier demo wrote, and nothing else: its images would be listed too."""
-    for path in root.glob("*/[0-9]/digit[0-9]_[0-9][0-9][0-9][0-9].png"):
-        path.unlink()
 
 
 # --- the networks ------------------------------------------------------------------------------
@@ -270,10 +262,6 @@ def _as_input(path: Path) -> Any:
     return torch.from_numpy(((values - mean) / std).transpose(2, 0, 1).copy())
 
 
-def _count_weights(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 # --- the analyses ------------------------------------------------------------------------------
 
 
@@ -303,10 +291,9 @@ def encoding_search(extractor: DNNFeatureExtractor, folds: Iterable[Any]) -> Lay
 def fold_scores(search: LayerSearchCV) -> pd.DataFrame:
     """Scores of shape (n_layers, n_folds) of a fitted search over layers."""
     results = search.cv_results_
-    by_fold = [results[f"split{fold}_test_score"] for fold in range(search.n_splits_)]
-    return pd.DataFrame(
-        np.column_stack(by_fold), index=pd.Index(results["param_dnn__layer"], name="layer")
-    )
+    layers = pd.Index(results["param_dnn__layer"], name="layer")
+    n_folds = range(search.n_splits_)
+    return pd.DataFrame({fold: results[f"split{fold}_test_score"] for fold in n_folds}, layers)
 
 
 def highest_spearman(target: pd.DataFrame, folds: Iterable[np.ndarray]) -> float:
@@ -323,44 +310,18 @@ def highest_spearman(target: pd.DataFrame, folds: Iterable[np.ndarray]) -> float
     return float(np.mean(highest))
 
 
-def _accuracy(extractor: DNNFeatureExtractor, images: Bunch) -> float:
-    """Share of the images whose highest output is the right digit."""
-    outputs = extractor.extract(images.paths, ["fc6"])["fc6"]
-    # Class folders are named 0 to 9, so targets and output units count alike.
-    return float(np.mean(np.argmax(outputs, axis=1) == np.asarray(images.target)))
-
-
-def layer_rdms(
-    networks: dict[str, nn.Sequential], layer: str, paths: list[str], names: list[str]
-) -> dict[str, pd.DataFrame]:
-    """RDM of all held-out images in `layer` of each network, under a title."""
-    rdms = {}
-    for name, network in networks.items():
-        model = Model(network, preprocess=PREPROCESS, name=f"digits-{name}")
-        features = DNNFeatureExtractor(model, layer, device="cpu").fit(paths).transform(paths)
-        rdm = compute_rdm(features, "correlation")
-        title = f"{layer}, {name} network"
-        rdms[title] = pd.DataFrame(np.asarray(rdm), index=names, columns=names)
-    return rdms
-
-
 # --- table and pictures ------------------------------------------------------------------------
 
 
 def _summary(result: Bunch) -> pd.DataFrame:
     """One row per network and layer: mean and spread over folds of both scores."""
-    parts = {
-        network: pd.DataFrame(
-            {
-                "category_mean": result.category_folds[network].mean(axis=1),
-                "category_std": result.category_folds[network].std(axis=1, ddof=0),
-                "pixels_mean": result.pixel_folds[network].mean(axis=1),
-                "pixels_std": result.pixel_folds[network].std(axis=1, ddof=0),
-            }
-        )
-        for network in result.category_folds
-    }
-    return pd.concat(parts, names=["network", "layer"])
+    columns = {}
+    for score in ("category", "pixel"):
+        folds = pd.concat(result[f"{score}_folds"], names=["network"])
+        plural = "pixels" if score == "pixel" else score
+        columns[f"{plural}_mean"] = folds.mean(axis=1)
+        columns[f"{plural}_std"] = folds.std(axis=1, ddof=0)
+    return pd.DataFrame(columns)
 
 
 def report(result: Bunch, n_conditions: int) -> str:
@@ -416,46 +377,28 @@ def draw_profile(result: Bunch, path: Path) -> Path:
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.1), layout="constrained")
-    for name, folds in result.category_folds.items():
-        LayerScoresDisplay.from_scores(
-            folds.T,
-            ax=left,
-            label=name,
-            ylabel="Spearman correlation with the category RDM",
-            title="Does it tell digits apart?",
-        )
+    for ax, scores, ylabel, title in (
+        (
+            *(left, result.category_folds, "Spearman correlation with the category RDM"),
+            "Does it tell digits apart?",
+        ),
+        (
+            *(right, result.pixel_folds, "share of the pixels' variance predicted (R²)"),
+            "Does it know the pixels?",
+        ),
+    ):
+        for name, folds in scores.items():
+            LayerScoresDisplay.from_scores(folds.T, ax=ax, label=name, ylabel=ylabel, title=title)
     left.axhline(result.ceiling, color="#555555", linestyle="--", zorder=1)
     left.annotate(
         "highest possible", (0, result.ceiling), xytext=(-8, 4), textcoords="offset points"
     )
     left.set_ylim(min(0.0, left.get_ylim()[0]), max(1.1 * result.ceiling, left.get_ylim()[1]))
-    for name, folds in result.pixel_folds.items():
-        LayerScoresDisplay.from_scores(
-            folds.T,
-            ax=right,
-            label=name,
-            ylabel="share of the pixels' variance predicted (R²)",
-            title="Does it know the pixels?",
-        )
     right.set_ylim(min(0.0, right.get_ylim()[0]), 1.05)
     left.get_legend().remove()  # the right one is for both
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
-
-
-def _narrator() -> Callable[[str], None]:
-    """A print function that says how many seconds have gone by."""
-    start = time.perf_counter()
-
-    def say(text: str) -> None:
-        print(f"[{time.perf_counter() - start:5.1f} s] {text}", flush=True)
-
-    return say
-
-
-def _silent(text: str) -> None:
-    """Say nothing."""
 
 
 def _check_settings(n_images: int, n_epochs: int, n_repeats: int) -> None:
@@ -466,5 +409,5 @@ def _check_settings(n_images: int, n_epochs: int, n_repeats: int) -> None:
             "each digit, and at least two of each in every fold."
         )
     for name, value in (("n_epochs", n_epochs), ("n_repeats", n_repeats)):
-        if value < 1 or not math.isfinite(value):
+        if value < 1:
             raise ValueError(f"{name}={value} must be an integer of 1 or more.")

@@ -68,10 +68,9 @@ ARROWS = {
 }
 # Rooms that stand on less than all floors below them: they work on any arrays.
 STANDS_ON = dict.fromkeys(("rsa", "encoding", "decomposition", "_methods"), GROUND)
-# Where the top floor may take names from; the version is a public name too.
+# Where the top floor may take names from, besides the ground.
 PUBLIC = {
     "skdnn": set(skdnn.__all__),
-    "skdnn._version": {"__version__"},
     **{f"skdnn.{room}": set(getattr(skdnn, room).__all__) for room in skdnn._ROOMS},
 }
 # Loaded when first used; the torch engine is itself imported inside a function.
@@ -196,9 +195,12 @@ def _floors(importer: str, found: Import) -> str:
 
 
 def _public(importer: str, found: Import) -> str:
-    """The top floor uses what a user can use."""
+    """The top floor uses what a user can use, and the ground: words, files and folders.
+
+    A message or a file of a command is made as all of them are; a copy would come to differ.
+    """
     ours = target(found)
-    if room(importer) not in TOP or not ours or room(ours) in TOP:
+    if room(importer) not in TOP or not ours or room(ours) in TOP | GROUND:
         return ""
     is_public = found.name in PUBLIC.get(found.module, ())
     is_module = ours in PUBLIC and (not found.name or ours != found.module)
@@ -305,6 +307,7 @@ def test_the_check_finds(importer: str, source: str, reason: str) -> None:
         ("skdnn._backends._torch_engine", "import torch"),
         ("skdnn._backends", "def f():\n    from . import _torch_engine"),
         ("skdnn.cli", "from skdnn import demo, rsa, RDM\nfrom skdnn.rsa import RDM"),
+        ("skdnn.cli", "from skdnn._files import write_whole\nfrom skdnn._version import x"),
         ("skdnn._sklearn", "from sklearn.base import _fit_context"),
     ],
 )

@@ -1,4 +1,7 @@
-"""The ``skdnn`` command: a thin layer over public functions, a file for each command."""
+"""The ``skdnn`` command: its parser, and how it ends, with an exit code and a line for errors.
+
+A thin layer over public functions: what a command does lies in the file of its name.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,7 @@ from collections.abc import Sequence
 from skdnn.cli import _usage_networks as networks
 from skdnn.cli import _usage_studies as studies
 from skdnn.cli._frame import made_parser, run
-from skdnn.cli._reading import reason
-from skdnn.cli._text import one_line, visible
+from skdnn.cli._terminal import one_line, reason, visible
 
 __all__ = ["main", "parser"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from skdnn.cli._frame import Arguments, refuse
-from skdnn.cli._output import show_table
+from skdnn.cli._terminal import show_table
 
 _SHOWN = ["model", "weights", "layer", "pooling", "images", "bytes", "date"]
 _ACTIONS = ("list", "verify", "prune")

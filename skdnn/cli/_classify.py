@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from skdnn.cli._extractor import weights_from
 from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import image_paths
-from skdnn.cli._networks import network
-from skdnn.cli._output import note, show_table, write_table
-from skdnn.cli._places import TABLES, places
-from skdnn.cli._reading import read_lines
+from skdnn.cli._input_files import read_lines
+from skdnn.cli._network_and_layers import network, weights_from
+from skdnn.cli._output_files import TABLES, checked_outs, write_table
+from skdnn.cli._terminal import note, show_table
 
 
 def run(arguments: Arguments) -> None:
@@ -18,13 +15,14 @@ def run(arguments: Arguments) -> None:
     from skdnn import DNNClassifier
 
     paths = image_paths(arguments.images)
-    files = places(arguments, TABLES)
+    files = checked_outs(arguments, TABLES)
+    weights, classes = weights_from(arguments), arguments.classes
     classifier = DNNClassifier(
-        network(arguments.model, weights_from(arguments), arguments.seed),
+        network(arguments.model, weights, arguments.seed),
         backend=arguments.backend,
         device=arguments.device,
-        weights=weights_from(arguments),
-        classes=_names(arguments.classes),
+        weights=weights,
+        classes=classes if classes in (None, "imagenet") else read_lines(classes),
         cache=arguments.cache,
         random_state=arguments.seed,
         verbose=int(not arguments.quiet),
@@ -37,10 +35,3 @@ def run(arguments: Arguments) -> None:
         write_table(table, file)
     if not files:
         show_table(table, as_json=arguments.json)
-
-
-def _names(given: str | None) -> Any:
-    """Class names from a file."""
-    if given is None or given == "imagenet":
-        return given
-    return read_lines(given)

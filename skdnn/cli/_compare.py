@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from skdnn.cli._compare_files import Order, common, labelled_alike, read_file
-from skdnn.cli._extractor import extractor_from, weights_from
 from skdnn.cli._frame import Arguments, refuse
-from skdnn.cli._networks import is_own, name_and_weights
-from skdnn.cli._output import note, show_table
-from skdnn.cli._places import PICTURES, TABLES, is_picture, places, write_all
-from skdnn.cli._targets import check_measures
+from skdnn.cli._images import image_names, image_paths
+from skdnn.cli._network_and_layers import extractor_from, is_own, name_and_weights, weights_from
+from skdnn.cli._output_files import PICTURES, TABLES, checked_outs, is_picture, write_all
+from skdnn.cli._rdm_files import Order, check_measures, in_common_order, read_file, read_references
+from skdnn.cli._terminal import note, show_table
+from skdnn.cli._unfinished_work import unfinished
 
 _CKA = "cka"
 # Of trained networks only.
@@ -29,7 +29,7 @@ def run(arguments: Arguments) -> None:
     from skdnn.model_comparison import score_rdms
 
     _check_usage(arguments)
-    outs = places(arguments, (*TABLES, *PICTURES))
+    outs = checked_outs(arguments, (*TABLES, *PICTURES))
     known = None if arguments.comparison == _CKA else arguments.comparison
     check_measures(arguments, comparison=known)
     if arguments.model:
@@ -39,7 +39,7 @@ def run(arguments: Arguments) -> None:
         found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
         if len(found) < 2 and not arguments.reference:
             refuse("one RDM alone has nothing to be compared with: give another, or --reference")
-        models, references = common(
+        models, references = in_common_order(
             found, arguments.reference, arguments.metric, assume_order=arguments.assume_order
         )
         alike = None
@@ -97,20 +97,18 @@ def _networks(
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame], Any]:
     """RDMs of networks and of references, and the whole comparison."""
     from skdnn import compare_models
-    from skdnn.cli._images import image_names, image_paths
-    from skdnn.cli._unfinished import unfinished
 
     paths = image_paths(arguments.images)
     labels = image_names(paths)
     order = Order(paths, "the images", arguments.assume_order, labels)
-    references = labelled_alike(arguments.reference, order, arguments.metric)
-    layers: Any = dict(zip(arguments.model, arguments.layer, strict=False))
+    references = read_references(arguments.reference, order, arguments.metric)
     if len(arguments.model) == 1:
-        layers = {arguments.model[0]: arguments.layer}
+        layers: Any = {arguments.model[0]: arguments.layer}
     elif len(arguments.layer) == 1:
         layers = arguments.layer[0]
-    out = arguments.out[0] if arguments.out else None
-    with unfinished(out, arguments.cache) as folder:
+    else:
+        layers = dict(zip(arguments.model, arguments.layer, strict=True))
+    with unfinished(arguments.out and arguments.out[0], arguments.cache) as folder:
         result = compare_models(
             {text: _extractor(text, arguments) for text in arguments.model},
             layers,
@@ -172,14 +170,13 @@ def _bars(table: pd.DataFrame, results: dict[str, Any], arguments: Arguments) ->
     ceiling = None
     if "ceiling_lower" in table:
         ceiling = (table["ceiling_lower"][0], table["ceiling_upper"][0])
-    columns = [c for c in ("model", "score") if c in table]
-    frame = table[columns]
+    frame = table[["model", "score"]]
     if "p_mantel" in table:
         frame = frame.assign(p=table["p_mantel"], p_adjusted=table["p_mantel_adjusted"])
     return ModelComparisonDisplay.from_frame(frame, ceiling=ceiling, **options)
 
 
-def _heatmap(alike: Any, arguments: Arguments) -> Any:
+def _heatmap(alike: pd.DataFrame, arguments: Arguments) -> Any:
     from skdnn import SimilarityDisplay
 
     what = "CKA" if arguments.comparison == _CKA else f"similarity ({arguments.comparison})"
@@ -189,7 +186,4 @@ def _heatmap(alike: Any, arguments: Arguments) -> Any:
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
     """Four digits are enough for eyes; files and JSON have all of them."""
     shown = table.map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)
-    only_trained = [name for name in table if name in _OF_TWINS]
-    return shown.assign(
-        **{name: shown[name].mask(table[name].isna(), "") for name in only_trained}
-    )
+    return shown.mask(table.isna() & table.columns.isin(_OF_TWINS), "")

@@ -6,14 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from skdnn.cli._ask import choose_layers
-from skdnn.cli._extractor import extractor_from
 from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import read_images
-from skdnn.cli._output import write_file
-from skdnn.cli._places import check_free
-from skdnn.cli._reading import reading
-from skdnn.cli._text import visible
+from skdnn.cli._input_files import reading
+from skdnn.cli._network_and_layers import choose_layers, extractor_from
+from skdnn.cli._terminal import visible
 
 
 def run(arguments: Arguments) -> None:
@@ -33,38 +30,20 @@ def _of_file(arguments: Arguments) -> Any:
     if arguments.layer or arguments.images:
         refuse("a file of features knows its layers and images")
     file = Path(arguments.features)
-    if file.suffix.lower() == ".json" and file.is_file():
-        with reading(file):
-            return _of_study(file)
-    whole = file.is_file() and ".part-" not in file.name
     with reading(file):
+        if file.suffix.lower() == ".json" and file.is_file():
+            return MethodsText(_facts_of_study(file))
+        whole = file.is_file() and ".part-" not in file.name
         saved = load_features(file, mmap=whole and file.suffix in (".npy", ".h5", ".hdf5"))
         return MethodsText.from_provenance(saved.provenance)
 
 
-def _of_study(file: Path) -> Any:
-    from skdnn import MethodsText
-
+def _facts_of_study(file: Path) -> dict[str, Any]:
     held = json.loads(file.read_text(encoding="utf-8"))
     facts = held.get("facts") if isinstance(held, dict) else None
     if not isinstance(facts, dict):
         raise ValueError("it holds no facts: 'skdnn search --methods' writes such files")
-    return MethodsText(facts)
-
-
-def check_methods(arguments: Arguments) -> None:
-    """Refuse a --methods that cannot be written, before the work."""
-    if arguments.methods is None:
-        return
-    if Path(arguments.methods).suffix.lower() not in (".txt", ".json"):
-        raise ValueError(f"--methods {arguments.methods}: the name must end in .txt or .json.")
-    check_free([Path(arguments.methods)], arguments)
-
-
-def write_methods(text: Any, path: str) -> None:
-    """The paragraph and its references, or all facts as JSON."""
-    content = text.to_json() if Path(path).suffix.lower() == ".json" else str(text)
-    write_file(Path(path), f"{content}\n".encode())
+    return facts
 
 
 def _of_network(arguments: Arguments) -> Any:

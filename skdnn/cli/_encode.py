@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._features import features_of
+from skdnn._wording import listed
 from skdnn.cli._frame import Arguments, refuse
-from skdnn.cli._output import note, show_facts, write_table
-from skdnn.cli._places import TABLES, places
-from skdnn.cli._reading import read_lines, reading
-from skdnn.cli._targets import matched, read_responses
-from skdnn.cli._text import listed
-
-_INNER = 5
-
+from skdnn.cli._input_files import read_features, read_names, reading
+from skdnn.cli._output_files import TABLES, checked_outs, write_table
+from skdnn.cli._row_order import matched, read_responses
+from skdnn.cli._terminal import note, records, show_facts, visible
 
 if TYPE_CHECKING:
     from skdnn.io import OpenFeatures
+
+_INNER = 5
 
 
 def run(arguments: Arguments) -> None:
@@ -30,15 +28,17 @@ def run(arguments: Arguments) -> None:
     from skdnn.encoding import LayerFeatures, nested_encoding, pool_folds
 
     _check_usage(arguments)
-    outs = places(arguments, TABLES)
-    features = features_of(arguments.features, arguments.layer)
+    outs = checked_outs(arguments, TABLES)
+    features = read_features(arguments.features, arguments.layer)
     names = _names(features, arguments)
     responses = read_responses(
         arguments.responses, names, "--responses", assume_order=arguments.assume_order
     )
     cv = _folds(names, arguments)
     groups = _groups(names, arguments) if arguments.groups else None
-    areas, voxels = _voxels(responses)
+    columns = responses.columns
+    voxels = columns.get_level_values(-1).to_numpy()
+    areas = columns.get_level_values(0).to_numpy() if columns.nlevels > 1 else ""
     note(
         f"{features.n_rows} images, {len(voxels)} voxels, {len(features.layers)} layer(s)",
         arguments,
@@ -93,23 +93,9 @@ def _names(features: OpenFeatures, arguments: Arguments) -> list[str]:
             "rows."
         )
     names = held or [f"row {row + 1}" for row in range(n_rows)]
-    matched(
-        None,
-        n_rows,
-        names,
-        features.path,
-        assume_order=arguments.assume_order,
-        order=arguments.responses,
-    )
+    vouched = {"assume_order": arguments.assume_order, "order": arguments.responses}
+    matched(None, n_rows, names, features.path, **vouched)
     return names
-
-
-def _voxels(responses: pd.DataFrame) -> tuple[Any, Any]:
-    """Area and name of each voxel."""
-    if not isinstance(responses.columns, pd.MultiIndex):
-        return "", responses.columns.to_numpy()
-    levels = responses.columns
-    return levels.get_level_values(0).to_numpy(), levels.get_level_values(-1).to_numpy()
 
 
 def _folds(names: Sequence[str], arguments: Arguments) -> Any:
@@ -126,17 +112,6 @@ def _folds(names: Sequence[str], arguments: Arguments) -> Any:
     return [(train, np.sort(test))]
 
 
-def read_names(path: str) -> list[str]:
-    """Lines of a text file, each a name, once."""
-    names = read_lines(path)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not names:
-        raise ValueError(f"{path} holds no names.")
-    if twice:
-        raise ValueError(f"{path}: named twice: {listed(twice)}.")
-    return names
-
-
 def _groups(names: Sequence[str], arguments: Arguments) -> np.ndarray:
     path, column = arguments.groups
     with reading(path):
@@ -144,7 +119,7 @@ def _groups(names: Sequence[str], arguments: Arguments) -> np.ndarray:
     if column not in table.columns[1:]:
         raise ValueError(
             f"--groups: {path} has no column {column!r} behind the names, but "
-            f"{listed(table.columns[1:])}."
+            f"{listed(table.columns[1:], 10, visible)}."
         )
     order = matched(table.iloc[:, 0].astype(str).tolist(), len(table), names, f"--groups {path}")
     groups = table[column].iloc[order]
@@ -175,6 +150,5 @@ def _report(voxels: pd.DataFrame, layers: Sequence[str], arguments: Arguments) -
     which = f"significant voxels (FDR {arguments.fdr:g})"
     text = table.to_string(index=False, float_format="{:.3f}".format)
     text += f"\nlayers: numbers of {which} that are predicted best from each"
-    areas = table.astype(object).where(table.notna(), None).to_dict(orient="records")
-    facts = {"areas": areas, "layers": list(layers), "fdr": arguments.fdr}
+    facts = {"areas": records(table), "layers": list(layers), "fdr": arguments.fdr}
     show_facts(facts, text, as_json=arguments.json)

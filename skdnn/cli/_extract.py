@@ -9,14 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from skdnn.cli._ask import choose_layers
-from skdnn.cli._extractor import estimate_from, extractor_from, precomputed
 from skdnn.cli._frame import Arguments
 from skdnn.cli._images import Images, read_images
-from skdnn.cli._output import note, show_facts
-from skdnn.cli._places import check_free
-from skdnn.cli._reading import parts_of
-from skdnn.cli._unfinished import unfinished
+from skdnn.cli._input_files import parts_of
+from skdnn.cli._network_and_layers import (
+    choose_layers,
+    estimate_from,
+    extractor_from,
+    precomputed,
+)
+from skdnn.cli._output_files import check_free
+from skdnn.cli._terminal import note, show_facts
+from skdnn.cli._unfinished_work import unfinished
 
 
 def run(arguments: Arguments) -> None:
@@ -28,7 +32,8 @@ def run(arguments: Arguments) -> None:
         show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
         return
     out = Path(arguments.out)
-    _check_place(out, arguments)
+    check_free([out, *parts_of(out)], arguments)
+    out.parent.mkdir(parents=True, exist_ok=True)
     _rehearse(out, shapes, arguments)
     _extract(images, shapes, out, arguments)
 
@@ -43,7 +48,7 @@ def _extract(
         extractor = precomputed(folder, images.rows, layers, arguments)
         features = _features(extractor, images, shapes, keep_shape=arguments.keep_shape)
         paths = save_features(
-            next(iter(features.values())) if len(features) == 1 else features,
+            _to_save(features),
             out,
             labels=images.names,
             targets=images.classes,
@@ -73,6 +78,11 @@ def _features(
     return {name: _InShape(array, shapes[name]) for name, array in stored.items()}
 
 
+def _to_save(features: dict[str, Any]) -> Any:
+    """One layer is saved without its name."""
+    return next(iter(features.values())) if len(features) == 1 else features
+
+
 class _InShape:
     """Rows of stored features in the network's own shape, read when they are asked for."""
 
@@ -88,12 +98,6 @@ class _InShape:
         return block.reshape(-1, *self.shape[1:])
 
 
-def _check_place(out: Path, arguments: Arguments) -> None:
-    """Refuse to replace files before the work, not after it."""
-    check_free([out, *parts_of(out)], arguments)
-    out.parent.mkdir(parents=True, exist_ok=True)
-
-
 def _rehearse(out: Path, shapes: dict[str, tuple[int, ...]], arguments: Arguments) -> None:
     """Save two tiny rows elsewhere: what the format can't hold is found before the work."""
     from skdnn import save_features
@@ -103,7 +107,5 @@ def _rehearse(out: Path, shapes: dict[str, tuple[int, ...]], arguments: Argument
         for name, shape in shapes.items()
     }
     with tempfile.TemporaryDirectory() as folder:
-        save_features(
-            next(iter(tiny.values())) if len(tiny) == 1 else tiny, Path(folder) / out.name
-        )
+        save_features(_to_save(tiny), Path(folder) / out.name)
     note(f"{arguments.model}: {', '.join(shapes)}", arguments)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import shtab
 
-from skdnn.cli._text import visible
+from skdnn.cli._terminal import visible
 
 Arguments = argparse.Namespace
 _USAGE = re.compile(r"(?P<name>\S+)(?: (?P<value>.+))?")

@@ -10,16 +10,14 @@ import numpy as np
 import pandas as pd
 
 from skdnn.cli._frame import Arguments
-from skdnn.cli._output import note, show_table
-from skdnn.cli._places import write_all
-from skdnn.cli._reading import reading
-
-_KINDS = ("decoding", "encoding")
+from skdnn.cli._input_files import reading
+from skdnn.cli._output_files import write_all
+from skdnn.cli._terminal import note, show_table
 
 
 def run(outs: Sequence[Path], arguments: Arguments) -> None:
     """Rank networks, and print and write what is found."""
-    from skdnn.formats import read_settings, score_accuracies
+    from skdnn.formats import read_settings
 
     root = Path(arguments.accuracies)
     if not root.is_dir():
@@ -34,39 +32,22 @@ def run(outs: Sequence[Path], arguments: Arguments) -> None:
             f"--networks: {', '.join(unknown)} not in the settings, which list "
             f"{', '.join(settings['dnns'])}."
         )
-    kinds = [kind for kind in _KINDS if arguments.direction in ("both", kind)]
+    kinds = [k for k in ("decoding", "encoding") if arguments.direction in ("both", k)]
     folders = [kind for kind in kinds if (root / kind).is_dir()]
     if not folders:
         raise FileNotFoundError(f"--accuracies: {root} holds no folder {' or '.join(kinds)}.")
     if arguments.dry_run:
-        return _show_plan(networks, folders, settings, arguments)
-    tables = []
-    for name in networks:
-        note(name, arguments)
-        tables.append(
-            score_accuracies(
-                root,
-                settings,
-                networks=[name],
-                direction=arguments.direction,
-                n_samples=arguments.n_test_images,
-                alpha=arguments.alpha,
-                test=arguments.test,
-                adjust=arguments.adjust,
-                n_layers=arguments.random_layers,
-                n_boot=arguments.bootstrap,
-                n_permutations=arguments.permutations,
-                random_state=arguments.seed,
-            )
-        )
-    table = pd.concat(tables).sort_values("score", ascending=False, ignore_index=True)
-    table["rank"] = np.arange(1, len(table) + 1)
-    _finish(table, folders, outs, arguments)
+        show_table(_plan(networks, folders, settings), as_json=arguments.json)
+        return
+    table = _ranking(root, settings, networks, arguments)
+    shown = table.astype(object).where(table.notna(), None)
+    if not arguments.json:
+        shown = table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
+    show_table(shown, as_json=arguments.json)
+    write_all(outs, table, lambda: _drawn(table, folders))
 
 
-def _show_plan(
-    networks: list[str], folders: list[str], settings: Any, arguments: Arguments
-) -> None:
+def _plan(networks: list[str], folders: list[str], settings: Any) -> pd.DataFrame:
     rows = [
         {
             "network": name,
@@ -77,17 +58,35 @@ def _show_plan(
         }
         for name in networks
     ]
-    show_table(pd.DataFrame(rows), as_json=arguments.json)
+    return pd.DataFrame(rows)
 
 
-def _finish(
-    table: pd.DataFrame, kinds: list[str], outs: Sequence[Path], arguments: Arguments
-) -> None:
-    shown = table.astype(object).where(table.notna(), None)
-    if not arguments.json:
-        shown = table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
-    show_table(shown, as_json=arguments.json)
-    write_all(outs, table, lambda: _drawn(table, kinds))
+def _ranking(
+    root: Path, settings: Any, networks: Sequence[str], arguments: Arguments
+) -> pd.DataFrame:
+    """A row for each network, named when its turn comes; the best first."""
+    from skdnn.formats import score_accuracies
+
+    rows = []
+    for name in networks:
+        note(name, arguments)
+        row = score_accuracies(
+            root,
+            settings,
+            networks=[name],
+            direction=arguments.direction,
+            n_samples=arguments.n_test_images,
+            alpha=arguments.alpha,
+            test=arguments.test,
+            adjust=arguments.adjust,
+            n_layers=arguments.random_layers,
+            n_boot=arguments.bootstrap,
+            n_permutations=arguments.permutations,
+            random_state=arguments.seed,
+        )
+        rows.append(row)
+    table = pd.concat(rows).sort_values("score", ascending=False, ignore_index=True)
+    return table.assign(rank=np.arange(1, len(table) + 1))
 
 
 def _drawn(table: pd.DataFrame, kinds: list[str]) -> Any:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skdnn.cli._encode import read_names
-from skdnn.cli._features import features_of
+from skdnn._wording import listed
 from skdnn.cli._frame import Arguments
-from skdnn.cli._output import note, show_facts
-from skdnn.cli._places import write_all
-from skdnn.cli._reading import reading
-from skdnn.cli._targets import matched
-from skdnn.cli._text import listed
+from skdnn.cli._input_files import read_features, read_names, reading
+from skdnn.cli._output_files import write_all
+from skdnn.cli._row_order import matched
+from skdnn.cli._terminal import note, show_facts, visible
 
 if TYPE_CHECKING:
     from skdnn.io import OpenFeatures
@@ -29,10 +27,16 @@ class Trials:
     areas: dict[str, np.ndarray]
     shown: np.ndarray
 
+    def among(self, rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Responses to images in these rows, and the place of each trial's image among them."""
+        kept = np.isin(self.shown, rows)
+        areas = {area: values[kept] for area, values in self.areas.items()}
+        return areas, np.searchsorted(rows, self.shown[kept])
+
 
 def run(outs: Sequence[Path], arguments: Arguments) -> None:
     """Train, test and score, and print and write what is found."""
-    features = features_of(arguments.features, arguments.layer)
+    features = read_features(arguments.features, arguments.layer)
     if features.names is None:
         raise ValueError(f"--features {features.path} has no names of images: save with labels.")
     names = read_names(arguments.test_images)
@@ -78,7 +82,9 @@ def _check_shown(subjects: dict[str, Trials], test: np.ndarray, features: OpenFe
         missing = np.setdiff1d(test, each.shown)
         if missing.size:
             names = [features.names[row] for row in missing]
-            raise ValueError(f"--responses: {subject} has no trial of {listed(names)}.")
+            raise ValueError(
+                f"--responses: {subject} has no trial of {listed(names, 10, visible)}."
+            )
 
 
 def _fitted(
@@ -90,17 +96,12 @@ def _fitted(
 ) -> Any:
     from skdnn import BrainHierarchyScore
 
-    assert features.names is not None
-    sides: list[Any] = []
-    for rows in (train, test):
-        y, stimuli = {}, {}
-        for subject, each in subjects.items():
-            kept = np.isin(each.shown, rows)
-            y[subject] = {area: values[kept] for area, values in each.areas.items()}
-            stimuli[subject] = np.searchsorted(rows, each.shown[kept])
-        sides.append((y, stimuli))
-    X, X_test = (
-        {name: np.asarray(array[rows]) for name, array in features.layers.items()}
+    (X, y, stimuli), (X_test, y_test, test_stimuli) = (
+        (
+            {name: np.asarray(array[rows]) for name, array in features.layers.items()},
+            {subject: each.among(rows)[0] for subject, each in subjects.items()},
+            {subject: each.among(rows)[1] for subject, each in subjects.items()},
+        )
         for rows in (train, test)
     )
     study = BrainHierarchyScore(
@@ -119,7 +120,6 @@ def _fitted(
         folder=arguments.results,
         verbose=int(not arguments.quiet),
     )
-    (y, stimuli), (y_test, test_stimuli) = sides
     return study.fit(
         X, y, X_test=X_test, y_test=y_test, stimuli=stimuli, test_stimuli=test_stimuli
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skdnn.cli._reading import check_regular
+from skdnn.cli._input_files import check_regular
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from skdnn.cli._answer_cache import kept_answer
 from skdnn.cli._frame import Arguments, refuse
-from skdnn.cli._kept import kept
-from skdnn.cli._networks import is_own, network
-from skdnn.cli._output import show_table
+from skdnn.cli._network_and_layers import is_own, network
+from skdnn.cli._terminal import show_table
 
 _SHOWN = ["layer", "type", "output_shape", "n_units", "n_params", "n_calls", "source"]
 
@@ -34,7 +34,7 @@ def _table(model: str, backend: str) -> pd.DataFrame:
         table = list_layers(network(model), backend)
         return {name: table[name].tolist() for name in _SHOWN}
 
-    found = kept(f"layers {backend} {model}", listed) if _is_named(model) else listed()
+    found = kept_answer(f"layers {backend} {model}", listed) if _is_named(model) else listed()
     return pd.DataFrame({**found, "output_shape": list(map(tuple, found["output_shape"]))})
 
 

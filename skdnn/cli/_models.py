@@ -5,8 +5,8 @@ from __future__ import annotations
 import fnmatch
 import json
 
+from skdnn.cli._answer_cache import kept_answer
 from skdnn.cli._frame import Arguments
-from skdnn.cli._kept import kept
 
 
 def run(arguments: Arguments) -> None:
@@ -31,5 +31,7 @@ def _names(source: str | None) -> list[str]:
 
         return list_models(source)
 
-    found: list[str] = listed() if source == "installed" else kept(f"models {source}", listed)
+    found: list[str] = (
+        listed() if source == "installed" else kept_answer(f"models {source}", listed)
+    )
     return found

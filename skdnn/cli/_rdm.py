@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._features import features_of
+from skdnn._wording import listed
 from skdnn.cli._frame import Arguments
-from skdnn.cli._output import note, show_facts
-from skdnn.cli._places import PICTURES, RDM_FILES, check_free, is_picture, places, save_picture
-from skdnn.cli._reading import reading
-from skdnn.cli._targets import check_measures, matched
-from skdnn.cli._text import listed
+from skdnn.cli._images import image_paths
+from skdnn.cli._input_files import read_features, reading
+from skdnn.cli._output_files import (
+    PICTURES,
+    RDM_FILES,
+    check_free,
+    checked_outs,
+    is_picture,
+    save_picture,
+)
+from skdnn.cli._rdm_files import check_measures
+from skdnn.cli._row_order import matched
+from skdnn.cli._terminal import note, show_facts, visible
+
+if TYPE_CHECKING:
+    from skdnn.io import OpenFeatures
 
 # Formats that hold one RDM and no name of its layer.
 _SINGLE = (".csv", ".tsv", ".npy")
 
 
-if TYPE_CHECKING:
-    from skdnn.io import OpenFeatures
-
-
 def run(arguments: Arguments) -> None:
     """Make RDMs and write them."""
-    outs = places(arguments, (*PICTURES, *RDM_FILES))
+    outs = checked_outs(arguments, (*PICTURES, *RDM_FILES))
     check_measures(arguments)
-    features = features_of(arguments.features, arguments.layer)
+    features = read_features(arguments.features, arguments.layer)
     files = {out: _files(out, list(features.layers)) for out in outs}
     check_free([path for made in files.values() for path in made.values()], arguments)
     options = _picture_options(features, arguments) if any(map(is_picture, outs)) else {}
@@ -56,15 +64,13 @@ def _files(out: Path, layers: list[str]) -> dict[str, Path]:
     """The file of each layer."""
     if len(layers) == 1 or out.suffix.lower() not in _SINGLE:
         return dict.fromkeys(layers, out)
-    made = {name: out.with_name(f"{out.stem}.{_safe(name)}{out.suffix}") for name in layers}
-    if len(set(made.values())) < len(made):
-        raise ValueError(f"--out {out}: layers would share a file: {listed(layers)}. Use .h5.")
-    return made
-
-
-def _safe(layer: str) -> str:
-    """A layer's name as part of a file's."""
-    return "".join(letter if letter.isalnum() or letter in "._-@" else "_" for letter in layer)
+    safe = [re.sub(r"[^\w.@-]", "_", name) for name in layers]
+    files = [out.with_name(f"{out.stem}.{name}{out.suffix}") for name in safe]
+    if len(set(files)) < len(files):
+        raise ValueError(
+            f"--out {out}: layers would share a file: {listed(layers, 10, visible)}. Use .h5."
+        )
+    return dict(zip(layers, files, strict=True))
 
 
 def _rdm(array: Any, features: OpenFeatures, arguments: Arguments) -> pd.DataFrame:
@@ -83,9 +89,8 @@ def _rdm(array: Any, features: OpenFeatures, arguments: Arguments) -> pd.DataFra
 
 def _picture_options(features: OpenFeatures, arguments: Arguments) -> dict[str, Any]:
     """How to draw, checked before the work."""
-    options: dict[str, Any] = {"rank_transform": arguments.rank}
-    if arguments.order == "cluster":
-        options["order"] = "cluster"
+    order = None if arguments.order == "given" else arguments.order
+    options: dict[str, Any] = {"rank_transform": arguments.rank, "order": order}
     if arguments.groups:
         classes = features.targets
         if classes is None or np.ndim(classes) != 1:
@@ -98,14 +103,11 @@ def _picture_options(features: OpenFeatures, arguments: Arguments) -> dict[str, 
 
 def _images(features: OpenFeatures, arguments: Arguments) -> list[str]:
     """An image for each row, by name."""
-    from skdnn.cli._images import image_paths
-
-    given: list[str] = arguments.images
-    paths = image_paths(given)
+    paths = image_paths(arguments.images)
     if features.names is None:
         matched(None, features.n_rows, paths, features.path, assume_order=arguments.assume_order)
         return paths
-    order = matched(paths, len(paths), features.names, f"--images {' '.join(given)}")
+    order = matched(paths, len(paths), features.names, f"--images {' '.join(arguments.images)}")
     return [paths[row] for row in order]
 
 

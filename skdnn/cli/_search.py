@@ -10,70 +10,128 @@ from typing import Any
 
 import pandas as pd
 
-from skdnn.cli._ask import choose_layers
-from skdnn.cli._describe import check_methods, write_methods
-from skdnn.cli._extractor import estimate_from, extractor_from, precomputed
+from skdnn._files import write_whole
 from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import image_paths
-from skdnn.cli._networks import is_own
-from skdnn.cli._output import note, show_facts
-from skdnn.cli._places import PICTURES, TABLES, places, write_all
-from skdnn.cli._targets import check_measures, read_rdm, read_responses
-from skdnn.cli._unfinished import unfinished
-
-_COMPONENTS = 50
+from skdnn.cli._network_and_layers import (
+    choose_layers,
+    estimate_from,
+    extractor_from,
+    is_own,
+    precomputed,
+)
+from skdnn.cli._output_files import PICTURES, TABLES, check_free, checked_outs, write_all
+from skdnn.cli._rdm_files import check_measures, read_rdm
+from skdnn.cli._row_order import read_responses
+from skdnn.cli._terminal import note, records, show_facts
+from skdnn.cli._unfinished_work import unfinished
 
 
 def run(arguments: Arguments) -> None:
     """Search the layers, report and write."""
-    from skdnn import rehearse_search
+    from skdnn import compare_with_twin, estimate_search, rehearse_search
 
     _check_usage(arguments)
-    outs = places(arguments, (*TABLES, *PICTURES))
-    check_methods(arguments)
+    outs = checked_outs(arguments, (*TABLES, *PICTURES))
+    _check_methods_file(arguments)
     check_measures(arguments, comparison=arguments.comparison)
     paths = image_paths(arguments.images)
+    arguments.n_images = len(paths)
     y = _target(arguments, paths)
-    _check_folds(len(paths), arguments)
+    n_train = _n_training_images(arguments)
     extractor = extractor_from(arguments, cache=None)
-    n_features = max(64, arguments.components or 0) + 1
-    rehearse_search(search_over(extractor, [], y, arguments), y, n_features)
+    search = _search_over(extractor, [], y, arguments)
+    if arguments.components is None and search.estimator["pca"].n_components >= n_train - 1:
+        note(f"components: {n_train - 1}, since a fold has {n_train} training images", arguments)
+    rehearse_search(search, y, max(64, arguments.components or 0) + 1)
     layers = _worth_scoring(arguments, extractor)
     if arguments.dry_run:
-        _estimate(paths, layers, y, arguments)
+        estimate = estimate_search(
+            _search_over(extractor, layers, y, arguments),
+            y,
+            estimate_from(arguments, paths, layers, arguments.out[0] if arguments.out else None),
+            n_nested=arguments.cv if arguments.nested else 0,
+            n_twins=arguments.twin,
+        )
+        show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
         return
+    nested = twin = None
     with _activations(outs, arguments) as folder:
         extractor = precomputed(folder, paths, layers, arguments)
-        found = search_over(extractor, layers, y, arguments).fit(paths, y)
+        found = _search_over(extractor, layers, y, arguments).fit(paths, y)
         _check_scores(found, arguments)
-        nested = _nested(extractor, layers, paths, y, arguments) if arguments.nested else None
-        twin = _twin(found, paths, y, arguments) if arguments.twin else None
+        if arguments.nested:
+            nested = _nested(_search_over(extractor, layers, y, arguments), paths, y, arguments)
+        if arguments.twin:
+            note(f"the untrained twin: {arguments.twin} seed(s)", arguments)
+            seeds = {"twin": arguments.twin, "random_state": arguments.seed}
+            twin = compare_with_twin(found, paths, y, **seeds)
     _report(found, nested, twin, arguments)
     if arguments.methods:
-        scores = None if nested is None else nested["scores"]
-        write_methods(found.describe(paths, nested=scores), arguments.methods)
+        _write_methods(found.describe(paths, nested=nested and nested["scores"]), arguments)
     profile = found.layer_profile_
     if twin is not None:
         profile = profile.join(twin[[name for name in twin if name not in profile]])
     write_all(outs, profile, lambda: _drawn(found, twin, arguments))
 
 
-def _worth_scoring(arguments: Arguments, extractor: Any) -> list[str]:
-    """The layers; of a pattern without those that would be scored as copies of another."""
-    from skdnn import passed_on_layers
-
-    layers = list(choose_layers(arguments, extractor))
-    copies = passed_on_layers(extractor, layers)
-    copies = {name: kind for name, kind in copies.items() if name not in arguments.layer}
-    if copies and len(copies) < len(layers):
-        types = ", ".join(sorted(set(copies.values())))
-        note(f"left out of the pattern: {len(copies)} layers that change nothing ({types}); "
-             "give their names to have them", arguments)  # fmt: skip
-        return [name for name in layers if name not in copies]
-    return layers
+# --- before the work -----------------------------------------------------------------------------
 
 
-def search_over(extractor: Any, layers: Sequence[str], y: Any, arguments: Arguments) -> Any:
+def _check_usage(arguments: Arguments) -> None:
+    wrong = None
+    if arguments.method == "encoding" and arguments.rdm:
+        wrong = "--method encoding predicts --responses; an RDM can't be predicted"
+    elif arguments.cv < 2 or arguments.repeats < 1:
+        wrong = "--cv needs two folds or more, and --repeats one or more"
+    elif arguments.twin < 0:
+        wrong = f"--twin {arguments.twin}: give 1 or more"
+    elif arguments.twin and (is_own(arguments.model) or arguments.weights.lower() == "none"):
+        wrong = "--twin is for a trained network that is given by its name"
+    elif arguments.components is not None and arguments.components < 0:
+        wrong = f"--components {arguments.components}: give 0 or more"
+    refuse(wrong)
+
+
+def _check_methods_file(arguments: Arguments) -> None:
+    """Refuse a --methods that cannot be written."""
+    if arguments.methods is not None:
+        file = Path(arguments.methods)
+        if file.suffix.lower() not in (".txt", ".json"):
+            raise ValueError(f"--methods {file}: the name must end in .txt or .json.")
+        check_free([file], arguments)
+
+
+def _target(arguments: Arguments, paths: Sequence[str]) -> Any:
+    """Rows in the order of the images, labelled by their paths."""
+    if arguments.rdm:
+        return read_rdm(arguments.rdm, paths, "--rdm", assume_order=arguments.assume_order)
+    responses = read_responses(
+        arguments.responses, paths, "--responses", assume_order=arguments.assume_order
+    )
+    return responses.to_numpy() if arguments.method == "encoding" else responses
+
+
+def _n_training_images(arguments: Arguments) -> int:
+    """Of the smallest fold, if it has enough images, and as many as --components."""
+    smallest = arguments.n_images
+    if arguments.nested:
+        smallest -= -(-smallest // arguments.cv)
+    fewest = 3 if arguments.method == "rsa" else 2
+    if smallest // arguments.cv < fewest:
+        raise ValueError(
+            f"--cv {arguments.cv} leaves {smallest // arguments.cv} of {smallest} images in a "
+            f"fold, but {fewest} or more are needed: use fewer folds."
+        )
+    n_train: int = smallest - -(-smallest // arguments.cv)
+    if (arguments.components or 0) > n_train:
+        raise ValueError(
+            f"--components {arguments.components}: the training images of a fold are {n_train}."
+        )
+    return n_train
+
+
+def _search_over(extractor: Any, layers: Sequence[str], y: Any, arguments: Arguments) -> Any:
     """The search that the options describe, not fitted."""
     from skdnn import make_search
 
@@ -95,73 +153,28 @@ def search_over(extractor: Any, layers: Sequence[str], y: Any, arguments: Argume
     )
 
 
-def _check_usage(arguments: Arguments) -> None:
-    wrong = None
-    if arguments.method == "encoding" and arguments.rdm:
-        wrong = "--method encoding predicts --responses; an RDM can't be predicted"
-    elif arguments.cv < 2 or arguments.repeats < 1:
-        wrong = "--cv needs two folds or more, and --repeats one or more"
-    elif arguments.twin < 0:
-        wrong = f"--twin {arguments.twin}: give 1 or more"
-    elif arguments.twin and (is_own(arguments.model) or arguments.weights.lower() == "none"):
-        wrong = "--twin is for a trained network that is given by its name"
-    elif arguments.components is not None and arguments.components < 0:
-        wrong = f"--components {arguments.components}: give 0 or more"
-    refuse(wrong)
+def _worth_scoring(arguments: Arguments, extractor: Any) -> list[str]:
+    """The layers; of a pattern without those that would be scored as copies of another."""
+    from skdnn import passed_on_layers
+
+    layers = list(choose_layers(arguments, extractor))
+    copies = passed_on_layers(extractor, layers)
+    copies = {name: kind for name, kind in copies.items() if name not in arguments.layer}
+    if copies and len(copies) < len(layers):
+        types = ", ".join(sorted(set(copies.values())))
+        note(f"left out of the pattern: {len(copies)} layers that change nothing ({types}); "
+             "give their names to have them", arguments)  # fmt: skip
+        return [name for name in layers if name not in copies]
+    return layers
 
 
-def _target(arguments: Arguments, paths: Sequence[str]) -> Any:
-    """Rows in the order of the images, labelled by their paths."""
-    if arguments.rdm:
-        return read_rdm(arguments.rdm, paths, "--rdm", assume_order=arguments.assume_order)
-    responses = read_responses(
-        arguments.responses, paths, "--responses", assume_order=arguments.assume_order
-    )
-    return responses.to_numpy() if arguments.method == "encoding" else responses
-
-
-def _check_folds(n_images: int, arguments: Arguments) -> None:
-    """Enough images for each fold, and components for the smallest training set."""
-    arguments.n_images = n_images
-    smallest = n_images
-    if arguments.nested:
-        smallest -= -(-n_images // arguments.cv)
-    fewest = 3 if arguments.method == "rsa" else 2
-    if smallest // arguments.cv < fewest:
-        raise ValueError(
-            f"--cv {arguments.cv} leaves {smallest // arguments.cv} of {smallest} images in a "
-            f"fold, but {fewest} or more are needed: use fewer folds."
-        )
-    n_train = smallest - -(-smallest // arguments.cv)
-    if arguments.components is not None and arguments.components > n_train:
-        raise ValueError(
-            f"--components {arguments.components}: the training images of a fold are {n_train}."
-        )
-    if arguments.components is None and n_train - 1 < _COMPONENTS:
-        note(f"components: {n_train - 1}, since a fold has {n_train} training images", arguments)
-
-
-def _estimate(paths: list[str], layers: list[str], y: Any, arguments: Arguments) -> None:
-    """What the pass through the network takes, and the folds behind it."""
-    from skdnn import estimate_search
-
-    out = arguments.out[0] if arguments.out else None
-    search = search_over(extractor_from(arguments, cache=None), layers, y, arguments)
-    estimate = estimate_search(
-        search,
-        y,
-        estimate_from(arguments, paths, layers, out),
-        n_nested=arguments.cv if arguments.nested else 0,
-        n_twins=arguments.twin,
-    )
-    show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
+# --- the work ------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def _activations(outs: Sequence[Path], arguments: Arguments) -> Iterator[str]:
     """The folder of activations, kept until the work is done."""
-    out = outs[0] if outs else None
-    with unfinished(out, arguments.cache) as folder:
+    with unfinished(outs[0] if outs else None, arguments.cache) as folder:
         if folder is not None:
             yield folder
             return
@@ -169,31 +182,6 @@ def _activations(outs: Sequence[Path], arguments: Arguments) -> Iterator[str]:
              "anew", arguments)  # fmt: skip
         with tempfile.TemporaryDirectory() as temporary:
             yield temporary
-
-
-def _nested(
-    extractor: Any, layers: Sequence[str], paths: list[str], y: Any, arguments: Arguments
-) -> dict[str, Any]:
-    """Scores of the whole search on images that it did not see."""
-    from skdnn import nested_search
-
-    note(f"nested: {arguments.cv} searches", arguments)
-    search = search_over(extractor, layers, y, arguments)
-    found = nested_search(search, paths, y, n_splits=arguments.cv, random_state=arguments.seed)
-    return {
-        "mean": float(found["score"].mean()),
-        "std": float(found["score"].std(ddof=0)),
-        "scores": found["score"].tolist(),
-        "layers": found["dnn__layer"].tolist(),
-    }
-
-
-def _twin(found: Any, paths: list[str], y: Any, arguments: Arguments) -> pd.DataFrame:
-    """The untrained twin beside, and the planned comparison."""
-    from skdnn import compare_with_twin
-
-    note(f"the untrained twin: {arguments.twin} seed(s)", arguments)
-    return compare_with_twin(found, paths, y, twin=arguments.twin, random_state=arguments.seed)
 
 
 def _check_scores(found: Any, arguments: Arguments) -> None:
@@ -209,31 +197,41 @@ def _check_scores(found: Any, arguments: Arguments) -> None:
         note(f"no score in some folds, so left out of the choice: {layers}", arguments)
 
 
-def _score_name(arguments: Arguments) -> str:
-    return "R2" if arguments.method == "encoding" else f"{arguments.comparison} of RDMs"
+def _nested(search: Any, paths: list[str], y: Any, arguments: Arguments) -> dict[str, Any]:
+    """Scores of the whole search on images that it did not see."""
+    from skdnn import nested_search
+
+    note(f"nested: {arguments.cv} searches", arguments)
+    found = nested_search(search, paths, y, n_splits=arguments.cv, random_state=arguments.seed)
+    return {
+        "mean": float(found["score"].mean()),
+        "std": float(found["score"].std(ddof=0)),
+        "scores": found["score"].tolist(),
+        "layers": found["dnn__layer"].tolist(),
+    }
+
+
+# --- what was found ------------------------------------------------------------------------------
 
 
 def _report(
     found: Any, nested: dict[str, Any] | None, twin: pd.DataFrame | None, arguments: Arguments
 ) -> None:
     profile = found.layer_profile_
-    profile = profile.astype(object).where(profile.notna(), None)
     row = profile[profile["rank"] == 1].iloc[0]
     best, score = str(row["layer"]), float(row["mean"])
-    splits = arguments.cv * arguments.repeats
+    splits, measure = arguments.cv * arguments.repeats, _score_name(arguments)
     facts: dict[str, Any] = {
         "best_layer": best,
         "score": score,
-        "measure": _score_name(arguments),
+        "measure": measure,
         "n_images": arguments.n_images,
         "n_folds": splits,
-        "profile": profile.to_dict(orient="records"),
+        "profile": records(profile),
     }
-    shown = found.layer_profile_
-    table = shown[[name for name in shown if not str(name).startswith("split")]]
-    text = table.to_string(index=False, float_format="{:.4f}".format)
+    text = _as_text(profile[[name for name in profile if not str(name).startswith("split")]])
     text += (
-        f"\nbest layer: {best} ({_score_name(arguments)} {score:.3f}, mean of {splits} folds)\n"
+        f"\nbest layer: {best} ({measure} {score:.3f}, mean of {splits} folds)\n"
         f"It is the best of {len(profile)}, chosen on the folds that it is scored on, so its "
         "score is somewhat too high."
     )
@@ -246,23 +244,32 @@ def _report(
             f"the choice (layers chosen: {', '.join(map(str, nested['layers']))})"
         )
     if twin is not None:
-        facts["twin"] = twin.astype(object).where(twin.notna(), None).to_dict(orient="records")
-        text += _of_twin(twin, arguments)
+        facts["twin"] = records(twin)
+        shown = twin.drop(columns=["depth", "std"]).dropna(axis=1, how="all")
+        text += f"\n\nthe untrained twin ({arguments.twin} seed(s)) on the same folds:\n"
+        text += _as_text(shown)
+        if "p" in twin:
+            text += (
+                "\ndifference, low, high (95%): trained minus untrained, RDMs of all images; p by "
+                "a bootstrap of images, and of subjects where there are several; p_adjusted for "
+                "the number of layers (Holm)"
+            )
     show_facts(facts, text, as_json=arguments.json)
 
 
-def _of_twin(twin: pd.DataFrame, arguments: Arguments) -> str:
-    """The table for people, and what its columns are."""
-    shown = twin.drop(columns=["depth", "std"]).dropna(axis=1, how="all")
-    text = f"\n\nthe untrained twin ({arguments.twin} seed(s)) on the same folds:\n"
-    text += shown.to_string(index=False, float_format="{:.4f}".format)
-    if "p" in twin:
-        text += (
-            "\ndifference, low, high (95%): trained minus untrained, RDMs of all images; p by a "
-            "bootstrap of images, and of subjects where there are several; p_adjusted for the "
-            "number of layers (Holm)"
-        )
-    return text
+def _score_name(arguments: Arguments) -> str:
+    return "R2" if arguments.method == "encoding" else f"{arguments.comparison} of RDMs"
+
+
+def _as_text(table: pd.DataFrame) -> str:
+    return table.to_string(index=False, float_format="{:.4f}".format)
+
+
+def _write_methods(text: Any, arguments: Arguments) -> None:
+    """The paragraph and its references, or all facts as JSON."""
+    file = Path(arguments.methods)
+    content = text.to_json() if file.suffix.lower() == ".json" else str(text)
+    write_whole(file, f"{content}\n".encode())
 
 
 def _drawn(found: Any, twin: pd.DataFrame | None, arguments: Arguments) -> Any:

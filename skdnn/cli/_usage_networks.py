@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
+from skdnn.cli import _usage_shared as shared
 from skdnn.cli._frame import Command, one_of, option
-from skdnn.cli._shared import (
-    A_NETWORK,
-    BACKEND,
-    EXTRACTION,
-    IMAGES,
-    JSON,
-    LAYERS,
-    OVERWRITE,
-    QUIET,
-    THE_NETWORK,
-    needed,
-    out,
-)
 
 DEMO = Command(
     "demo",
@@ -47,7 +35,7 @@ MODELS = Command(
             "installed}",
             "only those of one source; 'installed': those whose trained weights are here already",
         ),
-        JSON,
+        shared.JSON,
     ),
 )
 LAYERS_OF = Command(
@@ -58,12 +46,12 @@ LAYERS_OF = Command(
     ("skdnn layers alexnet", "skdnn layers timm/vit_tiny_patch16_224 --depth 2"),
     (
         option("model MODEL", "a network by its name, or FILE.py:FUNCTION"),
-        BACKEND,
+        shared.BACKEND,
         option(
             "--depth N",
             "names of at most N parts: 1 shows the network's own parts, 2 their children too",
         ),
-        JSON,
+        shared.JSON,
     ),
 )
 EXTRACT = Command(
@@ -80,8 +68,8 @@ EXTRACT = Command(
         "--out random.h5 --dry-run",
     ),
     (
-        needed(IMAGES),
-        LAYERS,
+        shared.needed(shared.IMAGES),
+        shared.LAYERS,
         option(
             "--out FILE", "features.h5, .mat, .npy, .npz, .csv, .txt or .parquet", required=True
         ),
@@ -104,7 +92,7 @@ EXTRACT = Command(
             "say how many images and units there are and what they take in disk, memory and time; "
             "write nothing",
         ),
-        *(OVERWRITE, QUIET, JSON, THE_NETWORK, EXTRACTION),
+        *(shared.OVERWRITE, shared.QUIET, shared.JSON, shared.THE_NETWORK, shared.EXTRACTION),
     ),
 )
 CLASSIFY = Command(
@@ -116,16 +104,16 @@ CLASSIFY = Command(
         "skdnn classify --model resnet50 --images cat.jpg --top 3 --json",
     ),
     (
-        needed(IMAGES),
+        shared.needed(shared.IMAGES),
         option("--top K", "classes per image", 5),
         option(
             "--classes FILE",
             "names of the network's outputs, one on a line, in its order; or 'imagenet' (default: "
             "those of the weights)",
         ),
-        out("write .csv, .tsv or .json instead of printing"),
+        shared.out("write .csv, .tsv or .json instead of printing"),
         option("--cache FOLDER", "a folder that keeps the network's outputs"),
-        *(OVERWRITE, QUIET, JSON, THE_NETWORK),
+        *(shared.OVERWRITE, shared.QUIET, shared.JSON, shared.THE_NETWORK),
     ),
 )
 CACHE = Command(
@@ -148,7 +136,7 @@ CACHE = Command(
         option("--older-than DAYS", "prune: written before"),
         option("--max-bytes N", "prune: the oldest, down to this size"),
         option("--dry-run", "prune: say what would go"),
-        JSON,
+        shared.JSON,
     ),
 )
 DESCRIBE = Command(
@@ -165,8 +153,12 @@ DESCRIBE = Command(
     ),
     (
         option("features [FEATURES]", "features that skdnn saved, or a .json of a study"),
-        *(LAYERS, IMAGES, one_of(option("--bibtex", "print the references only"), JSON)),
-        *(A_NETWORK, EXTRACTION),
+        *(
+            shared.LAYERS,
+            shared.IMAGES,
+            one_of(option("--bibtex", "print the references only"), shared.JSON),
+        ),
+        *(shared.A_NETWORK, shared.EXTRACTION),
     ),
 )
 VERSION = Command("version", "print the version of skdnn", "Print the version of skdnn.")

@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
+from skdnn.cli import _usage_shared as shared
 from skdnn.cli._frame import Command, group, one_of, option
-from skdnn.cli._shared import (
-    ASSUME_ORDER,
-    COMPARISON,
-    EXTRACTION,
-    FOLDS,
-    IMAGES,
-    JOBS,
-    JSON,
-    LAYERS,
-    METRIC,
-    NETWORKS,
-    OVERWRITE,
-    QUIET,
-    THE_NETWORK,
-    TWIN,
-    needed,
-    out,
-)
 
 RDM = Command(
     "rdm",
@@ -36,13 +19,13 @@ RDM = Command(
     ),
     (
         option("features FEATURES", "a file of features"),
-        out(
+        shared.out(
             "where to write: pictures (.png, .pdf, .svg, .jpg), labelled tables (.csv, .tsv), "
             "arrays (.npy, .npz, .mat, .h5)",
             required=True,
         ),
         option("--layer NAME...", "layers of the file (default: all in it)"),
-        METRIC,
+        shared.METRIC,
         option("--center", "subtract the mean of each unit over images first"),
         option("--normalize", "scale each image's pattern to length 1 first"),
         group(
@@ -64,7 +47,7 @@ RDM = Command(
                 "the images (a folder or files, found by name), drawn small along both axes",
             ),
         ),
-        *(ASSUME_ORDER, OVERWRITE, QUIET, JSON),
+        *(shared.ASSUME_ORDER, shared.OVERWRITE, shared.QUIET, shared.JSON),
     ),
 )
 COMPARE = Command(
@@ -87,8 +70,8 @@ COMPARE = Command(
     (
         option("files [FILE]...", "RDMs, or features that RDMs are made of"),
         option("--reference FILE...", "RDMs to compare with", []),
-        METRIC,
-        COMPARISON,
+        shared.METRIC,
+        shared.COMPARISON,
         group(
             "intervals and tests, with --reference",
             option(
@@ -98,15 +81,23 @@ COMPARE = Command(
             ),
             option("--permutations N", "Mantel's test with N permutations of the images"),
         ),
-        out("also write the table (.csv, .tsv, .json) or a picture (.png, .pdf, ...)"),
-        IMAGES,
+        shared.out("also write the table (.csv, .tsv, .json) or a picture (.png, .pdf, ...)"),
+        shared.IMAGES,
         option(
             "--layer NAME...",
             "of networks: one for all of them, or one for each; of one network, any number "
             "(default: penultimate)",
             ["penultimate"],
         ),
-        *(NETWORKS, TWIN, EXTRACTION, ASSUME_ORDER, OVERWRITE, QUIET, JSON),
+        *(
+            shared.NETWORKS,
+            shared.TWIN,
+            shared.EXTRACTION,
+            shared.ASSUME_ORDER,
+            shared.OVERWRITE,
+            shared.QUIET,
+            shared.JSON,
+        ),
     ),
 )
 SEARCH = Command(
@@ -125,7 +116,7 @@ SEARCH = Command(
         "--method encoding --cache activations/ --nested",
     ),
     (
-        needed(IMAGES),
+        shared.needed(shared.IMAGES),
         one_of(
             option(
                 "--rdm FILE",
@@ -139,25 +130,25 @@ SEARCH = Command(
             ),
             required=True,
         ),
-        ASSUME_ORDER,
-        LAYERS,
+        shared.ASSUME_ORDER,
+        shared.LAYERS,
         option("--method {rsa,encoding}", "compare RDMs, or predict responses", "rsa"),
-        METRIC,
-        COMPARISON,
+        shared.METRIC,
+        shared.COMPARISON,
         option(
             "--components N",
             "principal components of the features; 0 keeps all units (default: 50, or as many as "
             "the training images allow). The correlation distance is that of the patterns that "
             "they stand for, whatever the components' signs",
         ),
-        FOLDS,
+        shared.FOLDS,
         option("--repeats N", "other folds, N times", 10),
         option(
             "--nested",
             "also score the whole search on images that had no part in the choice of the layer",
         ),
-        TWIN,
-        out("the layer profile as a table (.csv, .tsv, .json) or picture (.png, .pdf, ..)"),
+        shared.TWIN,
+        shared.out("the layer profile as a table (.csv, .tsv, .json) or picture (.png, .pdf, ..)"),
         option(
             "--methods FILE",
             "also write the paragraph for the methods section: .txt, or .json, which 'skdnn "
@@ -167,7 +158,14 @@ SEARCH = Command(
             "--dry-run",
             "check everything and say how long all of it takes; compute nothing",
         ),
-        *(JOBS, THE_NETWORK, EXTRACTION, OVERWRITE, QUIET, JSON),
+        *(
+            shared.JOBS,
+            shared.THE_NETWORK,
+            shared.EXTRACTION,
+            shared.OVERWRITE,
+            shared.QUIET,
+            shared.JSON,
+        ),
     ),
 )
 ENCODE = Command(
@@ -196,7 +194,7 @@ ENCODE = Command(
             "a layer for each voxel, one for all, or a mixture of all",
             "layer",
         ),
-        FOLDS,
+        shared.FOLDS,
         option(
             "--groups FILE COLUMN",
             "a .csv with names of images in its first column, and the column that says what stays "
@@ -219,8 +217,8 @@ ENCODE = Command(
         ),
         option("--fdr Q", "false discovery rate at which a voxel counts as predicted", 0.05),
         option("--seed SEED", "of folds and permutations", 0),
-        out("a row for each voxel (.csv, .tsv, .json)"),
-        *(ASSUME_ORDER, OVERWRITE, QUIET, JSON),
+        shared.out("a row for each voxel (.csv, .tsv, .json)"),
+        *(shared.ASSUME_ORDER, shared.OVERWRITE, shared.QUIET, shared.JSON),
     ),
 )
 HIERARCHY = Command(
@@ -307,8 +305,8 @@ HIERARCHY = Command(
             ),
             option("--seed SEED", "of everything random", 0),
         ),
-        out("a table (.csv, .tsv, .json) or a picture (.png, .pdf, .svg, .jpg)"),
+        shared.out("a table (.csv, .tsv, .json) or a picture (.png, .pdf, .svg, .jpg)"),
         option("--dry-run", "check everything, say how much work it is, stop"),
-        *(JOBS, OVERWRITE, QUIET, JSON),
+        *(shared.JOBS, shared.OVERWRITE, shared.QUIET, shared.JSON),
     ),
 )

@@ -1,10 +1,10 @@
-from ._heatmap import SimilarityDisplay
 from ._inputs import InputsDisplay
 from ._layer_scores import LayerScoresDisplay
+from ._layer_scores_with_twin import draw_with_twin
 from ._mds import MDSDisplay
 from ._model_comparison import ModelComparisonDisplay
 from ._rdm import RDMDisplay
-from ._twin_profile import draw_with_twin
+from ._similarity import SimilarityDisplay
 
 __all__ = [
     "InputsDisplay",

@@ -16,8 +16,8 @@ from skdnn._conditions import as_conditions
 from skdnn._images import ImageInputs, check_images, read_image
 from skdnn.models import Preprocessing
 from skdnn.models._registry import fixed_seed, resolve_model
+from skdnn.plotting._colours import COLOURS, GREY, styled
 from skdnn.plotting._display import Display
-from skdnn.plotting._style import COLOURS, GREY, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,19 +9,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.plotting._display import (
-    Display,
+from skdnn.plotting._colours import COLOURS, GREY, group_styles, styled
+from skdnn.plotting._display import Display
+from skdnn.plotting._marks import (
     ceiling_pair,
+    check_columns,
     draw_ceiling,
     draw_references,
-    group_styles,
+    interval_name,
     legend_beside,
     quiet_frame,
     shortened,
 )
-from skdnn.plotting._search_results import layer_rows, score_folds, search_ceiling, search_parts
-from skdnn.plotting._style import COLOURS, GREY, styled
-from skdnn.plotting._targets import averaged, lines_of_targets, score_name
+from skdnn.plotting._search_scores import (
+    averaged,
+    layer_rows,
+    lines_of_targets,
+    score_folds,
+    score_name,
+    search_ceiling,
+    search_parts,
+)
+from skdnn.plotting._significance import draw_dots, set_title_above_dots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,15 +90,12 @@ class LayerScoresDisplay(Display):
         each: pd.DataFrame | None = None,
         lines: pd.DataFrame | None = None,
     ) -> None:
-        missing = {"layer", "mean", "std"} - set(scores.columns)
-        if missing:
-            raise ValueError(f"scores lacks the column(s) {', '.join(sorted(missing))}.")
+        check_columns(scores, {"layer", "mean", "std"}, "scores")
         if len(scores) == 0:
             raise ValueError("scores has no rows: there is no layer to draw.")
-        if each is not None and len(each) != len(scores):
-            raise ValueError(f"each has {len(each)} rows for {len(scores)} layers.")
-        if lines is not None and len(lines) != len(scores):
-            raise ValueError(f"lines has {len(lines)} rows for {len(scores)} layers.")
+        for name, table in (("each", each), ("lines", lines)):
+            if table is not None and len(table) != len(scores):
+                raise ValueError(f"{name} has {len(table)} rows for {len(scores)} layers.")
         self.scores = scores.reset_index(drop=True)
         self.ceiling = ceiling_pair(ceiling)
         self.each = each
@@ -154,10 +160,7 @@ class LayerScoresDisplay(Display):
         """
         if isinstance(scores, pd.DataFrame) and {"layer", "mean", "std"} <= set(scores.columns):
             return cls(scores).plot(**options)
-        folds = {
-            str(name): np.asarray(values, dtype=np.float64).ravel()
-            for name, values in scores.items()
-        }
+        folds = {str(name): np.ravel(values).astype(float) for name, values in scores.items()}
         return cls(_table(folds)).plot(**options)
 
     @styled
@@ -257,8 +260,8 @@ class LayerScoresDisplay(Display):
         draw_references(ax, {} if reference is None else reference, layers)
         self._finish(ax, layers, ylabel)
         if significant is not None:
-            _draw_significant(ax, x[significant], colour, alpha)
-        _head(ax, title)
+            draw_dots(ax, x[significant], colour, alpha)
+        set_title_above_dots(ax, title)
         _explain(ax)
         return self
 
@@ -281,13 +284,11 @@ class LayerScoresDisplay(Display):
     def _draw_lines(self, ax: Axes, colour: str | None, label: str | None) -> None:
         """A profile for each ROI, without whiskers: of many, they would hide each other."""
         assert self.lines is not None  # plot() asked
-        columns = {str(name): self.lines[name].to_numpy(np.float64) for name in self.lines}
-        for (name, style), means in zip(
-            group_styles(list(columns)).items(), columns.values(), strict=True
-        ):
+        styles = group_styles(list(self.lines))
+        for (name, style), column in zip(styles.items(), self.lines, strict=True):
             ax.plot(
-                np.arange(len(means)), means, color=colour or style["colour"], lw=1.6, zorder=3,
-                marker=style["marker"], markersize=5, linestyle=style["line"],
+                self.lines[column].to_numpy(np.float64), color=colour or style["colour"], lw=1.6,
+                zorder=3, marker=style["marker"], markersize=5, linestyle=style["line"],
                 label=name if label is None else f"{label}, {name}",
             )  # fmt: skip
 
@@ -298,7 +299,7 @@ class LayerScoresDisplay(Display):
         if not (ends[1] > ends[0]).any():
             return
         if name is None and has_interval:
-            name = "interval as given" if level is None else f"{100 * level:g}% interval"
+            name = interval_name(level)
         elif name is None:
             counts = {len(np.atleast_1d(folds)) for folds in self.scores.get("scores", [])}
             folds = f"{counts.pop()} folds" if len(counts) == 1 else "folds"
@@ -357,14 +358,8 @@ def _size(layers: list[str]) -> tuple[float, float]:
 
 def _table(folds: Mapping[str, Array]) -> pd.DataFrame:
     """Means and standard deviations over the folds of each layer."""
-    return pd.DataFrame(
-        {
-            "layer": list(folds),
-            "mean": [float(np.mean(values)) for values in folds.values()],
-            "std": [float(np.std(values)) for values in folds.values()],
-            "scores": list(folds.values()),
-        }
-    )
+    rows = [(name, np.mean(values), np.std(values), values) for name, values in folds.items()]
+    return pd.DataFrame(rows, columns=["layer", "mean", "std", "scores"])
 
 
 def _significant(p_values: Any, layers: list[str], alpha: float) -> NDArray[np.bool_] | None:
@@ -388,11 +383,8 @@ def _significant(p_values: Any, layers: list[str], alpha: float) -> NDArray[np.b
 
 def _interval_ends(intervals: Any, layers: list[str]) -> Array:
     if isinstance(intervals, pd.DataFrame):
-        missing = {"low", "high"} - set(intervals.columns)
-        if missing:
-            raise ValueError(f"intervals lacks the column(s) {', '.join(sorted(missing))}.")
-        columns = intervals["low"], intervals["high"]
-        intervals = dict(zip(intervals.index, zip(*columns, strict=True), strict=True))
+        check_columns(intervals, {"low", "high"}, "intervals")
+        intervals = intervals[["low", "high"]].T  # a column for each layer
     given = {str(layer): ends for layer, ends in intervals.items()}
     _check_known(given, layers, "intervals")
     ends = np.array([given.get(layer, (np.nan, np.nan)) for layer in layers], dtype=np.float64)
@@ -407,29 +399,6 @@ def _check_known(given: Mapping[str, Any], layers: list[str], name: str) -> None
         raise ValueError(f"{name} names {unknown[0]!r}, which is none of the layers {layers}.")
 
 
-def _draw_significant(ax: Axes, x: Array, colour: str, alpha: float) -> None:
-    """A row of dots above the axes, where they hide nothing; one row for each profile."""
-    rows: int = getattr(ax, "_skdnn_dots", 0)
-    ax._skdnn_dots = rows + 1  # type: ignore[attr-defined]
-    if len(x):  # a line without points would stretch the layout to the corner
-        height = np.full(len(x), 1.025 + 0.03 * rows)
-        ax.plot(
-            x, height, "o", color=colour, markersize=4.5, clip_on=False,
-            transform=ax.get_xaxis_transform(), scalex=False, scaley=False,
-        )  # fmt: skip
-    name = f"p < {alpha:g}"
-    if name not in ax.get_legend_handles_labels()[1]:
-        ax.plot([], [], "o", color=GREY, markersize=4.5, label=name)
-
-
-def _head(ax: Axes, title: str | None) -> None:
-    """A title, above the rows of dots."""
-    rows: int = getattr(ax, "_skdnn_dots", 0)
-    text = ax.get_title() if title is None else title
-    if text:
-        ax.set_title(text, y=1.0 + 0.03 * rows + 0.03 if rows else None)
-
-
 def _explain(ax: Axes) -> None:
     """The legend, profiles first."""
     from matplotlib.container import Container
@@ -441,6 +410,5 @@ def _explain(ax: Axes) -> None:
 
 def _already_drawn(ax: Axes) -> list[list[str]]:
     """Layers of the profiles drawn into `ax` so far; the list is kept on the axes."""
-    if not hasattr(ax, "_skdnn_profiles"):
-        ax._skdnn_profiles = []  # type: ignore[attr-defined]
-    return ax._skdnn_profiles  # type: ignore[attr-defined]
+    drawn: list[list[str]] = ax.__dict__.setdefault("_skdnn_profiles", [])
+    return drawn

@@ -13,18 +13,19 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.manifold import smacof
 from sklearn.utils import check_random_state
 
-from skdnn.plotting._display import Display, group_styles, legend_beside, shortened
-from skdnn.plotting._rdm_order import estimated_rdm
-from skdnn.plotting._style import GREY, styled
+from skdnn._wording import listed
+from skdnn.plotting._colours import GREY, group_styles, styled
+from skdnn.plotting._display import Display
+from skdnn.plotting._marks import legend_beside, shortened
+from skdnn.plotting._matrix_axes import MOST_NAMED
+from skdnn.plotting._matrix_order import estimated_rdm
 from skdnn.plotting._thumbnails import fitted, thumbnails
+from skdnn.rsa._comparison._stack import check_square
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
-
-_MAX_NAMED_CONDITIONS = 40
-_SYMMETRY = 1e-6  # of the largest value, what a float32 or a text file loses
 
 
 class MDSDisplay(Display):
@@ -168,7 +169,7 @@ class MDSDisplay(Display):
         if method not in ("smacof", "classical"):
             raise ValueError(f"method must be 'smacof' or 'classical', got {method!r}.")
         if names is None and images is None and isinstance(rdm, pd.DataFrame):
-            names = list(rdm.index) if len(rdm) <= _MAX_NAMED_CONDITIONS else None
+            names = list(rdm.index) if len(rdm) <= MOST_NAMED else None
         values = _checked(rdm)
         places = _classical(values)
         if method == "smacof":
@@ -230,7 +231,7 @@ class MDSDisplay(Display):
         """
         if image_size is not None and not 0 < image_size <= 1:
             raise ValueError(f"image_size must lie between 0 and 1, got {image_size!r}.")
-        is_large = self.images is not None and len(self.images) > _MAX_NAMED_CONDITIONS
+        is_large = self.images is not None and len(self.images) > MOST_NAMED
         ax = self._open(ax, (9.4, 7.6) if is_large else (6.6, 5.6))
         extent = float(np.ptp(self.coordinates_, axis=0).max()) or 1.0
         share = image_size or min(0.16, 0.62 / np.sqrt(len(self.coordinates_)))
@@ -318,24 +319,15 @@ class MDSDisplay(Display):
 def _checked(rdm: Any) -> Array:
     """A symmetric RDM without NaN and below nothing."""
     values = np.asarray(rdm, dtype=np.float64)
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ValueError(f"rdm must be square, got shape {values.shape}.")
-    if len(values) < 3:
-        raise ValueError(f"rdm has {len(values)} conditions: a plane needs three or more.")
-    bad = ~np.isfinite(values) & ~np.eye(len(values), dtype=bool)
-    if bad.any():
-        labels = rdm.index if isinstance(rdm, pd.DataFrame) else range(len(values))
-        named = [str(label) for label, row in zip(labels, bad, strict=True) if row.any()]
-        raise ValueError(
-            f"rdm has NaN or infinite values, at the condition(s) {', '.join(named[:5])}"
-            f"{' and more' if len(named) > 5 else ''}: drop those."
-        )
-    largest = float(np.nanmax(np.abs(values)))
-    if not (np.abs(np.diag(values)) <= _SYMMETRY * largest).all():
-        raise ValueError("The diagonal of rdm is not zero. Of similarities, give 1 - similarity.")
-    if not np.allclose(values, values.T, rtol=0, atol=_SYMMETRY * largest):
-        raise ValueError("rdm is not symmetric.")
-    pairs = squareform((values + values.T) / 2, checks=False)
+    if values.ndim == 2:
+        bad = ~np.isfinite(values) & (np.eye(*values.shape) == 0)
+        labels = rdm.index if isinstance(rdm, pd.DataFrame) else np.arange(len(values))
+        if bad.any():
+            raise ValueError(
+                "rdm has NaN or infinite values, at the condition(s) "
+                f"{listed(labels[bad.any(axis=1)], show=str)}: drop those."
+            )
+    pairs = squareform(check_square(values, "rdm"), checks=False)
     if (pairs < 0).any():
         warnings.warn(
             f"{np.mean(pairs < 0):.0%} of the dissimilarities in rdm are negative and drawn as 0.",

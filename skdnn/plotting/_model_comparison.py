@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.plotting._display import (
-    Display,
+from skdnn.plotting._colours import COLOURS, GREY, group_styles, styled
+from skdnn.plotting._display import Display
+from skdnn.plotting._marks import (
     ceiling_pair,
+    check_columns,
     draw_ceiling,
-    group_styles,
+    interval_name,
     legend_beside,
     quiet_frame,
     shortened,
 )
-from skdnn.plotting._model_tables import check_columns, checked_each, checked_pairs, p_column
-from skdnn.plotting._style import COLOURS, GREY, styled
-from skdnn.plotting._wings import draw_wings, wings_inches
+from skdnn.plotting._significance import draw_stars, draw_wings, wings_inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,8 +114,8 @@ class ModelComparisonDisplay(Display):
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"Models in frame have the same name: {self.models}.")
         self.ceiling = ceiling_pair(ceiling)
-        self.pairwise = None if pairwise is None else checked_pairs(pairwise, self.models)
-        self.each = None if each is None else checked_each(each, self.models)
+        self.pairwise = None if pairwise is None else _checked_pairs(pairwise, self.models)
+        self.each = None if each is None else _checked_each(each, self.models)
         self.level, self.whiskers = level, whiskers
 
     @classmethod
@@ -150,12 +150,11 @@ class ModelComparisonDisplay(Display):
         pairwise = compare() if callable(compare) and len(frame) > 1 else None
         ceiling = getattr(result, "ceiling", None)
         level = 0.95 if hasattr(result, "intervals") else None  # to_frame's own default
-        resampled = {"both": "conditions and subjects"}.get(
-            getattr(result, "resample", ""), getattr(result, "resample", None)
-        )
+        resampled = getattr(result, "resample", None)
+        what = "conditions and subjects" if resampled == "both" else resampled
         display = cls(
             frame, ceiling=ceiling, pairwise=pairwise, each=each, level=level,
-            whiskers=resampled and f"bootstrap of {resampled}",
+            whiskers=what and f"bootstrap of {what}",
         )  # fmt: skip
         comparison = getattr(result, "comparison", None)
         named = {"ylabel": f"RSA score ({comparison})"} if comparison else {}
@@ -298,20 +297,16 @@ class ModelComparisonDisplay(Display):
 
     def _better(self, alpha: float) -> dict[int, list[int]]:
         """For each model that is significantly better than others, which; the best first."""
-        found: dict[int, list[int]] = {}
         if self.pairwise is None:
-            return found
-        place = {model: k for k, model in enumerate(self.models)}
-        columns = (self.pairwise[name] for name in ("model_a", "model_b", "difference", "p"))
-        for a, b, difference, p in zip(*columns, strict=True):
+            return {}
+        found: dict[int, list[int]] = {}
+        for a, b, difference, p in self.pairwise.itertuples(index=False):
             if p < alpha and difference != 0:
-                pair = place[str(a)], place[str(b)]
+                pair = self.models.index(str(a)), self.models.index(str(b))
                 winner, loser = pair if difference > 0 else pair[::-1]
                 found.setdefault(winner, []).append(loser)
-        scores = self.frame["score"].to_numpy(dtype=np.float64)
-        return {
-            winner: sorted(found[winner]) for winner in sorted(found, key=lambda k: -scores[k])
-        }
+        scores = self._column("score")
+        return {k: sorted(found[k]) for k in sorted(found, key=lambda k: -scores[k])}
 
     def _column(self, name: str) -> Array:
         return self.frame[name].to_numpy(dtype=np.float64)
@@ -324,10 +319,9 @@ class ModelComparisonDisplay(Display):
         places, scores = np.arange(len(self.models)), self._column("score")
         if kind == "dot":
             ax.scatter(*self._xy(places, scores), s=60, c=fills, zorder=4)
-        elif self.horizontal_:
-            ax.barh(places, scores, height=0.62, color=fills, zorder=2)
         else:
-            ax.bar(places, scores, width=0.62, color=fills, zorder=2)
+            draw = ax.barh if self.horizontal_ else ax.bar
+            draw(places, scores, 0.62, color=fills, zorder=2)
 
     def _draw_intervals(self, ax: Axes, on_bars: bool) -> None:
         if "low" not in self.frame.columns:
@@ -338,13 +332,8 @@ class ModelComparisonDisplay(Display):
             *self._xy(np.arange(len(low)), (low + high) / 2),
             **bars,
             fmt="none", ecolor="black" if on_bars else GREY, elinewidth=1.4, capsize=3, zorder=3,
-            label=self._interval_name(),
+            label=",\n".join(filter(None, [interval_name(self.level), self.whiskers])),
         )  # fmt: skip
-
-    def _interval_name(self) -> str:
-        """What the whiskers are."""
-        name = "interval as given" if self.level is None else f"{100 * self.level:g}% interval"
-        return name if self.whiskers is None else f"{name},\n{self.whiskers}"
 
     def _draw_subjects(self, ax: Axes) -> None:
         if self.each is None:
@@ -367,7 +356,7 @@ class ModelComparisonDisplay(Display):
 
     def _starred(self, alpha: float) -> NDArray[np.bool_]:
         """Scores whose test says that they are not zero, and whose interval says it too."""
-        p = p_column(self.frame)
+        p = _p_column(self.frame)
         if p is None:
             return np.zeros(len(self.models), dtype=bool)
         found = p < alpha
@@ -377,20 +366,11 @@ class ModelComparisonDisplay(Display):
 
     def _draw_stars(self, ax: Axes, alpha: float) -> None:
         """Stars beyond what is drawn of a model: above it, or below where the score is."""
-        from matplotlib.transforms import offset_copy
-
         low, high = self._ends()
         scores, starred = self._column("score"), self._starred(alpha)
         for side, ends in ((1, np.maximum(high, 0)), (-1, np.minimum(low, 0))):
             marked = np.flatnonzero(starred & (np.sign(scores) == side))
-            if len(marked) == 0:  # a line without points would stretch the layout to the corner
-                continue
-            shift = (7 * side, 0) if self.horizontal_ else (0, 7 * side)
-            ax.plot(
-                *self._xy(marked, ends[marked]), linestyle="none", marker="*", markersize=7,
-                color="black", clip_on=False, zorder=6,
-                transform=offset_copy(ax.transData, self.figure_, *shift, units="points"),
-            )  # fmt: skip
+            draw_stars(ax, (marked, ends[marked]), side=side, across=self.horizontal_)
 
     def _finish(self, ax: Axes, ylabel: str) -> None:
         names = shortened(self._tick_names(ax))
@@ -437,3 +417,31 @@ class ModelComparisonDisplay(Display):
             names.append(f"scores higher than ○, p < {alpha:g}")
         beyond = wings_inches(better, len(self.models)) if self.horizontal_ else 0.0
         legend_beside(ax, handles, names, inches=beyond)
+
+
+def _p_column(frame: pd.DataFrame) -> Array | None:
+    """Adjusted p values where there are any, else those that were not adjusted."""
+    name = "p_adjusted" if "p_adjusted" in frame else "p"
+    return frame[name].to_numpy(dtype=np.float64) if name in frame else None
+
+
+def _checked_pairs(pairwise: pd.DataFrame, models: list[str]) -> pd.DataFrame:
+    """The pairs, with the p values that count in the column ``p``."""
+    check_columns(pairwise, {"model_a", "model_b", "difference"}, "pairwise")
+    p = _p_column(pairwise)
+    if p is None:
+        raise ValueError("pairwise lacks the column p, or p_adjusted.")
+    unknown = {str(name) for name in pairwise[["model_a", "model_b"]].to_numpy().flat} - set(
+        models
+    )
+    if unknown:
+        raise ValueError(f"pairwise names {sorted(unknown)}, not in {models}.")
+    return pairwise[["model_a", "model_b", "difference"]].assign(p=p)
+
+
+def _checked_each(each: Any, models: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(each).rename(columns=str)
+    missing = set(models) - set(table.columns)
+    if missing:
+        raise ValueError(f"each lacks the model(s) {', '.join(sorted(missing))}.")
+    return table

@@ -9,21 +9,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.plotting._display import Display, root_figure, settle, shortened
-from skdnn.plotting._rdm_axes import (
+from skdnn.plotting._colours import COLOUR_MAP, styled
+from skdnn.plotting._display import Display, root_figure, settle
+from skdnn.plotting._marks import shortened
+from skdnn.plotting._matrix_axes import (
+    MOST_NAMED,
     NAME_SIDE,
-    TREE_HEIGHT,
     are_names,
     categories,
     draw_boundaries,
+    draw_colour_bar,
     draw_images,
+    draw_matrix,
     draw_tree,
     n_image_rows,
     name_conditions,
     name_groups,
     new_panels,
+    set_title,
 )
-from skdnn.plotting._rdm_order import (
+from skdnn.plotting._matrix_order import (
     cluster_tree,
     estimated_rdm,
     is_clustered,
@@ -33,15 +38,12 @@ from skdnn.plotting._rdm_order import (
     scale,
     take,
 )
-from skdnn.plotting._style import COLOUR_MAP, PALE, styled
 from skdnn.plotting._thumbnails import read_thumbnails
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
-
-_MAX_NAMED_CONDITIONS = 40  # in letters of the usual size
 
 
 class RDMDisplay(Display):
@@ -356,29 +358,26 @@ class RDMDisplay(Display):
         """
         stack = self._stack()
         axes, left, bottom = self._open_axes(ax, n_columns)
-        low, high = scale(stack, vmin, vmax)
+        limits = scale(stack, vmin, vmax)
         self.images_ = []
         for k, (values, place) in enumerate(zip(stack, axes, strict=True)):
-            place.set_facecolor(PALE)
-            image = place.imshow(values, cmap=cmap, interpolation="nearest", vmin=low, vmax=high)
-            self.images_.append(image)
-            place.spines[:].set_visible(False)
+            self.images_.append(draw_matrix(place, values, cmap, limits))
             self._surround(place, left[k], bottom[k])
-            if self.tree is not None and k == 0:
-                draw_tree(place, self.tree)
-            if self.names is not None:
-                self._head(place, self.names[k], k)
-        if title is not None and self.rdm.ndim == 2:
-            self._head(axes[0], title, 0)
-        elif title is not None:
+            tree = self.tree if k == 0 else None
+            if tree is not None:
+                draw_tree(place, tree)
+            head = title if self.rdm.ndim == 2 else None
+            if head is None and self.names is not None:
+                head = self.names[k]
+            if head is not None:
+                set_title(place, head, above_tree=tree is not None)
+        if title is not None and self.rdm.ndim == 3:
             self.figure_.suptitle(title)
         self.image_ = self.images_[0]
         about = [metric] if metric else []
         about += ["scaled rank"] if self.rank_transformed else []
         name = f"dissimilarity ({', '.join(about)})" if about else "dissimilarity"
-        where: Any = axes if len(axes) > 1 else axes[0]
-        self.colorbar_ = self.figure_.colorbar(self.image_, ax=where, label=name, shrink=0.85)
-        self.colorbar_.outline.set_visible(False)
+        self.colorbar_ = draw_colour_bar(self.image_, axes if len(axes) > 1 else axes[0], name)
         if self.images is not None or self.tree is not None:
             settle(self.figure_)
         return self
@@ -439,12 +438,7 @@ class RDMDisplay(Display):
 
     def _blocks(self) -> list[Hashable] | None:
         """What is named in place of conditions: groups, or categories that many names carry."""
-        few = self.rdm.shape[-1] <= _MAX_NAMED_CONDITIONS
+        few = self.rdm.shape[-1] <= MOST_NAMED
         if self.groups is not None or self.images is not None or few:
             return self.groups
         return categories(self.labels)
-
-    def _head(self, ax: Axes, title: str, k: int) -> None:
-        """A title, above the tree where there is one."""
-        has_tree = self.tree is not None and k == 0
-        ax.set_title(title, y=1.0 + TREE_HEIGHT if has_tree else None)

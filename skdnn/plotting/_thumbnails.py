@@ -13,27 +13,27 @@ from skdnn._images import read_image
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-PIXELS = 128
+_PIXELS = 128
 _MAX_IMAGES = 96
 
 
-def thumbnails(images: Any, n_conditions: int, pixels: int = PIXELS) -> list[NDArray[np.uint8]]:
-    """RGB arrays whose longer side is at most `pixels`; of several images, the first."""
+def thumbnails(images: Any, n_conditions: int) -> list[NDArray[np.uint8]]:
+    """RGB arrays whose longer side is at most 128 pixels; of several images, the first."""
     conditions = as_conditions(images)
     if len(conditions) != n_conditions:
         raise ValueError(f"images has {len(conditions)} entries for {n_conditions} conditions.")
     first = range(n_conditions) if conditions.ends is None else conditions.ends[:-1]
     inputs = conditions.inputs
-    return [_thumbnail(inputs.items[i], inputs.names[i], pixels) for i in first]
+    return [_thumbnail(inputs.items[i], inputs.names[i]) for i in first]
 
 
-def _thumbnail(item: Any, name: str, pixels: int) -> NDArray[np.uint8]:
-    image = _drafted(item, pixels) if isinstance(item, str) else read_image(item, name)
-    image.thumbnail((pixels, pixels))
+def _thumbnail(item: Any, name: str) -> NDArray[np.uint8]:
+    image = _drafted(item) if isinstance(item, str) else read_image(item, name)
+    image.thumbnail((_PIXELS, _PIXELS))
     return np.array(image)
 
 
-def _drafted(path: str, pixels: int) -> PILImage:
+def _drafted(path: str) -> PILImage:
     """Read a file; a JPEG at a fraction of its size, which is many times quicker."""
     from PIL import Image
 
@@ -42,7 +42,7 @@ def _drafted(path: str, pixels: int) -> PILImage:
     except OSError:  # another format, or none: reading it will tell
         return read_image(path)
     with image:
-        image.draft(None, (2 * pixels, 2 * pixels))
+        image.draft(None, (2 * _PIXELS, 2 * _PIXELS))
         return read_image(image, path)
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skdnn.cli._targets import matched, read_rdm, read_responses
+from skdnn.cli._rdm_files import read_rdm
+from skdnn.cli._row_order import matched, read_responses
 from skdnn.io import save_rdm
 
 IMAGES = ["set/img1.png", "set/img2.jpg", "set/sub/img10.v2.png"]

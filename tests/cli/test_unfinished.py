@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn.cli._unfinished import unfinished
+from skdnn.cli._unfinished_work import unfinished
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
 

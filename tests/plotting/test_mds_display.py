@@ -186,7 +186,7 @@ def changed(i, j, value):
 @pytest.mark.parametrize(
     ("rdm", "options", "message"),
     [
-        (np.ones((3, 4)), {}, "must be square"),
+        (np.ones((3, 4)), {}, "must be a square"),
         (np.zeros((2, 2)), {}, "has 2 conditions"),
         (np.zeros((3, 3)), {}, "no dissimilarity above 0"),
         (np.triu(flat_rdm()), {}, "not symmetric"),

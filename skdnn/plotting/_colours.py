@@ -1,9 +1,9 @@
-"""One style for all pictures: colours, and matplotlib's settings while they are drawn."""
+"""Colours of all pictures, of groups, and matplotlib's settings while they are drawn."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
@@ -46,3 +46,17 @@ def styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
             return draw(*args, **options)
 
     return under_settings
+
+
+def group_styles(groups: Sequence[Any]) -> dict[str, dict[str, str]]:
+    """Colour, marker and line style of each group, in the order of their first appearance."""
+    names = list(dict.fromkeys(str(group) for group in groups))
+    turns = [divmod(k, len(COLOURS)) for k in range(len(names))]
+    return {
+        name: {
+            "colour": COLOURS[colour],
+            "marker": "osD^vP*"[turn % 7],
+            "line": ("-", "--", ":", "-.")[turn % 4],
+        }
+        for name, (turn, colour) in zip(names, turns, strict=True)
+    }

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skdnn._files import replaced, write_whole
+from skdnn._wording import listed
 from skdnn.cli._frame import Arguments
-from skdnn.cli._output import write_file, write_table
-from skdnn.cli._reading import check_regular
-from skdnn.cli._text import listed
+from skdnn.cli._input_files import check_regular
+from skdnn.cli._terminal import encodable, json_rows, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg")
 RDM_FILES = (".csv", ".tsv", ".npy", ".npz", ".mat", ".h5")
 
 
-def places(arguments: Arguments, endings: Sequence[str]) -> list[Path]:
+def checked_outs(arguments: Arguments, endings: Sequence[str]) -> list[Path]:
     """The files of --out, if all of them can be written.
 
     Raises
@@ -34,12 +34,14 @@ def places(arguments: Arguments, endings: Sequence[str]) -> list[Path]:
         If its folder can't be written to.
     """
     found = [Path(name) for name in arguments.out or []]
-    wrong = [str(path) for path in found if path.suffix.lower() not in endings]
+    wrong = [path for path in found if path.suffix.lower() not in endings]
     if wrong:
-        raise ValueError(f"--out {listed(wrong)}: the name must end in {', '.join(endings)}.")
+        raise ValueError(
+            f"--out {listed(wrong, 10, visible)}: the name must end in {', '.join(endings)}."
+        )
     twice = {str(path) for path in found if found.count(path) > 1}
     if twice:
-        raise ValueError(f"--out: given twice: {listed(twice)}.")
+        raise ValueError(f"--out: given twice: {listed(twice, 10, visible)}.")
     check_free(found, arguments)
     return found
 
@@ -73,16 +75,25 @@ def write_all(outs: Sequence[Path], table: pd.DataFrame, draw: Callable[[], Any]
             write_table(table, out)
 
 
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """A table as .csv, .tsv or .json, whole or not at all."""
+    kind = path.suffix.lower()
+    if kind == ".json":
+        text = json_rows(table)
+    else:
+        text = encodable(table).to_csv(index=False, sep="," if kind == ".csv" else "\t")
+    write_whole(path, text.encode("utf-8"))
+
+
 def save_picture(drawn: Any, path: Path) -> None:
     """Write a figure, or what a display drew, whole or not at all; and forget it."""
     import matplotlib.pyplot as plt
 
-    if not hasattr(drawn, "figure_"):
-        buffer = io.BytesIO()
-        drawn.savefig(buffer, format=path.suffix[1:].lower(), dpi=200)
-        plt.close(drawn)
-        write_file(path, buffer.getvalue())
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    drawn.save(path)
-    plt.close(drawn.figure_)
+    if hasattr(drawn, "figure_"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure = drawn.save(path).figure_
+    else:
+        figure = drawn
+        with replaced(path, path.suffix) as temporary:
+            figure.savefig(temporary, dpi=200)
+    plt.close(figure)

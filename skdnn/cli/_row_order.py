@@ -1,4 +1,4 @@
-"""Brains and behaviour in files: RDMs and responses, put into the order of images by name."""
+"""Rows of files, put into the order of the images by name; responses to images among them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,9 @@ from pathlib import PurePath
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._frame import Arguments
-from skdnn.cli._reading import reading
-from skdnn.cli._text import listed, visible
-
-
-def read_rdm(path: str, rows: Sequence[str], option: str, *, assume_order: bool) -> pd.DataFrame:
-    """One RDM or several, in the order of the rows and labelled like them."""
-    from skdnn.io import load_rdm
-
-    with reading(path):
-        rdm = load_rdm(path)
-    names = None if isinstance(rdm.index, pd.RangeIndex) else list(map(str, rdm.index))
-    order = matched(names, len(rdm), rows, f"{option} {path}", assume_order=assume_order)
-    labels = pd.Index(list(map(str, rows)))
-    if not isinstance(rdm.columns, pd.MultiIndex):
-        return pd.DataFrame(rdm.to_numpy()[np.ix_(order, order)], index=labels, columns=labels)
-    keys = rdm.columns.droplevel(-1).unique()
-    parts = [rdm[key].to_numpy()[np.ix_(order, order)] for key in keys]
-    tuples = [key if isinstance(key, tuple) else (key,) for key in keys]
-    columns = pd.MultiIndex.from_tuples(
-        [(*key, label) for key in tuples for label in labels], names=rdm.columns.names
-    )
-    return pd.DataFrame(np.hstack(parts), index=labels, columns=columns)
+from skdnn._wording import listed
+from skdnn.cli._input_files import reading
+from skdnn.cli._terminal import visible
 
 
 def read_responses(
@@ -80,7 +60,7 @@ def matched(
         except ValueError as error:
             raise ValueError(f"{what}: {str(error).removeprefix('ids: ')}") from error
         return [int(row) for row in found]
-    first = listed([PurePath(str(name)).name for name in wanted[:3]])
+    first = listed([PurePath(str(name)).name for name in wanted[:3]], show=visible)
     if n_rows != len(wanted):
         raise ValueError(
             f"{what} has {n_rows} rows without names, but there are {len(wanted)} images: "
@@ -104,13 +84,3 @@ def _check_known(frame: pd.DataFrame, what: str) -> None:
             f"{what}: no number for {PurePath(str(frame.index[i])).name}, column "
             f"{frame.columns[j]!r} ({int(unknown.sum())} such cells): drop or impute them first."
         )
-
-
-def check_measures(arguments: Arguments, *, comparison: str | None = None) -> None:
-    """Refuse unknown names of metric and comparison before the work."""
-    from skdnn.rsa import compare_rdms, compute_rdm
-
-    tiny = np.random.default_rng(0).random((4, 5))
-    compute_rdm(tiny, arguments.metric)
-    if comparison is not None:
-        compare_rdms(compute_rdm(tiny), compute_rdm(tiny[:, :3]), comparison)

@@ -1,4 +1,4 @@
-"""RDMs made ready to be drawn: several aligned, sorted, ranked."""
+"""Matrices made ready to be drawn: several aligned, sorted, clustered, ranked."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def cluster_tree(values: Array) -> Array | None:
     if len(values) < 3:
         return None
     if np.isnan(values).any():
-        raise ValueError("order='cluster' needs an RDM without NaN: drop those conditions.")
+        raise ValueError("order='cluster' needs values without NaN: drop those rows.")
     pairs = squareform((values + values.T) / 2, checks=False)
     return linkage(pairs, method="average", optimal_ordering=True)
 

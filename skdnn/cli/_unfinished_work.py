@@ -34,7 +34,7 @@ def unfinished(out: str | Path | None, cache: str | Path | None) -> Iterator[str
     if out is None:
         yield None
         return
-    activations = unfinished_folder(out)
+    activations = activations_beside(out)
     activations.mkdir(parents=True, exist_ok=True)
     if activations.is_symlink():  # what is behind it may be in use elsewhere
         raise FileExistsError(
@@ -55,7 +55,14 @@ def unfinished(out: str | Path | None, cache: str | Path | None) -> Iterator[str
         if done or not any(activations.rglob("*.npy")):  # nothing to go on from
             _remove(activations)
         lock.release()
-        _tidy(activations)
+        activations.with_name(_LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # activations to go on from, or someone else's files
+            activations.parent.rmdir()
+
+
+def activations_beside(out: str | Path) -> Path:
+    """Where activations for a result are kept until it is whole."""
+    return Path(f"{out}.unfinished") / "activations"
 
 
 # What a store writes into its folder; whatever else is there is somebody's own.
@@ -75,15 +82,3 @@ def _remove(activations: Path) -> None:
                 (here / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty
             here.rmdir()
-
-
-def unfinished_folder(out: str | Path) -> Path:
-    """Where activations for a result are kept until it is whole."""
-    return Path(f"{out}.unfinished") / "activations"
-
-
-def _tidy(activations: Path) -> None:
-    """Remove the lock, and the folder if nothing is left in it."""
-    activations.with_name(_LOCK).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # activations to go on from, or someone else's files
-        activations.parent.rmdir()

@@ -1,19 +1,65 @@
-"""Which models are better than which: a row for each that surpasses another."""
+"""Marks of tests: stars at scores, dots over layers, wings between models that differ."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from skdnn.plotting._colours import GREY
 from skdnn.plotting._display import root_figure
-from skdnn.plotting._style import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-GAP = 0.06  # inches
-_MANY = 12
+_GAP = 0.06  # inches
+_MANY = 12  # models
+
+
+def draw_stars(ax: Axes, places: Sequence[Any], *, side: int, across: bool) -> None:
+    """Stars a little beyond the places, given along the models' axis and the scores'."""
+    from matplotlib.transforms import offset_copy
+
+    if len(places[0]) == 0:  # a line without points would stretch the layout to the corner
+        return
+    shift = (7 * side, 0) if across else (0, 7 * side)
+    ax.plot(
+        *(places[::-1] if across else places), linestyle="none", marker="*", markersize=7,
+        color="black", clip_on=False, zorder=6,
+        transform=offset_copy(ax.transData, root_figure(ax), *shift, units="points"),
+    )  # fmt: skip
+
+
+# --- dots over the layers of a profile ----------------------------------------------------------
+
+
+def draw_dots(ax: Axes, x: NDArray[np.float64], colour: str, alpha: float) -> None:
+    """A row of dots above the axes, where they hide nothing; one row for each profile."""
+    rows: int = getattr(ax, "_skdnn_dots", 0)
+    ax._skdnn_dots = rows + 1  # type: ignore[attr-defined]
+    if len(x):  # a line without points would stretch the layout to the corner
+        height = np.full(len(x), 1.025 + 0.03 * rows)
+        ax.plot(
+            x, height, "o", color=colour, markersize=4.5, clip_on=False,
+            transform=ax.get_xaxis_transform(), scalex=False, scaley=False,
+        )  # fmt: skip
+    name = f"p < {alpha:g}"
+    if name not in ax.get_legend_handles_labels()[1]:
+        ax.plot([], [], "o", color=GREY, markersize=4.5, label=name)
+
+
+def set_title_above_dots(ax: Axes, title: str | None) -> None:
+    """A title, above the rows of dots."""
+    rows: int = getattr(ax, "_skdnn_dots", 0)
+    text = ax.get_title() if title is None else title
+    if text:
+        ax.set_title(text, y=1.0 + 0.03 * rows + 0.03 if rows else None)
+
+
+# --- wings: a row for each model that surpasses another -----------------------------------------
 
 
 def _row(n_models: int) -> float:
@@ -23,7 +69,7 @@ def _row(n_models: int) -> float:
 
 def wings_inches(better: Mapping[int, Sequence[int]], n_models: int) -> float:
     """Room for the rows beyond the axes."""
-    return GAP + _row(n_models) * len(better) if better else 0.0
+    return _GAP + _row(n_models) * len(better) if better else 0.0
 
 
 def draw_wings(
@@ -75,6 +121,6 @@ def _beyond(ax: Axes, inches: float, across: bool) -> Axes:
     absolute = figure.dpi_scale_trans + corner
     if across:
         transform = blended_transform_factory(absolute, ax.transAxes)
-        return ax.inset_axes((GAP, 0.0, inches, 1.0), transform=transform)
+        return ax.inset_axes((_GAP, 0.0, inches, 1.0), transform=transform)
     transform = blended_transform_factory(ax.transAxes, absolute)
-    return ax.inset_axes((0.0, GAP, 1.0, inches), transform=transform)
+    return ax.inset_axes((0.0, _GAP, 1.0, inches), transform=transform)

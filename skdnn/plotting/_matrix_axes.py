@@ -1,4 +1,4 @@
-"""What stands around the picture of an RDM: names, images, groups, a tree."""
+"""A matrix as a picture, and what stands around it: colours, names, images, groups, a tree."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.plotting._display import group_styles, root_figure, shortened
-from skdnn.plotting._style import GREY
+from skdnn.plotting._colours import GREY, PALE, group_styles
+from skdnn.plotting._display import root_figure
+from skdnn.plotting._marks import shortened
 from skdnn.plotting._thumbnails import fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.image import AxesImage
 
 TREE_HEIGHT = 0.16
 NAME_SIDE = 0.1  # inches that a name in small letters takes
-_USUAL = 40  # names that have room in letters of the usual size
+MOST_NAMED = 40  # names that have room in letters of the usual size
 _PER_ROW = 24  # images that are still seen side by side along an axis
 _GAP = 0.012
 
@@ -37,6 +40,28 @@ def new_panels(n_panels: int, n_columns: int, panel: tuple[float, float]) -> lis
     return list(grid.flat[:n_panels])
 
 
+def draw_matrix(
+    ax: Axes, values: NDArray[np.float64], cmap: Any, limits: tuple[float | None, float | None]
+) -> AxesImage:
+    """The cells; NaN stays grey."""
+    ax.set_facecolor(PALE)
+    ax.spines[:].set_visible(False)
+    low, high = limits
+    return ax.imshow(values, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+
+
+def draw_colour_bar(image: AxesImage, axes: Any, label: str, shrink: float = 0.85) -> Colorbar:
+    """The scale, right of the axes."""
+    bar = root_figure(image.axes).colorbar(image, ax=axes, label=label, shrink=shrink)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def set_title(ax: Axes, title: str, above_tree: bool) -> None:
+    """A title, above the tree where there is one."""
+    ax.set_title(title, y=1.0 + TREE_HEIGHT if above_tree else None)
+
+
 def spans(groups: Sequence[Hashable]) -> tuple[list[str], NDArray[np.intp], NDArray[np.intp]]:
     """Name, first place and place behind the last of each run of equal groups."""
     names = np.asarray([str(group) for group in groups], dtype=object)
@@ -44,11 +69,14 @@ def spans(groups: Sequence[Hashable]) -> tuple[list[str], NDArray[np.intp], NDAr
     return list(names[starts]), starts, np.r_[starts[1:], len(names)]
 
 
-def draw_boundaries(ax: Axes, groups: Sequence[Hashable]) -> None:
-    """Lines between groups."""
+def draw_boundaries(
+    ax: Axes, groups: Sequence[Hashable], linewidth: float = 1.2, *, of_columns: bool = True
+) -> None:
+    """Lines between groups of rows, and of columns."""
     for start in spans(groups)[1][1:]:
-        ax.axhline(start - 0.5, color="white", linewidth=1.2)
-        ax.axvline(start - 0.5, color="white", linewidth=1.2)
+        ax.axhline(start - 0.5, color="white", linewidth=linewidth)
+        if of_columns:
+            ax.axvline(start - 0.5, color="white", linewidth=linewidth)
 
 
 def name_groups(below: Axes, beside: Axes, groups: Sequence[Hashable]) -> None:
@@ -74,13 +102,13 @@ def are_names(labels: Sequence[Hashable] | None) -> bool:
     """Whether labels say more than their places do; a few are written in any case."""
     if not labels:
         return False
-    return len(labels) <= _USUAL or any(not str(label).isdigit() for label in labels)
+    return len(labels) <= MOST_NAMED or any(not str(label).isdigit() for label in labels)
 
 
 def name_conditions(ax: Axes, labels: Sequence[Hashable]) -> None:
     """Names of all conditions; of more than there is room for, at equal distances."""
     n = len(labels)
-    if n <= _USUAL:
+    if n <= MOST_NAMED:
         name_ticks(ax, ax, np.arange(n), labels, length=2)
         return
     figure = root_figure(ax)

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster.hierarchy import linkage
-from scipy.spatial.distance import squareform
+from scipy.spatial.distance import pdist, squareform
 
-from skdnn.plotting._display import Display, root_figure, settle, shortened
-from skdnn.plotting._rdm_axes import TREE_HEIGHT, draw_tree, spans
-from skdnn.plotting._rdm_order import is_clustered, positions, scale
-from skdnn.plotting._style import COLOUR_MAP, PALE, styled
+from skdnn.plotting._colours import COLOUR_MAP, styled
+from skdnn.plotting._display import Display, root_figure, settle
+from skdnn.plotting._marks import shortened
+from skdnn.plotting._matrix_axes import (
+    TREE_HEIGHT,
+    draw_boundaries,
+    draw_colour_bar,
+    draw_matrix,
+    draw_tree,
+    set_title,
+    spans,
+)
+from skdnn.plotting._matrix_order import cluster_tree, is_clustered, positions, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,21 +195,15 @@ class SimilarityDisplay(Display):
 
             _, ax = plt.subplots(figsize=self._size(), layout="compressed")
         self.ax_, self.figure_ = ax, root_figure(ax)
-        low, high = scale(self.values, vmin, vmax)
-        ax.set_facecolor(PALE)
-        self.image_ = ax.imshow(
-            self.values, cmap=cmap, vmin=low, vmax=high, interpolation="nearest"
-        )
-        ax.spines[:].set_visible(False)
+        self.image_ = draw_matrix(ax, self.values, cmap, scale(self.values, vmin, vmax))
         self._name(ax)
         self._divide(ax)
         if self.tree is not None:
             draw_tree(ax, self.tree)
         if title is not None:
-            ax.set_title(title, y=1.0 + TREE_HEIGHT if self.tree is not None else None)
+            set_title(ax, title, above_tree=self.tree is not None)
         shrink = 0.85 if len(self.values) > 4 else 1.0
-        self.colorbar_ = self.figure_.colorbar(self.image_, ax=ax, label=label, shrink=shrink)
-        self.colorbar_.outline.set_visible(False)
+        self.colorbar_ = draw_colour_bar(self.image_, ax, label, shrink)
         settle(self.figure_)
         self.texts_ = [] if values is False else self._print(ax, fmt, always=values is True)
         return self
@@ -238,11 +240,8 @@ class SimilarityDisplay(Display):
         """Boundaries between groups, and their names at the right."""
         if self.groups is None:
             return
+        draw_boundaries(ax, self.groups, 2.0, of_columns=self.is_square)
         names, starts, ends = spans(self.groups)
-        for start in starts[1:]:
-            ax.axhline(start - 0.5, color="white", linewidth=2)
-            if self.is_square:
-                ax.axvline(start - 0.5, color="white", linewidth=2)
         right: Any = ax.secondary_yaxis("right")
         right.set_yticks((starts + ends - 1) / 2, names, fontsize=9)
         right.tick_params(length=0)
@@ -281,13 +280,7 @@ def _names(labels: pd.Index) -> list[str]:
 
 def _tree(values: Array, square: bool) -> Array | None:
     """Average linkage of the rows; None for fewer than three."""
-    if len(values) < 3:
-        return None
-    if np.isnan(values).any():
-        raise ValueError("order='cluster' needs similarities without NaN: drop those rows.")
-    if not square:
-        return linkage(values, method="average", optimal_ordering=True)
-    similarity = (values + values.T) / 2
-    distances = similarity.max() - similarity
-    np.fill_diagonal(distances, 0)
-    return linkage(squareform(distances, checks=False), "average", optimal_ordering=True)
+    if square:
+        similarity = (values + values.T) / 2
+        return cluster_tree(similarity.max() - similarity)
+    return cluster_tree(squareform(pdist(values)))

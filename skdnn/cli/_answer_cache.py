@@ -11,14 +11,14 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from skdnn._config import user_cache
+from skdnn._files import write_whole
 from skdnn._version import __version__
-from skdnn.cli._output import write_file
 
 # What names and layers of networks come from: modules, and the packages that bring them.
 _SOURCES = {
@@ -34,31 +34,28 @@ _SOURCES = {
 }  # fmt: skip
 
 
-def kept(question: str, answer: Callable[[], Any]) -> Any:
+def kept_answer(question: str, answer: Callable[[], Any]) -> Any:
     """The answer, of JSON's own types, from the cache where it was given by the same packages.
 
     What can't be read, is damaged or can't be written is as if it were not there.
     """
-    now = installed()
+    known = {"question": question, "installed": _installed()}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RuntimeError):
-        found = json.loads(place_of(question).read_text(encoding="utf-8"))
-        is_same = found["question"] == question and found["installed"] == now
-        if is_same and found["sha256"] == _digest(found["answer"]):
+        found = json.loads(_place_of(question).read_text(encoding="utf-8"))
+        if found == {**known, "sha256": _digest(found["answer"]), "answer": found["answer"]}:
             return found["answer"]
     given = answer()
-    facts = {"question": question, "installed": now, "sha256": _digest(given), "answer": given}
+    facts = {**known, "sha256": _digest(given), "answer": given}
     with contextlib.suppress(OSError, RuntimeError):
-        write_file(place_of(question), json.dumps(facts).encode())
+        write_whole(_place_of(question), json.dumps(facts).encode())
     return given
 
 
-def place_of(question: str) -> Path:
-    """The file of an answer."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return cache / "skdnn" / "answers" / f"{_digest(question)[:32]}.json"
+def _place_of(question: str) -> Path:
+    return user_cache() / "answers" / f"{_digest(question)[:32]}.json"
 
 
-def installed() -> dict[str, Any]:
+def _installed() -> dict[str, Any]:
     """Versions of what gives the answers, and when their files changed; skdnn's own, all of them.
 
     The version alone would not tell a checkout that is being worked on.
@@ -71,10 +68,9 @@ def installed() -> dict[str, Any]:
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:
             continue
-        try:
+        version = ""
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             version = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            version = ""
         found[module] = [version, spec.origin, *_changed(Path(spec.origin))]
     return found
 

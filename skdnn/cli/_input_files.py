@@ -8,8 +8,15 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skdnn._wording import listed
+from skdnn.cli._terminal import reason, visible
+
+if TYPE_CHECKING:
+    from skdnn.io import OpenFeatures
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -31,7 +38,7 @@ def reading(path: str | Path) -> Iterator[None]:
         For a FIFO, device or socket, also in the place of a file that belongs to it; for any
         error that does not name the file.
     """
-    check_regular(path, *_companions(Path(path)))
+    check_regular(path, *_read_along(Path(path)))
     try:
         yield
     except _TOLD:
@@ -40,13 +47,6 @@ def reading(path: str | Path) -> Iterator[None]:
         if re.search(rf"(?<!\w){re.escape(Path(path).name)}(?!\w)", str(error)):
             raise
         raise ValueError(f"{path}: {reason(error)}") from error
-
-
-def read_lines(path: str | Path) -> list[str]:
-    """Lines of a text file that hold something."""
-    with reading(path):
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    return [line.strip() for line in lines if line.strip()]
 
 
 def check_regular(*paths: str | Path) -> None:
@@ -60,15 +60,13 @@ def check_regular(*paths: str | Path) -> None:
             raise ValueError(f"{path} is {_KINDS[kind]}, not a file.")
 
 
-def _companions(path: Path) -> Iterator[Path]:
+def _read_along(path: Path) -> list[Path]:
     """Files that are read along with a file of features, where they are there."""
     if not path.name:
-        return
+        return []
     parts = parts_of(path)
-    for each in (path, *parts):
-        yield each.with_name(f"{each.name}.json")
-    yield from parts
-    yield path.with_name("file_names.txt")
+    beside = [each.with_name(f"{each.name}.json") for each in (path, *parts)]
+    return [*beside, *parts, path.with_name("file_names.txt")]
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -77,13 +75,27 @@ def parts_of(path: Path) -> list[Path]:
     return sorted(path.parent.glob(pattern))
 
 
-def reason(error: Exception) -> str:
-    """What went wrong, for people: of an error that was not meant for them, its kind as well."""
-    text = str(error)
-    if isinstance(error, MemoryError):
-        return f"it takes more memory than there is{f' ({text})' if text else ''}"
-    if isinstance(error, UnicodeError):
-        return f"it is no text in UTF-8 ({text})"
-    if text and isinstance(error, ValueError | TypeError | OSError | ImportError):
-        return text
-    return f"{type(error).__name__}{f': {text}' if text else ''}"
+def read_features(path: str, layers: Sequence[str] | None = None) -> OpenFeatures:
+    """Features of some layers of a file, or of all."""
+    from skdnn.io import open_features
+
+    with reading(path):
+        return open_features(path, layers)
+
+
+def read_lines(path: str) -> list[str]:
+    """Lines of a text file that hold something."""
+    with reading(path):
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_names(path: str) -> list[str]:
+    """Lines of a text file, each a name, once."""
+    names = read_lines(path)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names:
+        raise ValueError(f"{path} holds no names.")
+    if twice:
+        raise ValueError(f"{path}: named twice: {listed(twice, 10, visible)}.")
+    return names

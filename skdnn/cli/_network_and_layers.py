@@ -1,0 +1,146 @@
+"""The network, its layers and the extractor that a command's options describe."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from skdnn.cli._frame import Arguments, refuse
+from skdnn.cli._input_files import check_regular
+from skdnn.cli._unfinished_work import activations_beside
+
+_ANSWERS = "numbers or names, apart by spaces; patterns such as features.*; all"
+
+
+# --- the network: by name, or by a function in a file of one's own -------------------------------
+
+
+def is_own(text: str) -> bool:
+    """Whether this means a function in a file, as ``FILE.py:FUNCTION``."""
+    return re.fullmatch(r".+\.py(:\w*)?", text, re.DOTALL) is not None
+
+
+def network(text: str, weights: str | None = "default", seed: int = 0) -> Any:
+    """The name that is given as --model, or the network that a file's function returns.
+
+    Raises
+    ------
+    argparse.ArgumentError
+        If weights are given for a network of one's own.
+    FileNotFoundError, ValueError
+        If there is no such file or function, or the function fails or returns something else.
+    """
+    from skdnn.models import load_own_network
+
+    if not is_own(text):
+        return text
+    if weights != "default":
+        refuse(f"--weights goes with networks named by their name; {text} brings its own")
+    check_regular(Path(text[: text.rindex(".py") + 3]).expanduser())
+    try:
+        return load_own_network(text, seed=seed)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"--model {error}") from error
+
+
+def name_and_weights(text: str) -> tuple[str, str | None]:
+    """``NAME@WEIGHTS`` apart; None where no weights are given."""
+    name, sign, weights = text.partition("@")
+    if is_own(text) or not sign:
+        return text, None
+    if not name or not weights:
+        refuse(f"--model {text}: before @ stands a network's name, and behind it its weights")
+    return name, weights
+
+
+def weights_from(arguments: Arguments, given: str | None = None) -> str | None:
+    """Random weights are None in Python, and 'none' in a shell."""
+    weights: str = arguments.weights if given is None else given
+    check_regular(weights)
+    return None if weights.lower() == "none" else weights
+
+
+# --- its layers: named, all of them, or asked for at a terminal ----------------------------------
+
+
+def choose_layers(arguments: Arguments, extractor: Any) -> dict[str, tuple[int, ...]]:
+    """Names of layers, patterns resolved, in the order asked for; and the shape of each.
+
+    Raises
+    ------
+    argparse.ArgumentError
+        If no layer is given and there is no terminal to ask at.
+    ValueError
+        For unknown names, with the nearest ones.
+    """
+    given = arguments.layer = arguments.layer or _ask(extractor, arguments.model)
+    wanted = ["*"] if given == ["all"] else given
+    facts = extractor.describe(layers=wanted).facts
+    return {layer["name"]: tuple(layer["shape"]) for layer in facts["layers"]}
+
+
+def _ask(extractor: Any, model: str) -> list[str]:
+    """Show the layers and wait for an answer that names some of them."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        refuse(
+            "--layer is needed where there is no terminal to ask at; "
+            f"'skdnn layers {model}' lists the names",
+        )
+    table = extractor.layer_table()
+    table = table[table["n_calls"] > 0].reset_index(drop=True)
+    shown = table[["layer", "type", "output_shape", "n_units"]]
+    print(shown.to_string(), file=sys.stderr)
+    while True:
+        print(f"Which layers? ({_ANSWERS})", file=sys.stderr)
+        answer = input("> ").replace(",", " ").split()
+        numbers = [int(word) for word in answer if word.isdecimal()]
+        wrong = [str(number) for number in numbers if number >= len(table)]
+        if answer and not wrong:
+            return [
+                str(table["layer"][int(word)]) if word.isdecimal() else word for word in answer
+            ]
+        print(f"No layer has the number {', '.join(wrong)}." if wrong else "", file=sys.stderr)
+
+
+# --- the extractor, and what its work will take --------------------------------------------------
+
+
+def extractor_from(arguments: Arguments, **changes: Any) -> Any:
+    """The extractor that the options of network and extraction describe."""
+    from skdnn import DNNFeatureExtractor
+
+    names = ("model", "backend", "device", "pooling", "batch_size", "precision", "cache")
+    given = {
+        **{name: value for name, value in vars(arguments).items() if name in names},
+        "weights": weights_from(arguments),
+        "random_state": arguments.seed,
+        "verbose": int(not getattr(arguments, "quiet", False)),
+        **changes,
+    }
+    given["model"] = network(given["model"], given["weights"], arguments.seed)
+    return DNNFeatureExtractor(**given)
+
+
+def precomputed(folder: str | None, rows: Any, layers: Sequence[str], arguments: Arguments) -> Any:
+    """The same, after each image has gone through the network."""
+    extractor = extractor_from(arguments, cache=folder)
+    extractor.precompute(rows, layers, verbose=extractor.verbose)
+    return extractor.set_params(verbose=0)
+
+
+def estimate_from(arguments: Arguments, rows: Any, layers: Any, out: Any = None) -> Any:
+    """What an extraction will take. Nothing is downloaded: random weights are as fast."""
+    cache = arguments.cache
+    if cache is None and out is not None:
+        cache = activations_beside(out)
+    found = extractor_from(arguments, cache=cache).estimate(rows, layers, measure=False)
+    if not found.n_to_forward:
+        return found
+    own = {} if is_own(arguments.model) else {"weights": None}
+    twin = extractor_from(arguments, **own, cache=None).estimate(rows, layers)
+    share = found.n_to_forward / twin.n_to_forward
+    return replace(found, seconds=None if twin.seconds is None else twin.seconds * share)
