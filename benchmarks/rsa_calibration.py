@@ -25,7 +25,7 @@ from scipy import stats
 from scipy.spatial.distance import pdist
 
 from skdnn.rsa import bootstrap_rsa, noise_ceiling, permutation_test, random_effects_test
-from skdnn.rsa._comparison._measures import similarities
+from skdnn.rsa._comparison._similarity_measures import similarities
 
 ALPHA = 0.05
 Found = dict[str, float]

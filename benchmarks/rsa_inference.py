@@ -19,7 +19,7 @@ import numpy as np
 from scipy.spatial.distance import pdist
 
 from skdnn.rsa import bootstrap_rsa, permutation_test
-from skdnn.rsa._inference._resample import sample
+from skdnn.rsa._inference._bootstrap_samples import scores_in_samples
 
 os.environ["TQDM_DISABLE"] = "1"
 
@@ -113,7 +113,9 @@ def approximation() -> None:
         counts = rng.multinomial(n, np.full(n, 1 / n), size=50)
         for label, other in (("related", model), ("unrelated", pdist(rng.normal(size=(n, 20))))):
             near, exact = (
-                sample(other[None], data, counts, None, "spearman", exact=exact, ceilings=False)
+                scores_in_samples(
+                    other[None], data, counts, None, "spearman", exact=exact, ceilings=False
+                )
                 for exact in (False, True)
             )
             error = np.abs(near.each - exact.each).max()
@@ -141,7 +143,7 @@ def agreement() -> None:
     model, data = rdms(92, 4)
     drawn = np.random.default_rng(0).integers(0, 92, size=(20, 92))
     counts = np.stack([np.bincount(row, minlength=92) for row in drawn])
-    ours = sample(model[None], data, counts, None, "spearman", ceilings=False).each
+    ours = scores_in_samples(model[None], data, counts, None, "spearman", ceilings=False).each
     a, b = rsd.rdm.RDMs(model[None]), rsd.rdm.RDMs(data)
     expected = [
         rsd.rdm.compare(

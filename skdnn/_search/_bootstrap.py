@@ -18,7 +18,7 @@ from skdnn._search._rdms import (
 )
 from skdnn._search._search import LayerSearchCV
 from skdnn.rsa import bootstrap_rsa
-from skdnn.rsa._inference._results import BootstrapResult
+from skdnn.rsa._inference._bootstrap_result import BootstrapResult
 
 
 def bootstrap_search(

@@ -19,7 +19,7 @@ from skdnn._search._find import find_extractors, make_candidates
 from skdnn._search._lend import estimators_in
 from skdnn._store import ActivationStore
 from skdnn.rsa import RSAScorer
-from skdnn.rsa._dissimilarity._components import START, TellsSigns, maker_of, signs_before_rdm
+from skdnn.rsa._dissimilarity._component_signs import START, TellsSigns, maker_of, signs_before_rdm
 
 _MIN_CONDITIONS = 3  # fewer cannot be compared by RSA
 

@@ -20,7 +20,7 @@ from skdnn._search._rdms import (
     scorer_of,
 )
 from skdnn._search._search import LayerSearchCV
-from skdnn.rsa._inference._planned import against_twins
+from skdnn.rsa._inference._planned_comparisons import against_twins
 
 _KEYS = ["layer", "depth", "pooling", "extractor", "metric"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import squareform
 
-from skdnn.rsa._comparison._stack import labelled_values, rdm_name, split_columns
+from skdnn.rsa._comparison._rdm_stack import labelled_values, rdm_name, split_columns
 
 # Two triangles may differ by what a float32 or a text file loses, relative to the largest value.
 _SYMMETRY = 1e-6

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skdnn._html import card
 from skdnn.model_comparison._references import read_references, subjects
 from skdnn.rsa import cka, compare_rdms, noise_ceiling
-from skdnn.rsa._inference._planned import against_twins
+from skdnn.rsa._inference._planned_comparisons import against_twins
 
 if TYPE_CHECKING:
     from skdnn.plotting import ModelComparisonDisplay, SimilarityDisplay

@@ -1,24 +1,24 @@
-from ._comparison._ceiling import NoiseCeiling, noise_ceiling
 from ._comparison._cka import cka, procrustes_distance
-from ._comparison._compare import compare_rdms
-from ._comparison._convert import from_rsatoolbox, to_rsatoolbox
-from ._dissimilarity._category import category_rdm
-from ._dissimilarity._compute import compute_rdm
-from ._dissimilarity._noise import estimate_noise_precision
-from ._dissimilarity._rdm import RDM
-from ._fitting._mixture import LayerMixtureRSA, stack_layers
-from ._fitting._partial import partial_rdm_correlation
-from ._fitting._partitioning import variance_partitioning
+from ._comparison._compare_rdms import compare_rdms
+from ._comparison._noise_ceiling import NoiseCeiling, noise_ceiling
+from ._comparison._rsatoolbox import from_rsatoolbox, to_rsatoolbox
+from ._dissimilarity._category_rdm import category_rdm
+from ._dissimilarity._compute_rdm import compute_rdm
+from ._dissimilarity._noise_precision import estimate_noise_precision
+from ._dissimilarity._rdm_transformer import RDM
+from ._fitting._feature_reweighting import FeatureReweightedRSA
+from ._fitting._layer_mixture import LayerMixtureRSA, stack_layers
+from ._fitting._partial_correlation import partial_rdm_correlation
 from ._fitting._regression import RegressionRSA, regression_rsa
-from ._fitting._reweighting import FeatureReweightedRSA
+from ._fitting._variance_partitioning import variance_partitioning
 from ._inference._bootstrap import bootstrap_rsa
-from ._inference._permutation import PermutationResult, permutation_test
-from ._inference._planned import planned_comparisons
-from ._inference._random_effects import random_effects_test, subject_layer_table
-from ._inference._results import BootstrapResult
+from ._inference._bootstrap_result import BootstrapResult
+from ._inference._permutation_test import PermutationResult, permutation_test
+from ._inference._planned_comparisons import planned_comparisons
+from ._inference._random_effects_test import random_effects_test, subject_layer_table
 from ._scoring._cka_scorer import CKAScorer
-from ._scoring._folds import best_by_pairs, weighted_scores
-from ._scoring._scorer import RSAScorer
+from ._scoring._rsa_scorer import RSAScorer
+from ._scoring._weighted_by_pairs import best_by_pairs, weighted_scores
 
 __all__ = [
     "RDM",

@@ -9,11 +9,12 @@ from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
 from skdnn.rsa import bootstrap_rsa, compare_rdms, noise_ceiling, random_effects_test
-from skdnn.rsa._comparison._ceiling import ceiling
-from skdnn.rsa._comparison._measures import similarities
-from skdnn.rsa._inference._resample import expand, sample
-from skdnn.rsa._inference._resample_ranks import sort_pairs, twice_mid
-from skdnn.rsa._inference._resample_variance import Influence, kernel_margins, kernel_sums
+from skdnn.rsa._comparison._noise_ceiling import ceiling
+from skdnn.rsa._comparison._similarity_measures import similarities
+from skdnn.rsa._inference._bootstrap_ranks import sort_pairs, twice_mid
+from skdnn.rsa._inference._bootstrap_samples import expand, scores_in_samples
+from skdnn.rsa._inference._bootstrap_variance import kernel_margins, kernel_sums
+from skdnn.rsa._inference._score_kernels import ScoreKernels
 
 CONDITIONS = [
     *("pearson", "spearman", "kendall", "tau-a", "rho-a"),
@@ -45,7 +46,7 @@ def drawn_rdms(pairs, counts):
 def test_samples_equal_a_plain_loop(comparison, n, ties):
     models, data = rdms(2, n, 1, ties), rdms(3, n, 2, ties)
     counts = draws(n, 25)
-    found = sample(models, data, counts, None, comparison)
+    found = scores_in_samples(models, data, counts, None, comparison)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         each = [
@@ -60,7 +61,7 @@ def test_samples_equal_a_plain_loop(comparison, n, ties):
 def test_ceilings_of_drawn_subjects_leave_out_all_draws(comparison):
     data, counts = rdms(4), draws(12, 20)
     subjects = draws(4, 20, seed=1)
-    found = sample(data[:1], data, counts, subjects, comparison).both
+    found = scores_in_samples(data[:1], data, counts, subjects, comparison).both
     for row, (drawn, who) in enumerate(zip(counts, subjects, strict=True)):
         pairs = expand(data, drawn)
         expected = ceiling(pairs, 12, comparison, who)
@@ -96,7 +97,7 @@ def test_samples_equal_rsatoolbox(comparison, method):
             method=method,
         )
         counts = np.bincount(drawn, minlength=15)[None]
-        ours = sample(models, data, counts, None, comparison, ceilings=False)
+        ours = scores_in_samples(models, data, counts, None, comparison, ceilings=False)
         np.testing.assert_allclose(ours.each[0], theirs, atol=1e-10)
 
 
@@ -104,7 +105,7 @@ def test_unknown_pairs_stay_out():
     models, data = rdms(2), rdms(2, seed=3)
     models[0, 4] = data[1, 9] = np.nan
     counts = draws(12, 10)
-    found = sample(models, data, counts, None, "spearman")
+    found = scores_in_samples(models, data, counts, None, "spearman")
     each = [compare_rdms(drawn_rdms(models, w), drawn_rdms(data, w)) for w in counts]
     np.testing.assert_allclose(found.each, each, atol=1e-10)
 
@@ -113,7 +114,7 @@ def test_samples_with_a_constant_model_are_nan():
     model = pdist(np.eye(2)[[0, 0, 0, 0, 0, 0, 0, 1]])[None]
     counts = draws(8, 60)
     for comparison in ("spearman", "pearson", "corr_cov", "kendall"):
-        found = sample(model, rdms(1, 8), counts, None, comparison).each[:, 0, 0]
+        found = scores_in_samples(model, rdms(1, 8), counts, None, comparison).each[:, 0, 0]
         np.testing.assert_array_equal(np.isnan(found), counts[:, 7] == 0)
 
 
@@ -121,9 +122,9 @@ def test_samples_with_a_constant_model_are_nan():
 def test_number_of_jobs_and_of_samples_at_once_do_not_matter(comparison):
     models, data, counts = rdms(2), rdms(3, seed=3), draws(12, 70)
     subjects = draws(3, 70)
-    whole = sample(models, data, counts, subjects, comparison, n_jobs=2)
+    whole = scores_in_samples(models, data, counts, subjects, comparison, n_jobs=2)
     parts = [
-        sample(models, data, counts[k : k + 7], subjects[k : k + 7], comparison)
+        scores_in_samples(models, data, counts[k : k + 7], subjects[k : k + 7], comparison)
         for k in range(0, 70, 7)
     ]
     for k, name in enumerate(whole._fields):
@@ -133,13 +134,15 @@ def test_number_of_jobs_and_of_samples_at_once_do_not_matter(comparison):
 
 def test_approximate_ranks_are_near():
     models, data, counts = rdms(2, 90), rdms(3, 90, 4), draws(90, 50)
-    exact = sample(models, data, counts, None, "spearman")
-    near = sample(models, data, counts, None, "spearman", exact=False)
+    exact = scores_in_samples(models, data, counts, None, "spearman")
+    near = scores_in_samples(models, data, counts, None, "spearman", exact=False)
     assert 0 < np.abs(exact.each - near.each).max() < 0.01
     assert np.abs((near.each - exact.each).mean()) < 0.002
     assert 0 < np.abs(exact.ceilings - near.ceilings).max() < 0.05
-    same = sample(models, data, counts, None, "corr_cov", exact=False)
-    np.testing.assert_array_equal(same.each, sample(models, data, counts, None, "corr_cov").each)
+    same = scores_in_samples(models, data, counts, None, "corr_cov", exact=False)
+    np.testing.assert_array_equal(
+        same.each, scores_in_samples(models, data, counts, None, "corr_cov").each
+    )
 
 
 # Variances
@@ -168,8 +171,8 @@ def weighted_pearson(a, b, weights):
 )
 def test_kernel_is_the_derivative_by_the_weight_of_a_pair(comparison, score, ties):
     a, b = rdms(2, 12, 5, ties)
-    influence = Influence(12, comparison)
-    kernel = influence.kernel(influence.ready(a), influence.ready(b))
+    score_kernels = ScoreKernels(12, comparison)
+    kernel = score_kernels.kernel(score_kernels.prepare(a), score_kernels.prepare(b))
     slopes = np.empty(len(a))
     for pair in range(len(a)):
         step = 1e-5 * (np.arange(len(a)) == pair)

@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
 from skdnn.rsa import compare_rdms
-from skdnn.rsa._comparison._measures import ranks
+from skdnn.rsa._comparison._similarity_measures import ranks
 
 
 def cosine(a, b):

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.spatial.distance import pdist
 
 from skdnn.rsa import bootstrap_rsa, permutation_test, random_effects_test
-from skdnn.rsa._comparison._measures import similarities
+from skdnn.rsa._comparison._similarity_measures import similarities
 
 ALPHA = 0.05
 STUDIES = 200

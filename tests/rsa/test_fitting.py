@@ -15,8 +15,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
 from skdnn.rsa import FeatureReweightedRSA, LayerMixtureRSA, RSAScorer
-from skdnn.rsa._comparison._stack import RDMStack
-from skdnn.rsa._fitting._estimator import (
+from skdnn.rsa._comparison._rdm_stack import RDMStack
+from skdnn.rsa._fitting._rdm_predictor import (
     best_alpha,
     condition_folds,
     held_out_scores,

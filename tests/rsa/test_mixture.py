@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdnn.rsa import LayerMixtureRSA, compute_rdm, stack_layers
-from skdnn.rsa._fitting._mixture import layer_positions
+from skdnn.rsa._fitting._layer_mixture import layer_positions
 
 N = 24
 NAMES = [f"im{i:02d}" for i in range(N)]

@@ -9,7 +9,7 @@ from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 
 from skdnn.rsa import RDM, RSAScorer, bootstrap_rsa, compare_rdms, compute_rdm, noise_ceiling
-from skdnn.rsa._comparison._measures import COMPARISONS
+from skdnn.rsa._comparison._similarity_measures import COMPARISONS
 
 N = 12
 NAMES = [f"im{i:02d}" for i in range(N)]

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.covariance import LedoitWolf
 
 from skdnn.rsa import estimate_noise_precision
-from skdnn.rsa._dissimilarity._noise import precision_root
+from skdnn.rsa._dissimilarity._noise_precision import precision_root
 
 SHAPES = [(60, 9), (12, 30)]
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from skdnn.encoding import average_repeats
 from skdnn.rsa import compare_rdms, compute_rdm, estimate_noise_precision
-from skdnn.rsa._dissimilarity import _products
+from skdnn.rsa._dissimilarity import _correlation_and_euclidean
 
 OWN = [
     *("correlation", "cosine", "euclidean", "sqeuclidean", "sqeuclidean_per_feature"),
@@ -159,9 +159,9 @@ def test_groups_of_near_duplicates_are_centred_again(metric):
 @pytest.mark.parametrize("metric", BY_PRODUCTS)
 def test_many_exact_duplicates_are_exactly_zero_apart(metric, monkeypatch):
     pairs_seen = []
-    direct = _products._direct
+    direct = _correlation_and_euclidean._direct
     monkeypatch.setattr(
-        _products,
+        _correlation_and_euclidean,
         "_direct",
         lambda blocks, i, j: pairs_seen.append(len(i)) or direct(blocks, i, j),
     )
@@ -255,9 +255,11 @@ def test_squares_beyond_float64_are_infinite_and_the_diagonal_stays_zero():
 def test_a_drift_behind_the_first_block_is_noticed(outlier, careful, monkeypatch):
     """Rows are centred by their first block; here it says nothing about the rest."""
     calls = []
-    care = _products._angular_with_care
+    care = _correlation_and_euclidean._angular_with_care
     monkeypatch.setattr(
-        _products, "_angular_with_care", lambda *args: calls.append(1) or care(*args)
+        _correlation_and_euclidean,
+        "_angular_with_care",
+        lambda *args: calls.append(1) or care(*args),
     )
     X = patterns(10, 4000)
     X[:, 0] = outlier
@@ -281,7 +283,7 @@ def test_constant_rows_are_nan(metric, dtype, block_size):
 
 def test_constant_rows_do_not_cost_a_second_look(monkeypatch):
     """Dead patterns are common; only what loses digits is done with care."""
-    monkeypatch.setattr(_products, "_angular_with_care", None)
+    monkeypatch.setattr(_correlation_and_euclidean, "_angular_with_care", None)
     for value in (0.1, 1 / 3, 7.0):
         X = patterns(6, 3000)
         X[2] = value

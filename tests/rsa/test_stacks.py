@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
 from skdnn.rsa import bootstrap_rsa, compare_rdms, noise_ceiling, permutation_test
-from skdnn.rsa._comparison._measures import COMPARISONS
-from skdnn.rsa._comparison._stack import pair_positions, read_rdms
+from skdnn.rsa._comparison._rdm_stack import pair_positions, read_rdms
+from skdnn.rsa._comparison._similarity_measures import COMPARISONS
 
 NAMES = [f"im{i}" for i in range(7)]
 
@@ -113,7 +113,7 @@ def test_one_undefined_rdm_leaves_the_others_alone():
 
 def test_many_rdms_are_compared_in_parts(monkeypatch):
     whole = compare_rdms(A, B, "corr_cov")
-    monkeypatch.setattr("skdnn.rsa._comparison._measures._CHUNK", 25)
+    monkeypatch.setattr("skdnn.rsa._comparison._similarity_measures._CHUNK", 25)
     np.testing.assert_allclose(compare_rdms(A, B, "corr_cov"), whole, rtol=0, atol=1e-14)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from skdnn.rsa._comparison._gram import (
+from skdnn.rsa._comparison._centred_products import (
     Gram,
     Patterns,
     Rows,

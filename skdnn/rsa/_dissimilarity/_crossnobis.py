@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skdnn._blocks import Array, column_blocks
-from skdnn.rsa._dissimilarity._noise import check_precision, precision_root, whitened
+from skdnn.rsa._dissimilarity._correlation_and_euclidean import Products, mirror
+from skdnn.rsa._dissimilarity._noise_precision import check_precision, precision_root, whitened
 from skdnn.rsa._dissimilarity._patterns import Patterns, averaging, encode
-from skdnn.rsa._dissimilarity._products import Products, mirror
 
 Side = tuple[int, Array, Array, NDArray[np.bool_]]  # split, its two sides, which rows are valid
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from skdnn._html import card
-from skdnn.rsa._comparison._measures import ranks
-from skdnn.rsa._comparison._stack import RDMStack, rdm_name, read_rdms
+from skdnn.rsa._comparison._rdm_stack import RDMStack, rdm_name, read_rdms
+from skdnn.rsa._comparison._similarity_measures import ranks
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

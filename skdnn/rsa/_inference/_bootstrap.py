@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.rsa._comparison._ceiling import NoiseCeiling, ceiling, pools
-from skdnn.rsa._comparison._measures import similarities
-from skdnn.rsa._inference._resample import Sampled, sample
-from skdnn.rsa._inference._resample_ceiling import gram_ceilings
-from skdnn.rsa._inference._resample_variance import (
-    Influence,
+from skdnn.rsa._comparison._noise_ceiling import NoiseCeiling, ceiling, pools
+from skdnn.rsa._comparison._similarity_measures import similarities
+from skdnn.rsa._inference._bootstrap_ceilings import gram_ceilings
+from skdnn.rsa._inference._bootstrap_result import BootstrapResult
+from skdnn.rsa._inference._bootstrap_samples import SampledScores, scores_in_samples
+from skdnn.rsa._inference._bootstrap_variance import (
+    KernelSums,
+    ScoreVariance,
+    VarianceOverConditions,
+    VarianceOverSubjects,
     kernel_margins,
     kernel_sums,
-    subject_kernels,
+    subject_pair_kernels,
 )
-from skdnn.rsa._inference._results import BootstrapResult
-from skdnn.rsa._inference._spread import OverConditions, OverSubjects, Spread, subject_pair_kernels
-from skdnn.rsa._inference._study import NOT_CENTRED, Study, check_count, generators, read_study
-from skdnn.rsa._inference._unrelated import Unrelated, unrelated
+from skdnn.rsa._inference._random_draws import check_count, generators
+from skdnn.rsa._inference._score_kernels import ScoreKernels
+from skdnn.rsa._inference._scored_models import NOT_CENTRED, ScoredModels, score_models
+from skdnn.rsa._inference._zero_test import permute_against_zero
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -64,7 +67,7 @@ def bootstrap_rsa(
     n_boot : int, default=1000
         Number of bootstrap samples.
     resample : {"conditions", "subjects", "both"}, default=None
-        What other conditions or subjects the results are to hold for: what the study drew from a
+        What other conditions or subjects the results are to hold for: what the scored drew from a
         population. None takes both if there are several subjects, else conditions.
     method : {"exact", "approximate"}, default="exact"
         ``"exact"`` compares RDMs anew in each sample. ``"approximate"`` ranks once, in the whole
@@ -193,111 +196,83 @@ def bootstrap_rsa(
       model_a    model_b  difference    p
     0    good  unrelated      0.3695  0.0
     """
-    exact = _check_method(method)
-    n_boot = check_count(n_boot, "n_boot", 2)
-    n_permutations = check_count(n_permutations, "n_permutations", 0)
-    study = read_study(models, data, comparison, conditions)
-    resample = _check_resample(resample, study)
-    draw, permute = generators(random_state, 2)
-    seed = int(permute.integers(2**31))
-    found = _sample(study, resample, n_boot, exact, draw, n_jobs)
-    _warn_undefined_samples(found.samples, study)
-    null = None
-    if resample != "subjects" and n_permutations:
-        null = unrelated(study, resample == "both", n_permutations, seed, n_jobs)
-    return _result(study, resample, found, null)
-
-
-def _check_method(method: str) -> bool:
     if method not in ("exact", "approximate"):
         raise ValueError(f"method={method!r} is not known: choose 'exact' or 'approximate'.")
-    return method == "exact"
+    n_boot = check_count(n_boot, "n_boot", 2)
+    n_permutations = check_count(n_permutations, "n_permutations", 0)
+    scored = score_models(models, data, comparison, conditions)
+    resample = _check_resample(resample, scored)
+    draw, permute = generators(random_state, 2)
+    seed = int(permute.integers(2**31))
+    whole = None
+    if scored.n_subjects > 1:
+        whole = ceiling(scored.data, scored.n_conditions, scored.comparison)
+    # Both are always drawn, so that a seed gives the same samples whatever is resampled.
+    n, k = scored.n_conditions, scored.n_subjects
+    conditions_drawn, subjects_drawn = _draws(draw, n_boot, n), _draws(draw, n_boot, k)
+    if whole is not None and resample == "subjects":
+        samples = subjects_drawn @ scored.each.T / k
+        ceiling_samples = _subject_ceilings(scored, subjects_drawn)
+        variance = ScoreVariance(None, _over_subjects(scored, whole.lower), None)
+    else:
+        drawn = subjects_drawn if resample == "both" else None
+        samples, ceiling_samples, variance = _resample_conditions(
+            scored, conditions_drawn, drawn, whole, method == "exact", n_jobs
+        )
+    _warn_undefined_samples(samples, scored)
+    zero_test = None
+    if resample != "subjects" and n_permutations:
+        zero_test = permute_against_zero(scored, resample == "both", n_permutations, seed, n_jobs)
+    n_models = len(scored.models)
+    contrasts = np.eye(n_models, n_models + (whole is not None))
+    variances, dof = np.array([variance.of(contrast) for contrast in contrasts]).T
+    return BootstrapResult(
+        names=pd.Index(scored.names),
+        scores=scored.scores,
+        samples=samples,
+        ceiling=whole,
+        ceiling_samples=ceiling_samples,
+        standard_errors=np.sqrt(variances),
+        dof=dof,
+        n_boot=n_boot,
+        resample=resample,
+        comparison=scored.comparison,
+        _variance=variance,
+        _zero_test=zero_test,
+        # A cosine with RDMs that have negative values (crossnobis) may well be zero.
+        _zero_means_something=(
+            scored.comparison not in NOT_CENTRED or bool((scored.data < 0).any())
+        ),
+    )
 
 
-def _check_resample(resample: str | None, study: Study) -> str:
+def _check_resample(resample: str | None, scored: ScoredModels) -> str:
     if resample is None:
-        several = study.n_subjects > 1
+        several = scored.n_subjects > 1
         resample = (
-            ("both" if several else "conditions") if study.comparison != "bures" else ("subjects")
+            ("both" if several else "conditions") if scored.comparison != "bures" else ("subjects")
         )
     if resample not in RESAMPLE:
         raise ValueError(
             f"resample={resample!r} is not known: choose one of {', '.join(RESAMPLE)}."
         )
-    if resample != "conditions" and study.n_subjects < 2:
+    if resample != "conditions" and scored.n_subjects < 2:
         raise ValueError(
             f"data holds the RDM of one subject only, which cannot be resampled "
             f"(resample={resample!r}): give the RDMs of several subjects, or "
             "resample='conditions'."
         )
-    if resample != "subjects" and study.comparison == "bures":
+    if resample != "subjects" and scored.comparison == "bures":
         raise ValueError(
             "Bures' similarity needs all pairs, and samples of conditions lack those between "
             "draws of the same condition: choose resample='subjects', or another comparison."
         )
-    if resample != "subjects" and study.n_conditions < MIN_CONDITIONS:
+    if resample != "subjects" and scored.n_conditions < MIN_CONDITIONS:
         raise ValueError(
-            f"{study.n_conditions} conditions are too few to resample them: "
+            f"{scored.n_conditions} conditions are too few to resample them: "
             f"{MIN_CONDITIONS} are the least, and 20 or more are advisable."
         )
     return resample
-
-
-class _Found(NamedTuple):
-    """Everything that results are made of."""
-
-    samples: Array  # (n_boot, n_models)
-    ceiling: NoiseCeiling | None
-    ceiling_samples: Array | None
-    spread: Spread
-
-
-def _sample(
-    study: Study,
-    resample: str,
-    n_boot: int,
-    exact: bool,
-    rng: np.random.Generator,
-    n_jobs: int | None,
-) -> _Found:
-    n, k = study.n_conditions, study.n_subjects
-    # Both are always drawn, so that a seed gives the same samples whatever is resampled.
-    conditions, subjects = _draws(rng, n_boot, n), _draws(rng, n_boot, k)
-    whole = None
-    if k > 1:
-        whole = ceiling(study.data, n, study.comparison)
-    if resample == "subjects":
-        assert whole is not None
-        samples = subjects @ study.each.T / k
-        over = _over_subjects(study, whole.lower)
-        drawn_ceilings = _subject_ceilings(study, subjects)
-        return _Found(samples, whole, drawn_ceilings, Spread(None, over, None))
-    drawn = subjects if resample == "both" else None
-    counts = conditions
-    if n <= _JACKKNIFE:
-        counts = np.concatenate([conditions, 1 - np.eye(n, dtype=np.int64)])
-        if drawn is not None:
-            drawn = np.concatenate([drawn, np.ones((n, k), dtype=np.int64)])
-    influence = Influence(n, study.comparison)
-    found = sample(
-        study.models,
-        study.data,
-        counts,
-        drawn,
-        study.comparison,
-        exact=exact,
-        ceilings=k > 1,
-        influence=influence,
-        n_jobs=n_jobs,
-    )
-    spread = _spread(study, found, n_boot, influence)
-    if resample == "both":
-        assert whole is not None
-        spread = replace(spread, subjects=_over_subjects(study, whole.lower))
-        mean = np.einsum("bms,bs->bm", found.each[:n_boot], subjects) / k
-        return _Found(mean, whole, found.both[:n_boot], spread)
-    ceilings = found.ceilings[:n_boot] if k > 1 else None
-    return _Found(found.each[:n_boot].mean(axis=2), whole, ceilings, spread)
 
 
 def _draws(rng: np.random.Generator, n_boot: int, n: int) -> Counts:
@@ -305,16 +280,55 @@ def _draws(rng: np.random.Generator, n_boot: int, n: int) -> Counts:
     return rng.multinomial(n, np.full(n, 1 / n), size=n_boot)
 
 
-def _spread(study: Study, found: Sampled, n_boot: int, influence: Influence) -> Spread:
+def _resample_conditions(
+    scored: ScoredModels,
+    conditions: Counts,
+    subjects: Counts | None,
+    whole: NoiseCeiling | None,
+    exact: bool,
+    n_jobs: int | None,
+) -> tuple[Array, Array | None, ScoreVariance]:
+    """Scores and ceilings in samples of conditions (and subjects), and what varies."""
+    n, k, n_boot = scored.n_conditions, scored.n_subjects, len(conditions)
+    counts, drawn = conditions, subjects
+    if n <= _JACKKNIFE:
+        counts = np.concatenate([conditions, 1 - np.eye(n, dtype=np.int64)])
+        if subjects is not None:
+            drawn = np.concatenate([subjects, np.ones((n, k), dtype=np.int64)])
+    kernels = ScoreKernels(n, scored.comparison)
+    found = scores_in_samples(
+        scored.models,
+        scored.data,
+        counts,
+        drawn,
+        scored.comparison,
+        exact=exact,
+        ceilings=whole is not None,
+        score_kernels=kernels,
+        n_jobs=n_jobs,
+    )
+    over_conditions, within = _over_conditions(scored, found, n_boot, kernels)
+    if subjects is None or whole is None:
+        ceilings = None if whole is None else found.ceilings[:n_boot]
+        variance = ScoreVariance(over_conditions, None, within)
+        return found.each[:n_boot].mean(axis=2), ceilings, variance
+    variance = ScoreVariance(over_conditions, _over_subjects(scored, whole.lower), within)
+    samples = np.einsum("bms,bs->bm", found.each[:n_boot], subjects) / k
+    return samples, found.both[:n_boot], variance
+
+
+def _over_conditions(
+    scored: ScoredModels, found: SampledScores, n_boot: int, score_kernels: ScoreKernels
+) -> tuple[VarianceOverConditions, KernelSums | None]:
     """What variances over conditions are made of, and the subjects' part in them."""
-    n, k = study.n_conditions, study.n_subjects
+    n, k = scored.n_conditions, scored.n_subjects
     values = found.each.mean(axis=2)
     others: Array | None = None
     if k > 1:
         values = np.concatenate([values, found.ceilings[:, :1]], axis=1)
-        others = pools(study.data, n, study.comparison)[1]
-    total, parts = np.zeros((len(values.T), study.models.shape[1])), None
-    for kernels in subject_kernels(influence, study.models, study.data, others):
+        others = pools(scored.data, n, scored.comparison)[1]
+    total, parts = np.zeros((len(values.T), scored.models.shape[1])), None
+    for kernels in score_kernels.by_subject(scored.models, scored.data, others):
         total = total + kernels / k
         if k > 1:
             sums = kernel_sums(kernels, kernel_margins(kernels, n))
@@ -322,69 +336,45 @@ def _spread(study: Study, found: Sampled, n_boot: int, influence: Influence) -> 
     margins = kernel_margins(total, n)
     mean = kernel_sums(total, margins)
     left_out = values[n_boot:] if len(values) > n_boot else None
-    conditions = OverConditions(left_out, values[:n_boot], mean, margins)
-    return Spread(conditions, None, None if parts is None else parts + mean * -k)
+    over_conditions = VarianceOverConditions(left_out, values[:n_boot], mean, margins)
+    return over_conditions, None if parts is None else parts + mean * -k
 
 
-def _over_subjects(study: Study, lower: float) -> OverSubjects:
+def _over_subjects(scored: ScoredModels, lower: float) -> VarianceOverSubjects:
     """What variances of the scores and the lower ceiling over subjects are made of."""
-    k = study.n_subjects
-    left_out = (study.each.sum(axis=1) - study.each.T) / (k - 1)
-    ceilings = _subject_ceilings(study, 1 - np.eye(k, dtype=np.int64))
-    among = similarities(study.data, study.data, study.n_conditions, study.comparison)
-    return OverSubjects(
+    k = scored.n_subjects
+    left_out = (scored.each.sum(axis=1) - scored.each.T) / (k - 1)
+    ceilings = _subject_ceilings(scored, 1 - np.eye(k, dtype=np.int64))
+    among = similarities(scored.data, scored.data, scored.n_conditions, scored.comparison)
+    return VarianceOverSubjects(
         np.concatenate([left_out, ceilings[:, :1]], axis=1),
-        subject_pair_kernels(study.each, among, lower),
+        subject_pair_kernels(scored.each, among, lower),
     )
 
 
-def _subject_ceilings(study: Study, counts: Counts) -> Array:
+def _subject_ceilings(scored: ScoredModels, counts: Counts) -> Array:
     """Ceilings with subjects drawn so often, each set of them once."""
-    if study.complete and study.comparison in _COSINES:
-        gram = similarities(study.data, study.data, study.n_conditions, study.comparison)
+    if scored.complete and scored.comparison in _COSINES:
+        gram = similarities(scored.data, scored.data, scored.n_conditions, scored.comparison)
         if not np.isnan(gram).any():
             return gram_ceilings(np.broadcast_to(gram, (len(counts), *gram.shape)), counts)
     sets, place = np.unique(counts, axis=0, return_inverse=True)
-    n, comparison = study.n_conditions, study.comparison
-    found = np.array([ceiling(study.data, n, comparison, drawn) for drawn in sets])
+    n, comparison = scored.n_conditions, scored.comparison
+    found = np.array([ceiling(scored.data, n, comparison, drawn) for drawn in sets])
     return found[place.ravel()]
 
 
-def _warn_undefined_samples(samples: Array, study: Study) -> None:
+def _warn_undefined_samples(samples: Array, scored: ScoredModels) -> None:
     undefined = np.isnan(samples).sum(axis=0)
     share = undefined / len(samples)
-    poor = (share > _UNDEFINED) & (undefined > 2) & ~np.isnan(study.scores)
+    poor = (share > _UNDEFINED) & (undefined > 2) & ~np.isnan(scored.scores)
     poor = np.flatnonzero(poor)
     if poor.size:
         worst = poor[np.argmax(share[poor])]
         warnings.warn(
-            f"The {study.comparison} comparison of model {study.names[worst]!r} is undefined in "
+            f"The {scored.comparison} comparison of model {scored.names[worst]!r} is undefined in "
             f"{share[worst]:.0%} of the bootstrap samples (an RDM is constant there, or fewer "
             "than three pairs are known): its intervals rest on the others.",
             RuntimeWarning,
             stacklevel=3,
         )
-
-
-def _result(study: Study, resample: str, found: _Found, null: Unrelated | None) -> BootstrapResult:
-    n_models = len(study.models)
-    rows = np.eye(n_models, n_models + (found.ceiling is not None))
-    spread = np.array([found.spread.of(row) for row in rows])
-    return BootstrapResult(
-        names=pd.Index(study.names),
-        scores=study.scores,
-        samples=found.samples,
-        ceiling=found.ceiling,
-        ceiling_samples=found.ceiling_samples,
-        standard_errors=np.sqrt(spread[:, 0]),
-        dof=spread[:, 1],
-        n_boot=len(found.samples),
-        resample=resample,
-        comparison=study.comparison,
-        _spread=found.spread,
-        _unrelated=null,
-        # A cosine with RDMs that have negative values (crossnobis) may well be zero.
-        _zero_means_something=(
-            study.comparison not in NOT_CENTRED or bool((study.data < 0).any())
-        ),
-    )

@@ -14,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdnn._blocks import is_lazy
 from skdnn._labels import row_labels
 from skdnn._sklearn import Interval, StrOptions, fit_context
+from skdnn.rsa._comparison._centred_products import Patterns, check_finite, read_patterns
 from skdnn.rsa._comparison._cka import Centring, cka_table, warn_undefined
-from skdnn.rsa._comparison._gram import Patterns, check_finite, read_patterns
-from skdnn.rsa._comparison._stack import check_unique, is_rdm_like
+from skdnn.rsa._comparison._rdm_stack import check_unique, is_rdm_like
 from skdnn.rsa._scoring._representation import check_rows, representation
 from skdnn.rsa._scoring._targets import could_be_rdm, named, separate
 

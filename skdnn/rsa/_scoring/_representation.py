@@ -12,8 +12,13 @@ from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 
 from skdnn._labels import check_labels, row_labels
-from skdnn.rsa._comparison._stack import MIN_CONDITIONS, check_square, check_unique, is_rdm_like
-from skdnn.rsa._dissimilarity._rdm import RDM
+from skdnn.rsa._comparison._rdm_stack import (
+    MIN_CONDITIONS,
+    check_square,
+    check_unique,
+    is_rdm_like,
+)
+from skdnn.rsa._dissimilarity._rdm_transformer import RDM
 
 Array = NDArray[np.float64]
 

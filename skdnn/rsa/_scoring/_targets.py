@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
 from skdnn._labels import row_labels
-from skdnn.rsa._comparison._stack import (
+from skdnn.rsa._comparison._rdm_stack import (
     MIN_CONDITIONS,
     RDMStack,
     check_square,
@@ -22,7 +22,7 @@ from skdnn.rsa._comparison._stack import (
     rdm_names,
     split_columns,
 )
-from skdnn.rsa._dissimilarity._compute import compute_rdm
+from skdnn.rsa._dissimilarity._compute_rdm import compute_rdm
 
 Array = NDArray[np.float64]
 

@@ -15,12 +15,18 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
-from skdnn.rsa._comparison._ceiling import ceiling
-from skdnn.rsa._comparison._measures import CENTRED, RANKED, WHITENED, is_flat, similarities
-from skdnn.rsa._comparison._stack import pair_positions
-from skdnn.rsa._inference._resample_ceiling import gram_ceilings, rank_ceilings
-from skdnn.rsa._inference._resample_ranks import WeightedRanks
-from skdnn.rsa._inference._resample_variance import Influence, Ready
+from skdnn.rsa._comparison._noise_ceiling import ceiling
+from skdnn.rsa._comparison._rdm_stack import pair_positions
+from skdnn.rsa._comparison._similarity_measures import (
+    CENTRED,
+    RANKED,
+    WHITENED,
+    is_flat,
+    similarities,
+)
+from skdnn.rsa._inference._bootstrap_ceilings import gram_ceilings, rank_ceilings
+from skdnn.rsa._inference._bootstrap_ranks import WeightedRanks
+from skdnn.rsa._inference._score_kernels import PreparedRDM, ScoreKernels
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -31,7 +37,7 @@ _NEARLY_FLAT = 1e-9
 _PART = 32
 
 
-class Sampled(NamedTuple):
+class SampledScores(NamedTuple):
     """What was found in each of some samples of the conditions."""
 
     each: Array  # similarities (n_samples, n_models, n_subjects)
@@ -39,7 +45,7 @@ class Sampled(NamedTuple):
     both: Array  # the same with the subjects of the sample, (n_samples, 2)
 
 
-def sample(
+def scores_in_samples(
     models: Array,
     data: Array,
     counts: Counts,
@@ -48,43 +54,43 @@ def sample(
     *,
     exact: bool = True,
     ceilings: bool = True,
-    influence: Influence | None = None,
+    score_kernels: ScoreKernels | None = None,
     n_jobs: int | None = None,
-) -> Sampled:
+) -> SampledScores:
     """Similarities and ceilings in samples of conditions.
 
     `counts` (n_samples, n_conditions) and `subject_counts` (n_samples, n_subjects) say how often
-    each was drawn. `influence` keeps the sorted RDMs for those who need them after this.
+    each was drawn. `score_kernels` keeps the sorted RDMs for those who need them after this.
     """
-    job = _Job(models, data, comparison, ceilings)
+    job = _Compared(models, data, comparison, ceilings)
     missing = np.isnan(models).any() or np.isnan(data).any()
     if missing or comparison in ("kendall", "tau-a"):
         return _in_parts(job.expanded, counts, subject_counts, _PART, n_jobs)
     if exact and comparison in RANKED:
         space = WeightedRanks(np.concatenate([data, models]), counts.shape[1])
 
-        def ranked(counts: Counts, subject_counts: Counts | None) -> Sampled:
+        def ranked(counts: Counts, subject_counts: Counts | None) -> SampledScores:
             return job.ranked(space, counts, subject_counts)
 
         return _in_parts(ranked, counts, subject_counts, space.n_samples_at_once, n_jobs)
-    influence = influence or Influence(counts.shape[1], comparison)
-    return job.by_moments(counts, subject_counts, influence)
+    score_kernels = score_kernels or ScoreKernels(counts.shape[1], comparison)
+    return job.by_moments(counts, subject_counts, score_kernels)
 
 
 def _in_parts(
-    work: Callable[[Counts, Counts | None], Sampled],
+    work: Callable[[Counts, Counts | None], SampledScores],
     counts: Counts,
     subject_counts: Counts | None,
     size: int,
     n_jobs: int | None,
-) -> Sampled:
+) -> SampledScores:
     """The work on some samples at a time, shared out among threads."""
     parts = [slice(start, start + size) for start in range(0, len(counts), size)]
     found = Parallel(n_jobs=n_jobs, prefer="threads")(
         delayed(work)(counts[part], None if subject_counts is None else subject_counts[part])
         for part in parts
     )
-    return Sampled(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+    return SampledScores(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
 
 
 def expand(pairs: Array, counts: Counts) -> Array:
@@ -97,7 +103,7 @@ def expand(pairs: Array, counts: Counts) -> Array:
     return out
 
 
-class _Job(NamedTuple):
+class _Compared(NamedTuple):
     """What is compared, and the three ways to do it in samples."""
 
     models: Array
@@ -105,14 +111,14 @@ class _Job(NamedTuple):
     comparison: str
     ceilings: bool
 
-    def _nothing(self, n_samples: int) -> Sampled:
-        return Sampled(
+    def _nothing(self, n_samples: int) -> SampledScores:
+        return SampledScores(
             np.full((n_samples, len(self.models), len(self.data)), np.nan),
             np.full((n_samples, 2), np.nan),
             np.full((n_samples, 2), np.nan),
         )
 
-    def expanded(self, counts: Counts, subject_counts: Counts | None) -> Sampled:
+    def expanded(self, counts: Counts, subject_counts: Counts | None) -> SampledScores:
         """One sample after the other, its conditions written out."""
         out = self._nothing(len(counts))
         for row, drawn in enumerate(counts):
@@ -127,7 +133,7 @@ class _Job(NamedTuple):
 
     def ranked(
         self, space: WeightedRanks, counts: Counts, subject_counts: Counts | None
-    ) -> Sampled:
+    ) -> SampledScores:
         """Spearman's correlation and rho-a, ranked anew in each sample."""
         found = space.rank(counts)
         k, comparison = len(self.data), self.comparison
@@ -140,19 +146,19 @@ class _Job(NamedTuple):
         return out
 
     def by_moments(
-        self, counts: Counts, subject_counts: Counts | None, influence: Influence
-    ) -> Sampled:
+        self, counts: Counts, subject_counts: Counts | None, score_kernels: ScoreKernels
+    ) -> SampledScores:
         """Comparisons that are cosines of some sort, from weighted sums of products."""
         out = self._nothing(len(counts))
         job, form = self, self.comparison
         shifts = None
         if form in RANKED:
-            shifts = _RankShifts(self.models, self.data, influence)
+            shifts = _RankShifts(self.models, self.data, score_kernels)
             form = "pearson"
             job = self._replace(models=shifts.models, data=shifts.data, comparison=form)
         stack = np.concatenate([job.data, job.models])
         flat = is_flat(stack, form)
-        sums = _Sums(np.where(flat[:, None], 0, stack), counts, form)
+        sums = _WeightedProducts(np.where(flat[:, None], 0, stack), counts, form)
         norms = np.stack([sums.inner(row, row) for row in range(len(stack))], axis=1)
         doubtful = (norms <= _NEARLY_FLAT * sums.scale).any(axis=1) | sums.doubtful
         norms = np.sqrt(np.where(norms > 0, norms, np.nan))
@@ -179,21 +185,21 @@ class _Job(NamedTuple):
 class _RankShifts:
     """Ranks in the whole data, and how their correlation moves as ranks move, to first order."""
 
-    def __init__(self, models: Array, data: Array, influence: Influence) -> None:
-        self._influence = influence
-        self._models = influence.rows("models", models)
-        self._data = influence.rows("data", data)
+    def __init__(self, models: Array, data: Array, score_kernels: ScoreKernels) -> None:
+        self._score_kernels = score_kernels
+        self._models = score_kernels.prepared("models", models)
+        self._data = score_kernels.prepared("data", data)
         self.models = np.stack([row.values for row in self._models])
         self.data = np.stack([row.values for row in self._data])
 
     def of(self, model: int, subject: int) -> Array:
         """What each pair adds to the correlation by moving the ranks of others."""
         a, b = self._models[model], self._data[subject]
-        without = [Ready(row.values, None, None) for row in (a, b)]
-        return self._influence.kernel(a, b) - self._influence.kernel(*without)
+        without = [PreparedRDM(row.values) for row in (a, b)]
+        return self._score_kernels.kernel(a, b) - self._score_kernels.kernel(*without)
 
 
-class _Sums:
+class _WeightedProducts:
     """Weighted inner products of RDMs in each sample."""
 
     def __init__(self, pairs: Array, counts: Counts, form: str) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.rsa._comparison._compare import warn_no_ceiling
-from skdnn.rsa._comparison._measures import (
+from skdnn.rsa._comparison._compare_rdms import warn_no_ceiling
+from skdnn.rsa._comparison._rank_pools import rank_pools
+from skdnn.rsa._comparison._rdm_stack import read_rdms, without_level
+from skdnn.rsa._comparison._similarity_measures import (
     CENTRED,
     RANKED,
     WHITENED,
@@ -18,8 +20,6 @@ from skdnn.rsa._comparison._measures import (
     ranks,
     similarities,
 )
-from skdnn.rsa._comparison._rank_pools import rank_pools
-from skdnn.rsa._comparison._stack import read_rdms, without_level
 
 Array = NDArray[np.float64]
 

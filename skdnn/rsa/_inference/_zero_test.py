@@ -1,4 +1,4 @@
-r"""Scores of models that are unrelated to the data: the null distribution of studentised scores.
+r"""The bootstrap's test against zero: studentised scores, and those of unrelated models.
 
 Conditions are permuted as in Mantel's test, but each score is divided by its own standard error
 (DiCiccio & Romano, 2017). Where the model is unrelated, all permutations are equally likely, and
@@ -15,15 +15,16 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 
-from skdnn.rsa._inference._resample_variance import Influence, kernel_variance
-from skdnn.rsa._inference._study import Study, generators
+from skdnn.rsa._inference._bootstrap_variance import kernel_variance
+from skdnn.rsa._inference._p_values import share_as_extreme, turned
+from skdnn.rsa._inference._random_draws import batches
+from skdnn.rsa._inference._score_kernels import ScoreKernels
+from skdnn.rsa._inference._scored_models import ScoredModels
 
 Array = NDArray[np.float64]
 
-_BATCH = 250
 
-
-class Unrelated(NamedTuple):
+class ZeroTest(NamedTuple):
     """Studentised scores of the models, and under permutation."""
 
     observed: Array  # (n_models,)
@@ -31,41 +32,41 @@ class Unrelated(NamedTuple):
 
     def p_values(self, alternative: str) -> Array:
         """Share of permutations as extreme as what was observed, which is one of them."""
-        null, observed = self.null, self.observed
-        if alternative == "less":
-            null, observed = -null, -observed
-        elif alternative == "two-sided":
-            null, observed = np.abs(null), np.abs(observed)
+        null, observed = turned(self.null, self.observed, alternative)
         # A model that equals the data has no error, and a score of infinity by it.
         rounding = np.where(np.isinf(observed), 0.0, 1e-10 * np.abs(observed))
-        count = (null >= observed - rounding).sum(axis=0)
-        return np.where(np.isnan(observed), np.nan, (1 + count) / (1 + len(null)))
+        share = share_as_extreme(null, observed, rounding, every=False)
+        return np.where(np.isnan(observed), np.nan, share)
 
 
-def unrelated(
-    study: Study, over_subjects: bool, n_permutations: int, random_state: Any, n_jobs: int | None
-) -> Unrelated:
+def permute_against_zero(
+    scored: ScoredModels,
+    over_subjects: bool,
+    n_permutations: int,
+    random_state: Any,
+    n_jobs: int | None,
+) -> ZeroTest:
     """Studentise the scores, and permute conditions; `over_subjects` adds their variance."""
-    permuted = _Permuted(study, over_subjects)
-    n = study.n_conditions
+    permuted = _Permuted(scored, over_subjects)
+    n = scored.n_conditions
     observed = permuted.studentised(np.arange(n))
-    observed[np.isnan(study.scores)] = np.nan
-    starts = range(0, n_permutations, _BATCH)
+    observed[np.isnan(scored.scores)] = np.nan
     null = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(permuted.draw)(rng, min(_BATCH, n_permutations - start))
-        for start, rng in zip(starts, generators(random_state, len(starts)), strict=True)
+        delayed(permuted.draw)(*batch) for batch in batches(random_state, n_permutations)
     )
-    return Unrelated(observed, np.concatenate(null))
+    return ZeroTest(observed, np.concatenate(null))
 
 
 class _Permuted:
     """Models and data with mean zero over pairs, as square matrices."""
 
-    def __init__(self, study: Study, over_subjects: bool) -> None:
-        influence = Influence(study.n_conditions, study.comparison)
-        models = [_centred(influence.ready(row).values) for row in study.models]
-        data = np.stack([_centred(influence.ready(row).values) for row in study.data])
-        self.n = study.n_conditions
+    def __init__(self, scored: ScoredModels, over_subjects: bool) -> None:
+        prepare = ScoreKernels(scored.n_conditions, scored.comparison).prepare
+        models, data = (
+            np.stack([values - values.mean() for values in (prepare(row).values for row in rows)])
+            for rows in (scored.models, scored.data)
+        )
+        self.n = scored.n_conditions
         self.models = [squareform(row, checks=False) for row in models]
         self.mean = squareform(data.mean(axis=0), checks=False)
         self.squares = squareform((data**2).mean(axis=0), checks=False)
@@ -106,10 +107,6 @@ class _Permuted:
         )
         each /= self.n * (self.n - 1)
         return each.var(axis=0, ddof=1) / len(each)
-
-
-def _centred(values: Array) -> Array:
-    return values - values.mean()
 
 
 def _ordered(square: Array, order: NDArray[np.intp]) -> Array:

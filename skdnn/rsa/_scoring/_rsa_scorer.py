@@ -14,17 +14,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._sklearn import StrOptions, fit_context
-from skdnn.rsa._comparison._ceiling import ceiling, subject_groups
-from skdnn.rsa._comparison._compare import warn_undefined
-from skdnn.rsa._comparison._measures import (
+from skdnn.rsa._comparison._compare_rdms import warn_undefined
+from skdnn.rsa._comparison._noise_ceiling import ceiling, subject_groups
+from skdnn.rsa._comparison._rdm_stack import RDMStack, check_square, rdm_name
+from skdnn.rsa._comparison._similarity_measures import (
     RANKED,
     check_comparison,
     similarities,
     similarities_to_prediction,
 )
-from skdnn.rsa._comparison._stack import RDMStack, check_square, rdm_name
-from skdnn.rsa._dissimilarity._components import maker_of, signs_before_rdm
-from skdnn.rsa._dissimilarity._compute import check_metric, compute_rdm
+from skdnn.rsa._dissimilarity._component_signs import maker_of, signs_before_rdm
+from skdnn.rsa._dissimilarity._compute_rdm import check_metric, compute_rdm
 from skdnn.rsa._scoring._representation import check_rows, predicts_rdm, representation, source_rdm
 from skdnn.rsa._scoring._targets import Targets, read_targets
 

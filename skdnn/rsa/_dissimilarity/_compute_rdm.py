@@ -16,10 +16,14 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from skdnn._blocks import Array, column_blocks, row_parts
-from skdnn.rsa._dissimilarity import _products
-from skdnn.rsa._dissimilarity._category import category_rdm
+from skdnn.rsa._dissimilarity._category_rdm import category_rdm
+from skdnn.rsa._dissimilarity._correlation_and_euclidean import (
+    angular,
+    euclidean_squared,
+    paired_differences,
+)
 from skdnn.rsa._dissimilarity._crossnobis import crossnobis
-from skdnn.rsa._dissimilarity._noise import check_precision, precision_root, whitened
+from skdnn.rsa._dissimilarity._noise_precision import check_precision, precision_root, whitened
 from skdnn.rsa._dissimilarity._patterns import Patterns, name_rows, read_patterns
 
 __all__ = ["category_rdm", "compute_rdm"]
@@ -321,9 +325,7 @@ def _by_scipy(patterns: Patterns, metric: str, params: Mapping[str, Any]) -> Arr
 
 def _angular(patterns: Patterns, size: int | None, centre_rows: bool) -> Array:
     resolution = _resolution(patterns.rows.dtype)
-    return _products.angular(
-        patterns.by_condition, centre_rows, resolution, size, patterns.check_finite
-    )
+    return angular(patterns.by_condition, centre_rows, resolution, size, patterns.check_finite)
 
 
 def _rank_correlation(patterns: Patterns, size: int | None) -> Array:
@@ -336,16 +338,14 @@ def _rank_correlation(patterns: Patterns, size: int | None) -> Array:
         for start in range(0, len(part), step):
             ranked = rankdata(part[start : start + step], axis=1) - (p + 1) / 2
             ranks[rows][start : start + step] = ranked
-    return _products.angular(ranks, True, _resolution(ranks.dtype), size, patterns.check_finite)
+    return angular(ranks, True, _resolution(ranks.dtype), size, patterns.check_finite)
 
 
 def _squared(
     patterns: Patterns, size: int | None, weights: Array | None = None, power: int = 2
 ) -> Array:
     """Squared Euclidean distances, or distances (power 1)."""
-    squared, scale = _products.euclidean_squared(
-        patterns.by_condition, weights, size, patterns.check_finite
-    )
+    squared, scale = euclidean_squared(patterns.by_condition, weights, size, patterns.check_finite)
     if power == 1:
         np.sqrt(squared, out=squared)
     if scale != 1:
@@ -399,7 +399,7 @@ def _poisson(
             logarithms -= logarithms.mean(axis=0)
             yield block, logarithms
 
-    return _products.paired_differences(rates_and_logarithms, X.shape[0]) / X.shape[1]
+    return paired_differences(rates_and_logarithms, X.shape[0]) / X.shape[1]
 
 
 _OWN: dict[str, Callable[..., Array]] = {

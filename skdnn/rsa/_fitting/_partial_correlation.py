@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from skdnn.rsa._comparison._measures import MIN_PAIRS, ranks
-from skdnn.rsa._comparison._stack import read_rdms
+from skdnn.rsa._comparison._rdm_stack import read_rdms
+from skdnn.rsa._comparison._similarity_measures import MIN_PAIRS, ranks
 from skdnn.rsa._fitting._regression import same_known
 
 Array = NDArray[np.float64]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import squareform
 
 from skdnn._optional import import_optional
-from skdnn.rsa._comparison._stack import check_unique, rdm_name, read_rdms
+from skdnn.rsa._comparison._rdm_stack import check_unique, rdm_name, read_rdms
 
 _DEFAULT_LEVEL = "rdm"
 

@@ -13,9 +13,9 @@ from scipy.spatial.distance import squareform
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdnn._sklearn import fit_context
-from skdnn.rsa._comparison._stack import check_square, check_unique, pair_positions, rdm_name
-from skdnn.rsa._dissimilarity._compute import check_metric, compute_rdm
-from skdnn.rsa._fitting._estimator import (
+from skdnn.rsa._comparison._rdm_stack import check_square, check_unique, pair_positions, rdm_name
+from skdnn.rsa._dissimilarity._compute_rdm import check_metric, compute_rdm
+from skdnn.rsa._fitting._rdm_predictor import (
     SHARED_CONSTRAINTS,
     RDMPredictor,
     best_alpha,

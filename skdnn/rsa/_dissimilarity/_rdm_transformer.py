@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdnn._blocks import is_lazy
 from skdnn._sklearn import Interval, fit_context, wants_dataframe
-from skdnn.rsa._dissimilarity._components import TellsSigns
-from skdnn.rsa._dissimilarity._compute import check_metric, compute_rdm
-from skdnn.rsa._dissimilarity._noise import check_precision
+from skdnn.rsa._dissimilarity._component_signs import TellsSigns
+from skdnn.rsa._dissimilarity._compute_rdm import check_metric, compute_rdm
+from skdnn.rsa._dissimilarity._noise_precision import check_precision
 from skdnn.rsa._dissimilarity._patterns import check_finite
 
 

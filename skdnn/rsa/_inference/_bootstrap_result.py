@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -15,11 +15,13 @@ from scipy import stats
 
 from skdnn._html import card
 from skdnn._multiple import adjusted, check_adjust
-from skdnn.rsa._comparison._ceiling import NoiseCeiling
-from skdnn.rsa._inference._permutation import name_of
-from skdnn.rsa._inference._spread import Spread
-from skdnn.rsa._inference._study import check_alternative, warn_no_zero
-from skdnn.rsa._inference._unrelated import Unrelated
+from skdnn._wording import listed
+from skdnn.rsa._comparison._noise_ceiling import NoiseCeiling
+from skdnn.rsa._inference._bootstrap_variance import ScoreVariance
+from skdnn.rsa._inference._p_values import check_alternative, t_test
+from skdnn.rsa._inference._permutation_test import name_of
+from skdnn.rsa._inference._scored_models import warn_no_zero
+from skdnn.rsa._inference._zero_test import ZeroTest
 
 Array = NDArray[np.float64]
 
@@ -62,8 +64,8 @@ class BootstrapResult:
     n_boot: int
     resample: str
     comparison: str
-    _spread: Spread = field(repr=False)
-    _unrelated: Unrelated | None = field(repr=False)
+    _variance: ScoreVariance = field(repr=False)
+    _zero_test: ZeroTest | None = field(repr=False)
     _zero_means_something: bool = field(repr=False)
 
     def intervals(self, level: float = 0.95, *, kind: str = "t") -> pd.DataFrame:
@@ -173,21 +175,37 @@ class BootstrapResult:
         ValueError
             If a pair names a model that is not there, or one with itself.
         """
-        check_alternative(alternative)
-        check_adjust(adjust)
-        level = _check_level(level)
         names = self._labels()
         chosen = list(combinations(range(len(names)), 2))
         if pairs is not None:
             chosen = [self._places(names, pair) for pair in pairs]
-        difference = np.array([self.scores[a] - self.scores[b] for a, b in chosen])
-        errors, dof = self._errors(self._contrast({a: 1, b: -1}) for a, b in chosen)
+        sides = {
+            "model_a": [names[a] for a, _ in chosen],
+            "model_b": [names[b] for _, b in chosen],
+        }
+        return self._compare(sides, [{a: 1, b: -1} for a, b in chosen], level, alternative, adjust)
+
+    def _compare(
+        self,
+        names: dict[str, list],
+        weights: Sequence[Mapping[int, float]],
+        level: float,
+        alternative: str,
+        adjust: str | None,
+    ) -> pd.DataFrame:
+        """Weighted sums of scores, one row for each, behind the columns of their names."""
+        check_alternative(alternative)
+        check_adjust(adjust)
+        level = _check_level(level)
+        contrasts = [self._contrast(each) for each in weights]
+        n_models = len(self.scores)
+        difference = np.array([row[:n_models] @ self.scores for row in contrasts])
+        errors, dof = self._errors(contrasts)
         reach = _reach(level, errors, dof)
-        p = _t_test(difference, errors, dof, alternative)
+        p = t_test(difference, errors, dof, alternative)
         return pd.DataFrame(
             {
-                "model_a": [names[a] for a, _ in chosen],
-                "model_b": [names[b] for _, b in chosen],
+                **names,
                 "difference": difference,
                 "standard_error": errors,
                 "low": difference - reach,
@@ -199,36 +217,32 @@ class BootstrapResult:
 
     def _places(self, names: list, pair: tuple[Any, Any]) -> tuple[int, int]:
         """Numbers of two models."""
-        unknown = [name for name in pair if name not in names]
-        if unknown or len(pair) != 2 or pair[0] == pair[1]:
-            raise ValueError(
-                f"pairs: {pair!r} are no two different models of {names[:8]}"
-                f"{'' if len(names) <= 8 else f' and {len(names) - 8} more'}."
-            )
+        if any(name not in names for name in pair) or len(pair) != 2 or pair[0] == pair[1]:
+            raise ValueError(f"pairs: {pair!r} are no two different models of {listed(names, 8)}.")
         first, second = map(names.index, pair)
         return first, second
 
     def __repr__(self) -> str:
-        head = (
-            f"BootstrapResult: {self.comparison}, {self.n_boot} samples of "
-            f"{'conditions and subjects' if self.resample == 'both' else self.resample}"
-        )
+        head = f"BootstrapResult: {self.comparison}, {self.n_boot} samples of {self._resampled}"
         if self.ceiling is not None:
             head += f", noise ceiling {self.ceiling.lower:.3f} to {self.ceiling.upper:.3f}"
         return f"{head}\n{self._summary().to_string(index=False, float_format='{:.4g}'.format)}"
 
     def _repr_html_(self) -> str:
         """A card for notebooks."""
-        both = "conditions and subjects"
         facts = {
             "compared by": self.comparison,
-            "samples": f"{self.n_boot:,} of {both if self.resample == 'both' else self.resample}",
+            "samples": f"{self.n_boot:,} of {self._resampled}",
             "noise ceiling": self.ceiling
             and f"{self.ceiling.lower:.3f} to {self.ceiling.upper:.3f}",
             "low, high": "95% confidence",
             "p adjusted": "by Holm's method",
         }
         return card("BootstrapResult", facts, self._summary())
+
+    @property
+    def _resampled(self) -> str:
+        return "conditions and subjects" if self.resample == "both" else self.resample
 
     def _summary(self) -> pd.DataFrame:
         """The table without what is undefined here, and without a warning that it is."""
@@ -240,31 +254,31 @@ class BootstrapResult:
     def _labels(self) -> list:
         return [name_of(name) for name in self.names]
 
-    def _contrast(self, signs: dict[int, int]) -> Array:
+    def _contrast(self, weights: Mapping[int, float]) -> Array:
         contrast = np.zeros(len(self.scores) + (self.ceiling is not None))
-        contrast[list(signs)] = list(signs.values())
+        contrast[list(weights)] = list(weights.values())
         return contrast
 
-    def _errors(self, contrasts: Iterator[Array]) -> tuple[Array, Array]:
-        found = np.array([self._spread.of(contrast) for contrast in contrasts]).reshape(-1, 2)
+    def _errors(self, contrasts: Iterable[Array]) -> tuple[Array, Array]:
+        found = np.array([self._variance.of(contrast) for contrast in contrasts]).reshape(-1, 2)
         return np.sqrt(found[:, 0]), found[:, 1]
 
     def _tests_zero(self) -> bool:
-        return self._unrelated is not None or self._zero_means_something
+        return self._zero_test is not None or self._zero_means_something
 
     def _p_zero(self, alternative: str) -> Array:
-        if self._unrelated is not None:
-            return self._unrelated.p_values(alternative)
+        if self._zero_test is not None:
+            return self._zero_test.p_values(alternative)
         if not self._zero_means_something:
             return np.full(len(self.scores), np.nan)
-        return _t_test(self.scores, self.standard_errors, self.dof, alternative)
+        return t_test(self.scores, self.standard_errors, self.dof, alternative)
 
     def _p_ceiling(self, alternative: str) -> Array:
         if self.ceiling is None:
             return np.full(len(self.scores), np.nan)
         models = range(len(self.scores))
         errors, dof = self._errors(self._contrast({k: 1, len(models): -1}) for k in models)
-        return _t_test(self.scores - self.ceiling.lower, errors, dof, alternative)
+        return t_test(self.scores - self.ceiling.lower, errors, dof, alternative)
 
 
 def _check_level(level: float) -> float:
@@ -275,12 +289,3 @@ def _check_level(level: float) -> float:
 
 def _reach(level: float, errors: Array, dof: Array) -> Array:
     return stats.t.ppf((1 + level) / 2, dof) * errors
-
-
-def _t_test(values: Array, errors: Array, dof: Array, alternative: str) -> Array:
-    """p-values of values over their standard errors; NaN where there is no error."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = values / errors
-    if alternative == "two-sided":
-        return 2 * stats.t.sf(np.abs(t), dof)
-    return stats.t.sf(t if alternative == "greater" else -t, dof)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn.rsa._inference._resample_ranks import RankedSamples, scaled
+from skdnn.rsa._inference._bootstrap_ranks import RankedSamples, scaled
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]

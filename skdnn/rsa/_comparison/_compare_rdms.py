@@ -9,8 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from skdnn.rsa._comparison._measures import MIN_PAIRS, check_comparison, is_flat, similarities
-from skdnn.rsa._comparison._stack import RDMStack, read_rdms
+from skdnn.rsa._comparison._rdm_stack import RDMStack, read_rdms
+from skdnn.rsa._comparison._similarity_measures import (
+    MIN_PAIRS,
+    check_comparison,
+    is_flat,
+    similarities,
+)
 
 
 def compare_rdms(

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from skdnn._multiple import adjusted, check_adjust
-from skdnn.rsa._inference._study import check_alternative, check_count, generators
+from skdnn.rsa._inference._p_values import check_alternative, share_as_extreme, turned
+from skdnn.rsa._inference._random_draws import check_count, generators
 
 Array = NDArray[np.float64]
 
@@ -175,17 +176,10 @@ def _sign_flip(values: Array, signs: tuple[Array, bool], alternative: str) -> di
     size = np.sqrt(np.square(filled).sum(axis=0))
     filled = np.divide(filled, size, out=np.zeros_like(filled), where=size > 0)
     null, observed = flips @ filled, filled.sum(axis=0)
-    statistic = observed.copy()
-    if alternative == "less":
-        null, observed = -null, -observed
-    elif alternative == "two-sided":
-        null, observed = np.abs(null), np.abs(observed)
+    statistic = observed
+    null, observed = turned(null, observed, alternative)
     best = null.max(axis=1, keepdims=True)
-    extra = 0 if every else 1  # a random sample of signs lacks those that were observed
-    p, p_max = (
-        ((extra + (of >= observed - _TOLERANCE).sum(axis=0)) / (extra + len(null)))
-        for of in (null, best)
-    )
+    p, p_max = (share_as_extreme(of, observed, _TOLERANCE, every) for of in (null, best))
     return {"statistic": statistic, "p": p, "p_max": p_max}
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skdnn.rsa._comparison._measures import ranks
-from skdnn.rsa._comparison._stack import RDMStack, pair_positions, rdm_name
-from skdnn.rsa._fitting._estimator import condition_folds
+from skdnn.rsa._comparison._rdm_stack import RDMStack, pair_positions, rdm_name
+from skdnn.rsa._comparison._similarity_measures import ranks
+from skdnn.rsa._fitting._rdm_predictor import condition_folds
 from skdnn.rsa._fitting._regression import (
     Regression,
     check_design,

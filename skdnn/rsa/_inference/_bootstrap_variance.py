@@ -1,8 +1,14 @@
 r"""Variance and degrees of freedom of scores and their differences, over conditions and subjects.
 
-*Conditions.* The jackknife's variance (leave one condition out), times what the U-statistic
-formula gives for the kernels over what the jackknife gives for them: see _resample_variance. With
-many conditions the bootstrap's variance takes the jackknife's place, corrected the same way.
+*Conditions.* A score is, to first order, a mean over pairs of a kernel :math:`h_{ij}` (see
+_score_kernels): a U-statistic of degree two. With :math:`h_{ij} = \mu + g_i + g_j + e_{ij}`, its
+variance is :math:`4 \zeta_1 / n + 2 \zeta_2 / (n (n - 1))`, :math:`\zeta_1` the variance of g and
+:math:`\zeta_2` that of e, and both can be estimated without bias by the least-squares fit of g.
+The bootstrap instead gives about :math:`4 \zeta_1 / n + 6 \zeta_2 / n^2`: three times too much
+where the conditions' own effects are small, as with models unrelated to the data. So the variance
+is that of the jackknife (leave one condition out), times what the U-statistic's formula gives for
+the kernels over what the jackknife gives for them. With many conditions the bootstrap's variance
+takes the jackknife's place, corrected the same way.
 
 *Subjects.* The jackknife again: for mean scores the usual squared standard error. The lower
 ceiling compares subjects with each other, so it is corrected as over conditions.
@@ -17,11 +23,11 @@ both variances: V = V_c + V_s - V_cs, at least V_c.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from skdnn.rsa._inference._resample_variance import Kernels, kernel_margins, kernel_sums
+from scipy.spatial.distance import squareform
 
 Array = NDArray[np.float64]
 
@@ -32,12 +38,65 @@ _PRIOR_CONDITIONS = 15
 
 
 @dataclass(frozen=True)
-class OverConditions:
+class KernelSums:
+    """Sums of products of kernels of several scores, from which variances are estimated."""
+
+    cells: Array  # (n_scores, n_scores), over pairs of conditions
+    margins: Array  # (n_scores, n_scores), of each condition's sum over its pairs
+    n_conditions: int
+
+    def __add__(self, other: KernelSums) -> KernelSums:
+        return KernelSums(
+            self.cells + other.cells, self.margins + other.margins, self.n_conditions
+        )
+
+    def __mul__(self, factor: float) -> KernelSums:
+        return KernelSums(self.cells * factor, self.margins * factor, self.n_conditions)
+
+    def variance(self, contrast: Array) -> float:
+        """Variance of a sum of scores over samples of conditions."""
+        cells, margins = (float(contrast @ sums @ contrast) for sums in (self.cells, self.margins))
+        return float(kernel_variance(cells, margins, self.n_conditions))
+
+    def jackknife(self, contrast: Array) -> float:
+        """What the jackknife gives of a score that is linear in its kernel."""
+        n = self.n_conditions
+        return float(contrast @ self.margins @ contrast) * 4 / (n * (n - 1) * (n - 2) ** 2)
+
+    def bootstrap(self, contrast: Array) -> float:
+        """What the bootstrap gives of such a score, from the moments of multinomial numbers."""
+        n = self.n_conditions
+        cells, margins = (float(contrast @ sums @ contrast) for sums in (self.cells, self.margins))
+        pair, triple = (n - 1) / n, (n - 1) * (n - 2) / n**2
+        return (cells * pair + margins * triple) * 4 / (n - 1) ** 4
+
+
+def kernel_variance(cells: Any, margins: Any, n: int) -> Any:
+    """Variance of a score from the sums of squares of its centred kernel, and of its margins."""
+    effects = margins / (n - 2) ** 2
+    rest = np.maximum(cells - (n - 2) * effects, 0) / (n * (n - 3) / 2)
+    own = np.maximum(effects / (n - 1) - rest / (n - 2), 0)
+    return 4 * own / n + 2 * rest / (n * (n - 1))
+
+
+def kernel_sums(kernels: Array, margins: Array) -> KernelSums:
+    """Sums of products of kernels (n_scores, n_pairs), given their margins."""
+    return KernelSums(kernels @ kernels.T, margins @ margins.T, margins.shape[1])
+
+
+def kernel_margins(kernels: Array, n_conditions: int) -> Array:
+    """Sum of each kernel over the pairs of each condition (n_scores, n_conditions)."""
+    ones = np.ones(n_conditions)
+    return np.stack([squareform(row, checks=False) @ ones for row in kernels])
+
+
+@dataclass(frozen=True)
+class VarianceOverConditions:
     """From which the variance over conditions is made."""
 
     left_out: Array | None  # scores without each condition (n_conditions, n_scores)
     samples: Array  # scores in bootstrap samples (n_boot, n_scores)
-    kernels: Kernels
+    kernels: KernelSums
     margins: Array  # (n_scores, n_conditions)
 
     def variance(self, contrast: Array) -> float:
@@ -72,11 +131,11 @@ def _jackknife(left_out: Array) -> float:
 
 
 @dataclass(frozen=True)
-class OverSubjects:
+class VarianceOverSubjects:
     """From which the variance over subjects is made."""
 
     left_out: Array  # scores without each subject (n_subjects, n_scores)
-    kernels: Kernels | None  # of pairs of subjects, see subject_pair_kernels
+    kernels: KernelSums | None  # of pairs of subjects, see subject_pair_kernels
 
     def variance(self, contrast: Array) -> float:
         """Variance of a sum of scores."""
@@ -88,7 +147,7 @@ class OverSubjects:
         return found * self.kernels.variance(contrast) / linear if linear > 0 else found
 
 
-def subject_pair_kernels(each: Array, among: Array, lower: float) -> Kernels | None:
+def subject_pair_kernels(each: Array, among: Array, lower: float) -> KernelSums | None:
     """Kernels of the scores over pairs of subjects; None where there are too few.
 
     A model's score is a mean over subjects. The lower ceiling is nearly one over pairs of
@@ -112,12 +171,12 @@ def subject_pair_kernels(each: Array, among: Array, lower: float) -> Kernels | N
 
 
 @dataclass(frozen=True)
-class Spread:
+class ScoreVariance:
     """Variance over what was resampled."""
 
-    conditions: OverConditions | None
-    subjects: OverSubjects | None
-    within: Kernels | None  # of the subjects' deviations, summed over subjects
+    conditions: VarianceOverConditions | None
+    subjects: VarianceOverSubjects | None
+    within: KernelSums | None  # of the subjects' deviations, summed over subjects
 
     def of(self, contrast: Array) -> tuple[float, float]:
         """Variance of a sum of scores, and its degrees of freedom."""

@@ -14,16 +14,16 @@ from sklearn.model_selection import KFold
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._sklearn import Interval, StrOptions
-from skdnn.rsa._comparison._compare import warn_undefined
-from skdnn.rsa._comparison._measures import (
+from skdnn.rsa._comparison._compare_rdms import warn_undefined
+from skdnn.rsa._comparison._rdm_stack import MIN_CONDITIONS, RDMStack
+from skdnn.rsa._comparison._similarity_measures import (
     check_comparison,
     similarities,
     similarities_to_prediction,
     varies,
 )
-from skdnn.rsa._comparison._stack import MIN_CONDITIONS, RDMStack
-from skdnn.rsa._dissimilarity._components import TellsSigns
-from skdnn.rsa._dissimilarity._compute import check_metric
+from skdnn.rsa._dissimilarity._component_signs import TellsSigns
+from skdnn.rsa._dissimilarity._compute_rdm import check_metric
 from skdnn.rsa._scoring._representation import check_rows
 from skdnn.rsa._scoring._targets import Targets, read_targets
 

@@ -1,10 +1,11 @@
-"""Permutation tests of models: is an RDM related to the data's at all?"""
+"""Mantel's test, by permutation of conditions: is a model related to the data at all?"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice, permutations
 from typing import Any
 
@@ -16,22 +17,15 @@ from scipy.spatial.distance import squareform
 
 from skdnn._html import card
 from skdnn._multiple import adjusted, check_adjust
-from skdnn.rsa._comparison._measures import PairSpace, is_flat, prepare, similarities
-from skdnn.rsa._comparison._stack import pair_positions, rdm_name
-from skdnn.rsa._inference._study import (
-    NOT_CENTRED,
-    Study,
-    check_alternative,
-    check_count,
-    generators,
-    read_study,
-)
+from skdnn.rsa._comparison._rdm_stack import pair_positions, rdm_name
+from skdnn.rsa._comparison._similarity_measures import PairSpace, is_flat, prepare, similarities
+from skdnn.rsa._inference._p_values import check_alternative, share_as_extreme, turned
+from skdnn.rsa._inference._random_draws import BATCH, batches, check_count
+from skdnn.rsa._inference._scored_models import NOT_CENTRED, ScoredModels, score_models
 
 Array = NDArray[np.float64]
 Orders = NDArray[np.intp]
 
-# Permutations that share a generator. Results depend on it, so it never depends on the machine.
-_BATCH = 250
 # Numbers of permuted pairs held at a time by one worker.
 _CHUNK = 2**21
 # Scores that differ by round-off only are equal: with few conditions many permutations are.
@@ -229,112 +223,89 @@ def permutation_test(
     """
     check_alternative(alternative)
     n_permutations = check_count(n_permutations, "n_permutations", 1)
-    study = read_study(models, data, comparison, conditions)
-    exact = math.factorial(study.n_conditions) <= n_permutations
-    score = _statistic(study)
-    batches = _batches(study.n_conditions, n_permutations, exact, random_state)
-    null = np.concatenate(
-        Parallel(n_jobs=n_jobs, prefer="threads")(delayed(score)(batch) for batch in batches)
-    )
-    observed = score(np.arange(study.n_conditions)[None])[0]
-    p_values, p_max = _p_values(null, observed, alternative, exact, study.comparison)
+    scored = score_models(models, data, comparison, conditions)
+    n = scored.n_conditions
+    exact = math.factorial(n) <= n_permutations
+    one_by_one = scored.comparison in _ONE_BY_ONE or not scored.complete
+    score = partial(_one_by_one, scored) if one_by_one else _by_products(scored)
+
+    def score_random(rng: np.random.Generator, count: int) -> Array:
+        return score(rng.permuted(np.tile(np.arange(n), (count, 1)), axis=1))
+
+    if exact:
+        calls = (delayed(score)(orders) for orders in _every_order(n))
+    else:
+        calls = (delayed(score_random)(*batch) for batch in batches(random_state, n_permutations))
+    null = np.concatenate(Parallel(n_jobs=n_jobs, prefer="threads")(calls))
+    observed = score(np.arange(n)[None])[0]
+    p_values, p_max = _p_values(null, observed, alternative, exact, scored.comparison)
     return PermutationResult(
-        names=study.names,
-        scores=study.scores,
+        names=scored.names,
+        scores=scored.scores,
         p_values=p_values,
         p_max=p_max,
         null=null.astype(np.float32),
         n_permutations=len(null),
         exact=exact,
         alternative=alternative,
-        comparison=study.comparison,
+        comparison=scored.comparison,
     )
 
 
-def _batches(n: int, count: int, exact: bool, random_state: Any) -> Iterator[Any]:
-    """What each call of the statistic is to do: orders of the conditions, or how to draw them."""
-    if exact:
-        every = permutations(range(n))
-        while batch := list(islice(every, _BATCH)):
-            yield np.array(batch)
-        return
-    starts = range(0, count, _BATCH)
-    for start, rng in zip(starts, generators(random_state, len(starts)), strict=True):
-        yield rng, min(_BATCH, count - start)
+def _every_order(n: int) -> Iterator[Orders]:
+    """All orders of n conditions, in batches."""
+    every = permutations(range(n))
+    while batch := list(islice(every, BATCH)):
+        yield np.array(batch)
 
 
-def _orders(batch: Any, n: int) -> Orders:
-    if isinstance(batch, np.ndarray):
-        return batch
-    rng, count = batch
-    return rng.permuted(np.tile(np.arange(n), (count, 1)), axis=1)
+def _by_products(scored: ScoredModels) -> Callable[[Orders], Array]:
+    """Gives the scores (n_orders, n_models) with the data's conditions in other orders.
 
-
-def _statistic(study: Study) -> Callable[[Any], Array]:
-    """Gives the scores (n_orders, n_models) with the data's conditions in other orders."""
-    if study.comparison in _ONE_BY_ONE or not study.complete:
-        return _loop(study)
-    return _products(study)
-
-
-def _products(study: Study) -> Callable[[Any], Array]:
-    """Scores as products of models with the mean of the data, both made ready once."""
-    n, comparison = study.n_conditions, study.comparison
-    defined = ~is_flat(study.models, comparison)
-    if not defined.any() or is_flat(study.data, comparison).any():
-        return lambda batch: np.full((len(_orders(batch, n)), len(study.models)), np.nan)
+    They are products of models with the mean of the data, both prepared once.
+    """
+    n, comparison = scored.n_conditions, scored.comparison
+    defined = ~is_flat(scored.models, comparison)
+    if not defined.any() or is_flat(scored.data, comparison).any():
+        return lambda orders: np.full((len(orders), len(scored.models)), np.nan)
     space = PairSpace(n)
-    ready = prepare(study.models[defined], space, comparison)[1]
-    mean = squareform(prepare(study.data, space, comparison)[0].mean(axis=0), checks=False)
-    size = max(1, _CHUNK // ready.shape[1])
+    models = prepare(scored.models[defined], space, comparison)[1]
+    mean = squareform(prepare(scored.data, space, comparison)[0].mean(axis=0), checks=False)
+    size = max(1, _CHUNK // models.shape[1])
 
-    def score(batch: Any) -> Array:
-        orders = _orders(batch, n)
-        out = np.full((len(orders), len(study.models)), np.nan)
-        pairs = np.empty((min(size, len(orders)), ready.shape[1]))
+    def score(orders: Orders) -> Array:
+        out = np.full((len(orders), len(scored.models)), np.nan)
+        pairs = np.empty((min(size, len(orders)), models.shape[1]))
         for start in range(0, len(orders), size):
             part = orders[start : start + size]
             for row, order in zip(pairs, part, strict=False):
                 row[:] = squareform(mean.take(order, 0).take(order, 1), checks=False)
-            out[start : start + len(part), defined] = pairs[: len(part)] @ ready.T
+            out[start : start + len(part), defined] = pairs[: len(part)] @ models.T
         return out
 
     return score
 
 
-def _loop(study: Study) -> Callable[[Any], Array]:
-    """Scores computed anew for each order."""
-    n = study.n_conditions
-
-    def score(batch: Any) -> Array:
-        orders = _orders(batch, n)
-        out = np.empty((len(orders), len(study.models)))
-        for row, order in zip(out, orders, strict=True):
-            data = study.data[:, pair_positions(order, n)]
-            row[:] = similarities(study.models, data, n, study.comparison).mean(axis=1)
-        return out
-
-    return score
+def _one_by_one(scored: ScoredModels, orders: Orders) -> Array:
+    """The same, computed anew for each order."""
+    n = scored.n_conditions
+    out = np.empty((len(orders), len(scored.models)))
+    for row, order in zip(out, orders, strict=True):
+        data = scored.data[:, pair_positions(order, n)]
+        row[:] = similarities(scored.models, data, n, scored.comparison).mean(axis=1)
+    return out
 
 
 def _p_values(
     null: Array, observed: Array, alternative: str, exact: bool, comparison: str
 ) -> tuple[Array, Array]:
     """p-values of each model alone, and of each among all."""
-    if alternative == "less":
-        null, observed = -null, -observed
-    elif alternative == "two-sided":
-        centre = null.mean(axis=0) if comparison in NOT_CENTRED else 0.0
-        null, observed = np.abs(null - centre), np.abs(observed - centre)
+    centre = null.mean(axis=0) if comparison in NOT_CENTRED else 0.0
+    null, observed = turned(null, observed, alternative, centre)
     p_max = np.full(len(observed), np.nan)
     defined = ~np.isnan(observed)
     if defined.any():
         best = np.nanmax(null[:, defined], axis=1)
-        p_max[defined] = _share(best[:, None], observed[defined], exact)
-    return np.where(defined, _share(null, observed, exact), np.nan), p_max
-
-
-def _share(null: Array, observed: Array, exact: bool) -> Array:
-    # A random sample of permutations lacks the one that was observed.
-    reached = (null >= observed - _TOLERANCE).sum(axis=0) + (not exact)
-    return reached / (len(null) + (not exact))
+        p_max[defined] = share_as_extreme(best[:, None], observed[defined], _TOLERANCE, exact)
+    share = share_as_extreme(null, observed, _TOLERANCE, exact)
+    return np.where(defined, share, np.nan), p_max

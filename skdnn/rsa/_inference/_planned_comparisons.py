@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn._multiple import adjusted, check_adjust
+from skdnn._wording import listed
 from skdnn.rsa._inference._bootstrap import bootstrap_rsa
-from skdnn.rsa._inference._results import BootstrapResult, _check_level, _reach, _t_test
-from skdnn.rsa._inference._study import check_alternative
+from skdnn.rsa._inference._bootstrap_result import BootstrapResult
 
 
 def planned_comparisons(
@@ -78,35 +77,22 @@ def planned_comparisons(
       comparison  difference
     0    trained        0.72
     """
-    check_alternative(alternative)
-    check_adjust(adjust)
-    level = _check_level(level)
     places = {name: number for number, name in enumerate(result._labels())}
-    rows = [result._contrast(_weights(name, each, places)) for name, each in contrasts.items()]
-    difference = np.array([row[: len(places)] @ result.scores for row in rows])
-    errors, dof = result._errors(iter(rows))
-    reach = _reach(level, errors, dof)
-    p = _t_test(difference, errors, dof, alternative)
-    return pd.DataFrame(
-        {
-            "comparison": list(contrasts),
-            "difference": difference,
-            "standard_error": errors,
-            "low": difference - reach,
-            "high": difference + reach,
-            "p": p,
-            "p_adjusted": adjusted(p, adjust),
-        }
-    )
+    weights = [_weights(name, each, places) for name, each in contrasts.items()]
+    names = {"comparison": list(contrasts)}
+    return result._compare(names, weights, level, alternative, adjust)
 
 
-def _weights(name: Any, weights: Mapping[Any, float], places: Mapping[Any, int]) -> Any:
+def _weights(
+    name: Any, weights: Mapping[Any, float], places: Mapping[Any, int]
+) -> dict[int, float]:
     """Weights by the place of the model."""
     unknown = [model for model in weights if model not in places]
     if unknown:
-        known = ", ".join(map(repr, list(places)[:8]))
-        raise ValueError(f"comparison {name!r} names models that are not in result: {unknown}; "
-                         f"there are {known}.")  # fmt: skip
+        raise ValueError(
+            f"comparison {name!r} names models that are not in result: {unknown}; there are "
+            f"{listed(places, 8)}."
+        )
     if not weights or abs(sum(weights.values())) > 1e-9:
         raise ValueError(f"comparison {name!r}: the weights of models must add up to 0.")
     return {places[model]: weight for model, weight in weights.items()}

@@ -13,7 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdnn._sklearn import StrOptions, fit_context
-from skdnn.rsa._fitting._estimator import (
+from skdnn.rsa._fitting._pair_ridge import reweight, weighted_pairs
+from skdnn.rsa._fitting._rdm_predictor import (
     SHARED_CONSTRAINTS,
     RDMPredictor,
     best_alpha,
@@ -24,7 +25,6 @@ from skdnn.rsa._fitting._estimator import (
     scores_by_fold,
     strongest_as_good,
 )
-from skdnn.rsa._fitting._pair_ridge import reweight, weighted_pairs
 from skdnn.rsa._scoring._targets import Targets
 
 Array = NDArray[np.float64]
