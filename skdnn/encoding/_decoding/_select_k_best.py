@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdnn._blocks import is_lazy
 from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn._threads import blas, blas_threads
-from skdnn.encoding._decoding import _inputs as inputs
+from skdnn.encoding._decoding import _rows_and_targets as inputs
 from skdnn.encoding._decoding import _solvers as solvers
 
 Array = NDArray[np.float64]
@@ -219,7 +220,7 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         threads = self.n_threads or blas_threads()
         n, p = X.shape
         with self._blas_limit(min(n, p) * (n + p) * p):
-            design, y_weights, variance = solvers.make_design(
+            design, variance = solvers.make_design(
                 X, weights, rows, float(self.alpha), self.penalize_intercept
             )
             self._set_shapes(X.shape, y.shape)
@@ -229,8 +230,8 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             self.method_ = solvers.choose_method(
                 design.n_rows, X.shape[1], self.k_, len(self.intercept_)
             )
-            solve = solvers.make_solver(design, self.k_, self.method_, dtype, rows)
-        self._fit_targets(_Work(design, y_weights, solve), y, used, threads)
+            solve = solvers.make_solver(design, self.k_, self.method_, dtype)
+        self._fit_targets(partial(solvers.solve_chunk, design, solve), y, used, threads)
         return self
 
     def predict(self, X: ArrayLike | Any) -> Array:
@@ -368,28 +369,3 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 np.put_along_axis(dense, columns, self.coefficients_[some], axis=1)
                 out[:, some] = part @ dense.T
         out += self.intercept_
-
-
-class _Work:
-    """What a thread does with a chunk of targets."""
-
-    def __init__(self, design: solvers.Design, y_weights: Array, solve: solvers.Solver) -> None:
-        self.design, self.solve = design, solve
-        self.shares = y_weights / y_weights.sum()
-        self.root = np.sqrt(y_weights)
-        self.total = y_weights.sum()
-        # How much of its mean an intercept keeps under the penalty.
-        self.kept = 1 - design.pull / self.total
-
-    def __call__(self, chunk: NDArray) -> tuple[NDArray[np.int32], Floats, Array]:
-        """Columns, coefficients and intercepts of the targets in the columns of `chunk`."""
-        Y = np.array(chunk.T, dtype=np.float64, order="C")
-        constant = np.ptp(Y, axis=1) == 0
-        means = Y @ self.shares
-        Y -= means[:, None]
-        Y[constant] = 0  # and not what rounding leaves: that would correlate with something
-        Y *= self.root
-        design = self.design
-        indices, coefficients = self.solve(Y, means, design.numerators(Y))
-        shift = np.einsum("tk,tk->t", coefficients, design.mean[indices])
-        return indices, coefficients, self.kept * (means - shift)
