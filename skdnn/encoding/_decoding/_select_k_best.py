@@ -17,15 +17,14 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skdnn._blocks import is_lazy
+from skdnn._blocks import Array, checked_features, is_lazy
 from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn._threads import blas, blas_threads
 from skdnn.encoding._decoding import _rows_and_targets as inputs
 from skdnn.encoding._decoding import _solvers as solvers
 
-Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 # Targets that are solved together in one thread, and numbers that their correlations may have.
@@ -212,7 +211,9 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         if y is None:
             raise ValueError("SelectKBestRidge requires y to be passed, but the target y is None.")
-        X = self._checked(X, reset=True)
+        X = checked_features(self, X, reset=True)
+        X = inputs.read_columns(X) if is_lazy(X) else X
+        inputs.check_finite(X, "X", getattr(self, "feature_names_in_", None))
         y = inputs.check_targets(y)
         if y_rows is None:
             check_consistent_length(X, y)
@@ -248,7 +249,7 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Predictions in the shape of the targets of ``fit``, float64.
         """
         check_is_fitted(self)
-        X = self._checked(X, reset=False)
+        X = checked_features(self, X, reset=False)
         n, p = X.shape
         out = np.empty((n, len(self.intercept_)))
         with self._blas_limit(n * p * len(self.intercept_)):
@@ -292,21 +293,6 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         starts = np.arange(0, n_targets * k + 1, k)
         parts = (self.coefficients_.ravel(), self.indices_.ravel(), starts)
         return csr_array(parts, shape=(n_targets, self.n_features_in_))
-
-    def _checked(self, X: Any, reset: bool) -> Any:
-        """X as a finite 2-D array of its own dtype; to predict from, the lazy array itself."""
-        if not is_lazy(X):
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-        else:
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            if X.dtype.kind not in "biuf":
-                raise TypeError(f"X has dtype {X.dtype}: a lazy array must hold real numbers.")
-            if min(X.shape) < 1:
-                raise ValueError(f"X has shape {X.shape}: minimum of 1 row and 1 column.")
-            X = inputs.read_columns(X) if reset else X
-        if reset:
-            inputs.check_finite(X, "X", getattr(self, "feature_names_in_", None))
-        return X
 
     def _set_shapes(self, X_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> None:
         """Room for the results."""

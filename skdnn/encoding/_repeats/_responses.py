@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdnn._blocks import WORK_ELEMENTS, Array
-from skdnn.encoding._scores._pair import Flags, some_columns
+from skdnn.encoding._shared_checks import Flags, some_columns
 
 _READ_BYTES = 2**26
 _MIN_VOXELS = 16

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._blocks import Array, Blocks, sum_over_blocks
+from skdnn._blocks import Array, Blocks, not_finite, sum_over_blocks
+from skdnn._wording import listed
 from skdnn.encoding._ridge._device import Device
 from skdnn.encoding._ridge._scores import score_rows
 from skdnn.encoding._ridge._targets import Targets
@@ -33,7 +34,6 @@ Fold = tuple[Rows, Rows]  # rows to fit on, rows to predict
 OPERATOR_BYTES = 2**28
 # Predictions of all penalties that are scored together, in numbers.
 _SCORED = 2**19
-_SHOWN = 5
 
 
 class Parts(NamedTuple):
@@ -255,16 +255,12 @@ def _others(rows: Rows, n_rows: int) -> Rows:
 
 
 def check_finite(block: Array, name: str, first_row: int = 0) -> None:
-    """Refuse NaN and infinity by their rows; a finite sum spares the closer look."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        if np.isfinite(block.sum()):
-            return
-    rows = first_row + np.flatnonzero(~np.isfinite(block).all(axis=1))
+    """Refuse NaN and infinity by their rows."""
+    rows = first_row + not_finite(block)
     if len(rows):
-        more = ", ..." if len(rows) > _SHOWN else ""
         raise ValueError(
-            f"{name} has NaN or infinity in rows {', '.join(map(str, rows[:_SHOWN]))}{more}: "
-            "impute these features, or drop the rows from X and y."
+            f"{name} has NaN or infinity in rows {listed(rows.tolist())}: impute these features, "
+            "or drop the rows from X and y."
         )
 
 

@@ -10,21 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skdnn._blocks import Array, checked_features
 from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
-from skdnn.encoding._ridge._checks import (
-    check_alphas,
-    check_weights,
-    checked_features,
-    make_folds,
-    working_dtype,
-)
+from skdnn.encoding._ridge._checks import check_alphas, make_folds, working_dtype
 from skdnn.encoding._ridge._device import Device
 from skdnn.encoding._ridge._scores import choose, choose_one, score_predictions
 from skdnn.encoding._ridge._solution import solve
 from skdnn.encoding._ridge._solvers import Problem, cv_scores
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
-
-Array = NDArray[np.float64]
+from skdnn.encoding._shared_checks import check_weights
 
 
 class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -238,7 +232,7 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
             positive; if weights are negative; or if ``groups`` are given with ``cv=None``.
         """
         alphas = check_alphas(self.alphas)
-        X = checked_features(self, X, reset=True)
+        X = checked_features(self, X, reset=True, min_rows=2)
         weights = check_weights(sample_weight, X.shape[0])
         Y, self._single = check_targets(y, X.shape[0], self)
         chance = self.random_state

@@ -15,17 +15,16 @@ from skdnn.encoding._scores._pair import (
     MISSING,
     OK,
     BlockScore,
-    Flags,
     Pair,
     Scored,
     centre,
     read_pair,
     read_weights,
     score_targets,
-    some_columns,
     spread,
     warn_undefined,
 )
+from skdnn.encoding._shared_checks import Flags, some_columns
 
 _OUTPUTS = ("uniform_average", "raw_values")
 

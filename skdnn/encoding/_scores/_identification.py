@@ -12,7 +12,8 @@ from scipy.special import gammaln
 
 from skdnn._blocks import Array
 from skdnn.encoding._scores._correlation import finite_targets
-from skdnn.encoding._scores._pair import Flags, Pair, read_pair, spread
+from skdnn.encoding._scores._pair import Pair, read_pair, spread
+from skdnn.encoding._shared_checks import Flags
 
 _METRICS = ("correlation", "cosine", "euclidean")
 # Similarities that differ by no more than this, relative to their scale, are a tie.

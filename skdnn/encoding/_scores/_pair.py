@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from skdnn._blocks import WORK_ELEMENTS, Array, is_lazy
+from skdnn._blocks import WORK_ELEMENTS, Array, is_lazy, refuse_unreal
+from skdnn.encoding._shared_checks import Flags, check_weights, some_columns
 
-Flags = NDArray[np.bool_]
 # Scores of a block of targets, and which of OK, MISSING, CONSTANT, FLAT each of them is.
 Scored = tuple[Array, NDArray[np.int8]]
 BlockScore = Callable[[Array, Array, "Array | None", float], Scored]
@@ -26,7 +26,6 @@ _WHY = {
 }
 _READ_BYTES = 2**26
 _MIN_COLUMNS = 64
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,7 @@ def read_pair(y_true: Any, y_pred: Any, *, min_rows: int = 2) -> Pair:
 
 def _read(y: Any, name: str) -> Any:
     if is_lazy(y):
-        if y.dtype.kind not in "biuf":
-            raise TypeError(f"{name} has dtype {y.dtype}: it must hold real numbers.")
+        refuse_unreal(y, name)
         return y
     return check_array(
         y,
@@ -105,19 +103,8 @@ def _flat(array: Any) -> Any:
 
 def read_weights(sample_weight: Any, n_rows: int) -> Array | None:
     """Weights that add up to 1, or None."""
-    if sample_weight is None:
-        return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight has shape {weights.shape}: one weight for each of the {n_rows} rows "
-            "is needed."
-        )
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-        raise ValueError(
-            "sample_weight must hold finite numbers of at least 0, not all of them 0."
-        )
-    return weights / weights.sum()
+    weights = check_weights(sample_weight, n_rows)
+    return None if weights is None else weights / weights.sum()
 
 
 def centre(block: Array, weights: Array | None) -> tuple[Array, Array]:
@@ -163,10 +150,3 @@ def warn_undefined(states: NDArray[np.int8], what: str, stacklevel: int) -> None
         RuntimeWarning,
         stacklevel=stacklevel + 1,
     )
-
-
-def some_columns(flags: Flags) -> str:
-    """The first columns that are flagged."""
-    places = np.flatnonzero(flags)
-    more = ", ..." if len(places) > _SHOWN else ""
-    return "columns " + ", ".join(map(str, places[:_SHOWN])) + more
