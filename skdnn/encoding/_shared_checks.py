@@ -21,7 +21,7 @@ def check_weights(sample_weight: Any, n_rows: int) -> Array | None:
     if weights.shape not in ((), (n_rows,)):
         raise ValueError(
             f"sample_weight has shape {weights.shape}: give one weight for each of the "
-            f"{n_rows} rows of X."
+            f"{n_rows} rows."
         )
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise ValueError(

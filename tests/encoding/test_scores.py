@@ -199,7 +199,7 @@ def test_bad_parameters_are_refused() -> None:
         r2_score(y[:1], p[:1])
     with pytest.raises(ValueError, match="one weight for each of the 23"):
         r2_score(y, p, sample_weight=np.ones(3))
-    with pytest.raises(ValueError, match="at least 0"):
+    with pytest.raises(ValueError, match="finite, not negative, and not all zero"):
         r2_score(y, p, sample_weight=-np.ones(23))
     with pytest.raises(ValueError, match="metric must be"):
         identification_accuracy(y, p, metric="hamming")

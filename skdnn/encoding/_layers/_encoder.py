@@ -18,7 +18,7 @@ from skdnn.encoding._layers._features import LayerFeatures, read_layers
 from skdnn.encoding._layers._stacking import residual_products, simplex_weights
 from skdnn.encoding._ridge._checks import check_alphas, make_folds, working_dtype
 from skdnn.encoding._ridge._device import Device
-from skdnn.encoding._ridge._scores import choose, score_predictions
+from skdnn.encoding._ridge._scores import choose, mean_of_known, score_predictions
 from skdnn.encoding._ridge._solution import Solution, solve
 from skdnn.encoding._ridge._solvers import Fold, Problem, cv_scores
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
@@ -401,8 +401,5 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 def best_layers(scores: Array, *, overall: bool) -> NDArray[np.intp]:
     """Place of the best layer of each target, or of the one that is best in the mean."""
     if overall:
-        known = np.isfinite(scores)
-        n_known = known.sum(axis=1, keepdims=True)
-        mean = np.where(known, scores, 0).sum(axis=1, keepdims=True) / np.maximum(n_known, 1)
-        scores = np.broadcast_to(np.where(n_known > 0, mean, -np.inf), scores.shape)
+        scores = np.broadcast_to(mean_of_known(scores)[:, None], scores.shape)
     return np.where(np.isnan(scores), -np.inf, scores).argmax(axis=0)

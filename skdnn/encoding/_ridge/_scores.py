@@ -72,8 +72,14 @@ def choose(scores: Array, alphas: Array, usable: NDArray[np.bool_]) -> tuple[Arr
 
 def choose_one(scores: Array, alphas: Array, usable: NDArray[np.bool_]) -> tuple[Array, Array]:
     """The same with one penalty for all, whose score is best in the mean over targets."""
+    mean = mean_of_known(scores)
+    best = mean.argmax() if np.isfinite(mean).any() else alphas.argmax()
+    return np.where(usable, alphas[best], np.nan), scores[best]
+
+
+def mean_of_known(scores: Array) -> Array:
+    """Mean over targets that have a score, minus infinity where none has."""
     known = np.isfinite(scores)
     n_known = known.sum(axis=1)
     mean = np.where(known, scores, 0).sum(axis=1) / np.maximum(n_known, 1)
-    best = np.argmax(np.where(n_known > 0, mean, -np.inf)) if known.any() else alphas.argmax()
-    return np.where(usable, alphas[best], np.nan), scores[best]
+    return np.where(n_known > 0, mean, -np.inf)

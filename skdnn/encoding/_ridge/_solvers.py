@@ -42,19 +42,10 @@ class Parts(NamedTuple):
     left: Any  # (n_out, rank)
     right: Any  # (n_in, rank)
     values: Any  # (rank,)
+    shares: Any  # (n_in,), of the rows in the mean
     rows_in: Rows
     rows_out: Rows
     left_out: bool = False  # predict each row from all others
-    shares: Any = None  # of the rows in their mean, (n_in,); None: equal ones
-
-    def mean(self, y_in: Any) -> Any:
-        """(Weighted) mean of targets over the rows in."""
-        return y_in.mean(0) if self.shares is None else self.shares @ y_in
-
-    @property
-    def share(self) -> Any:
-        """Of each row in the mean."""
-        return 1 / len(self.rows_in) if self.shares is None else self.shares
 
 
 class Problem:
@@ -71,16 +62,13 @@ class Problem:
         weights: Array | None = None,
     ) -> None:
         self.X = X
-        self.weights = weights  # of rows; None: equal ones
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.device = device
         self.name = name
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the feature matrix."""
-        return self.X.shape[0]
+        self.n_rows = X.shape[0]
+        self.weights = np.ones(self.n_rows) if weights is None else weights
+        self.roots = np.sqrt(self.weights)[:, None]
 
     def is_dual(self, n_rows: int) -> bool:
         """Whether the Gram matrix of this many rows is what is decomposed."""
@@ -91,6 +79,7 @@ class Problem:
         """Gram matrix of the centred rows, means of the columns, products of rows with it."""
         n_rows, device = self.n_rows, self.device
         mean = np.zeros(self.X.shape[1])
+        shares = self.weights / self.weights.sum()
 
         def work(blocks: Blocks) -> Array:
             gram: Any = device.put(np.zeros((n_rows, n_rows)))
@@ -98,7 +87,7 @@ class Problem:
             for columns, block in blocks:
                 check_finite(block, self.name)
                 if self.fit_intercept:
-                    mean[columns] = np.average(block, axis=0, weights=self.weights)
+                    mean[columns] = shares @ block
                     block -= mean[columns]
                     along += block @ mean[columns]
                 placed = device.put(block)
@@ -117,20 +106,19 @@ class Problem:
             total = np.zeros(n_columns)
             for rows, block in blocks:
                 check_finite(block, self.name, rows.start)
-                total += block.sum(axis=0) if self.weights is None else self.weights[rows] @ block
+                total += self.weights[rows] @ block
             return total
 
         def products(blocks: Blocks) -> Array:
             scatter = np.zeros((n_columns, n_columns))
             for rows, block in blocks:
                 block -= mean
-                block = self._rooted(block, rows)
+                block *= self.roots[rows]
                 scatter += block.T @ block
             return scatter
 
         mean = sum_over_blocks(totals, self.X, 0, None, np.zeros(n_columns))
-        mean /= self.n_rows if self.weights is None else self.weights.sum()
-        mean *= self.fit_intercept
+        mean *= self.fit_intercept / self.weights.sum()
         scatter = sum_over_blocks(products, self.X, 0, None, np.zeros((n_columns, n_columns)))
         return self.device.put(scatter), mean
 
@@ -141,104 +129,75 @@ class Problem:
     def parts(self, train: Rows, test: Rows) -> Parts:
         """Predictions of test rows from training rows."""
         make = self._dual_parts if self.is_dual(len(train)) else self._primal_parts
-        return self._in_working_type(make(train, test))
+        return self._parts(*make(train, test), train, test)
 
-    def _in_working_type(self, parts: Parts) -> Parts:
-        left, right, values = map(self.device.work, parts[:3])
-        shares = None if parts.shares is None else self.device.work(parts.shares)
-        return parts._replace(left=left, right=right, values=values, shares=shares)
+    def _parts(self, left: Any, right: Any, values: Any, rows_in: Rows, rows_out: Rows) -> Parts:
+        """In the dtype of the products with targets."""
+        shares = self.weights[rows_in] / self.weights[rows_in].sum()
+        given = (left, right, values, self.device.put(shares))
+        return Parts(*map(self.device.work, given), rows_in, rows_out)
 
     @cached_property
     def eigen(self) -> tuple[Any, Any]:
         """Eigenvalues and -vectors of what is decomposed of all rows, in float64."""
         if not self.is_dual(self.n_rows):
             return self.device.eigh(self.primal_products[0])
-        gram, everything = self.dual_products[0], slice(None)
-        return self.device.eigh(self._rooted(self._rooted(gram, everything).T, everything))
+        roots = self.device.put(self.roots)
+        return self.device.eigh(self.dual_products[0] * roots * roots.T)
 
     def back(self) -> Any:
         """What turns parts along the eigenvectors into coefficients, of columns or of rows."""
         vectors = self.eigen[1]
-        return self._rooted(vectors, slice(None)) if self.is_dual(self.n_rows) else vectors
+        return vectors * self.device.put(self.roots) if self.is_dual(self.n_rows) else vectors
 
-    def all_parts(self) -> Parts:
-        """All rows on the right, and nothing predicted."""
-        values, vectors = self.eigen
-        rows = np.arange(self.n_rows)
-        if not self.is_dual(self.n_rows):
-            vectors = self.device.put(self._rows(rows) - self.primal_products[1]) @ vectors
-            vectors = self._rooted(vectors, rows)
-        right = self._rooted(vectors, rows)
-        return self._in_working_type(
-            Parts(vectors[:0], right, values, rows, rows[:0], shares=self._shares(rows))
-        )
-
-    def left_out_parts(self) -> Parts:
-        """Predictions of each row from all others, in closed form."""
-        parts = self.all_parts()
-        rows, right = parts.rows_in, parts.right
-        if self.weights is None:
-            if self.is_dual(self.n_rows):
-                right = right * self.device.xp.sqrt(parts.values)
-            left = right
-        elif self.is_dual(self.n_rows):
-            left = self.device.work(self.dual_products[0] @ self.back())
+    def all_parts(self, *, predict: bool = False) -> Parts:
+        """All rows on the right; on the left none, or each, to be predicted from all others."""
+        rows, weights = np.arange(self.n_rows), self.device.put(self.weights[:, None])
+        if self.is_dual(self.n_rows):
+            right = self.back()
+            left = self.dual_products[0] @ right if predict else right[:0]
         else:
-            centred = self._rows(rows) - self.primal_products[1]
-            left = self.device.work(self.device.put(centred) @ self.eigen[1])
-        return parts._replace(left=left, right=right, rows_out=rows, left_out=True)
+            left = self.device.put(self._rows(rows) - self.primal_products[1]) @ self.eigen[1]
+            right = left * weights
+        parts = self._parts(left if predict else left[:0], right, self.eigen[0], rows, rows[:0])
+        return parts._replace(rows_out=rows, left_out=True) if predict else parts
 
-    def _rooted(self, array: Any, rows: Any) -> Any:
-        """Rows times the roots of their weights; of numpy or of the device."""
-        if self.weights is None:
-            return array
-        roots = np.sqrt(self.weights[rows])[:, None]
-        return array * (roots if isinstance(array, np.ndarray) else self.device.put(roots))
-
-    def _shares(self, rows: Rows) -> Any:
-        """Of these rows in their weighted mean; None where they are equal."""
-        if self.weights is None:
-            return None
-        return self.device.put(self.weights[rows] / self.weights[rows].sum())
-
-    def _dual_parts(self, train: Rows, test: Rows) -> Parts:
+    def _dual_parts(self, train: Rows, test: Rows) -> tuple[Any, Any, Any]:
+        """Left, right and values, with the Gram matrix of the training rows."""
         gram = self.dual_products[0]
         inner, across = gram[train][:, train], gram[test][:, train]
-        shares = self._shares(train)
         if self.fit_intercept:
-            means = inner.mean(0) if shares is None else inner @ shares
-            level = means.mean() if shares is None else means @ shares
-            along = across.mean(1) if shares is None else across @ shares
+            shares = self.device.put(self.weights[train] / self.weights[train].sum())
+            means, along = inner @ shares, across @ shares
+            level = means @ shares
             inner = inner - means - means[:, None] + level
             across = across - along[:, None] - means + level
-        values, vectors = self.device.eigh(self._rooted(self._rooted(inner, train).T, train))
-        right = self._rooted(vectors, train)
-        return Parts(across @ right, right, values, train, test, shares=shares)
+        roots = self.device.put(self.roots[train])
+        values, vectors = self.device.eigh(inner * roots * roots.T)
+        right = vectors * roots
+        return across @ right, right, values
 
-    def _primal_parts(self, train: Rows, test: Rows) -> Parts:
+    def _primal_parts(self, train: Rows, test: Rows) -> tuple[Any, Any, Any]:
+        """The same with the scatter matrix of their columns."""
         scatter, mean = self.primal_products
-        inside = self._rows(train) - mean
-        weights = None if self.weights is None else self.weights[train]
+        inside, weights = self._rows(train) - mean, self.weights[train]
         if 2 * len(train) > self.n_rows:  # less work by what is to be taken away
-            rest = _others(train, self.n_rows)
-            others = self.device.put(self._rooted(self._rows(rest) - mean, rest))
+            rest = np.setdiff1d(np.arange(self.n_rows), train)
+            others = self.device.put((self._rows(rest) - mean) * self.roots[rest])
             scatter = scatter - others.T @ others
         else:
-            placed = self.device.put(self._rooted(inside, train))
+            placed = self.device.put(inside * self.roots[train])
             scatter = placed.T @ placed
         if self.fit_intercept:
-            shift = np.average(inside, axis=0, weights=weights)
+            shift = weights / weights.sum() @ inside
             inside -= shift
             placed = self.device.put(shift)
-            total = len(train) if weights is None else float(weights.sum())
-            scatter = scatter - total * placed[:, None] * placed
+            scatter = scatter - float(weights.sum()) * placed[:, None] * placed
             mean = mean + shift
         values, vectors = self.device.eigh(scatter)
         left = self.device.put(self._rows(test) - mean) @ vectors
-        if weights is not None:
-            inside *= weights[:, None]
-        right = self.device.put(inside) @ vectors
-        return Parts(left, right, values, train, test, shares=self._shares(train))
+        inside *= weights[:, None]
+        return left, self.device.put(inside) @ vectors, values
 
     def _rows(self, rows: Rows) -> Array:
         """Some rows in float64; read in increasing order, which h5py asks for."""
@@ -247,11 +206,6 @@ class Problem:
         if len(rows):
             found[order] = np.asarray(self.X[rows[order]])
         return found
-
-
-def _others(rows: Rows, n_rows: int) -> Rows:
-    """The rows that are not among these."""
-    return np.setdiff1d(np.arange(n_rows), rows)
 
 
 def check_finite(block: Array, name: str, first_row: int = 0) -> None:
@@ -347,7 +301,7 @@ def _operators(parts: Parts, alphas: Array, intercept: bool, device: Device) -> 
     for start, alpha in zip(range(0, len(found), n_out), alphas, strict=True):
         matrix = (parts.left / (parts.values + float(alpha))) @ parts.right.T
         if intercept:
-            matrix += parts.share  # the mean, of which the rest takes nothing
+            matrix += parts.shares  # the mean, of which the rest takes nothing
         if parts.left_out:
             eye = device.work(device.put(np.eye(n_out)))
             matrix = eye - (eye - matrix) / (1 - device.xp.diagonal(matrix))[:, None]
@@ -358,16 +312,10 @@ def _operators(parts: Parts, alphas: Array, intercept: bool, device: Device) -> 
 def _predict(parts: Parts, alphas: Array, y_in: Any, intercept: bool, device: Device) -> Any:
     """Predictions (targets, penalties, rows out) by way of the eigenvectors."""
     turned = y_in.T @ parts.right  # (targets, rank)
-    level = parts.mean(y_in)[:, None] if intercept else 0
-    found = []
-    for alpha in alphas:
-        left = parts.left / (parts.values + float(alpha))
-        predicted = turned @ left.T + level
-        if parts.left_out:
-            leverage = device.xp.einsum("ir,ir->i", left, parts.right)
-            leverage = leverage + (parts.share if intercept else 0)
-            predicted = y_in.T - (y_in.T - predicted) / (1 - leverage)
-        found.append(predicted)
+    found = [
+        _predict_turned(parts, 1 / (parts.values + float(alpha))[None], turned, y_in, intercept)
+        for alpha in alphas
+    ]
     return device.xp.stack(found, 1)
 
 
@@ -376,20 +324,26 @@ def predict_each(
 ) -> NDArray[np.floating]:
     """Predictions (targets, rows out), each target with its own penalty."""
     weights = 1 / (parts.values + device.put(alpha, device.dtype)[:, None])
-    predicted = ((y_in.T @ parts.right) * weights) @ parts.left.T
+    turned = y_in.T @ parts.right
+    return device.get(_predict_turned(parts, weights, turned, y_in, intercept))
+
+
+def _predict_turned(parts: Parts, weights: Any, turned: Any, y_in: Any, intercept: bool) -> Any:
+    """Predictions (targets, rows out) from targets along the eigenvectors, and their weights."""
+    predicted = (turned * weights) @ parts.left.T
     if intercept:
-        predicted = predicted + parts.mean(y_in)[:, None]
+        predicted = predicted + (parts.shares @ y_in)[:, None]
     if parts.left_out:
         leverage = weights @ (parts.left * parts.right).T
-        leverage = leverage + (parts.share if intercept else 0)
+        leverage = leverage + (parts.shares if intercept else 0)
         predicted = y_in.T - (y_in.T - predicted) / (1 - leverage)
-    return device.get(predicted)
+    return predicted
 
 
 def fold_parts(problem: Problem, folds: Sequence[Fold] | None) -> Iterator[Parts]:
     """What predicts the held-out rows of each fold; None leaves out each row in turn."""
     if folds is None:
-        yield problem.left_out_parts()
+        yield problem.all_parts(predict=True)
         return
     for train, test in folds:
         yield problem.parts(train, test)
