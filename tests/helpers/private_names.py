@@ -76,7 +76,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.encoding._repeats._averages",
         "skdnn.encoding._repeats._responses",
         "skdnn.encoding._ridge._solution",
-        "skdnn.encoding._ridge._solvers",
+        "skdnn.encoding._ridge._cross_validation",
         "skdnn.encoding._scores._identification",
         "skdnn.encoding._scores._pair",
         "skdnn.model_comparison._compare",

@@ -16,11 +16,12 @@ from skdnn._blocks import Array
 from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn.encoding._layers._features import LayerFeatures, read_layers
 from skdnn.encoding._layers._stacking import residual_products, simplex_weights
-from skdnn.encoding._ridge._checks import check_alphas, make_folds, working_dtype
+from skdnn.encoding._ridge._cross_validation import Fold, cv_scores
 from skdnn.encoding._ridge._device import Device
+from skdnn.encoding._ridge._folds_and_penalties import check_alphas, make_folds, working_dtype
+from skdnn.encoding._ridge._products import FeatureProducts
 from skdnn.encoding._ridge._scores import choose, mean_of_known, score_predictions
 from skdnn.encoding._ridge._solution import Solution, solve
-from skdnn.encoding._ridge._solvers import Fold, Problem, cv_scores
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
 
 # Matrices of rows by rows that are kept for all layers, rather than made anew.
@@ -232,12 +233,12 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._solve(problem, targets)
         return self
 
-    def _problems(self, features: LayerFeatures) -> Callable[[str], Problem]:
+    def _problems(self, features: LayerFeatures) -> Callable[[str], FeatureProducts]:
         """The problem of a layer by its name; all are kept where that takes little memory."""
         device = Device(self.device, self._dtype)
 
-        def make(name: str) -> Problem:
-            return Problem(
+        def make(name: str) -> FeatureProducts:
+            return FeatureProducts(
                 features.layer(name),
                 fit_intercept=self.fit_intercept,
                 solver=self.solver,
@@ -251,7 +252,7 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _search(
         self,
-        problem: Callable[[str], Problem],
+        problem: Callable[[str], FeatureProducts],
         targets: Targets,
         folds: Sequence[Fold] | None,
         alphas: Array,
@@ -266,7 +267,7 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _select(
         self,
-        problem: Callable[[str], Problem],
+        problem: Callable[[str], FeatureProducts],
         targets: Targets,
         folds: Sequence[Fold] | None,
     ) -> None:
@@ -284,7 +285,7 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.layer_ = names[np.where(usable, first, -1)]
         self.alpha_ = self.alphas_[first, each]
 
-    def _solve(self, problem: Callable[[str], Problem], targets: Targets) -> None:
+    def _solve(self, problem: Callable[[str], FeatureProducts], targets: Targets) -> None:
         """Fit each layer to the targets that it has a share in."""
         self._solutions: dict[str, tuple[NDArray[np.intp], Solution]] = {}
         for layer, name in enumerate(self.layer_names_):

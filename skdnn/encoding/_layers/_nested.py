@@ -17,7 +17,7 @@ from skdnn._blocks import Array, is_lazy
 from skdnn._multiple import adjusted
 from skdnn._sklearn import safe_indexing
 from skdnn.encoding._layers._features import LayerFeatures, LazyRows
-from skdnn.encoding._ridge._checks import make_folds
+from skdnn.encoding._ridge._folds_and_penalties import make_folds
 from skdnn.encoding._ridge._scores import scores_of
 from skdnn.encoding._scores._significance import correlation_p_values
 

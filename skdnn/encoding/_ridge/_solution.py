@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdnn._blocks import Array, Blocks, row_parts, sum_over_blocks
+from skdnn.encoding._ridge._cross_validation import OPERATOR_BYTES
 from skdnn.encoding._ridge._device import Device
-from skdnn.encoding._ridge._solvers import OPERATOR_BYTES, Parts, Problem, check_finite
+from skdnn.encoding._ridge._products import FeatureProducts, Parts, check_finite
 from skdnn.encoding._ridge._targets import Targets
 
 # Rows of new data whose products with those of `fit` are held together.
@@ -81,7 +82,7 @@ def _from_dual(X: Any, mean: Array, dual: Any) -> NDArray[np.floating]:
 
 
 def solve(
-    problem: Problem,
+    problem: FeatureProducts,
     targets: Targets,
     alpha: Array,
     *,
@@ -92,7 +93,7 @@ def solve(
 
     Parameters
     ----------
-    problem : Problem
+    problem : FeatureProducts
     targets : Targets
     alpha : ndarray of shape (n_targets,)
         NaN where there is no model.
@@ -127,7 +128,7 @@ def solve(
 
 
 def _products(
-    problem: Problem, targets: Targets, alpha: Array, which: NDArray[np.bool_]
+    problem: FeatureProducts, targets: Targets, alpha: Array, which: NDArray[np.bool_]
 ) -> NDArray[np.floating]:
     """Coefficients (targets, features), or in the dual form (targets, rows)."""
     device = problem.device

@@ -12,11 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdnn._blocks import Array, checked_features
 from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
-from skdnn.encoding._ridge._checks import check_alphas, make_folds, working_dtype
+from skdnn.encoding._ridge._cross_validation import cv_scores
 from skdnn.encoding._ridge._device import Device
+from skdnn.encoding._ridge._folds_and_penalties import check_alphas, make_folds, working_dtype
+from skdnn.encoding._ridge._products import FeatureProducts
 from skdnn.encoding._ridge._scores import choose, choose_one, score_predictions
 from skdnn.encoding._ridge._solution import solve
-from skdnn.encoding._ridge._solvers import Problem, cv_scores
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
 from skdnn.encoding._shared_checks import check_weights
 
@@ -246,7 +247,7 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
             weights=weights,
         )
         device = Device(self.device, working_dtype(self.dtype, X.dtype))
-        problem = Problem(
+        problem = FeatureProducts(
             X,
             fit_intercept=self.fit_intercept,
             solver=self.solver,

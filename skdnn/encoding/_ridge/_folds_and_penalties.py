@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold, KFold, check_cv
 
 from skdnn._blocks import Array
-from skdnn.encoding._ridge._solvers import Fold
+from skdnn.encoding._ridge._cross_validation import Fold
 
 
 def check_alphas(alphas: ArrayLike | float) -> Array:
