@@ -1,11 +1,11 @@
 from ._decoding._select_k_best import SelectKBestRidge
+from ._hierarchy._accuracies import pool_subjects
 from ._hierarchy._bootstrap import HierarchyBootstrap, bootstrap_hierarchy_score
 from ._hierarchy._p_values import hierarchy_p_values
 from ._hierarchy._permutation import hierarchy_permutation_test
 from ._hierarchy._score import (
     HierarchyDetails,
     brain_hierarchy_score,
-    pool_subjects,
     top_level_table,
 )
 from ._hierarchy._study import BrainHierarchyScore

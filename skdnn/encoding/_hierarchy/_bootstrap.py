@@ -13,8 +13,9 @@ from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
 from skdnn._html import card
-from skdnn.encoding._hierarchy._rule import Rule, best_levels, count
-from skdnn.encoding._hierarchy._score import check_subjects, spearman, warn_of_nan
+from skdnn.encoding._hierarchy._accuracies import check_subjects
+from skdnn.encoding._hierarchy._p_values import UnitsThatCount, best_levels, count
+from skdnn.encoding._hierarchy._score import spearman, warn_of_nan
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -157,7 +158,7 @@ def bootstrap_hierarchy_score(
     True
     """
     subjects = check_subjects(accuracies_by_subject)
-    rule = Rule(n_samples, alpha, test, adjust)
+    rule = UnitsThatCount(n_samples, alpha, test, adjust)
     if method not in ("t", "percentile"):
         raise ValueError(f"method must be 't' or 'percentile', got {method!r}.")
     if n_boot < 1 or not 0 < confidence < 1:

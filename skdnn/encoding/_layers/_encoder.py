@@ -20,7 +20,7 @@ from skdnn.encoding._ridge._cross_validation import Fold, cv_scores
 from skdnn.encoding._ridge._device import Device
 from skdnn.encoding._ridge._folds_and_penalties import check_alphas, make_folds, working_dtype
 from skdnn.encoding._ridge._products import FeatureProducts
-from skdnn.encoding._ridge._scores import choose, mean_of_known, score_predictions
+from skdnn.encoding._ridge._scores import ScoresOfTargets, choose, mean_of_known
 from skdnn.encoding._ridge._solution import Solution, solve
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
 
@@ -28,7 +28,7 @@ from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
 _KEPT_BYTES = 2**30
 
 
-class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class LayerwiseEncoder(ScoresOfTargets, MultiOutputMixin, RegressorMixin, BaseEstimator):
     r"""Predict each voxel from its best layer, chosen by cross-validation inside ``fit``.
 
     For each layer and voxel, the penalty of a ridge regression is chosen on held-out training
@@ -151,10 +151,6 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         "device": [str],
         "random_state": ["random_state"],
     }
-
-    # Pipeline.score passes a sample_weight on, even None, and with metadata routing its last step
-    # must know the name.
-    __metadata_request__score = {"sample_weight": None}  # noqa: RUF012
 
     def __init__(
         self,
@@ -350,48 +346,8 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         out = out.astype(self._dtype, copy=False)
         return out[:, 0] if self._single else out
 
-    def score(self, X: Any, y: ArrayLike | Any) -> float:
-        r"""Mean of :math:`R^2` over targets.
-
-        Parameters
-        ----------
-        X : LayerFeatures, dict of str to array, DataFrame or array-like
-            Features.
-        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-
-        Returns
-        -------
-        score : float
-            Uniform average, as scikit-learn's, whatever `scoring` is; targets without a score
-            don't count, and NaN where none has one.
-        """
-        scores = self.score_per_target(X, y, scoring="r2")
-        known = np.isfinite(scores)
-        return float(np.mean(scores[known])) if known.any() else float("nan")
-
-    def score_per_target(self, X: Any, y: ArrayLike | Any, *, scoring: str | None = None) -> Array:
-        """Score of each target.
-
-        Parameters
-        ----------
-        X : LayerFeatures, dict of str to array, DataFrame or array-like
-            Features.
-        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-        scoring : {"r2", "correlation"}, default=None
-            Which score; None is that of the estimator.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_targets,)
-            NaN for targets that have no model, or are constant here.
-        """
-        predicted = self.predict(X)
-        scoring = self.scoring if scoring is None else scoring
-        scores = score_predictions(predicted, y, scoring, self, self.target_chunk)
-        scores[[layer is None for layer in self.layer_]] = np.nan
-        return scores
+    def _with_model(self) -> NDArray[np.bool_]:
+        return np.array([layer is not None for layer in self.layer_])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

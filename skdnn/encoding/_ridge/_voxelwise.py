@@ -16,13 +16,15 @@ from skdnn.encoding._ridge._cross_validation import cv_scores
 from skdnn.encoding._ridge._device import Device
 from skdnn.encoding._ridge._folds_and_penalties import check_alphas, make_folds, working_dtype
 from skdnn.encoding._ridge._products import FeatureProducts
-from skdnn.encoding._ridge._scores import choose, choose_one, score_predictions
+from skdnn.encoding._ridge._scores import ScoresOfTargets, choose, choose_one
 from skdnn.encoding._ridge._solution import solve
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
 from skdnn.encoding._shared_checks import check_weights
 
 
-class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, BaseEstimator):
+class VoxelwiseRidgeCV(
+    StoredAttributesHTML, ScoresOfTargets, MultiOutputMixin, RegressorMixin, BaseEstimator
+):
     r"""Ridge regression with the penalty of each voxel chosen by cross-validation.
 
     What scikit-learn's :class:`~sklearn.linear_model.RidgeCV` does for a few targets, for tens of
@@ -164,10 +166,6 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
         "device": [str],
         "random_state": ["random_state"],
     }
-
-    # Pipeline.score passes a sample_weight on, even None, and with metadata routing its last step
-    # must know the name.
-    __metadata_request__score = {"sample_weight": None}  # noqa: RUF012
 
     def __init__(
         self,
@@ -312,47 +310,5 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
         predicted = self._solution.predict(checked_features(self, X, reset=False), "X")
         return predicted[:, 0] if self._single else predicted
 
-    def score(self, X: ArrayLike | Any, y: ArrayLike | Any) -> float:
-        r"""Mean of :math:`R^2` over targets.
-
-        Parameters
-        ----------
-        X : array-like or lazy array of shape (n_samples, n_features)
-            Features.
-        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-
-        Returns
-        -------
-        score : float
-            Uniform average, as scikit-learn's, whatever `scoring` is; targets without a score
-            don't count, and NaN where none has one.
-        """
-        scores = self.score_per_target(X, y, scoring="r2")
-        known = np.isfinite(scores)
-        return float(np.mean(scores[known])) if known.any() else float("nan")
-
-    def score_per_target(
-        self, X: ArrayLike | Any, y: ArrayLike | Any, *, scoring: str | None = None
-    ) -> Array:
-        """Score of each target.
-
-        Parameters
-        ----------
-        X : array-like or lazy array of shape (n_samples, n_features)
-            Features.
-        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-        scoring : {"r2", "correlation"}, default=None
-            Which score; None is that of the estimator.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_targets,)
-            NaN for targets that have no model, or are constant here.
-        """
-        predicted = self.predict(X)
-        scoring = self.scoring if scoring is None else scoring
-        scores = score_predictions(predicted, y, scoring, self, self.target_chunk)
-        scores[~self._usable] = np.nan
-        return scores
+    def _with_model(self) -> NDArray[np.bool_]:
+        return self._usable

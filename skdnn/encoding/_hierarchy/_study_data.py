@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from skdnn._blocks import is_lazy, row_parts
-from skdnn._labels import find_images, listed
+from skdnn._blocks import is_lazy, not_finite, row_parts
+from skdnn._labels import find_images
 from skdnn._optional import import_optional
-from skdnn.encoding._hierarchy._train import Flags, Rows
+from skdnn._wording import listed
+from skdnn.encoding._hierarchy._train_and_test import Flags, Rows
 from skdnn.encoding._repeats._averages import id_list
 from skdnn.encoding._repeats._splits import check_disjoint
 
@@ -185,13 +186,10 @@ def _read_layers(
         seen.append({(place[d], row) for row, d in enumerate(rows[1]) if d in place})
     both = sorted(set.intersection(*seen))
     if both:
-        rows_of = ", ".join(
-            f"row {test} of X_test is row {train} of X" for train, test in both[:5]
-        )
-        more = f" and {len(both) - 5} more" if len(both) > 5 else ""
+        same = [f"row {test} of X_test is row {train} of X" for train, test in both]
         raise ValueError(
             f"{len(both)} test images have the features of training images in all layers "
-            f"({rows_of}{more}): an image must not be in both sets."
+            f"({listed(same, show=str)}): an image must not be in both sets."
         )
     return found
 
@@ -222,12 +220,11 @@ def _digest_rows(array: Any, where: str) -> list[bytes]:
     """A digest of each row."""
     found: list[bytes] = []
     for rows, part in row_parts(array):
-        if part.dtype.kind == "f" and not np.isfinite(part.sum(dtype=np.float64)):
-            bad = np.flatnonzero(~np.isfinite(part).all(axis=1)) + rows.start
-            if len(bad):
-                raise ValueError(
-                    f"{where} has NaN or infinity in {len(bad)} images, the first is row {bad[0]}."
-                )
+        bad = not_finite(part) + rows.start
+        if len(bad):
+            raise ValueError(
+                f"{where} has NaN or infinity in {len(bad)} images, the first is row {bad[0]}."
+            )
         found += _digests(part)
     return found
 
@@ -257,7 +254,7 @@ def _voxels(array: Any, where: str) -> tuple[str, Flags]:
     rows: list[bytes] = []
     for _, part in row_parts(array):
         first = part[0] if first is None else first
-        bad |= ~np.isfinite(part).all(axis=0)
+        bad[not_finite(part, axis=0)] = True
         varies |= (part != first).any(axis=0)
         rows += _digests(part)
     if bad.any():
