@@ -24,7 +24,7 @@ from skdnn.encoding import (
     r2_score,
     split_half_reliability,
 )
-from skdnn.encoding._repeats import _responses as _repeated_responses
+from skdnn.encoding._repeats import _single_trials as _repeated_responses
 
 MEASURES = (split_half_reliability, explainable_variance, ncsnr)
 

@@ -27,8 +27,8 @@ from skdnn.encoding import (
     profile_correlation,
     r2_score,
 )
-from skdnn.encoding._scores import _identification as _scores_identification
-from skdnn.encoding._scores import _pair as _scores_pair
+from skdnn.encoding._scores import _measured_and_predicted as _scores_pair
+from skdnn.encoding._scores import _patterns as _scores_patterns
 
 PER_TARGET = (correlation_score, r2_score, explained_variance_score)
 
@@ -304,7 +304,7 @@ def test_identification_in_blocks(metric: str, monkeypatch: pytest.MonkeyPatch) 
     y, p = study(n=17, t=203, noise=6)
     whole = identification_accuracy(y, p, metric=metric, average=False)
     monkeypatch.setattr(_scores_pair, "WORK_ELEMENTS", 1)
-    monkeypatch.setattr(_scores_identification, "_SIMILARITIES", 17 * 5)
+    monkeypatch.setattr(_scores_patterns, "_SIMILARITIES", 17 * 5)
     assert_allclose(identification_accuracy(y, p, metric=metric, average=False), whole)
     assert 0.5 < whole.mean() < 1
 

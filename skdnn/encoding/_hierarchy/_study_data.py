@@ -18,7 +18,7 @@ from skdnn._optional import import_optional
 from skdnn._wording import listed
 from skdnn.encoding._hierarchy._train_and_test import Flags, Rows
 from skdnn.encoding._repeats._averages import id_list
-from skdnn.encoding._repeats._splits import check_disjoint
+from skdnn.encoding._repeats._stimulus_folds import check_disjoint
 
 _SETS = ("training", "test")
 _MIN_IMAGES, _MIN_UNITS = 3, 3

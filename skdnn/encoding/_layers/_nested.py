@@ -19,7 +19,7 @@ from skdnn._sklearn import safe_indexing
 from skdnn.encoding._layers._features import LayerFeatures, LazyRows
 from skdnn.encoding._ridge._folds_and_penalties import make_folds
 from skdnn.encoding._ridge._scores import scores_of
-from skdnn.encoding._scores._significance import correlation_p_values, count_extreme
+from skdnn.encoding._scores._permutation_and_bootstrap import correlation_p_values, count_extreme
 
 _LEAST_FOR_T = 3  # images
 COLUMNS = [

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from skdnn._blocks import Array
 from skdnn._multiple import adjusted
 from skdnn.encoding._scores._correlation import correlations, determinations, explained_variances
-from skdnn.encoding._scores._pair import (
+from skdnn.encoding._scores._measured_and_predicted import (
     OK,
     BlockScore,
     centre,

@@ -16,6 +16,8 @@ from skdnn.encoding._shared_checks import Flags, check_weights, some_columns
 
 # Scores of a block of targets, and which of OK, MISSING, CONSTANT, FLAT each of them is.
 Scored = tuple[Array, NDArray[np.int8]]
+# Standard deviations; whether they are numbers; whether the values are constant.
+Spread = tuple[Array, Flags, Flags]
 BlockScore = Callable[[Array, Array, "Array | None", float], Scored]
 
 OK, MISSING, CONSTANT, FLAT = range(4)
@@ -29,7 +31,7 @@ _MIN_COLUMNS = 64
 
 
 @dataclass(frozen=True)
-class Pair:
+class MeasuredAndPredicted:
     """Two matrices of rows (images) by targets, in memory or lazy."""
 
     true: Any
@@ -57,7 +59,7 @@ class Pair:
                 yield slice(start + first, start + first + t.shape[1]), t, p
 
 
-def read_pair(y_true: Any, y_pred: Any, *, min_rows: int = 2) -> Pair:
+def read_pair(y_true: Any, y_pred: Any, *, min_rows: int = 2) -> MeasuredAndPredicted:
     """Check both, and flatten what follows the first axis.
 
     Raises
@@ -79,7 +81,7 @@ def read_pair(y_true: Any, y_pred: Any, *, min_rows: int = 2) -> Pair:
         raise ValueError(f"y_true has shape {true.shape}: it holds no target.")
     shape = true.shape[1:] or (1,)
     eps = max((np.finfo(a.dtype).eps for a in (true, pred) if a.dtype.kind == "f"), default=0)
-    return Pair(_flat(true), _flat(pred), shape, max(1e-13, 2 * float(eps)))
+    return MeasuredAndPredicted(_flat(true), _flat(pred), shape, max(1e-13, 2 * float(eps)))
 
 
 def _read(y: Any, name: str) -> Any:
@@ -118,7 +120,7 @@ def centre(block: Array, weights: Array | None) -> tuple[Array, Array]:
     return mean, square
 
 
-def spread(mean: Array, square: Array, tolerance: float) -> tuple[Array, Flags, Flags]:
+def spread(mean: Array, square: Array, tolerance: float) -> Spread:
     """Standard deviation; whether it is a number; whether the column is constant."""
     deviation = np.sqrt(square)
     finite = np.isfinite(deviation)
@@ -126,7 +128,7 @@ def spread(mean: Array, square: Array, tolerance: float) -> tuple[Array, Flags, 
         return deviation, finite, finite & (deviation <= tolerance * np.abs(mean))
 
 
-def score_targets(pair: Pair, weights: Array | None, score: BlockScore) -> Scored:
+def score_targets(pair: MeasuredAndPredicted, weights: Array | None, score: BlockScore) -> Scored:
     """Scores of all targets."""
     scores = np.empty(pair.shape[1])
     states = np.empty(pair.shape[1], dtype=np.int8)
