@@ -20,6 +20,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 
 from helpers.only_slices import OnlySlices
 from skdnn.encoding import (
+    _blocks_of_columns,
     correlation_score,
     explained_variance_score,
     identification_accuracy,
@@ -27,7 +28,6 @@ from skdnn.encoding import (
     profile_correlation,
     r2_score,
 )
-from skdnn.encoding._scores import _measured_and_predicted as _scores_pair
 from skdnn.encoding._scores import _patterns as _scores_patterns
 
 PER_TARGET = (correlation_score, r2_score, explained_variance_score)
@@ -101,9 +101,9 @@ def test_blocks_and_files_do_not_change_scores(
 ) -> None:
     y, p = study(n=11, t=203)
     whole = score(y, p, multioutput="raw_values")
-    monkeypatch.setattr(_scores_pair, "WORK_ELEMENTS", 1)
-    monkeypatch.setattr(_scores_pair, "_MIN_COLUMNS", 8)
-    monkeypatch.setattr(_scores_pair, "_READ_BYTES", 11 * 8 * 20)
+    monkeypatch.setattr(_blocks_of_columns, "WORK_ELEMENTS", 1)
+    monkeypatch.setattr(_blocks_of_columns, "_MIN_COLUMNS", 8)
+    monkeypatch.setattr(_blocks_of_columns, "_READ_BYTES", 11 * 8 * 20)
     assert_allclose(score(y, p, multioutput="raw_values"), whole, rtol=1e-13)
     with h5py.File(tmp_path / "y.h5", "w") as file:
         stored = file.create_dataset("y", data=y, chunks=(4, 30))
@@ -303,7 +303,7 @@ def test_identification_of_all_is_the_share_of_first_places() -> None:
 def test_identification_in_blocks(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     y, p = study(n=17, t=203, noise=6)
     whole = identification_accuracy(y, p, metric=metric, average=False)
-    monkeypatch.setattr(_scores_pair, "WORK_ELEMENTS", 1)
+    monkeypatch.setattr(_blocks_of_columns, "WORK_ELEMENTS", 1)
     monkeypatch.setattr(_scores_patterns, "_SIMILARITIES", 17 * 5)
     assert_allclose(identification_accuracy(y, p, metric=metric, average=False), whole)
     assert 0.5 < whole.mean() < 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 _REASONS: dict[str, tuple[str, ...]] = {
     "sizes of blocks are patched, so that small arrays have several": (
         "skdnn._blocks",
+        "skdnn.encoding._blocks_of_columns",
         "skdnn.encoding._decoding._select_k_best",
         "skdnn._extraction._sink",
         "skdnn.io._bdata",
@@ -78,7 +79,6 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.encoding._ridge._solution",
         "skdnn.encoding._ridge._cross_validation",
         "skdnn.encoding._scores._patterns",
-        "skdnn.encoding._scores._measured_and_predicted",
         "skdnn.model_comparison._compare",
         "skdnn.rsa._comparison._measures",
         "skdnn.rsa._comparison._stack",

@@ -224,13 +224,16 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             design, variance = solvers.make_design(
                 X, weights, rows, float(self.alpha), self.penalize_intercept
             )
-            self._set_shapes(X.shape, y.shape)
-            if self.k_ < X.shape[1]:
+            self.k_ = min(int(self.k), p)
+            self.target_shape_ = tuple(map(int, y.shape[1:]))
+            n_targets = math.prod(self.target_shape_)
+            self.indices_: NDArray[np.int32] = np.empty((n_targets, self.k_), np.int32)
+            self.coefficients_: Floats = np.empty((n_targets, self.k_), self.dtype)
+            self.intercept_: Floats = np.empty(n_targets, self.dtype)
+            if self.k_ < p:
                 inputs.warn_of_tiny(variance, design.mean)
             dtype = np.dtype(self.dtype).type
-            self.method_ = solvers.choose_method(
-                design.n_rows, X.shape[1], self.k_, len(self.intercept_)
-            )
+            self.method_ = solvers.choose_method(design.n_rows, p, self.k_, n_targets)
             solve = solvers.make_solver(design, self.k_, self.method_, dtype)
         self._fit_targets(partial(solvers.solve_chunk, design, solve), y, used, threads)
         return self
@@ -253,7 +256,12 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         n, p = X.shape
         out = np.empty((n, len(self.intercept_)))
         with self._blas_limit(n * p * len(self.intercept_)):
-            self._predict_parts(X, out)
+            step = max(1, _PREDICT_ELEMENTS // p)  # rows that may be in memory
+            for start in range(0, n, step):
+                part = np.asarray(X[start : start + step])
+                inputs.check_finite(part, "X", getattr(self, "feature_names_in_", None))
+                part = part.astype(np.float64, copy=False)
+                self._predict_part(part, out[start : start + step])
         return out.reshape(n, *self.target_shape_)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -294,15 +302,6 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         parts = (self.coefficients_.ravel(), self.indices_.ravel(), starts)
         return csr_array(parts, shape=(n_targets, self.n_features_in_))
 
-    def _set_shapes(self, X_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> None:
-        """Room for the results."""
-        n_targets = math.prod(y_shape[1:])
-        self.k_ = min(int(self.k), X_shape[1])
-        self.target_shape_ = tuple(int(length) for length in y_shape[1:])
-        self.indices_: NDArray[np.int32] = np.empty((n_targets, self.k_), np.int32)
-        self.coefficients_: Floats = np.empty((n_targets, self.k_), self.dtype)
-        self.intercept_: Floats = np.empty(n_targets, self.dtype)
-
     def _fit_targets(
         self, work: Callable, y: Any, used: NDArray[np.intp] | None, threads: int
     ) -> None:
@@ -332,14 +331,6 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         threads = (self.n_threads or blas_threads()) if cost > _THREADED else 1
         return blas().limit(limits=threads, user_api="blas")
-
-    def _predict_parts(self, X: Any, out: Array) -> None:
-        """Predictions into `out`, from as many rows at a time as may be in memory."""
-        step = max(1, _PREDICT_ELEMENTS // X.shape[1])
-        for start in range(0, X.shape[0], step):
-            part = np.asarray(X[start : start + step])
-            inputs.check_finite(part, "X", getattr(self, "feature_names_in_", None))
-            self._predict_part(part.astype(np.float64, copy=False), out[start : start + step])
 
     def _predict_part(self, part: Array, out: Array) -> None:
         """Predictions from some rows, into `out`."""

@@ -386,8 +386,9 @@ def _dual(
         product = rows @ rows.T
         product.flat[:: len(product) + 1] += design.alpha
         matrices = (product.astype(dtype), product)
-        found[target] = rows.T @ _first_solved(
+        dual = _first_solved(
             (solve_positive(matrix, targets[target].astype(matrix.dtype)) for matrix in matrices),
             design.alpha,
         )
+        found[target] = dual @ rows
     return found

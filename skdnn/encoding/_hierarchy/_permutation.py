@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from skdnn._blocks import Array
 from skdnn._html import card
 from skdnn.encoding._hierarchy._accuracies import LEAST, beside_qualities, check_accuracies, moved
 from skdnn.encoding._hierarchy._p_values import UnitsThatCount, count_best
 from skdnn.encoding._hierarchy._score import spearman, warn_of_nan
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from skdnn._blocks import Array
 from skdnn._html import card
 from skdnn.encoding._hierarchy._accuracies import LEAST, beside_qualities, check_accuracies, moved
 from skdnn.encoding._hierarchy._p_values import UnitsThatCount, best_levels, count, count_best
 
-Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 _MUCH = 0.1  # for a score that qualities alone give

@@ -133,7 +133,7 @@ def nested_encoding(
     rng = check_random_state(random_state)
     X = LayerFeatures(X) if isinstance(X, Mapping) else X
     names = _voxel_names(voxels, y)
-    Y: Any = y if is_lazy(y) else _matrix(y)
+    Y: Any = y if is_lazy(y) else np.reshape(y, (len(y), -1))
     folds = make_folds(cv, X, Y, groups, rng, shuffle=True)
     if folds is None:
         raise ValueError("cv=None: a fold of one image has no correlation. Give a number.")
@@ -202,11 +202,6 @@ def _voxel_names(voxels: ArrayLike | None, y: Any) -> NDArray[Any]:
     if names.shape != (n_voxels,):
         raise ValueError(f"voxels has shape {names.shape}, but y has {n_voxels} columns.")
     return names
-
-
-def _matrix(y: Any) -> NDArray[Any]:
-    y = np.asarray(y)
-    return y.reshape(len(y), -1)
 
 
 def _ceilings(ceiling: ArrayLike | float | None, n_voxels: int) -> Array:

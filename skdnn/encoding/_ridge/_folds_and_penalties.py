@@ -1,4 +1,4 @@
-"""What estimators over ridge regression are given: penalties, features, folds, dtypes."""
+"""What estimators over ridge regression are given, checked: penalties, folds (shuffled or not)."""
 
 from __future__ import annotations
 

@@ -107,23 +107,19 @@ def solve(
     n_targets = int(which.sum())
     n_rows, n_features = problem.X.shape
     mean, missing, dtype = targets.mean[which], targets.missing[which], problem.device.dtype
-    if not problem.is_dual(n_rows):
-        coef = _products(problem, targets, alpha, which)
-        level = coef @ problem.mean_of_columns()
-        coef[missing] = np.nan
-        x_mean = problem.mean_of_columns()
-        return Solution(coef, None, None, x_mean, mean, (mean - level).astype(dtype))
-    dual = _products(problem, targets, alpha, which).T
-    _, x_mean, along = problem.dual_products
-    intercept = (mean - along @ dual).astype(dtype)
+    found = _products(problem, targets, alpha, which)
+    x_mean, is_dual = problem.mean_of_columns(), problem.is_dual(n_rows)
+    along = problem.dual_products[2] if is_dual else x_mean
+    intercept = (mean - found @ along).astype(dtype)
+    found[missing] = np.nan
+    if not is_dual:
+        return Solution(found, None, None, x_mean, mean, intercept)
     if store == "auto":
         smaller = n_rows * (n_features + n_targets) < n_features * n_targets
         store = "dual" if smaller else "coef"
     if store == "dual":
-        dual[:, missing] = np.nan
-        return Solution(None, dual, problem.X, x_mean, mean, intercept)
-    coef = _from_dual(problem.X, x_mean, dual)
-    coef[missing] = np.nan
+        return Solution(None, found.T, problem.X, x_mean, mean, intercept)
+    coef = _from_dual(problem.X, x_mean, found.T)
     return Solution(coef, None, None, x_mean, mean, intercept)
 
 

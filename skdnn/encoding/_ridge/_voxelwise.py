@@ -254,8 +254,10 @@ class VoxelwiseRidgeCV(
         )
         scores = cv_scores(problem, targets, folds, alphas, self.scoring)
         alpha = self._choose(scores, alphas, targets)
-        self._solution = solve(problem, targets, alpha, store=self.store)
-        self._set_attributes()
+        self._solution = solution = solve(problem, targets, alpha, store=self.store)
+        self.dual_coef_ = solution.dual
+        self.X_fit_ = solution.X
+        self.intercept_ = solution.intercept[0] if self._single else solution.intercept
         return self
 
     def _choose(self, scores: Array, alphas: Array, targets: Targets) -> Array:
@@ -272,12 +274,6 @@ class VoxelwiseRidgeCV(
         self.cv_scores_ = scores[:, 0] if self._single else scores
         self._usable = usable
         return alpha
-
-    def _set_attributes(self) -> None:
-        solution = self._solution
-        self.dual_coef_ = solution.dual
-        self.X_fit_ = solution.X
-        self.intercept_ = solution.intercept[0] if self._single else solution.intercept
 
     @property
     def coef_(self) -> NDArray[np.floating]:

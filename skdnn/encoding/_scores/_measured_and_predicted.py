@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from skdnn._blocks import WORK_ELEMENTS, Array, is_lazy, refuse_unreal
+from skdnn._blocks import Array, is_lazy, refuse_unreal
+from skdnn.encoding._blocks_of_columns import blocks_of_columns
 from skdnn.encoding._shared_checks import Flags, check_weights, some_columns
 
 # Scores of a block of targets, and which of OK, MISSING, CONSTANT, FLAT each of them is.
@@ -26,8 +27,6 @@ _WHY = {
     CONSTANT: "constant in y_true",
     FLAT: "constant in y_pred",
 }
-_READ_BYTES = 2**26
-_MIN_COLUMNS = 64
 
 
 @dataclass(frozen=True)
@@ -46,17 +45,8 @@ class MeasuredAndPredicted:
 
     def blocks(self, step: int | None = None) -> Iterator[tuple[slice, Array, Array]]:
         """Columns, and float64 copies of both of them that may be written to."""
-        n_rows, n_targets = self.shape
-        step = step or max(_MIN_COLUMNS, WORK_ELEMENTS // n_rows)
-        per_column = n_rows * max(self.true.dtype.itemsize, self.pred.dtype.itemsize)
-        read = max(step, _READ_BYTES // per_column // step * step)
-        for start in range(0, n_targets, read):
-            wide = slice(start, min(start + read, n_targets))
-            true, pred = np.asarray(self.true[:, wide]), np.asarray(self.pred[:, wide])
-            for first in range(0, true.shape[1], step):
-                part = slice(first, first + step)
-                t, p = (a[:, part].astype(np.float64, order="C") for a in (true, pred))
-                yield slice(start + first, start + first + t.shape[1]), t, p
+        for columns, (true, pred) in blocks_of_columns(self.true, self.pred, step=step):
+            yield columns, true, pred
 
 
 def read_pair(y_true: Any, y_pred: Any, *, min_rows: int = 2) -> MeasuredAndPredicted:
