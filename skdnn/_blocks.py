@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn.utils.validation import validate_data
 
 from skdnn._threads import blas, blas_threads
 
@@ -52,6 +53,30 @@ def is_lazy(X: Any) -> bool:
         and len(getattr(X, "shape", ())) == 2
         and hasattr(X, "__getitem__")
     )
+
+
+def refuse_unreal(values: Any, name: str) -> None:
+    """Raise TypeError for a lazy array of anything but real numbers."""
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {values.dtype}: a lazy array must hold real numbers.")
+
+
+def checked_features(estimator: Any, X: Any, *, reset: bool, min_rows: int = 1) -> Any:
+    """X as a 2-D array of its own dtype, or the lazy array; finiteness is seen later."""
+    if not is_lazy(X):
+        return validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype="numeric",
+            ensure_all_finite=False,
+            ensure_min_samples=min_rows,
+        )
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    refuse_unreal(X, "X")
+    if X.shape[0] < min_rows or X.shape[1] < 1:
+        raise ValueError(f"X has shape {X.shape}: minimum of {min_rows} row(s) and 1 column.")
+    return X
 
 
 def sum_over_blocks(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from skdnn._blocks import Array
 
 
 def with_direction_of_ones(scores: NDArray[Any], components: NDArray[Any]) -> Array:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
-from skdnn._blocks import Blocks, is_lazy, row_parts, sum_over_blocks
+from skdnn._blocks import Array, Blocks, checked_features, row_parts, sum_over_blocks
 from skdnn._sklearn import Interval, RealNotInt, StrOptions, fit_context, infer_dimension
 from skdnn.decomposition import _gram
 from skdnn.decomposition._directions import (
@@ -18,8 +18,6 @@ from skdnn.decomposition._directions import (
     without_direction_of_ones,
 )
 from skdnn.decomposition._probabilistic import ProbabilisticModel
-
-Array = NDArray[np.float64]
 
 
 class GramPCA(
@@ -235,7 +233,7 @@ class GramPCA(
             ``keep_correlation=True``.
         """
         check_is_fitted(self)
-        return self._project(self._checked(X, reset=False))
+        return self._project(checked_features(self, X, reset=False))
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.floating]:
         """Return the data whose scores would be X.
@@ -264,28 +262,9 @@ class GramPCA(
         """What sklearn counts the output's names by."""
         return self.n_components_ + self.keep_correlation
 
-    def _checked(self, X: Any, reset: bool) -> Any:
-        """X as a 2-D array of its own dtype, or the lazy array; finiteness is seen later."""
-        least = 2 if reset else 1
-        if not is_lazy(X):
-            return validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype="numeric",
-                ensure_all_finite=False,
-                ensure_min_samples=least,
-            )
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        if X.dtype.kind not in "biuf":
-            raise TypeError(f"X has dtype {X.dtype}: a lazy array must hold real numbers.")
-        if X.shape[0] < least or X.shape[1] < 1:
-            raise ValueError(f"X has shape {X.shape}: minimum of {least} row(s) and 1 column.")
-        return X
-
     def _fit(self, X: Any) -> tuple[Any, Array | None]:
         """Set all attributes; returns the checked X and U, if it came from wide data."""
-        X = self._checked(X, reset=True)
+        X = checked_features(self, X, reset=True, min_rows=2)
         self._check_n_components(X.shape)
         wide = X.shape[0] < X.shape[1]
         decompose = _gram.gram_eigen if wide else _gram.covariance_eigen

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-Array = NDArray[np.float64]
+from skdnn._blocks import Array, checked_features
 
 
 class ProbabilisticModel:
@@ -69,7 +69,7 @@ class ProbabilisticModel:
             If the covariance is singular: too many components are kept.
         """
         variance, noise = self._regular_spectrum()
-        X = self._checked(X, reset=False)
+        X = checked_features(self, X, reset=False)
         scores, squares = self._scores(X, with_squares=True)
         left = self.n_features_in_ - self.n_components_
         distance = np.sum(scores**2 / variance, axis=1)
@@ -95,9 +95,6 @@ class ProbabilisticModel:
             The mean of ``score_samples(X)``.
         """
         return float(np.mean(self.score_samples(X)))
-
-    def _checked(self, X: Any, reset: bool) -> Any:
-        raise NotImplementedError
 
     def _scores(self, X: Any, with_squares: bool = False) -> tuple[Array, Array]:
         raise NotImplementedError

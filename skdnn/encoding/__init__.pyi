@@ -1,11 +1,11 @@
 from ._decoding._select_k_best import SelectKBestRidge
+from ._hierarchy._accuracies import pool_subjects
 from ._hierarchy._bootstrap import HierarchyBootstrap, bootstrap_hierarchy_score
 from ._hierarchy._p_values import hierarchy_p_values
 from ._hierarchy._permutation import hierarchy_permutation_test
 from ._hierarchy._score import (
     HierarchyDetails,
     brain_hierarchy_score,
-    pool_subjects,
     top_level_table,
 )
 from ._hierarchy._study import BrainHierarchyScore
@@ -20,13 +20,13 @@ from ._repeats._averages import (
     repeat_weights,
     trial_weights,
 )
-from ._repeats._reliability import (
+from ._repeats._noise_ceilings import (
     explainable_variance,
     ncsnr,
     ncsnr_ceiling,
     split_half_reliability,
 )
-from ._repeats._splits import StimulusKFold, check_disjoint, stimulus_groups
+from ._repeats._stimulus_folds import StimulusKFold, check_disjoint, stimulus_groups
 from ._ridge._voxelwise import VoxelwiseRidgeCV
 from ._scores._correlation import (
     correlation_score,
@@ -37,7 +37,7 @@ from ._scores._correlation import (
 )
 from ._scores._identification import identification_accuracy
 from ._scores._normalized import NormalizedScores, normalize_scores
-from ._scores._significance import (
+from ._scores._permutation_and_bootstrap import (
     ScoreInterval,
     bootstrap_scores,
     correlation_p_values,

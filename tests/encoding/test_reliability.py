@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import zscore
 
 from skdnn.encoding import (
+    _blocks_of_columns,
     correlation_score,
     explainable_variance,
     explained_variance_score,
@@ -24,7 +25,7 @@ from skdnn.encoding import (
     r2_score,
     split_half_reliability,
 )
-from skdnn.encoding._repeats import _responses as _repeated_responses
+from skdnn.encoding._repeats import _single_trials as _repeated_responses
 
 MEASURES = (split_half_reliability, explainable_variance, ncsnr)
 
@@ -199,9 +200,9 @@ def test_blocks_files_and_shapes(
     assert whole.shape == (60,)
     deep = measure(trials.reshape(4, 20, 5, 12), **params)
     assert_array_equal(deep, whole.reshape(5, 12))
-    monkeypatch.setattr(_repeated_responses, "WORK_ELEMENTS", 1)
-    monkeypatch.setattr(_repeated_responses, "_MIN_VOXELS", 7)
-    monkeypatch.setattr(_repeated_responses, "_READ_BYTES", 80 * 8 * 20)
+    monkeypatch.setattr(_blocks_of_columns, "WORK_ELEMENTS", 1)
+    monkeypatch.setattr(_blocks_of_columns, "_MIN_COLUMNS", 7)
+    monkeypatch.setattr(_blocks_of_columns, "_READ_BYTES", 80 * 8 * 20)
     assert_allclose(measure(trials, **params), whole, rtol=1e-12)
     with h5py.File(tmp_path / "trials.h5", "w") as file:
         stored = file.create_dataset("trials", data=trials)

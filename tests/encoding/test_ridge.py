@@ -25,8 +25,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from helpers.only_slices import OnlySlices
 from skdnn.encoding import VoxelwiseRidgeCV
+from skdnn.encoding._ridge import _cross_validation as _ridge_solvers
 from skdnn.encoding._ridge import _solution as _ridge_solution
-from skdnn.encoding._ridge import _solvers as _ridge_solvers
 
 
 @parametrize_with_checks(

@@ -20,6 +20,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 
 from helpers.only_slices import OnlySlices
 from skdnn.encoding import (
+    _blocks_of_columns,
     correlation_score,
     explained_variance_score,
     identification_accuracy,
@@ -27,8 +28,7 @@ from skdnn.encoding import (
     profile_correlation,
     r2_score,
 )
-from skdnn.encoding._scores import _identification as _scores_identification
-from skdnn.encoding._scores import _pair as _scores_pair
+from skdnn.encoding._scores import _patterns as _scores_patterns
 
 PER_TARGET = (correlation_score, r2_score, explained_variance_score)
 
@@ -101,9 +101,9 @@ def test_blocks_and_files_do_not_change_scores(
 ) -> None:
     y, p = study(n=11, t=203)
     whole = score(y, p, multioutput="raw_values")
-    monkeypatch.setattr(_scores_pair, "WORK_ELEMENTS", 1)
-    monkeypatch.setattr(_scores_pair, "_MIN_COLUMNS", 8)
-    monkeypatch.setattr(_scores_pair, "_READ_BYTES", 11 * 8 * 20)
+    monkeypatch.setattr(_blocks_of_columns, "WORK_ELEMENTS", 1)
+    monkeypatch.setattr(_blocks_of_columns, "_MIN_COLUMNS", 8)
+    monkeypatch.setattr(_blocks_of_columns, "_READ_BYTES", 11 * 8 * 20)
     assert_allclose(score(y, p, multioutput="raw_values"), whole, rtol=1e-13)
     with h5py.File(tmp_path / "y.h5", "w") as file:
         stored = file.create_dataset("y", data=y, chunks=(4, 30))
@@ -199,7 +199,7 @@ def test_bad_parameters_are_refused() -> None:
         r2_score(y[:1], p[:1])
     with pytest.raises(ValueError, match="one weight for each of the 23"):
         r2_score(y, p, sample_weight=np.ones(3))
-    with pytest.raises(ValueError, match="at least 0"):
+    with pytest.raises(ValueError, match="finite, not negative, and not all zero"):
         r2_score(y, p, sample_weight=-np.ones(23))
     with pytest.raises(ValueError, match="metric must be"):
         identification_accuracy(y, p, metric="hamming")
@@ -303,8 +303,8 @@ def test_identification_of_all_is_the_share_of_first_places() -> None:
 def test_identification_in_blocks(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     y, p = study(n=17, t=203, noise=6)
     whole = identification_accuracy(y, p, metric=metric, average=False)
-    monkeypatch.setattr(_scores_pair, "WORK_ELEMENTS", 1)
-    monkeypatch.setattr(_scores_identification, "_SIMILARITIES", 17 * 5)
+    monkeypatch.setattr(_blocks_of_columns, "WORK_ELEMENTS", 1)
+    monkeypatch.setattr(_scores_patterns, "_SIMILARITIES", 17 * 5)
     assert_allclose(identification_accuracy(y, p, metric=metric, average=False), whole)
     assert 0.5 < whole.mean() < 1
 

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdnn.encoding import SelectKBestRidge
-from skdnn.encoding._decoding import _posv
+from skdnn.encoding._decoding import _positive_definite
 from skdnn.encoding._decoding import _solvers as solvers
 
 METHODS = ["gram", "complement", "columns", "dual"]
@@ -332,7 +332,7 @@ def test_float32_falls_back_where_digits_run_out(
     failures = []
 
     def watched(matrix: np.ndarray, right: np.ndarray) -> Any:
-        solved = _posv.solve_positive(matrix, right)
+        solved = _positive_definite.solve_positive(matrix, right)
         failures.append(solved is None and matrix.dtype == np.float32)
         return solved
 

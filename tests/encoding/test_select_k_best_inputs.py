@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from helpers.only_slices import OnlySlices
 from skdnn.encoding import SelectKBestRidge
-from skdnn.encoding._decoding import _inputs as inputs
+from skdnn.encoding._decoding import _rows_and_targets as inputs
 
 
 def make_data(n: int, p: int, n_targets: int = 11, seed: int = 0) -> tuple[Any, Any]:

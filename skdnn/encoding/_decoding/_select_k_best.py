@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,15 +17,14 @@ from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skdnn._blocks import is_lazy
+from skdnn._blocks import Array, checked_features, is_lazy
 from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn._threads import blas, blas_threads
-from skdnn.encoding._decoding import _inputs as inputs
+from skdnn.encoding._decoding import _rows_and_targets as inputs
 from skdnn.encoding._decoding import _solvers as solvers
 
-Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 # Targets that are solved together in one thread, and numbers that their correlations may have.
@@ -211,7 +211,9 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         if y is None:
             raise ValueError("SelectKBestRidge requires y to be passed, but the target y is None.")
-        X = self._checked(X, reset=True)
+        X = checked_features(self, X, reset=True)
+        X = inputs.read_columns(X) if is_lazy(X) else X
+        inputs.check_finite(X, "X", getattr(self, "feature_names_in_", None))
         y = inputs.check_targets(y)
         if y_rows is None:
             check_consistent_length(X, y)
@@ -219,18 +221,21 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         threads = self.n_threads or blas_threads()
         n, p = X.shape
         with self._blas_limit(min(n, p) * (n + p) * p):
-            design, y_weights, variance = solvers.make_design(
+            design, variance = solvers.make_design(
                 X, weights, rows, float(self.alpha), self.penalize_intercept
             )
-            self._set_shapes(X.shape, y.shape)
-            if self.k_ < X.shape[1]:
+            self.k_ = min(int(self.k), p)
+            self.target_shape_ = tuple(map(int, y.shape[1:]))
+            n_targets = math.prod(self.target_shape_)
+            self.indices_: NDArray[np.int32] = np.empty((n_targets, self.k_), np.int32)
+            self.coefficients_: Floats = np.empty((n_targets, self.k_), self.dtype)
+            self.intercept_: Floats = np.empty(n_targets, self.dtype)
+            if self.k_ < p:
                 inputs.warn_of_tiny(variance, design.mean)
             dtype = np.dtype(self.dtype).type
-            self.method_ = solvers.choose_method(
-                design.n_rows, X.shape[1], self.k_, len(self.intercept_)
-            )
-            solve = solvers.make_solver(design, self.k_, self.method_, dtype, rows)
-        self._fit_targets(_Work(design, y_weights, solve), y, used, threads)
+            self.method_ = solvers.choose_method(design.n_rows, p, self.k_, n_targets)
+            solve = solvers.make_solver(design, self.k_, self.method_, dtype)
+        self._fit_targets(partial(solvers.solve_chunk, design, solve), y, used, threads)
         return self
 
     def predict(self, X: ArrayLike | Any) -> Array:
@@ -247,11 +252,16 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Predictions in the shape of the targets of ``fit``, float64.
         """
         check_is_fitted(self)
-        X = self._checked(X, reset=False)
+        X = checked_features(self, X, reset=False)
         n, p = X.shape
         out = np.empty((n, len(self.intercept_)))
         with self._blas_limit(n * p * len(self.intercept_)):
-            self._predict_parts(X, out)
+            step = max(1, _PREDICT_ELEMENTS // p)  # rows that may be in memory
+            for start in range(0, n, step):
+                part = np.asarray(X[start : start + step])
+                inputs.check_finite(part, "X", getattr(self, "feature_names_in_", None))
+                part = part.astype(np.float64, copy=False)
+                self._predict_part(part, out[start : start + step])
         return out.reshape(n, *self.target_shape_)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -292,30 +302,6 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         parts = (self.coefficients_.ravel(), self.indices_.ravel(), starts)
         return csr_array(parts, shape=(n_targets, self.n_features_in_))
 
-    def _checked(self, X: Any, reset: bool) -> Any:
-        """X as a finite 2-D array of its own dtype; to predict from, the lazy array itself."""
-        if not is_lazy(X):
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-        else:
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            if X.dtype.kind not in "biuf":
-                raise TypeError(f"X has dtype {X.dtype}: a lazy array must hold real numbers.")
-            if min(X.shape) < 1:
-                raise ValueError(f"X has shape {X.shape}: minimum of 1 row and 1 column.")
-            X = inputs.read_columns(X) if reset else X
-        if reset:
-            inputs.check_finite(X, "X", getattr(self, "feature_names_in_", None))
-        return X
-
-    def _set_shapes(self, X_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> None:
-        """Room for the results."""
-        n_targets = math.prod(y_shape[1:])
-        self.k_ = min(int(self.k), X_shape[1])
-        self.target_shape_ = tuple(int(length) for length in y_shape[1:])
-        self.indices_: NDArray[np.int32] = np.empty((n_targets, self.k_), np.int32)
-        self.coefficients_: Floats = np.empty((n_targets, self.k_), self.dtype)
-        self.intercept_: Floats = np.empty(n_targets, self.dtype)
-
     def _fit_targets(
         self, work: Callable, y: Any, used: NDArray[np.intp] | None, threads: int
     ) -> None:
@@ -346,14 +332,6 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         threads = (self.n_threads or blas_threads()) if cost > _THREADED else 1
         return blas().limit(limits=threads, user_api="blas")
 
-    def _predict_parts(self, X: Any, out: Array) -> None:
-        """Predictions into `out`, from as many rows at a time as may be in memory."""
-        step = max(1, _PREDICT_ELEMENTS // X.shape[1])
-        for start in range(0, X.shape[0], step):
-            part = np.asarray(X[start : start + step])
-            inputs.check_finite(part, "X", getattr(self, "feature_names_in_", None))
-            self._predict_part(part.astype(np.float64, copy=False), out[start : start + step])
-
     def _predict_part(self, part: Array, out: Array) -> None:
         """Predictions from some rows, into `out`."""
         p = self.n_features_in_
@@ -368,28 +346,3 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 np.put_along_axis(dense, columns, self.coefficients_[some], axis=1)
                 out[:, some] = part @ dense.T
         out += self.intercept_
-
-
-class _Work:
-    """What a thread does with a chunk of targets."""
-
-    def __init__(self, design: solvers.Design, y_weights: Array, solve: solvers.Solver) -> None:
-        self.design, self.solve = design, solve
-        self.shares = y_weights / y_weights.sum()
-        self.root = np.sqrt(y_weights)
-        self.total = y_weights.sum()
-        # How much of its mean an intercept keeps under the penalty.
-        self.kept = 1 - design.pull / self.total
-
-    def __call__(self, chunk: NDArray) -> tuple[NDArray[np.int32], Floats, Array]:
-        """Columns, coefficients and intercepts of the targets in the columns of `chunk`."""
-        Y = np.array(chunk.T, dtype=np.float64, order="C")
-        constant = np.ptp(Y, axis=1) == 0
-        means = Y @ self.shares
-        Y -= means[:, None]
-        Y[constant] = 0  # and not what rounding leaves: that would correlate with something
-        Y *= self.root
-        design = self.design
-        indices, coefficients = self.solve(Y, means, design.numerators(Y))
-        shift = np.einsum("tk,tk->t", coefficients, design.mean[indices])
-        return indices, coefficients, self.kept * (means - shift)

@@ -12,19 +12,23 @@ b one more of the target, and Xc' yc is also the numerator of the correlations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, lapack
+from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-from skdnn.encoding._decoding._posv import solve_positive
+from skdnn._blocks import Array
+from skdnn.encoding._decoding._positive_definite import solve_positive
 
-Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 Found = tuple[NDArray[np.int32], Floats]
+# From targets (rows: centred, by roots of weights), their means, and inner products with features
+# to the selected columns and their coefficients, a row for each target.
 Solver = Callable[[Array, Array, Array], Found]
 
 # Columns of less variance have correlation 0.
@@ -56,8 +60,10 @@ class Design:
     length: Array  # (p,), of the centred and weighted columns; 0 where they count as constant
     alpha: float
     pull: float  # c, above
-    held: Array | None  # (n + 1, p), all of what `columns` gives
+    y_rows: NDArray[np.intp] | None  # (n,), the row of y of each row; None: the same one
+    y_weights: Array  # of the rows of y
     gather: csr_array | None  # (rows of y, n): adds up rows of X that share a row of y
+    held: Array | None = None  # (n + 1, p), all of what `columns` gives
 
     @property
     def n_rows(self) -> int:
@@ -99,24 +105,22 @@ def make_design(
     y_rows: NDArray[np.intp] | None,
     alpha: float,
     penalize_intercept: bool,
-) -> tuple[Design, Array, Array]:
-    """The features, the weights of the rows of y, and the variances of the features."""
+) -> tuple[Design, Array]:
+    """The features, and their variances."""
     total = weights.sum()
     mean, variance = _moments(X, weights / total)
     length = np.where(variance < CONSTANT, 0.0, np.sqrt(variance * total))
     pull = total * alpha / (total + alpha) if penalize_intercept else 0.0
     root = np.sqrt(weights)
-    gather: csr_array | None = None
-    y_weights = weights
+    gather, y_weights = None, weights
     if y_rows is not None:
         y_weights = np.bincount(y_rows, weights=weights).astype(np.float64)
         ratio = root / np.sqrt(y_weights)[y_rows]
         gather = csr_array((ratio, (y_rows, np.arange(len(root)))))
-    design = Design(X, root, mean, length, alpha, pull, None, gather)
+    design = Design(X, root, mean, length, alpha, pull, y_rows, y_weights, gather)
     if design.n_rows * X.shape[1] <= _HELD:
-        held = design.columns(slice(None))
-        design = Design(X, root, mean, length, alpha, pull, held, gather)
-    return design, y_weights, variance
+        design = replace(design, held=design.columns(slice(None)))
+    return design, variance
 
 
 def _moments(X: NDArray, shares: Array) -> tuple[Array, Array]:
@@ -173,25 +177,45 @@ def _cost(size: int) -> float:
     return size**3 / 3 + _GATHER * size**2 / 2
 
 
-def make_solver(
-    design: Design, k: int, method: str, dtype: type[np.floating], y_rows: NDArray | None
-) -> Solver:
-    """What takes targets (rows: centred, by roots of weights), their means, and numerators.
+def solve_chunk(
+    design: Design, solve: Solver, chunk: NDArray
+) -> tuple[NDArray[np.int32], Floats, Array]:
+    """Columns, coefficients and intercepts of the targets in the columns of `chunk`."""
+    Y = np.array(chunk.T, dtype=np.float64, order="C")
+    constant = np.ptp(Y, axis=1) == 0
+    total = design.y_weights.sum()
+    means = Y @ (design.y_weights / total)
+    Y -= means[:, None]
+    Y[constant] = 0  # and not what rounding leaves: that would correlate with something
+    Y *= np.sqrt(design.y_weights)
+    indices, coefficients = solve(Y, means, design.numerators(Y))
+    shift = np.einsum("tk,tk->t", coefficients, design.mean[indices])
+    # Under the penalty, an intercept keeps a part of its mean.
+    return indices, coefficients, (1 - design.pull / total) * (means - shift)
 
-    It returns the selected columns and their coefficients, a row for each target.
-    """
+
+def make_solver(design: Design, k: int, method: str, dtype: type[np.floating]) -> Solver:
+    """What finds columns and coefficients of some targets; all that they share is made here."""
     if method == "all":
-        return _all_features(design, dtype, y_rows)
-    if method == "columns":
-        return _columns(design, k, dtype)
-    if method == "dual":
-        return _dual(design, k, dtype, y_rows)
-    gram = _gram(design, slice(None))
-    if method == "complement":
-        inverse = _inverse(gram)
+        return _all_features(design, dtype)
+    gram = _gram(design, slice(None)) if method in ("gram", "complement") else None
+    inverse = None if gram is None or method == "gram" else _inverse(gram)
+    shared = gram if inverse is None else inverse
+    rounded = None if shared is None else shared.astype(dtype, copy=False)
+
+    def solve(Y: Array, means: Array, numerators: Array) -> Found:
+        indices = select(Y, numerators, design.length, k)
+        if method == "dual":
+            return indices, _dual(design, indices, _targets_by_row(design, Y, means), dtype)
+        right = _right_side(design, numerators, means)
         if inverse is not None:
-            return _complement(design, k, dtype, inverse)
-    return _from_gram(design, k, dtype, gram)
+            return indices, _complement(inverse, rounded, indices, right, design.alpha)
+        right = np.take_along_axis(right, indices, axis=1)
+        if gram is None:
+            return indices, _columns(design, indices, right, dtype)
+        return indices, _solve_each(gram, rounded, indices, right, design.alpha)
+
+    return solve
 
 
 def _gram(design: Design, which: slice | NDArray[np.int32]) -> Array:
@@ -216,19 +240,19 @@ def _right_side(design: Design, numerators: Array, means: Array) -> Array:
     return numerators + design.pull * np.outer(means, design.mean)
 
 
-def _targets_by_row(design: Design, Y: Array, means: Array, y_rows: NDArray | None) -> Array:
+def _targets_by_row(design: Design, Y: Array, means: Array) -> Array:
     """Targets in the rows of the design: what is centred, once for each row of X, and the last."""
     out = np.empty((len(Y), design.n_rows))
-    if y_rows is None:
+    if design.y_rows is None:
         out[:, :-1] = Y
     else:
-        y_root = np.sqrt(np.bincount(y_rows, weights=design.root**2))
-        out[:, :-1] = (Y / y_root)[:, y_rows] * design.root
+        out[:, :-1] = (Y / np.sqrt(design.y_weights))[:, design.y_rows] * design.root
     out[:, -1] = np.sqrt(design.pull) * means
     return out
 
 
-def _all_features(design: Design, dtype: type[np.floating], y_rows: NDArray | None) -> Solver:
+def _all_features(design: Design, dtype: type[np.floating]) -> Solver:
+    """One factorisation for all targets, of inner products of features, or of rows if fewer."""
     p = design.n_features
     everything = np.arange(p, dtype=np.int32)
     primal = p <= design.n_rows
@@ -240,15 +264,15 @@ def _all_features(design: Design, dtype: type[np.floating], y_rows: NDArray | No
             rows = design.columns(block)
             product += rows @ rows.T
         product.flat[:: len(product) + 1] += design.alpha
-    factor = _factor(product.astype(dtype), product, design.alpha)
+    factor = _first_solved(map(_factor, (product.astype(dtype), product)), design.alpha)
+    of = factor[0].dtype
 
     def solve(Y: Array, means: Array, numerators: Array) -> Found:
         indices = np.broadcast_to(everything, (len(Y), p))
         if primal:
             right = _right_side(design, numerators, means)
-            return indices, cho_solve(factor, right.T.astype(factor[0].dtype)).T
-        right = _targets_by_row(design, Y, means, y_rows)
-        dual = cho_solve(factor, right.T.astype(factor[0].dtype)).T
+            return indices, cho_solve(factor, right.T.astype(of)).T
+        dual = cho_solve(factor, _targets_by_row(design, Y, means).T.astype(of)).T
         found = np.empty((len(Y), p))
         for block in design.blocks():
             np.matmul(dual, design.columns(block), out=found[:, block])
@@ -257,37 +281,22 @@ def _all_features(design: Design, dtype: type[np.floating], y_rows: NDArray | No
     return solve
 
 
-def _factor(matrix: Floats, exact: Array, alpha: float) -> tuple[Floats, bool]:
-    """Cholesky factor, in float64 where float32 does not suffice."""
-    for candidate in (matrix, exact):
-        try:
-            return cho_factor(candidate, lower=True)
-        except np.linalg.LinAlgError:
-            continue
-    raise ValueError(too_small(alpha))
-
-
-def too_small(alpha: float) -> str:
-    return (
+def _first_solved(solutions: Iterable[Any], alpha: float) -> Any:
+    """The first that is not None: in float32, or else in float64."""
+    for solved in solutions:
+        if solved is not None:
+            return solved
+    raise ValueError(
         f"alpha={alpha!r} is too small for these features: the penalised inner products are not "
         "positive definite within rounding. Give a larger alpha, or standardise X."
     )
 
 
-def _solve(
-    matrix: Floats, right: Array, exact: Array, which: NDArray | None, alpha: float
-) -> Floats:
-    """Solve with the upper triangle of `matrix`, which is overwritten.
-
-    Where float32 does not suffice, with `exact`, or the rows and columns `which` of it.
-    """
-    solved = solve_positive(matrix, right.astype(matrix.dtype))
-    if solved is None and matrix.dtype == np.float32:
-        matrix = exact.copy() if which is None else exact[np.ix_(which, which)]
-        solved = solve_positive(matrix, right.copy())
-    if solved is None:
-        raise ValueError(too_small(alpha))
-    return solved
+def _factor(matrix: Floats) -> tuple[Floats, bool] | None:
+    """Cholesky factor, where there is one."""
+    with suppress(np.linalg.LinAlgError):
+        return cho_factor(matrix, lower=True)
+    return None
 
 
 def _upper(matrix: Floats, which: NDArray, out: Floats) -> Floats:
@@ -302,103 +311,84 @@ def _upper(matrix: Floats, which: NDArray, out: Floats) -> Floats:
     return out
 
 
-def _from_gram(design: Design, k: int, dtype: type[np.floating], gram: Array) -> Solver:
-    small = gram.astype(dtype, copy=False)
-
-    def solve(Y: Array, means: Array, numerators: Array) -> Found:
-        indices = select(Y, numerators, design.length, k)
-        right = np.take_along_axis(_right_side(design, numerators, means), indices, axis=1)
-        return indices, _solve_each(small, gram, indices, right, design.alpha)
-
-    return solve
-
-
 def _solve_each(
-    small: Floats, gram: Array, indices: NDArray, right: Array, alpha: float
+    gram: Array, rounded: Floats, indices: NDArray, right: Array, alpha: float
 ) -> Floats:
-    """Solve for each target with its rows and columns of a matrix of inner products."""
-    found = np.empty(right.shape, small.dtype)
-    buffer = np.empty((right.shape[1],) * 2, small.dtype)
+    """Solve for each target with its rows and columns of a matrix of inner products.
+
+    `rounded` is the same matrix in the precision that is asked for.
+    """
+    found = np.empty(right.shape, rounded.dtype)
+    rooms = [(matrix, np.empty((right.shape[1],) * 2, matrix.dtype)) for matrix in (rounded, gram)]
     for target, which in enumerate(indices):
-        part = _upper(small, which, buffer)
-        found[target] = _solve(part, right[target], gram, which, alpha)
+        found[target] = _first_solved(
+            (
+                solve_positive(_upper(matrix, which, room), right[target].astype(room.dtype))
+                for matrix, room in rooms
+            ),
+            alpha,
+        )
     return found
 
 
 def _inverse(gram: Array) -> Array | None:
     """The inverse, or None where too many digits would be lost in it."""
-    factor, info = lapack.dpotrf(gram, lower=1, clean=0)
-    if info:
-        return None
-    reciprocal, _ = lapack.dpocon(factor, np.abs(gram).sum(axis=0).max(), uplo="L")
-    if reciprocal * _MAX_CONDITION < 1:
-        return None
-    lower = np.tril(lapack.dpotri(factor, lower=1)[0])
-    return lower + np.tril(lower, -1).T
+    with suppress(np.linalg.LinAlgError):
+        inverse = np.linalg.inv(gram)
+        if np.linalg.norm(gram, 1) * np.linalg.norm(inverse, 1) <= _MAX_CONDITION:
+            return inverse
+    return None
 
 
-def _complement(design: Design, k: int, dtype: type[np.floating], inverse: Array) -> Solver:
+def _complement(
+    inverse: Array, rounded: Floats, indices: NDArray, right: Array, alpha: float
+) -> Array:
     """Solve for all features, and then force the coefficients of the others to zero.
 
     With H the inverse, u = H b, and R the features that are left out: the right side may be
     anything in R; the d to be added there solves H_RR d = -u_R, and u + H_R d is the solution.
     """
-    small = inverse.astype(dtype, copy=False)
-    p = design.n_features
-
-    def solve(Y: Array, means: Array, numerators: Array) -> Found:
-        indices = select(Y, numerators, design.length, k)
-        left = np.ones((len(Y), p), bool)
-        np.put_along_axis(left, indices.astype(np.intp), False, axis=1)
-        others = np.nonzero(left)[1].reshape(len(Y), p - k)
-        found = _right_side(design, numerators, means) @ inverse
-        right = -np.take_along_axis(found, others, axis=1)
-        extra = np.zeros_like(found)
-        shift = _solve_each(small, inverse, others, right, design.alpha)
-        np.put_along_axis(extra, others, shift.astype(np.float64), axis=1)
-        found += extra @ inverse
-        return indices, np.take_along_axis(found, indices, axis=1)
-
-    return solve
+    left = np.ones(right.shape, bool)
+    np.put_along_axis(left, indices.astype(np.intp), False, axis=1)
+    others = np.nonzero(left)[1].reshape(len(right), -1)
+    found = right @ inverse
+    at_others = np.take_along_axis(found, others, axis=1)
+    extra = np.zeros_like(found)
+    shift = _solve_each(inverse, rounded, others, -at_others, alpha)
+    np.put_along_axis(extra, others, shift.astype(np.float64), axis=1)
+    found += extra @ inverse
+    return np.take_along_axis(found, indices, axis=1)
 
 
-def _columns(design: Design, k: int, dtype: type[np.floating]) -> Solver:
-    """Inner products of the selected features only, of a few targets together where they agree."""
-
-    def solve(Y: Array, means: Array, numerators: Array) -> Found:
-        indices = select(Y, numerators, design.length, k)
-        right = np.take_along_axis(_right_side(design, numerators, means), indices, axis=1)
-        union = np.unique(indices)
-        together = len(union) ** 2 < len(Y) * k**2 and len(union) <= _UNION_FEATURES
-        if together:
-            gram = _gram(design, union)
-            positions = np.searchsorted(union, indices)
-            small = gram.astype(dtype, copy=False)
-            return indices, _solve_each(small, gram, positions, right, design.alpha)
-        found = np.empty(right.shape, dtype)
-        for target, which in enumerate(indices):
-            gram = _gram(design, which)
-            matrix = gram.astype(dtype)
-            found[target] = _solve(matrix, right[target], gram, None, design.alpha)
-        return indices, found
-
-    return solve
+def _columns(
+    design: Design, indices: NDArray[np.int32], right: Array, dtype: type[np.floating]
+) -> Floats:
+    """Inner products of the selected features only, of all targets together where they agree."""
+    union = np.unique(indices)
+    together = len(union) ** 2 < indices.size * indices.shape[1] and len(union) <= _UNION_FEATURES
+    found = np.empty(right.shape, dtype)
+    for some in [slice(None)] if together else [slice(t, t + 1) for t in range(len(indices))]:
+        union = np.unique(indices[some])
+        gram = _gram(design, union)
+        places = np.searchsorted(union, indices[some])
+        rounded = gram.astype(dtype, copy=False)
+        found[some] = _solve_each(gram, rounded, places, right[some], design.alpha)
+    return found
 
 
-def _dual(design: Design, k: int, dtype: type[np.floating], y_rows: NDArray | None) -> Solver:
+def _dual(
+    design: Design, indices: NDArray[np.int32], targets: Array, dtype: type[np.floating]
+) -> Floats:
     """Inner products of rows, for fewer rows than selected features."""
-
-    def solve(Y: Array, means: Array, numerators: Array) -> Found:
-        indices = select(Y, numerators, design.length, k)
-        targets = _targets_by_row(design, Y, means, y_rows)
-        found = np.empty(indices.shape, dtype)
-        for target, which in enumerate(indices):
-            rows = design.columns(which)
-            product = rows @ rows.T
-            product.flat[:: len(product) + 1] += design.alpha
-            matrix = product.astype(dtype)
-            dual = _solve(matrix, targets[target], product, None, design.alpha)
-            found[target] = dual @ rows
-        return indices, found
-
-    return solve
+    found = np.empty(indices.shape, dtype)
+    for target, which in enumerate(indices):
+        rows = design.columns(which)
+        product = rows @ rows.T
+        product.flat[:: len(product) + 1] += design.alpha
+        matrices = (product.astype(dtype), product)
+        dual = _first_solved(
+            (solve_positive(matrix, targets[target].astype(matrix.dtype)) for matrix in matrices),
+            design.alpha,
+        )
+        found[target] = dual @ rows
+    return found

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
+from skdnn._blocks import Array
 from skdnn._html import card
-from skdnn.encoding._hierarchy._rule import Rule, best_levels, count
-from skdnn.encoding._hierarchy._score import check_subjects, spearman, warn_of_nan
+from skdnn.encoding._hierarchy._accuracies import check_subjects
+from skdnn.encoding._hierarchy._p_values import UnitsThatCount, best_levels, count
+from skdnn.encoding._hierarchy._score import spearman, warn_of_nan
 
-Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
@@ -157,7 +158,7 @@ def bootstrap_hierarchy_score(
     True
     """
     subjects = check_subjects(accuracies_by_subject)
-    rule = Rule(n_samples, alpha, test, adjust)
+    rule = UnitsThatCount(n_samples, alpha, test, adjust)
     if method not in ("t", "percentile"):
         raise ValueError(f"method must be 't' or 'percentile', got {method!r}.")
     if n_boot < 1 or not 0 < confidence < 1:
@@ -173,7 +174,10 @@ def bootstrap_hierarchy_score(
     if np.isnan(score):
         warn_of_nan(tables.sum(axis=0))
     rng = check_random_state(random_state)
-    times = _subject_counts(len(subjects), n_boot, resample_subjects, rng)
+    n = len(subjects)
+    times = np.ones((n_boot, n), np.int64)  # how often each subject is in each resample
+    if resample_subjects:
+        times = rng.multinomial(n, np.full(n, 1 / n), size=n_boot).astype(np.int64)
     if not resample_units:
         resampled = np.einsum("bs,slo->blo", times, tables)
     elif shared_units:
@@ -191,13 +195,6 @@ def bootstrap_hierarchy_score(
     else:
         found = percentile_interval(samples, confidence)
     return HierarchyBootstrap(score, *found, samples, left_out, unit_variance)
-
-
-def _subject_counts(n: int, n_boot: int, resample: bool, rng: RandomState) -> Counts:
-    """How often each subject is in each resample."""
-    if not resample:
-        return np.ones((n_boot, n), np.int64)
-    return rng.multinomial(n, np.full(n, 1 / n), size=n_boot).astype(np.int64)
 
 
 def _resample_apart(

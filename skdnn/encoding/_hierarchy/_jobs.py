@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdnn._blocks import row_parts
-from skdnn.encoding._hierarchy._inputs import Data, Study
-from skdnn.encoding._hierarchy._train import decoding_accuracy, encoding_accuracy
+from skdnn.encoding._hierarchy._study_data import Data, Study
+from skdnn.encoding._hierarchy._train_and_test import decoding_accuracy, encoding_accuracy
 from skdnn.encoding._hierarchy._work import Job
 
 Columns = NDArray[np.intp]

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
+from skdnn._blocks import Array
 from skdnn._html import card
-from skdnn.encoding._hierarchy._qualities import LEAST, beside_qualities, moved
-from skdnn.encoding._hierarchy._rule import Rule, count_best
-from skdnn.encoding._hierarchy._score import check_accuracies, spearman, warn_of_nan
-
-Array = NDArray[np.float64]
+from skdnn.encoding._hierarchy._accuracies import LEAST, beside_qualities, check_accuracies, moved
+from skdnn.encoding._hierarchy._p_values import UnitsThatCount, count_best
+from skdnn.encoding._hierarchy._score import spearman, warn_of_nan
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def hierarchy_permutation_test(
     (0.23, 0.21, True)
     """
     levels = check_accuracies(accuracies)
-    rule = Rule(n_samples, alpha, test, adjust)
+    rule = UnitsThatCount(n_samples, alpha, test, adjust)
     rule.warn_of_dropped(levels)
     if n_permutations < 1:
         raise ValueError(f"n_permutations={n_permutations} must be 1 at least.")

@@ -12,12 +12,11 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from skdnn._blocks import Array
 from skdnn._html import card
-from skdnn.encoding._hierarchy._p_values import ROUNDING
-from skdnn.encoding._hierarchy._qualities import LEAST, beside_qualities, moved
-from skdnn.encoding._hierarchy._rule import Rule, best_levels, count, count_best
+from skdnn.encoding._hierarchy._accuracies import LEAST, beside_qualities, check_accuracies, moved
+from skdnn.encoding._hierarchy._p_values import UnitsThatCount, best_levels, count, count_best
 
-Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 _MUCH = 0.1  # for a score that qualities alone give
@@ -153,7 +152,7 @@ def brain_hierarchy_score(
     0.816
     """
     levels = check_accuracies(accuracies)
-    rule = Rule(n_samples, alpha, test, adjust)
+    rule = UnitsThatCount(n_samples, alpha, test, adjust)
     rule.warn_of_dropped(levels)
     best = [best_levels(level, rule) for level in levels]
     table = np.stack([count(codes, len(levels[0])) for codes in best])
@@ -172,45 +171,6 @@ def brain_hierarchy_score(
         return score
     n_units = np.array([len(codes) for codes in best], dtype=np.int64)
     return score, HierarchyDetails(table, n_units, best, draws)
-
-
-def pool_subjects(
-    accuracies_by_subject: Sequence[Sequence[ArrayLike]],
-) -> list[Array]:
-    """Put units (or voxels) of several subjects side by side.
-
-    Parameters
-    ----------
-    accuracies_by_subject : sequence of sequence of array-like of shape (n_others, n_units)
-        For each subject, one array for each level, as `brain_hierarchy_score` takes them. Numbers
-        of units may differ between subjects and levels.
-
-    Returns
-    -------
-    accuracies : list of ndarray of shape (n_others, n_units of all subjects), float64
-        New arrays, one for each level.
-
-    Raises
-    ------
-    ValueError
-        If subjects differ in the number of levels of either hierarchy.
-
-    See Also
-    --------
-    brain_hierarchy_score : Takes the pooled accuracies.
-    bootstrap_hierarchy_score : Takes the subjects one by one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skdnn.encoding import pool_subjects
-    >>> first = [np.zeros((5, 30)), np.zeros((5, 20))]
-    >>> second = [np.zeros((5, 30)), np.zeros((5, 25))]
-    >>> [level.shape for level in pool_subjects([first, second])]
-    [(5, 60), (5, 45)]
-    """
-    subjects = check_subjects(accuracies_by_subject)
-    return [np.concatenate(level, axis=1) for level in zip(*subjects, strict=True)]
 
 
 def top_level_table(
@@ -272,7 +232,7 @@ def top_level_table(
     fc8    0.5  0.5
     """
     levels = check_accuracies(accuracies)
-    rule = Rule(n_samples, alpha, test, adjust)
+    rule = UnitsThatCount(n_samples, alpha, test, adjust)
     names = _check_names("level_names", level_names, len(levels))
     others = _check_names("other_names", other_names, len(levels[0]))
     rows = []
@@ -284,47 +244,6 @@ def top_level_table(
             rows.append((name, other, kept_there, share, kept, level.shape[1]))
     columns = ["level", "best", "n_best", "proportion", "n_kept", "n_units"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def check_accuracies(accuracies: Sequence[ArrayLike], name: str = "accuracies") -> list[Array]:
-    """Arrays of (other levels, units); those given are not written to."""
-    levels = [np.asarray(level, dtype=np.float64) for level in accuracies]
-    if not levels:
-        raise ValueError(f"{name} is empty: give an array for each level of a hierarchy.")
-    for number, level in enumerate(levels):
-        if level.ndim < 2 or len(level) == 0:
-            raise ValueError(
-                f"{name}[{number}] has shape {level.shape}: give (levels of the other hierarchy, "
-                "units)."
-            )
-        if len(level) != len(levels[0]):
-            raise ValueError(
-                f"{name}[{number}] has {len(level)} rows, but {name}[0] has {len(levels[0])}: "
-                "each row is a level of the other hierarchy."
-            )
-        if (np.abs(level) > 1 + ROUNDING).any():
-            raise ValueError(
-                f"{name}[{number}] reaches from {np.nanmin(level)} to {np.nanmax(level)}: "
-                "accuracies are correlations, between -1 and 1."
-            )
-    return [level.reshape(len(level), -1) for level in levels]
-
-
-def check_subjects(accuracies_by_subject: Sequence[Sequence[ArrayLike]]) -> list[list[Array]]:
-    subjects = [
-        check_accuracies(subject, f"accuracies of subject {number}")
-        for number, subject in enumerate(accuracies_by_subject)
-    ]
-    if not subjects:
-        raise ValueError("accuracies_by_subject is empty: give at least one subject.")
-    sizes = [(len(subject), len(subject[0])) for subject in subjects]
-    for number, size in enumerate(sizes):
-        if size != sizes[0]:
-            raise ValueError(
-                f"subject {number} has {size[0]} levels of {size[1]} rows, but subject 0 has "
-                f"{sizes[0][0]} of {sizes[0][1]}."
-            )
-    return subjects
 
 
 def _check_names(parameter: str, names: Sequence[str] | None, n: int) -> list:
@@ -356,7 +275,9 @@ def _centred_ranks(counts: NDArray) -> Array:
     return (np.cumsum(counts) - counts / 2) / counts.sum() - 0.5
 
 
-def _warn_of_qualities(score: float, n_kept: int, levels: Sequence[Array], rule: Rule) -> None:
+def _warn_of_qualities(
+    score: float, n_kept: int, levels: Sequence[Array], rule: UnitsThatCount
+) -> None:
     """Say what the score is without anything that layers and areas have together."""
     if min(len(levels), len(levels[0])) < LEAST or score < _MUCH:
         return

@@ -18,19 +18,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdnn._blocks import Array
 from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
+from skdnn._wording import listed
 from skdnn.encoding._decoding._select_k_best import SelectKBestRidge
-from skdnn.encoding._hierarchy._combined import combine
-from skdnn.encoding._hierarchy._inputs import (
+from skdnn.encoding._hierarchy._both_directions import combine
+from skdnn.encoding._hierarchy._jobs import JobMaker, draw_columns
+from skdnn.encoding._hierarchy._p_values import UnitsThatCount, hierarchy_p_values
+from skdnn.encoding._hierarchy._permutation import check_pairings
+from skdnn.encoding._hierarchy._report import announce_work, draw_shares
+from skdnn.encoding._hierarchy._study_data import (
     extract_layers,
     given_layers,
     names_of_images,
     read_study,
 )
-from skdnn.encoding._hierarchy._jobs import JobMaker, draw_columns
-from skdnn.encoding._hierarchy._p_values import hierarchy_p_values
-from skdnn.encoding._hierarchy._permutation import check_pairings
-from skdnn.encoding._hierarchy._report import announce_work, draw_shares
-from skdnn.encoding._hierarchy._rule import Rule
 from skdnn.encoding._hierarchy._work import ResultFolder, run_jobs
 
 if TYPE_CHECKING:
@@ -298,7 +298,7 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         """
         n_images, load, names = self._sources((X, X_test), (ids, test_ids))
         decoder = SelectKBestRidge(100, 500) if self.decoder is None else self.decoder
-        Rule(**self._rule(n_images[1]))
+        UnitsThatCount(**self._rule(n_images[1]))
         study = read_study(load, n_images, (y, y_test), (stimuli, test_stimuli), names)
         self.layers_, self.subjects_, self.rois_ = list(study.layers), study.subjects, study.rois
         self.n_test_images_ = study.n_test
@@ -396,10 +396,10 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
             accuracy = {place: found[direction, *place] for place in places}
             setattr(self, f"{direction}_accuracy_", accuracy)
         if folder is not None and folder.corrupt:
+            names = [path.name for path in folder.corrupt]
             warnings.warn(
                 f"{len(folder.corrupt)} results in {folder.root} were not as they had been "
-                f"written and were computed anew: {', '.join(p.name for p in folder.corrupt[:5])}"
-                f"{', ...' if len(folder.corrupt) > 5 else ''}.",
+                f"written and were computed anew: {listed(names, show=str)}.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -437,13 +437,8 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
             n_permutations=self.n_permutations,
             seeds={"score": self._score_seed, "boot": self._boot_seed},
         )
-        for direction, score in found.scores.items():
-            setattr(self, f"{direction}_score_", score)
-        self.score_, self.top_table_ = found.score, found.table
-        if found.interval is not None:
-            self.interval_ = found.interval
-        if found.p_value is not None:
-            self.p_value_, self.expected_score_ = found.p_value, found.expected
+        for name, value in found.items():
+            setattr(self, name, value)
 
     def _rule(self, n_samples: int) -> dict[str, Any]:
         rule = {"alpha": self.alpha, "test": self.test, "adjust": self.adjust}

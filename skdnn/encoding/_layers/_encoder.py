@@ -16,18 +16,19 @@ from skdnn._blocks import Array
 from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn.encoding._layers._features import LayerFeatures, read_layers
 from skdnn.encoding._layers._stacking import residual_products, simplex_weights
-from skdnn.encoding._ridge._checks import check_alphas, make_folds, working_dtype
+from skdnn.encoding._ridge._cross_validation import Fold, cv_scores
 from skdnn.encoding._ridge._device import Device
-from skdnn.encoding._ridge._scores import choose, score_predictions
+from skdnn.encoding._ridge._folds_and_penalties import check_alphas, make_folds, working_dtype
+from skdnn.encoding._ridge._products import FeatureProducts
+from skdnn.encoding._ridge._scores import ScoresOfTargets, choose, mean_of_known
 from skdnn.encoding._ridge._solution import Solution, solve
-from skdnn.encoding._ridge._solvers import Fold, Problem, cv_scores
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
 
 # Matrices of rows by rows that are kept for all layers, rather than made anew.
 _KEPT_BYTES = 2**30
 
 
-class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class LayerwiseEncoder(ScoresOfTargets, MultiOutputMixin, RegressorMixin, BaseEstimator):
     r"""Predict each voxel from its best layer, chosen by cross-validation inside ``fit``.
 
     For each layer and voxel, the penalty of a ridge regression is chosen on held-out training
@@ -151,10 +152,6 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    # Pipeline.score passes a sample_weight on, even None, and with metadata routing its last step
-    # must know the name.
-    __metadata_request__score = {"sample_weight": None}  # noqa: RUF012
-
     def __init__(
         self,
         alphas: ArrayLike = (0.1, 1, 10, 100, 1000, 10000, 100000),
@@ -232,12 +229,12 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._solve(problem, targets)
         return self
 
-    def _problems(self, features: LayerFeatures) -> Callable[[str], Problem]:
+    def _problems(self, features: LayerFeatures) -> Callable[[str], FeatureProducts]:
         """The problem of a layer by its name; all are kept where that takes little memory."""
         device = Device(self.device, self._dtype)
 
-        def make(name: str) -> Problem:
-            return Problem(
+        def make(name: str) -> FeatureProducts:
+            return FeatureProducts(
                 features.layer(name),
                 fit_intercept=self.fit_intercept,
                 solver=self.solver,
@@ -251,7 +248,7 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _search(
         self,
-        problem: Callable[[str], Problem],
+        problem: Callable[[str], FeatureProducts],
         targets: Targets,
         folds: Sequence[Fold] | None,
         alphas: Array,
@@ -266,7 +263,7 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _select(
         self,
-        problem: Callable[[str], Problem],
+        problem: Callable[[str], FeatureProducts],
         targets: Targets,
         folds: Sequence[Fold] | None,
     ) -> None:
@@ -284,7 +281,7 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.layer_ = names[np.where(usable, first, -1)]
         self.alpha_ = self.alphas_[first, each]
 
-    def _solve(self, problem: Callable[[str], Problem], targets: Targets) -> None:
+    def _solve(self, problem: Callable[[str], FeatureProducts], targets: Targets) -> None:
         """Fit each layer to the targets that it has a share in."""
         self._solutions: dict[str, tuple[NDArray[np.intp], Solution]] = {}
         for layer, name in enumerate(self.layer_names_):
@@ -349,48 +346,8 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
         out = out.astype(self._dtype, copy=False)
         return out[:, 0] if self._single else out
 
-    def score(self, X: Any, y: ArrayLike | Any) -> float:
-        r"""Mean of :math:`R^2` over targets.
-
-        Parameters
-        ----------
-        X : LayerFeatures, dict of str to array, DataFrame or array-like
-            Features.
-        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-
-        Returns
-        -------
-        score : float
-            Uniform average, as scikit-learn's, whatever `scoring` is; targets without a score
-            don't count, and NaN where none has one.
-        """
-        scores = self.score_per_target(X, y, scoring="r2")
-        known = np.isfinite(scores)
-        return float(np.mean(scores[known])) if known.any() else float("nan")
-
-    def score_per_target(self, X: Any, y: ArrayLike | Any, *, scoring: str | None = None) -> Array:
-        """Score of each target.
-
-        Parameters
-        ----------
-        X : LayerFeatures, dict of str to array, DataFrame or array-like
-            Features.
-        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-        scoring : {"r2", "correlation"}, default=None
-            Which score; None is that of the estimator.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_targets,)
-            NaN for targets that have no model, or are constant here.
-        """
-        predicted = self.predict(X)
-        scoring = self.scoring if scoring is None else scoring
-        scores = score_predictions(predicted, y, scoring, self, self.target_chunk)
-        scores[[layer is None for layer in self.layer_]] = np.nan
-        return scores
+    def _with_model(self) -> NDArray[np.bool_]:
+        return np.array([layer is not None for layer in self.layer_])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -401,8 +358,5 @@ class LayerwiseEncoder(MultiOutputMixin, RegressorMixin, BaseEstimator):
 def best_layers(scores: Array, *, overall: bool) -> NDArray[np.intp]:
     """Place of the best layer of each target, or of the one that is best in the mean."""
     if overall:
-        known = np.isfinite(scores)
-        n_known = known.sum(axis=1, keepdims=True)
-        mean = np.where(known, scores, 0).sum(axis=1, keepdims=True) / np.maximum(n_known, 1)
-        scores = np.broadcast_to(np.where(n_known > 0, mean, -np.inf), scores.shape)
+        scores = np.broadcast_to(mean_of_known(scores)[:, None], scores.shape)
     return np.where(np.isnan(scores), -np.inf, scores).argmax(axis=0)

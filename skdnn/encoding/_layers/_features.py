@@ -110,7 +110,7 @@ class LayerFeatures:
         """Some rows of all layers."""
         if isinstance(key, tuple):  # (rows, ...) is how scikit-learn asks
             key, *rest = key
-            if rest not in ([], [Ellipsis]) and not _is_everything(rest):
+            if rest not in ([], [Ellipsis], [slice(None)]):
                 raise IndexError("LayerFeatures can be indexed by rows only; see layer(name).")
         if isinstance(key, int | np.integer):
             raise IndexError(f"one row is a slice too: [{key}:{key + 1}].")
@@ -176,10 +176,6 @@ class LazyRows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
-
-
-def _is_everything(rest: list[Any]) -> bool:
-    return len(rest) == 1 and isinstance(rest[0], slice) and rest[0] == slice(None)
 
 
 def _as_matrix(name: str, array: Any) -> Any:

@@ -17,9 +17,9 @@ from skdnn._blocks import Array, is_lazy
 from skdnn._multiple import adjusted
 from skdnn._sklearn import safe_indexing
 from skdnn.encoding._layers._features import LayerFeatures, LazyRows
-from skdnn.encoding._ridge._checks import make_folds
+from skdnn.encoding._ridge._folds_and_penalties import make_folds
 from skdnn.encoding._ridge._scores import scores_of
-from skdnn.encoding._scores._significance import correlation_p_values
+from skdnn.encoding._scores._permutation_and_bootstrap import correlation_p_values, count_extreme
 
 _LEAST_FOR_T = 3  # images
 COLUMNS = [
@@ -133,7 +133,7 @@ def nested_encoding(
     rng = check_random_state(random_state)
     X = LayerFeatures(X) if isinstance(X, Mapping) else X
     names = _voxel_names(voxels, y)
-    Y: Any = y if is_lazy(y) else _matrix(y)
+    Y: Any = y if is_lazy(y) else np.reshape(y, (len(y), -1))
     folds = make_folds(cv, X, Y, groups, rng, shuffle=True)
     if folds is None:
         raise ValueError("cv=None: a fold of one image has no correlation. Give a number.")
@@ -186,19 +186,12 @@ def permutation_p(
             return np.full(len(r), np.nan)
         return correlation_p_values(np.clip(r, -1, 1), n_rows, adjust=None)
     known = np.isfinite(r)
-    guess, truth = _standardised(predicted[:, known]), _standardised(measured[:, known])
-    reached = r[known] - 1e-12  # the same order again is as large, whatever the rounding
-    above = np.zeros(int(known.sum()))
-    for _ in range(n_permutations):
-        above += np.einsum("it,it->t", guess[rng.permutation(n_rows)], truth) >= reached
+    sides = [values[:, known] - values[:, known].mean(axis=0) for values in (predicted, measured)]
+    orders = np.stack([rng.permutation(n_rows) for _ in range(n_permutations)])
+    extreme = count_extreme(*sides, r[known], orders, "greater")
     p = np.full(len(r), np.nan)
-    p[known] = (1 + above) / (1 + n_permutations)
+    p[known] = (1 + extreme) / (1 + n_permutations)
     return p
-
-
-def _standardised(values: Array) -> Array:
-    centred = values - values.mean(axis=0)
-    return centred / np.linalg.norm(centred, axis=0)
 
 
 def _voxel_names(voxels: ArrayLike | None, y: Any) -> NDArray[Any]:
@@ -209,11 +202,6 @@ def _voxel_names(voxels: ArrayLike | None, y: Any) -> NDArray[Any]:
     if names.shape != (n_voxels,):
         raise ValueError(f"voxels has shape {names.shape}, but y has {n_voxels} columns.")
     return names
-
-
-def _matrix(y: Any) -> NDArray[Any]:
-    y = np.asarray(y)
-    return y.reshape(len(y), -1)
 
 
 def _ceilings(ceiling: ArrayLike | float | None, n_voxels: int) -> Array:

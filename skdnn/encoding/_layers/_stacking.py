@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from skdnn._blocks import Array
-from skdnn.encoding._ridge._solvers import Fold, Parts, Problem, Rows, fold_parts, predict_each
+from skdnn.encoding._ridge._cross_validation import Fold, fold_parts, predict_each
+from skdnn.encoding._ridge._products import FeatureProducts, Parts, Rows
 from skdnn.encoding._ridge._targets import Targets
 
 # Held-out predictions of all layers that are held together, in numbers.
@@ -17,13 +18,16 @@ _HELD = 2**20
 
 
 def residual_products(
-    problems: Sequence[Problem], targets: Targets, folds: Sequence[Fold] | None, alpha: Array
+    problems: Sequence[FeatureProducts],
+    targets: Targets,
+    folds: Sequence[Fold] | None,
+    alpha: Array,
 ) -> Array:
     """Inner products (targets, layers, layers) of the held-out residuals of each layer.
 
     Parameters
     ----------
-    problems : sequence of Problem
+    problems : sequence of FeatureProducts
         One for each layer.
     targets : Targets
     folds : sequence of pairs of rows, or None

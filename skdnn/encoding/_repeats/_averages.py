@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._blocks import Array, is_lazy, refuse_sparse, row_parts
-from skdnn._labels import find_rows, listed
+from skdnn._labels import find_rows
+from skdnn._wording import listed
 
 # Sums in float64 that are held at a time.
 _SUM_BYTES = 2**29
@@ -153,7 +154,7 @@ def _ordered(ids: list[Hashable], order: Any) -> list[Hashable]:
             raise ValueError(f"order must be None, 'first' or a list of ids, got {order!r}.")
         return found
     wanted = id_list(order, "order")
-    repeated = _repeated(wanted)
+    repeated = [name for name, count in Counter(wanted).items() if count > 1]
     absent = [name for name in wanted if name not in set(found)]
     left = [name for name in found if name not in set(wanted)]
     for names, problem in (
@@ -366,10 +367,6 @@ def _id_array(ids: list[Hashable]) -> NDArray[Any]:
     out = np.empty(len(ids), dtype=object)
     out[:] = ids
     return out
-
-
-def _repeated(items: list[Any]) -> list[Any]:
-    return [item for item, count in Counter(items).items() if count > 1]
 
 
 def _name(item: Any, what: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from skdnn._blocks import Array
 from skdnn.encoding._ridge._device import Device
@@ -45,17 +45,71 @@ def scores_of(predicted: NDArray[Any], Y: Any, scoring: str, size: int | None = 
     return found
 
 
-def score_predictions(
-    predicted: NDArray[Any], y: Any, scoring: str, estimator: object, size: int | None
-) -> Array:
-    """Score of each target of a fitted estimator's predictions, everything checked."""
-    if scoring not in ("r2", "correlation"):
-        raise ValueError(f"scoring={scoring!r} must be 'r2' or 'correlation'.")
-    Y, _ = check_targets(y, len(predicted), estimator)
-    predicted = predicted.reshape(len(predicted), -1)
-    if Y.shape[1] != predicted.shape[1]:
-        raise ValueError(f"y has {Y.shape[1]} targets, but {predicted.shape[1]} were fitted.")
-    return scores_of(predicted, Y, scoring, size)
+class ScoresOfTargets:
+    """Mixin: scores of what an estimator predicts, for each target and in the mean."""
+
+    scoring: str
+    target_chunk: int | None
+
+    # Pipeline.score passes a sample_weight on, even None, and with metadata routing its last step
+    # must know the name.
+    __metadata_request__score = {"sample_weight": None}  # noqa: RUF012
+
+    def predict(self, X: Any) -> NDArray[np.floating]:
+        raise NotImplementedError
+
+    def _with_model(self) -> NDArray[np.bool_]:
+        """Targets that have a model."""
+        raise NotImplementedError
+
+    def score(self, X: Any, y: ArrayLike | Any) -> float:
+        r"""Mean of :math:`R^2` over targets.
+
+        Parameters
+        ----------
+        X : as for ``predict``
+            Features.
+        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
+            Responses.
+
+        Returns
+        -------
+        score : float
+            Uniform average, as scikit-learn's, whatever `scoring` is; targets without a score
+            don't count, and NaN where none has one.
+        """
+        scores = self.score_per_target(X, y, scoring="r2")
+        known = np.isfinite(scores)
+        return float(np.mean(scores[known])) if known.any() else float("nan")
+
+    def score_per_target(self, X: Any, y: ArrayLike | Any, *, scoring: str | None = None) -> Array:
+        """Score of each target.
+
+        Parameters
+        ----------
+        X : as for ``predict``
+            Features.
+        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
+            Responses.
+        scoring : {"r2", "correlation"}, default=None
+            Which score; None is that of the estimator.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_targets,)
+            NaN for targets that have no model, or are constant here.
+        """
+        predicted = self.predict(X)
+        scoring = self.scoring if scoring is None else scoring
+        if scoring not in ("r2", "correlation"):
+            raise ValueError(f"scoring={scoring!r} must be 'r2' or 'correlation'.")
+        Y, _ = check_targets(y, len(predicted), self)
+        predicted = predicted.reshape(len(predicted), -1)
+        if Y.shape[1] != predicted.shape[1]:
+            raise ValueError(f"y has {Y.shape[1]} targets, but {predicted.shape[1]} were fitted.")
+        scores = scores_of(predicted, Y, scoring, self.target_chunk)
+        scores[~self._with_model()] = np.nan
+        return scores
 
 
 def choose(scores: Array, alphas: Array, usable: NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -72,8 +126,14 @@ def choose(scores: Array, alphas: Array, usable: NDArray[np.bool_]) -> tuple[Arr
 
 def choose_one(scores: Array, alphas: Array, usable: NDArray[np.bool_]) -> tuple[Array, Array]:
     """The same with one penalty for all, whose score is best in the mean over targets."""
+    mean = mean_of_known(scores)
+    best = mean.argmax() if np.isfinite(mean).any() else alphas.argmax()
+    return np.where(usable, alphas[best], np.nan), scores[best]
+
+
+def mean_of_known(scores: Array) -> Array:
+    """Mean over targets that have a score, minus infinity where none has."""
     known = np.isfinite(scores)
     n_known = known.sum(axis=1)
     mean = np.where(known, scores, 0).sum(axis=1) / np.maximum(n_known, 1)
-    best = np.argmax(np.where(n_known > 0, mean, -np.inf)) if known.any() else alphas.argmax()
-    return np.where(usable, alphas[best], np.nan), scores[best]
+    return np.where(n_known > 0, mean, -np.inf)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdnn._blocks import Array, Blocks, row_parts, sum_over_blocks
+from skdnn.encoding._ridge._cross_validation import OPERATOR_BYTES
 from skdnn.encoding._ridge._device import Device
-from skdnn.encoding._ridge._solvers import OPERATOR_BYTES, Parts, Problem, check_finite
+from skdnn.encoding._ridge._products import FeatureProducts, Parts, check_finite
 from skdnn.encoding._ridge._targets import Targets
 
 # Rows of new data whose products with those of `fit` are held together.
@@ -81,7 +82,7 @@ def _from_dual(X: Any, mean: Array, dual: Any) -> NDArray[np.floating]:
 
 
 def solve(
-    problem: Problem,
+    problem: FeatureProducts,
     targets: Targets,
     alpha: Array,
     *,
@@ -92,7 +93,7 @@ def solve(
 
     Parameters
     ----------
-    problem : Problem
+    problem : FeatureProducts
     targets : Targets
     alpha : ndarray of shape (n_targets,)
         NaN where there is no model.
@@ -106,28 +107,24 @@ def solve(
     n_targets = int(which.sum())
     n_rows, n_features = problem.X.shape
     mean, missing, dtype = targets.mean[which], targets.missing[which], problem.device.dtype
-    if not problem.is_dual(n_rows):
-        coef = _products(problem, targets, alpha, which)
-        level = coef @ problem.mean_of_columns()
-        coef[missing] = np.nan
-        x_mean = problem.mean_of_columns()
-        return Solution(coef, None, None, x_mean, mean, (mean - level).astype(dtype))
-    dual = _products(problem, targets, alpha, which).T
-    _, x_mean, along = problem.dual_products
-    intercept = (mean - along @ dual).astype(dtype)
+    found = _products(problem, targets, alpha, which)
+    x_mean, is_dual = problem.mean_of_columns(), problem.is_dual(n_rows)
+    along = problem.dual_products[2] if is_dual else x_mean
+    intercept = (mean - found @ along).astype(dtype)
+    found[missing] = np.nan
+    if not is_dual:
+        return Solution(found, None, None, x_mean, mean, intercept)
     if store == "auto":
         smaller = n_rows * (n_features + n_targets) < n_features * n_targets
         store = "dual" if smaller else "coef"
     if store == "dual":
-        dual[:, missing] = np.nan
-        return Solution(None, dual, problem.X, x_mean, mean, intercept)
-    coef = _from_dual(problem.X, x_mean, dual)
-    coef[missing] = np.nan
+        return Solution(None, found.T, problem.X, x_mean, mean, intercept)
+    coef = _from_dual(problem.X, x_mean, found.T)
     return Solution(coef, None, None, x_mean, mean, intercept)
 
 
 def _products(
-    problem: Problem, targets: Targets, alpha: Array, which: NDArray[np.bool_]
+    problem: FeatureProducts, targets: Targets, alpha: Array, which: NDArray[np.bool_]
 ) -> NDArray[np.floating]:
     """Coefficients (targets, features), or in the dual form (targets, rows)."""
     device = problem.device

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from skdnn._blocks import Array, Blocks, is_lazy, sum_over_blocks
+from skdnn._blocks import Array, Blocks, is_lazy, refuse_unreal, sum_over_blocks
+from skdnn.encoding._shared_checks import some_columns
 
-_SHOWN = 5
 _FEW = 64
 
 
@@ -69,8 +69,7 @@ def check_targets(y: Any, n_rows: int, estimator: object) -> tuple[Any, bool]:
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
     if is_lazy(y):
-        if y.dtype.kind not in "biuf":
-            raise TypeError(f"y has dtype {y.dtype}: a lazy array must hold real numbers.")
+        refuse_unreal(y, "y")
     else:
         y = check_array(
             y,
@@ -125,8 +124,8 @@ def read_targets(
         _report_missing(missing, nan_targets, stacklevel + 1)
     if constant.any():
         warnings.warn(
-            f"{constant.sum()} of {n_targets} targets are constant ({_some(constant)}): their "
-            "coefficients are 0, and their scores NaN.",
+            f"{constant.sum()} of {n_targets} targets are constant ({some_columns(constant)}): "
+            "their coefficients are 0, and their scores NaN.",
             RuntimeWarning,
             stacklevel=stacklevel,
         )
@@ -136,7 +135,7 @@ def read_targets(
 
 
 def _report_missing(missing: NDArray[np.bool_], policy: str, stacklevel: int) -> None:
-    found = f"{missing.sum()} of {len(missing)} targets ({_some(missing)})"
+    found = f"{missing.sum()} of {len(missing)} targets ({some_columns(missing)})"
     if policy == "error":
         raise ValueError(
             f"y has NaN or infinity in {found}. Drop these targets, or set nan_targets='nan' to "
@@ -148,9 +147,3 @@ def _report_missing(missing: NDArray[np.bool_], policy: str, stacklevel: int) ->
         RuntimeWarning,
         stacklevel=stacklevel,
     )
-
-
-def _some(flags: NDArray[np.bool_]) -> str:
-    places = np.flatnonzero(flags)
-    more = ", ..." if len(places) > _SHOWN else ""
-    return "columns " + ", ".join(map(str, places[:_SHOWN])) + more

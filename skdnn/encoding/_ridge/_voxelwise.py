@@ -10,24 +10,21 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skdnn._blocks import Array, checked_features
 from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
-from skdnn.encoding._ridge._checks import (
-    check_alphas,
-    check_weights,
-    checked_features,
-    make_folds,
-    working_dtype,
-)
+from skdnn.encoding._ridge._cross_validation import cv_scores
 from skdnn.encoding._ridge._device import Device
-from skdnn.encoding._ridge._scores import choose, choose_one, score_predictions
+from skdnn.encoding._ridge._folds_and_penalties import check_alphas, make_folds, working_dtype
+from skdnn.encoding._ridge._products import FeatureProducts
+from skdnn.encoding._ridge._scores import ScoresOfTargets, choose, choose_one
 from skdnn.encoding._ridge._solution import solve
-from skdnn.encoding._ridge._solvers import Problem, cv_scores
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
+from skdnn.encoding._shared_checks import check_weights
 
-Array = NDArray[np.float64]
 
-
-class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, BaseEstimator):
+class VoxelwiseRidgeCV(
+    StoredAttributesHTML, ScoresOfTargets, MultiOutputMixin, RegressorMixin, BaseEstimator
+):
     r"""Ridge regression with the penalty of each voxel chosen by cross-validation.
 
     What scikit-learn's :class:`~sklearn.linear_model.RidgeCV` does for a few targets, for tens of
@@ -170,10 +167,6 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
         "random_state": ["random_state"],
     }
 
-    # Pipeline.score passes a sample_weight on, even None, and with metadata routing its last step
-    # must know the name.
-    __metadata_request__score = {"sample_weight": None}  # noqa: RUF012
-
     def __init__(
         self,
         alphas: ArrayLike = (0.1, 1, 10, 100, 1000, 10000, 100000),
@@ -238,7 +231,7 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
             positive; if weights are negative; or if ``groups`` are given with ``cv=None``.
         """
         alphas = check_alphas(self.alphas)
-        X = checked_features(self, X, reset=True)
+        X = checked_features(self, X, reset=True, min_rows=2)
         weights = check_weights(sample_weight, X.shape[0])
         Y, self._single = check_targets(y, X.shape[0], self)
         chance = self.random_state
@@ -252,7 +245,7 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
             weights=weights,
         )
         device = Device(self.device, working_dtype(self.dtype, X.dtype))
-        problem = Problem(
+        problem = FeatureProducts(
             X,
             fit_intercept=self.fit_intercept,
             solver=self.solver,
@@ -261,8 +254,10 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
         )
         scores = cv_scores(problem, targets, folds, alphas, self.scoring)
         alpha = self._choose(scores, alphas, targets)
-        self._solution = solve(problem, targets, alpha, store=self.store)
-        self._set_attributes()
+        self._solution = solution = solve(problem, targets, alpha, store=self.store)
+        self.dual_coef_ = solution.dual
+        self.X_fit_ = solution.X
+        self.intercept_ = solution.intercept[0] if self._single else solution.intercept
         return self
 
     def _choose(self, scores: Array, alphas: Array, targets: Targets) -> Array:
@@ -279,12 +274,6 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
         self.cv_scores_ = scores[:, 0] if self._single else scores
         self._usable = usable
         return alpha
-
-    def _set_attributes(self) -> None:
-        solution = self._solution
-        self.dual_coef_ = solution.dual
-        self.X_fit_ = solution.X
-        self.intercept_ = solution.intercept[0] if self._single else solution.intercept
 
     @property
     def coef_(self) -> NDArray[np.floating]:
@@ -317,47 +306,5 @@ class VoxelwiseRidgeCV(StoredAttributesHTML, MultiOutputMixin, RegressorMixin, B
         predicted = self._solution.predict(checked_features(self, X, reset=False), "X")
         return predicted[:, 0] if self._single else predicted
 
-    def score(self, X: ArrayLike | Any, y: ArrayLike | Any) -> float:
-        r"""Mean of :math:`R^2` over targets.
-
-        Parameters
-        ----------
-        X : array-like or lazy array of shape (n_samples, n_features)
-            Features.
-        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-
-        Returns
-        -------
-        score : float
-            Uniform average, as scikit-learn's, whatever `scoring` is; targets without a score
-            don't count, and NaN where none has one.
-        """
-        scores = self.score_per_target(X, y, scoring="r2")
-        known = np.isfinite(scores)
-        return float(np.mean(scores[known])) if known.any() else float("nan")
-
-    def score_per_target(
-        self, X: ArrayLike | Any, y: ArrayLike | Any, *, scoring: str | None = None
-    ) -> Array:
-        """Score of each target.
-
-        Parameters
-        ----------
-        X : array-like or lazy array of shape (n_samples, n_features)
-            Features.
-        y : array-like or lazy array of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-        scoring : {"r2", "correlation"}, default=None
-            Which score; None is that of the estimator.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_targets,)
-            NaN for targets that have no model, or are constant here.
-        """
-        predicted = self.predict(X)
-        scoring = self.scoring if scoring is None else scoring
-        scores = score_predictions(predicted, y, scoring, self, self.target_chunk)
-        scores[~self._usable] = np.nan
-        return scores
+    def _with_model(self) -> NDArray[np.bool_]:
+        return self._usable

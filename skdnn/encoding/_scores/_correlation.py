@@ -9,23 +9,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdnn._blocks import Array
-from skdnn.encoding._scores._pair import (
+from skdnn.encoding._scores._measured_and_predicted import (
     CONSTANT,
     FLAT,
     MISSING,
     OK,
     BlockScore,
-    Flags,
-    Pair,
     Scored,
+    Spread,
     centre,
     read_pair,
     read_weights,
     score_targets,
-    some_columns,
     spread,
     warn_undefined,
 )
+from skdnn.encoding._scores._patterns import Patterns, finite_targets
 
 _OUTPUTS = ("uniform_average", "raw_values")
 
@@ -328,7 +327,8 @@ def pattern_correlation(
             f"A pattern needs two targets or more that are numbers; {kept.sum()} of "
             f"{pair.shape[1]} are."
         )
-    scores, states = _correlate_rows(pair, kept)
+    patterns = Patterns(pair, kept, "correlation")
+    scores, states = _ratio(patterns.own / patterns.n_kept, *patterns.spreads())
     for state, name in ((CONSTANT, "measured"), (FLAT, "predicted")):
         if (states == state).any():
             warnings.warn(
@@ -338,39 +338,6 @@ def pattern_correlation(
                 stacklevel=2,
             )
     return _mean(scores, states) if average else scores
-
-
-def _correlate_rows(pair: Pair, kept: Flags) -> Scored:
-    """Correlation of each row of both, over the kept columns, in blocks of columns."""
-    n_rows = pair.shape[0]
-    sums = np.zeros((2, n_rows))
-    for columns, true, pred in pair.blocks():
-        use = kept[columns]
-        sums += true[:, use].sum(axis=1), pred[:, use].sum(axis=1)
-    means = sums / kept.sum()
-    squares, product = np.zeros((2, n_rows)), np.zeros(n_rows)
-    for columns, true, pred in pair.blocks():
-        use = kept[columns]
-        t, p = true[:, use] - means[0][:, None], pred[:, use] - means[1][:, None]
-        squares += np.einsum("ij,ij->i", t, t), np.einsum("ij,ij->i", p, p)
-        product += np.einsum("ij,ij->i", t, p)
-    parts = [spread(means[k], squares[k] / kept.sum(), pair.tolerance) for k in (0, 1)]
-    return _ratio(product / kept.sum(), parts[0], parts[1])
-
-
-def finite_targets(pair: Pair, stacklevel: int) -> Flags:
-    """Which targets are numbers throughout; a warning counts the others."""
-    kept = np.empty(pair.shape[1], dtype=bool)
-    for columns, true, pred in pair.blocks():
-        kept[columns] = np.isfinite(true).all(axis=0) & np.isfinite(pred).all(axis=0)
-    if not kept.all():
-        warnings.warn(
-            f"{(~kept).sum()} of {len(kept)} targets have NaN or infinity and are left out "
-            f"({some_columns(~kept)}).",
-            RuntimeWarning,
-            stacklevel=stacklevel + 1,
-        )
-    return kept
 
 
 def _score(
@@ -401,7 +368,7 @@ def correlations(true: Array, pred: Array, weights: Array | None, tolerance: flo
         return _ratio(np.einsum("ij,ij->j", true, pred) / len(true), measured, predicted)
 
 
-def _ratio(covariance: Array, measured: Any, predicted: Any) -> Scored:
+def _ratio(covariance: Array, measured: Spread, predicted: Spread) -> Scored:
     (s_true, ok_true, constant), (s_pred, ok_pred, flat) = measured, predicted
     states = np.select([~(ok_true & ok_pred), constant, flat], [MISSING, CONSTANT, FLAT], OK)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -7,18 +7,15 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
 from skdnn._blocks import Array
-from skdnn.encoding._scores._correlation import finite_targets
-from skdnn.encoding._scores._pair import Flags, Pair, read_pair, spread
+from skdnn.encoding._scores._measured_and_predicted import read_pair
+from skdnn.encoding._scores._patterns import Patterns, finite_targets
+from skdnn.encoding._shared_checks import Flags
 
 _METRICS = ("correlation", "cosine", "euclidean")
-# Similarities that differ by no more than this, relative to their scale, are a tie.
-_TIE = 1e-12
-# Numbers in the block of similarities that is held at a time.
-_SIMILARITIES = 2**25
 
 
 def identification_accuracy(
@@ -111,14 +108,14 @@ def identification_accuracy(
     if not kept.any():
         raise ValueError(f"None of the {pair.shape[1]} targets is a number for every image.")
     usable = np.ones(pair.shape[0], dtype=bool)
-    rows = _RowScale(pair, kept, metric)
+    patterns = Patterns(pair, kept, metric)
     if metric != "euclidean":
-        usable = ~rows.constant[0]
+        usable = ~patterns.constant[0]
     others = int(usable.sum()) - 1
     drawn = _n_drawn(n_candidates, others)
     accuracy = np.full(pair.shape[0], np.nan)
-    for some, similarity in rows.similarities():
-        worse, ties = _compare(similarity, some, usable, rows.tie)
+    for some, similarity in patterns.similarities():
+        worse, ties = _compare(similarity, some, usable, patterns.tie)
         accuracy[some] = np.where(usable[some], _probability(worse, ties, others, drawn), np.nan)
     if not usable.all():
         warnings.warn(
@@ -145,62 +142,9 @@ def _n_drawn(n_candidates: int | str, others: int) -> int:
     return int(n_candidates) - 1
 
 
-class _RowScale:
-    """Means and lengths of the patterns, and from them similarities of rows to all rows."""
-
-    def __init__(self, pair: Pair, kept: Flags, metric: str) -> None:
-        self.pair, self.kept, self.metric = pair, kept, metric
-        n_rows, n_kept = pair.shape[0], int(kept.sum())
-        sums, squares = np.zeros((2, 2, n_rows))
-        self.means = np.zeros((2, n_rows))
-        if metric == "correlation":
-            for columns, *both in pair.blocks():
-                sums += [block[:, kept[columns]].sum(axis=1) for block in both]
-            self.means = sums / n_kept
-        for _, *centred in self._blocks():
-            squares += [np.einsum("ij,ij->i", block, block) for block in centred]
-        parts = [
-            spread(m, s / n_kept, pair.tolerance) for m, s in zip(self.means, squares, strict=True)
-        ]
-        self.constant = np.stack([part[2] for part in parts])
-        self.squares = squares
-        self.tie = _TIE * (squares.max() if metric == "euclidean" else 1.0)
-
-    def _blocks(self) -> Any:
-        """Kept columns of both; without what the metric does not look at."""
-        for columns, true, pred in self.pair.blocks():
-            use = self.kept[columns]
-            true, pred = true[:, use], pred[:, use]
-            if self.metric == "euclidean":  # nearer to 0, squares lose less; distances stay
-                shift = true.mean(axis=0)
-                true, pred = true - shift, pred - shift
-            yield columns, true - self.means[0][:, None], pred - self.means[1][:, None]
-
-    def similarities(self) -> Any:
-        """Rows of predictions, and their similarity to every measured pattern."""
-        n_rows = self.pair.shape[0]
-        step = max(1, _SIMILARITIES // n_rows)
-        for start in range(0, n_rows, step):
-            rows = slice(start, min(start + step, n_rows))
-            product = np.zeros((rows.stop - start, n_rows))
-            for _, true, pred in self._blocks():
-                product += pred[rows] @ true.T
-            yield np.arange(n_rows)[rows], self._scaled(product, rows)
-
-    def _scaled(self, product: Array, rows: slice) -> Array:
-        if self.metric == "euclidean":
-            return 2 * product - self.squares[0] - self.squares[1][rows, None]
-        length = np.sqrt(self.squares[1][rows, None] * self.squares[0])
-        flat = self.constant[1][rows, None] | self.constant[0]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(flat, 0.0, product / length)
-
-
-def _compare(
-    similarity: Array, rows: NDArray[np.intp], usable: Flags, tie: float
-) -> tuple[Array, Array]:
+def _compare(similarity: Array, rows: slice, usable: Flags, tie: float) -> tuple[Array, Array]:
     """How many other usable images are less similar than the own one, and how many as similar."""
-    own = similarity[np.arange(len(rows)), rows][:, None]
+    own = np.diagonal(similarity, rows.start)[:, None]
     worse = ((similarity < own - tie) & usable).sum(axis=1)
     equal = ((np.abs(similarity - own) <= tie) & usable).sum(axis=1) - usable[rows]
     return worse.astype(np.float64), equal.astype(np.float64)

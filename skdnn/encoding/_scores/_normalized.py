@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._blocks import Array
-from skdnn.encoding._repeats._reliability import mean_inverse, ncsnr_ceiling
+from skdnn.encoding._repeats._noise_ceilings import mean_inverse, ncsnr_ceiling
 
 _KINDS = ("r", "r2")
 # Below, ratios of estimates are far from 1 for the true model, see the notes.

@@ -13,7 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold
 
-from skdnn._labels import ImageNames, listed, row_labels
+from skdnn._labels import ImageNames, row_labels
+from skdnn._wording import listed
 from skdnn.encoding._repeats._averages import id_list, stimulus_codes
 
 
@@ -177,10 +178,10 @@ def _stimuli_and_runs(X: Any, y: Any, groups: Any) -> tuple[Any, Any]:
 
 def _names_of(X: Any, y: Any) -> list[Any]:
     if isinstance(X, pd.DataFrame) and X.shape[1] == 1:
-        X = X.iloc[:, 0] if X.iloc[:, 0].map(_is_name).all() else X
+        X = X.iloc[:, 0] if X.iloc[:, 0].map(is_name).all() else X
     if isinstance(X, (list, tuple, pd.Series, pd.Index)) or getattr(X, "ndim", 0) == 1:
         items = list(X)
-        if items and all(map(_is_name, items)):
+        if items and all(map(is_name, items)):
             return [str(PurePath(item)) for item in items]
     labels = row_labels(X) or row_labels(y)
     if labels is None:
@@ -191,7 +192,8 @@ def _names_of(X: Any, y: Any) -> list[Any]:
     return list(labels)
 
 
-def _is_name(item: Any) -> bool:
+def is_name(item: Any) -> bool:
+    """Whether this may name an image."""
     return isinstance(item, (str, PurePath))
 
 
@@ -233,7 +235,7 @@ def check_disjoint(
     ValueError: 1 image is in both the training and the test set: 'cat'. ...
     """
     train, test = (
-        [_path_or_id(item) for item in id_list(ids, f"{name} ids")]
+        [str(PurePath(i)) if is_name(i) else i for i in id_list(ids, f"{name} ids")]
         for ids, name in zip((train_ids, test_ids), names, strict=True)
     )
     known, called = set(train), ImageNames(item for item in train if isinstance(item, str))
@@ -248,7 +250,3 @@ def check_disjoint(
             f"{len(both)} {'image is' if one else 'images are'} in both the {names[0]} and the "
             f"{names[1]} set: {listed(both)}. Split by image, e.g. with StimulusKFold."
         )
-
-
-def _path_or_id(item: Hashable) -> Hashable:
-    return str(PurePath(item)) if isinstance(item, (str, PurePath)) else item

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
+from skdnn._blocks import Array, not_finite, refuse_unreal
+from skdnn._wording import listed
 from skdnn.encoding._decoding._solvers import CONSTANT
-
-Array = NDArray[np.float64]
+from skdnn.encoding._shared_checks import check_weights
 
 # What is read at a time of an array that stays on disk.
 _READ_BYTES = 2**26
@@ -36,8 +37,7 @@ def check_targets(y: Any) -> Any:
         )
         check_finite(y.reshape(len(y), -1), "y")
         return y
-    if dtype.kind not in "biuf":
-        raise TypeError(f"y has dtype {dtype}: a lazy array must hold real numbers.")
+    refuse_unreal(y, "y")
     if min(shape) < 1:
         raise ValueError(f"y has shape {shape}: give at least one row and one target.")
     return y
@@ -45,17 +45,12 @@ def check_targets(y: Any) -> Any:
 
 def check_finite(part: NDArray, name: str, names: NDArray | None = None, first: int = 0) -> None:
     """Raise an error that names the columns with NaN or infinity, counted from `first` on."""
-    with np.errstate(over="ignore"):
-        total = part.sum(dtype=np.float64)
-    if part.dtype.kind != "f" or np.isfinite(total):
-        return  # a finite sum spares the closer look
-    bad = np.flatnonzero(~np.isfinite(part).all(axis=0))
+    bad = not_finite(part, axis=0)
     if len(bad):
-        shown = [str(column + first) if names is None else repr(names[column]) for column in bad]
-        more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        columns = (bad + first if names is None else names[bad]).tolist()
         raise ValueError(
             f"Input {name} contains NaN or infinity in {len(bad)} of {part.shape[1]} columns: "
-            f"{', '.join(shown[:_NAMED])}{more}. Leave them out, or replace the values."
+            f"{listed(columns, _NAMED)}. Leave them out, or replace the values."
         )
 
 
@@ -79,7 +74,8 @@ def match_rows(
 
     The last two are None where rows match one to one, in order.
     """
-    weights = _check_weights(sample_weight, len(X))
+    given = check_weights(sample_weight, len(X))
+    weights = np.ones(len(X)) if given is None else given
     rows = np.arange(len(X)) if y_rows is None else _check_y_rows(y_rows, len(X), n_targets)
     counting = weights > 0
     if not counting.all():
@@ -87,25 +83,6 @@ def match_rows(
     used, rows = np.unique(rows, return_inverse=True)
     one_to_one = len(used) == len(rows) and bool((np.diff(rows) == 1).all())
     return X, weights, None if len(used) == n_targets else used, None if one_to_one else rows
-
-
-def _check_weights(sample_weight: ArrayLike | None, n: int) -> Array:
-    if sample_weight is None:
-        return np.ones(n)
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.ndim == 0:
-        weights = np.full(n, weights)
-    if weights.shape != (n,):
-        raise ValueError(
-            f"sample_weight has shape {weights.shape}: give one weight for each of the {n} rows "
-            "of X."
-        )
-    if not np.isfinite(weights).all() or weights.min() < 0 or weights.max() == 0:
-        raise ValueError(
-            "sample_weight must be finite, not negative, and not all zero; it reaches from "
-            f"{weights.min()} to {weights.max()}."
-        )
-    return weights
 
 
 def _check_y_rows(y_rows: ArrayLike, n: int, n_targets: int) -> NDArray[np.intp]:

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from skdnn._blocks import Array
 from skdnn._multiple import adjusted
 from skdnn.encoding._scores._correlation import correlations, determinations, explained_variances
-from skdnn.encoding._scores._pair import (
+from skdnn.encoding._scores._measured_and_predicted import (
     OK,
     BlockScore,
     centre,
@@ -142,7 +142,7 @@ def score_p_values(
 
     def test(columns: slice, true: Array, pred: Array) -> None:
         observed, states[columns] = correlations(true, pred, None, pair.tolerance)
-        extreme = _count_extreme(true, pred, observed, orders, alternative)
+        extreme = count_extreme(true, pred, observed, orders, alternative)
         p_values[columns] = (1 + extreme) / (1 + n_permutations)
 
     step = max(8, _PERMUTED // n_rows)
@@ -195,10 +195,13 @@ def _blocks_of(blocks: Any, n_rows: int) -> list[NDArray[np.intp]]:
     return np.split(rows, ends)
 
 
-def _count_extreme(
+def count_extreme(
     true: Array, pred: Array, observed: Array, orders: NDArray[np.intp], alternative: str
 ) -> NDArray[np.int64]:
-    """In how many orders of the centred `true` the correlation is as extreme as observed."""
+    """In how many orders of the centred `true` the correlation is as extreme as observed.
+
+    Both blocks are overwritten.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         for block in (true, pred):
             block /= np.sqrt(np.einsum("ij,ij->j", block, block))

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._blocks import WORK_ELEMENTS, Array
-from skdnn.encoding._scores._pair import Flags, some_columns
+from skdnn._blocks import Array
+from skdnn.encoding._blocks_of_columns import blocks_of_columns
+from skdnn.encoding._shared_checks import Flags, some_columns
 
-_READ_BYTES = 2**26
-_MIN_VOXELS = 16
 # A standard deviation below this share of the largest value is rounding.
 _CONSTANT = 1e-13
 
@@ -40,7 +39,7 @@ class Repeats:
 
     def blocks(self) -> Iterator[tuple[slice, Array]]:
         """Voxels, and a float64 copy of their responses with 0 for what is missing."""
-        for voxels, block in _voxel_blocks(self.values):
+        for voxels, (block,) in blocks_of_columns(self.values):
             block[~np.isfinite(block)] = 0
             yield voxels, block
 
@@ -84,22 +83,11 @@ def _missing(values: Any) -> tuple[Flags, Flags]:
     """Repeats of images that have a number in any voxel; voxels that lack one there."""
     there = np.zeros(values.shape[:2], dtype=bool)
     known = np.empty(values.shape[2], dtype=np.int64)
-    for voxels, block in _voxel_blocks(values):
+    for voxels, (block,) in blocks_of_columns(values):
         finite = np.isfinite(block)
         there |= finite.any(axis=2)
         known[voxels] = finite.sum(axis=(0, 1))
     return there, known < there.sum()
-
-
-def _voxel_blocks(values: Any) -> Iterator[tuple[slice, Array]]:
-    n_rows, n_voxels = values.shape[0] * values.shape[1], values.shape[2]
-    step = max(_MIN_VOXELS, WORK_ELEMENTS // n_rows)
-    read = max(step, _READ_BYTES // (n_rows * values.dtype.itemsize) // step * step)
-    for start in range(0, n_voxels, read):
-        part = np.asarray(values[:, :, start : min(start + read, n_voxels)])
-        for first in range(0, part.shape[2], step):
-            block = part[:, :, first : first + step].astype(np.float64, order="C")
-            yield slice(start + first, start + first + block.shape[2]), block
 
 
 @dataclass(frozen=True)

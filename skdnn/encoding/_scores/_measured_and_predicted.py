@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from skdnn._blocks import WORK_ELEMENTS, Array, is_lazy
+from skdnn._blocks import Array, is_lazy, refuse_unreal
+from skdnn.encoding._blocks_of_columns import blocks_of_columns
+from skdnn.encoding._shared_checks import Flags, check_weights, some_columns
 
-Flags = NDArray[np.bool_]
 # Scores of a block of targets, and which of OK, MISSING, CONSTANT, FLAT each of them is.
 Scored = tuple[Array, NDArray[np.int8]]
+# Standard deviations; whether they are numbers; whether the values are constant.
+Spread = tuple[Array, Flags, Flags]
 BlockScore = Callable[[Array, Array, "Array | None", float], Scored]
 
 OK, MISSING, CONSTANT, FLAT = range(4)
@@ -24,13 +27,10 @@ _WHY = {
     CONSTANT: "constant in y_true",
     FLAT: "constant in y_pred",
 }
-_READ_BYTES = 2**26
-_MIN_COLUMNS = 64
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Pair:
+class MeasuredAndPredicted:
     """Two matrices of rows (images) by targets, in memory or lazy."""
 
     true: Any
@@ -45,20 +45,11 @@ class Pair:
 
     def blocks(self, step: int | None = None) -> Iterator[tuple[slice, Array, Array]]:
         """Columns, and float64 copies of both of them that may be written to."""
-        n_rows, n_targets = self.shape
-        step = step or max(_MIN_COLUMNS, WORK_ELEMENTS // n_rows)
-        per_column = n_rows * max(self.true.dtype.itemsize, self.pred.dtype.itemsize)
-        read = max(step, _READ_BYTES // per_column // step * step)
-        for start in range(0, n_targets, read):
-            wide = slice(start, min(start + read, n_targets))
-            true, pred = np.asarray(self.true[:, wide]), np.asarray(self.pred[:, wide])
-            for first in range(0, true.shape[1], step):
-                part = slice(first, first + step)
-                t, p = (a[:, part].astype(np.float64, order="C") for a in (true, pred))
-                yield slice(start + first, start + first + t.shape[1]), t, p
+        for columns, (true, pred) in blocks_of_columns(self.true, self.pred, step=step):
+            yield columns, true, pred
 
 
-def read_pair(y_true: Any, y_pred: Any, *, min_rows: int = 2) -> Pair:
+def read_pair(y_true: Any, y_pred: Any, *, min_rows: int = 2) -> MeasuredAndPredicted:
     """Check both, and flatten what follows the first axis.
 
     Raises
@@ -80,13 +71,12 @@ def read_pair(y_true: Any, y_pred: Any, *, min_rows: int = 2) -> Pair:
         raise ValueError(f"y_true has shape {true.shape}: it holds no target.")
     shape = true.shape[1:] or (1,)
     eps = max((np.finfo(a.dtype).eps for a in (true, pred) if a.dtype.kind == "f"), default=0)
-    return Pair(_flat(true), _flat(pred), shape, max(1e-13, 2 * float(eps)))
+    return MeasuredAndPredicted(_flat(true), _flat(pred), shape, max(1e-13, 2 * float(eps)))
 
 
 def _read(y: Any, name: str) -> Any:
     if is_lazy(y):
-        if y.dtype.kind not in "biuf":
-            raise TypeError(f"{name} has dtype {y.dtype}: it must hold real numbers.")
+        refuse_unreal(y, name)
         return y
     return check_array(
         y,
@@ -105,19 +95,8 @@ def _flat(array: Any) -> Any:
 
 def read_weights(sample_weight: Any, n_rows: int) -> Array | None:
     """Weights that add up to 1, or None."""
-    if sample_weight is None:
-        return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight has shape {weights.shape}: one weight for each of the {n_rows} rows "
-            "is needed."
-        )
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-        raise ValueError(
-            "sample_weight must hold finite numbers of at least 0, not all of them 0."
-        )
-    return weights / weights.sum()
+    weights = check_weights(sample_weight, n_rows)
+    return None if weights is None else weights / weights.sum()
 
 
 def centre(block: Array, weights: Array | None) -> tuple[Array, Array]:
@@ -131,7 +110,7 @@ def centre(block: Array, weights: Array | None) -> tuple[Array, Array]:
     return mean, square
 
 
-def spread(mean: Array, square: Array, tolerance: float) -> tuple[Array, Flags, Flags]:
+def spread(mean: Array, square: Array, tolerance: float) -> Spread:
     """Standard deviation; whether it is a number; whether the column is constant."""
     deviation = np.sqrt(square)
     finite = np.isfinite(deviation)
@@ -139,7 +118,7 @@ def spread(mean: Array, square: Array, tolerance: float) -> tuple[Array, Flags, 
         return deviation, finite, finite & (deviation <= tolerance * np.abs(mean))
 
 
-def score_targets(pair: Pair, weights: Array | None, score: BlockScore) -> Scored:
+def score_targets(pair: MeasuredAndPredicted, weights: Array | None, score: BlockScore) -> Scored:
     """Scores of all targets."""
     scores = np.empty(pair.shape[1])
     states = np.empty(pair.shape[1], dtype=np.int8)
@@ -163,10 +142,3 @@ def warn_undefined(states: NDArray[np.int8], what: str, stacklevel: int) -> None
         RuntimeWarning,
         stacklevel=stacklevel + 1,
     )
-
-
-def some_columns(flags: Flags) -> str:
-    """The first columns that are flagged."""
-    places = np.flatnonzero(flags)
-    more = ", ..." if len(places) > _SHOWN else ""
-    return "columns " + ", ".join(map(str, places[:_SHOWN])) + more

@@ -6,18 +6,18 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from skdnn._blocks import is_lazy, row_parts
-from skdnn._labels import find_images, listed
+from skdnn._blocks import is_lazy, not_finite, row_parts
+from skdnn._labels import find_images
 from skdnn._optional import import_optional
-from skdnn.encoding._hierarchy._train import Flags, Rows
+from skdnn._wording import listed
+from skdnn.encoding._hierarchy._train_and_test import Flags, Rows
 from skdnn.encoding._repeats._averages import id_list
-from skdnn.encoding._repeats._splits import check_disjoint
+from skdnn.encoding._repeats._stimulus_folds import check_disjoint, is_name
 
 _SETS = ("training", "test")
 _MIN_IMAGES, _MIN_UNITS = 3, 3
@@ -75,7 +75,14 @@ def read_study(
     data: dict[tuple[str, str], Data] = {}
     flat: dict[str, int] = {}
     for subject in subjects:
-        n_trials = [_n_trials(side[subject], subject, kind) for kind, side in enumerate(responses)]
+        n_trials = []
+        for kind, side in zip(_SETS, responses, strict=True):
+            lengths = {roi: len(array) for roi, array in side[subject].items()}
+            if len(set(lengths.values())) > 1:
+                raise ValueError(
+                    f"The regions of {subject} have different numbers of {kind} trials: {lengths}."
+                )
+            n_trials.append(next(iter(lengths.values())))
         both = [
             _trial_rows(stimuli[kind], subject, n_trials[kind], names[kind], n_images[kind], kind)
             for kind in range(2)
@@ -155,7 +162,7 @@ def names_of_images(images: Any) -> list[str] | None:
     if getattr(getattr(images, "dtype", None), "kind", "O") not in "OUT":
         return None  # pixels, which are not read for this
     items = list(images)
-    return [str(item) for item in items] if items and all(map(_is_name, items)) else None
+    return [str(item) for item in items] if items and all(map(is_name, items)) else None
 
 
 def _read_layers(
@@ -185,13 +192,10 @@ def _read_layers(
         seen.append({(place[d], row) for row, d in enumerate(rows[1]) if d in place})
     both = sorted(set.intersection(*seen))
     if both:
-        rows_of = ", ".join(
-            f"row {test} of X_test is row {train} of X" for train, test in both[:5]
-        )
-        more = f" and {len(both) - 5} more" if len(both) > 5 else ""
+        same = [f"row {test} of X_test is row {train} of X" for train, test in both]
         raise ValueError(
             f"{len(both)} test images have the features of training images in all layers "
-            f"({rows_of}{more}): an image must not be in both sets."
+            f"({listed(same, show=str)}): an image must not be in both sets."
         )
     return found
 
@@ -222,12 +226,11 @@ def _digest_rows(array: Any, where: str) -> list[bytes]:
     """A digest of each row."""
     found: list[bytes] = []
     for rows, part in row_parts(array):
-        if part.dtype.kind == "f" and not np.isfinite(part.sum(dtype=np.float64)):
-            bad = np.flatnonzero(~np.isfinite(part).all(axis=1)) + rows.start
-            if len(bad):
-                raise ValueError(
-                    f"{where} has NaN or infinity in {len(bad)} images, the first is row {bad[0]}."
-                )
+        bad = not_finite(part) + rows.start
+        if len(bad):
+            raise ValueError(
+                f"{where} has NaN or infinity in {len(bad)} images, the first is row {bad[0]}."
+            )
         found += _digests(part)
     return found
 
@@ -257,7 +260,7 @@ def _voxels(array: Any, where: str) -> tuple[str, Flags]:
     rows: list[bytes] = []
     for _, part in row_parts(array):
         first = part[0] if first is None else first
-        bad |= ~np.isfinite(part).all(axis=0)
+        bad[not_finite(part, axis=0)] = True
         varies |= (part != first).any(axis=0)
         rows += _digests(part)
     if bad.any():
@@ -296,15 +299,6 @@ def _subjects_and_rois(responses: tuple[Any, Any]) -> tuple[list[str], list[str]
     if len(rois) < 2:
         raise ValueError(f"y has the regions {rois}: a hierarchy needs two or more.")
     return subjects, rois
-
-
-def _n_trials(regions: Mapping[str, Any], subject: str, kind: int) -> int:
-    lengths = {roi: len(array) for roi, array in regions.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(
-            f"The regions of {subject} have different numbers of {_SETS[kind]} trials: {lengths}."
-        )
-    return next(iter(lengths.values()))
 
 
 def _image_names(ids: Any, n_images: int, kind: int) -> list[Any] | None:
@@ -364,19 +358,15 @@ def _trial_rows(
 def _places(items: Sequence[Any], images: Sequence[Any], what: str) -> dict[Any, int]:
     """Row of the image that each item stands for, by name where both are names."""
     places = {_key(image): row for row, image in enumerate(images)}
-    named = {row: str(image) for row, image in enumerate(images) if _is_name(image)}
-    labels = [str(item) for item in dict.fromkeys(items) if _is_name(item)]
+    named = {row: str(image) for row, image in enumerate(images) if is_name(image)}
+    labels = [str(item) for item in dict.fromkeys(items) if is_name(item)]
     rows = list(named)
     found = zip(labels, find_images(labels, list(named.values()), what), strict=True)
     return places | {label: rows[place] for label, place in found if place is not None}
 
 
 def _key(name: Any) -> Any:
-    return str(name) if _is_name(name) else name
-
-
-def _is_name(item: Any) -> bool:
-    return isinstance(item, str | PurePath)
+    return str(name) if is_name(name) else name
 
 
 def _check_shown(subject: str, train: Rows, test: Rows, n_test: int) -> None:

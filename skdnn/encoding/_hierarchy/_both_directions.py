@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from skdnn._blocks import Array
+from skdnn.encoding._hierarchy._accuracies import pool_subjects
 from skdnn.encoding._hierarchy._bootstrap import (
     bootstrap_hierarchy_score,
     percentile_interval,
     student_interval,
 )
 from skdnn.encoding._hierarchy._permutation import against, hierarchy_permutation_test
-from skdnn.encoding._hierarchy._score import brain_hierarchy_score, pool_subjects, top_level_table
-
-
-@dataclass
-class Combined:
-    """Scores by direction, and what is said of their mean."""
-
-    scores: dict[str, float] = field(default_factory=dict)
-    table: pd.DataFrame = field(default_factory=pd.DataFrame)
-    interval: tuple[float, float] | None = None
-    p_value: float | None = None
-    expected: float | None = None
-
-    @property
-    def score(self) -> float:
-        """The mean over directions."""
-        return float(np.mean(list(self.scores.values())))
+from skdnn.encoding._hierarchy._score import brain_hierarchy_score, top_level_table
 
 
 def combine(
@@ -46,20 +30,22 @@ def combine(
     confidence: float,
     n_permutations: int | None,
     seeds: Mapping[str, Any],
-) -> Combined:
-    """Score accuracies by direction, then subject and level; `rule` says which units count."""
-    found = Combined()
+) -> dict[str, Any]:
+    """Attributes of a study, from accuracies by direction, then subject and level.
+
+    `rule` says which units count.
+    """
+    found: dict[str, Any] = {}
     tables, boots, tests = [], [], []
     for direction, by_subject in accuracies.items():
         decoding, pooled = direction == "decoding", pool_subjects(by_subject)
-        score: Any = brain_hierarchy_score(
+        found[f"{direction}_score_"] = brain_hierarchy_score(
             pooled,
             n_layers=n_layers if decoding else None,
             n_draws=n_draws,
             random_state=seeds["score"],
             **rule,
         )
-        found.scores[direction] = score
         tables.append(top_level_table(pooled, *names[direction], **rule))
         tables[-1].insert(0, "direction", direction)
         if n_boot is not None:
@@ -69,7 +55,8 @@ def combine(
         if n_permutations is not None:
             options = {"n_permutations": n_permutations, "random_state": seeds["boot"]}
             tests.append(hierarchy_permutation_test(pooled, **options, **rule))
-    found.table = pd.concat(tables, ignore_index=True)
+    found["score_"] = float(np.mean(list(found.values())))
+    found["top_table_"] = pd.concat(tables, ignore_index=True)
     if boots:
         score, samples, left_out = (
             np.mean([getattr(boot, name) for boot in boots], axis=0)
@@ -80,9 +67,9 @@ def combine(
             low, high, _ = student_interval(float(score), left_out, variance, confidence)
         else:
             low, high, _ = percentile_interval(samples, confidence)
-        found.interval = (low, high)
+        found["interval_"] = (low, high)
     if tests:
         null = np.mean([each.null for each in tests], axis=0)
         score = float(np.mean([each.score for each in tests]))  # of all layers, without draws
-        found.p_value, found.expected = against(score, null)
+        found["p_value_"], found["expected_score_"] = against(score, null)
     return found

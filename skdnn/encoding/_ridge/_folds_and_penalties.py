@@ -1,4 +1,4 @@
-"""What estimators over ridge regression are given: penalties, features, folds, dtypes."""
+"""What estimators over ridge regression are given, checked: penalties, folds (shuffled or not)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold, KFold, check_cv
-from sklearn.utils.validation import validate_data
 
-from skdnn._blocks import Array, is_lazy
-from skdnn.encoding._ridge._solvers import Fold
+from skdnn._blocks import Array
+from skdnn.encoding._ridge._cross_validation import Fold
 
 
 def check_alphas(alphas: ArrayLike | float) -> Array:
@@ -21,47 +20,10 @@ def check_alphas(alphas: ArrayLike | float) -> Array:
     return found
 
 
-def checked_features(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """X as a 2-D array of its own dtype, or the lazy array; finiteness is seen later."""
-    least = 2 if reset else 1
-    if not is_lazy(X):
-        return validate_data(
-            estimator,
-            X,
-            reset=reset,
-            dtype="numeric",
-            ensure_all_finite=False,
-            ensure_min_samples=least,
-        )
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
-    if X.dtype.kind not in "biuf":
-        raise TypeError(f"X has dtype {X.dtype}: a lazy array must hold real numbers.")
-    if X.shape[0] < least or X.shape[1] < 1:
-        raise ValueError(f"X has shape {X.shape}: minimum of {least} row(s) and 1 column.")
-    return X
-
-
 def working_dtype(dtype: str, of_X: np.dtype[Any]) -> type[np.floating]:
     """What products with targets are computed in."""
     is_single = of_X == np.float32 if dtype == "auto" else dtype == "float32"
     return np.float32 if is_single else np.float64
-
-
-def check_weights(sample_weight: ArrayLike | float | None, n_rows: int) -> Array | None:
-    """Weights of rows, None where all are equal."""
-    if sample_weight is None:
-        return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape not in ((), (n_rows,)):
-        raise ValueError(
-            f"sample_weight has shape {weights.shape}: give a weight for each of {n_rows} rows."
-        )
-    weights = np.broadcast_to(weights, n_rows)
-    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
-        raise ValueError(
-            "sample_weight must hold finite numbers that are not negative, and not all zero."
-        )
-    return weights.copy()
 
 
 def make_folds(

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from skdnn._blocks import Array
-from skdnn.encoding._repeats._responses import Repeats, read_repeats, variance_components
-from skdnn.encoding._scores._pair import Flags
+from skdnn.encoding._repeats._single_trials import Repeats, read_repeats, variance_components
+from skdnn.encoding._shared_checks import Flags
 
 _SPLITS_BY = ("repeat", "image")
 # A standard deviation below this share of the mean is rounding.
