@@ -8,7 +8,7 @@ from skdnn.io._mat import read_mat, write_mat
 from skdnn.io._nifti import NiftiBetas, read_betas
 from skdnn.io._trials import read_trials
 from skdnn.io._unit_index import read_unit_index, write_unit_index
-from skdnn.io._write_map import write_map
+from skdnn.io._nifti_writing import write_map
 
 __all__ = [
     "BData",

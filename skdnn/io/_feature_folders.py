@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 
 from skdnn._html import product
 from skdnn._labels import ImageNames, find_images, natural_key
-from skdnn.io._files import noting, refuse
-from skdnn.io._lazy import LazyArray, Positions
+from skdnn.io._file_faults import noting, refuse
+from skdnn.io._lazy_array import LazyArray, Positions
 from skdnn.io._mat import MatError, Version, mat_shape, read_variable, write_mat
 
 VARIABLE = "feat"

@@ -16,7 +16,7 @@ import xxhash
 
 from skdnn._files import replaced
 from skdnn._optional import import_optional
-from skdnn.io._content import (
+from skdnn.io._header import (
     HEADER,
     MARK,
     Ask,
@@ -26,10 +26,10 @@ from skdnn.io._content import (
     Stored,
     is_text,
 )
-from skdnn.io._files import ExternalError, is_hdf5
+from skdnn.io._file_faults import ExternalError, is_hdf5
 from skdnn.io._hdf5 import Opened
 from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, first_line, read_variables, variables
-from skdnn.io._members import Opaque, finished, gathered
+from skdnn.io._row_names import Opaque, finished, gathered
 
 Version = Literal["7.3", "5"]
 VERSIONS = ("7.3", "5")

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from skdnn._html import product
-from skdnn.io._files import noting, refuse
-from skdnn.io._lazy import LazyArray, Positions
-from skdnn.io._maps import MapFile, open_maps, state_of
-from skdnn.io._masks import Label, Mask, read_masks
+from skdnn.io._file_faults import noting, refuse
+from skdnn.io._lazy_array import LazyArray, Positions
+from skdnn.io._nifti_files import MapFile, open_maps, state_of
+from skdnn.io._nifti_masks import Label, Mask, read_masks
 
 OnePath = str | os.PathLike[str]
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from skdnn.io._content import (
+from skdnn.io._header import (
     HEADER,
     MARK,
     Ask,
@@ -21,7 +21,7 @@ from skdnn.io._content import (
     Stored,
     check_size,
 )
-from skdnn.io._members import finished, gathered
+from skdnn.io._row_names import finished, gathered
 
 
 def write_npy(path: Path, content: Content) -> None:

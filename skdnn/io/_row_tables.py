@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 import numpy as np
 import pandas as pd
 
-from skdnn.io._load import load_features
-from skdnn.io._parts import sidecar
+from skdnn.io._load_features import load_features
+from skdnn.io._split_files import sidecar
 
 _TEXT = (".csv", ".tsv")
 _IMAGES = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from skdnn.io._bdata import read_bdata
-from skdnn.io._open import open_features
+from skdnn.io._open_features import open_features
 
 _SHOWN = 10
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from skdnn.io import load_features, save_features
-from skdnn.io._content import Content, Source, parse_header
+from skdnn.io._header import Content, Source, parse_header
 from skdnn.io._mat import fields
 from skdnn.io._parquet import as_frame, from_frame
 

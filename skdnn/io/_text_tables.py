@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skdnn.io._content import Ask, DamageError, Raw
-from skdnn.io._members import finished
+from skdnn.io._header import Ask, DamageError, Raw
+from skdnn.io._row_names import finished
 
 _UNKNOWN = {"", "na", "n/a", "#n/a", "nan", "null", "none"}
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')

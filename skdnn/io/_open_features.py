@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from skdnn.io._load import load_features
-from skdnn.io._parts import sidecar
+from skdnn.io._load_features import load_features
+from skdnn.io._split_files import sidecar
 from skdnn.io._row_tables import load_tables
 
 _MAPPED = (".npy", ".h5", ".hdf5")

@@ -12,9 +12,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from skdnn.io import _tables
-from skdnn.io._content import Ask, Content, DamageError, Raw, Source, wanted
-from skdnn.io._parts import sidecar
+from skdnn.io import _text_tables
+from skdnn.io._header import Ask, Content, DamageError, Raw, Source, wanted
+from skdnn.io._split_files import sidecar
 
 _FIRST = "# skdnn features, described in the .json file beside this one"
 _ARRAY = "# array "
@@ -60,7 +60,7 @@ def _write_block(file: TextIO, source: Source, block: np.ndarray, row: int, comm
 def _read(path: Path, ask: Ask, *, comma: str) -> Raw:
     """Ours, or one table of anyone's."""
     if ask.header is None:
-        return _tables.read(path, ask)
+        return _text_tables.read(path, ask)
     with open(path, "rb") as file:
         file.seek(-1, os.SEEK_END)
         if file.read() != b"\n":

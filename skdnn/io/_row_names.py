@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from skdnn._labels import natural_key
-from skdnn.io._content import (
+from skdnn.io._header import (
     HEADER,
     Ask,
     DamageError,
@@ -23,7 +23,7 @@ from skdnn.io._content import (
     plain,
     wanted,
 )
-from skdnn.io._rdm_check import is_rdm_shape, n_conditions
+from skdnn.io._rdm_forms import is_rdm_shape, n_conditions
 
 # Lists of names are called like this, unless they name columns.
 _NAMES = re.compile(r"label|name|stim|image|img|file|cond|path|item|exemplar|object|pictu", re.I)

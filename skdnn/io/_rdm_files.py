@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from skdnn._files import write_whole
-from skdnn.io._content import Ask, DamageError, Raw
-from skdnn.io._formats import by_extension
-from skdnn.io._load import read_files, tell
-from skdnn.io._members import names_of
-from skdnn.io._rdm_check import (
+from skdnn.io._header import Ask, DamageError, Raw
+from skdnn.io._file_formats import by_extension
+from skdnn.io._load_features import read_files, tell
+from skdnn.io._row_names import names_of
+from skdnn.io._rdm_forms import (
     LEVELS,
     RDMs,
     as_squares,
@@ -27,9 +27,9 @@ from skdnn.io._rdm_check import (
     of_array,
     of_frame,
 )
-from skdnn.io._save import save_features
-from skdnn.io._tables import is_number, read_table
-from skdnn.io._text import is_ours
+from skdnn.io._save_features import save_features
+from skdnn.io._text_tables import is_number, read_table
+from skdnn.io._text_features import is_ours
 
 _MEADOWS = "rdmutv_"  # behind it, the name of a participant
 _TEXT = (".csv", ".tsv", ".txt")

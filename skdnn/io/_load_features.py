@@ -15,7 +15,7 @@ import pandas as pd
 
 from skdnn._html import card, product
 from skdnn._wording import in_bytes, in_lines
-from skdnn.io._content import (
+from skdnn.io._header import (
     Ask,
     DamageError,
     Raw,
@@ -24,12 +24,12 @@ from skdnn.io._content import (
     parse_header,
     wanted,
 )
-from skdnn.io._files import ExternalError
-from skdnn.io._formats import FORMATS, Format, by_extension, choose
-from skdnn.io._members import finished
-from skdnn.io._numbered import find_numbered, is_numbered, join
-from skdnn.io._parts import find_parts, part_faults, sidecar, whole_path
-from skdnn.io._text import is_ours
+from skdnn.io._file_faults import ExternalError
+from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
+from skdnn.io._row_names import finished
+from skdnn.io._numbered_files import find_numbered, is_numbered, join
+from skdnn.io._split_files import find_parts, part_faults, sidecar, whole_path
+from skdnn.io._text_features import is_ours
 
 _PASSED_ON = (
     FileNotFoundError,
