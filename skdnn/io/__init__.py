@@ -2,9 +2,8 @@
 
 from skdnn.io._holds_rdms import holds_rdms
 from skdnn.io._load_features import SavedFeatures, load_features
-from skdnn.io._open_features import OpenFeatures, open_features
+from skdnn.io._open_features import OpenFeatures, load_tables, open_features
 from skdnn.io._rdm_files import load_rdm, save_rdm
-from skdnn.io._row_tables import load_tables
 from skdnn.io._save_features import save_features
 
 __all__ = [

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skdnn.io._bdata_selection import nearest
 from skdnn.io._feature_folders import find_layer
 from skdnn.io._file_faults import noting, refuse
 from skdnn.io._mat import read_variable
-from skdnn.io._bdata_selection import nearest
 
 VARIABLE = "accuracy"
 # layer -> subject -> ROI -> accuracies of units or voxels

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from skdnn.io import _hdf5, _hdf5_dialects, _mat, _npy, _parquet, _text_features, _text_tables, _torch
+from skdnn.io import (
+    _hdf5,
+    _hdf5_dialects,
+    _mat,
+    _npy,
+    _parquet,
+    _text_features,
+    _text_tables,
+    _torch,
+)
 from skdnn.io._header import Ask, Content, Raw
 
 Read = Callable[[Path, Ask], Raw]
@@ -36,8 +45,22 @@ FORMATS = {
         Format("mat", (".mat",), _mat.read, _mat.write),
         Format("mat-v5", (".mat",), _mat.read, partial(_mat.write, version="5")),
         Format("mat-v7.3", (".mat",), _mat.read, partial(_mat.write, version="7.3")),
-        Format("txt", (".txt",), _text_features.read_txt, _text_features.write_txt, beside=True, text=True),
-        Format("csv", (".csv",), _text_features.read_csv, _text_features.write_csv, beside=True, text=True),
+        Format(
+            "txt",
+            (".txt",),
+            _text_features.read_txt,
+            _text_features.write_txt,
+            beside=True,
+            text=True,
+        ),
+        Format(
+            "csv",
+            (".csv",),
+            _text_features.read_csv,
+            _text_features.write_csv,
+            beside=True,
+            text=True,
+        ),
         Format("parquet", (".parquet",), _parquet.read, _parquet.write),
         Format("pt", (".pt", ".pth"), _torch.read, _torch.write),
         Format("tsv", (".tsv",), _text_tables.read, None),

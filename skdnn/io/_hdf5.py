@@ -12,6 +12,8 @@ from urllib.parse import quote
 import numpy as np
 
 from skdnn._optional import import_optional
+from skdnn.io._file_faults import external_error, open_hdf5
+from skdnn.io._hdf5_dialects import of_hdf5
 from skdnn.io._header import (
     HEADER,
     MARK,
@@ -23,10 +25,8 @@ from skdnn.io._header import (
     Stored,
     check_size,
 )
-from skdnn.io._hdf5_dialects import of_hdf5
-from skdnn.io._file_faults import external_error, open_hdf5
-from skdnn.io._row_names import Opaque, Struct, finished, gathered, lines
 from skdnn.io._mat_strings import text_or_opaque
+from skdnn.io._row_names import Opaque, Struct, finished, gathered, lines
 
 _LISTS = ("cell", "struct", "canonical empty")
 _TYPES = {"double": "f8", "single": "f4", "logical": "bool"} | {

@@ -49,6 +49,7 @@ class Ask:
     part: bool = False  # whatever a part of another program's features holds, without names
     rdm: bool = False  # whatever could be an RDM, without choosing names of rows
     header: dict[str, Any] | None = None  # the description beside the file, if it has one
+    known: frozenset[str] = frozenset()  # names of rows that a table of text may hold
 
 
 @dataclass

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from skdnn.io._load_features import load_features
-from skdnn.io._split_files import sidecar
 from skdnn.io._rdm_files import load_rdm
+from skdnn.io._split_files import sidecar
 
 _TEXT = (".csv", ".tsv", ".txt")
 

@@ -15,6 +15,8 @@ import pandas as pd
 
 from skdnn._html import card, product
 from skdnn._wording import in_bytes, in_lines
+from skdnn.io._file_faults import ExternalError
+from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
 from skdnn.io._header import (
     Ask,
     DamageError,
@@ -24,10 +26,8 @@ from skdnn.io._header import (
     parse_header,
     wanted,
 )
-from skdnn.io._file_faults import ExternalError
-from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
-from skdnn.io._row_names import finished
 from skdnn.io._numbered_files import find_numbered, is_numbered, join
+from skdnn.io._row_names import finished
 from skdnn.io._split_files import find_parts, part_faults, sidecar, whole_path
 from skdnn.io._text_features import is_ours
 
@@ -238,6 +238,11 @@ def load_features(
     ask = Ask(None if layers is None else list(layers), mmap, external)
     found = read_files(Path(path), format, ask, check=check)
     tell(found)
+    return as_saved(found)
+
+
+def as_saved(found: Raw) -> SavedFeatures:
+    """What was found, one array by itself or layers by name."""
     arrays = found.arrays
     single = found.header["single"] if found.header else list(arrays) == [""]
     return SavedFeatures(

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._nifti_files import MapFile, gifti_maps, load_image, side_of
 from skdnn.io._bdata_selection import nearest
+from skdnn.io._nifti_files import MapFile, gifti_maps, load_image, side_of
 
 Label = int | str | Sequence[int | str]
 # Scaled integers on disk give no exact 0 and 1.

@@ -6,8 +6,8 @@ import glob
 import re
 from pathlib import Path
 
-from skdnn.io._header import DamageError, Raw, Stored
 from skdnn.io._file_formats import by_extension
+from skdnn.io._header import DamageError, Raw, Stored
 from skdnn.io._row_names import FILE_NAMES, joined, read_names
 
 # features_01.npy, or by first row and the one behind the last features_train_0-64.npy.

@@ -1,20 +1,20 @@
-"""Files of features, read no more than needed."""
+"""Files as a script is given them: tables whose rows are images, and layers left on disk."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from skdnn.io._load_features import load_features
+from skdnn._labels import without_ending
+from skdnn.io._header import Ask
+from skdnn.io._load_features import SavedFeatures, as_saved, load_features, read_files, tell
 from skdnn.io._split_files import sidecar
-from skdnn.io._row_tables import load_tables
-
-_MAPPED = (".npy", ".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
@@ -103,30 +103,32 @@ def open_features(
     (['conv1'], None)
     """
     place = Path(path)
-    if place.suffix.lower() in (".csv", ".tsv") and not _described(place):
+    if (
+        place.suffix.lower() in (".csv", ".tsv")
+        and place.is_file()
+        and not sidecar(place).exists()
+    ):
         names, tables = load_tables(path)
         found = OpenFeatures(str(path), names, {"": tables[""].to_numpy()})
     else:
-        found = _load(str(path), place)
+        found = _opened(str(path), place)
     if not found.layers:
         raise ValueError(f"{path}: it holds no array of numbers.")
     if list(found.layers) == [""]:
-        named = {place.stem: found.layers[""]}
-        found = OpenFeatures(str(path), found.names, named, found.targets)
+        found = replace(found, layers={place.stem: found.layers[""]})
     if layers is None:
         return found
-    unknown = [name for name in layers if name not in found.layers]
-    if unknown:
+    if unknown := [name for name in layers if name not in found.layers]:
         raise ValueError(
             f"layer: {', '.join(unknown)} not in {path}, which holds {', '.join(found.layers)}."
         )
-    chosen = {name: found.layers[name] for name in layers}
-    return OpenFeatures(str(path), found.names, chosen, found.targets)
+    return replace(found, layers={name: found.layers[name] for name in layers})
 
 
-def _load(path: str, place: Path) -> OpenFeatures:
+def _opened(path: str, place: Path) -> OpenFeatures:
+    """Mapped into memory where the format has that."""
     try:
-        loaded = load_features(place, mmap=place.suffix.lower() in _MAPPED)
+        loaded = load_features(place, mmap=place.suffix.lower() in (".npy", ".h5", ".hdf5"))
     except FileNotFoundError:
         raise
     except ValueError:  # in parts or in pieces, or damaged, which is said now
@@ -134,15 +136,11 @@ def _load(path: str, place: Path) -> OpenFeatures:
     arrays = loaded.features
     if not isinstance(arrays, dict):
         arrays = {_layer_name(loaded.provenance): arrays}
-    names = None if loaded.labels is None else list(map(str, loaded.labels))
-    return OpenFeatures(
-        path, names, {str(k): _flat(array) for k, array in arrays.items()}, loaded.targets
-    )
-
-
-def _flat(array: Any) -> Any:
-    """A row for each image; of a mapped array still on disk."""
-    return array.reshape(len(array), int(np.prod(array.shape[1:], dtype=np.int64)))
+    flat = {
+        str(name): array.reshape(len(array), int(np.prod(array.shape[1:], dtype=np.int64)))
+        for name, array in arrays.items()
+    }
+    return OpenFeatures(path, _row_names(loaded), flat, loaded.targets)
 
 
 def _layer_name(provenance: dict[str, Any]) -> str:
@@ -153,5 +151,60 @@ def _layer_name(provenance: dict[str, Any]) -> str:
     return str(name) if name else ""
 
 
-def _described(place: Path) -> bool:
-    return sidecar(place).exists() or not place.is_file()
+def _row_names(loaded: SavedFeatures) -> list[str] | None:
+    return None if loaded.labels is None else list(map(str, loaded.labels))
+
+
+def load_tables(
+    path: str | os.PathLike[str], rows: Sequence[str] | None = None
+) -> tuple[list[str] | None, dict[str, pd.DataFrame]]:
+    """Load tables of numbers whose rows are images, whatever file they are in.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A text table (.csv, .tsv), with or without a header and names, or any file that
+        :func:`~skdnn.load_features` reads.
+    rows : sequence of str or None, default=None
+        Names or paths of the images, where they are known: names may then be numbers.
+
+    Returns
+    -------
+    names : list of str or None
+        Of the rows; None where the file has none.
+    tables : dict of str to DataFrame
+        One for each area or layer in the file, by its name; ``""`` where there is only one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, or holds something else than numbers behind the names.
+
+    See Also
+    --------
+    open_features : Layers of a file as arrays that stay on disk.
+    skdnn.encoding.align_responses : Bring rows into the order of images.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skdnn.io import load_tables
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "voxels.csv"
+    ...     _ = file.write_text("image,v1,v2\\ncat,0.5,1\\ndog,2,3\\n")
+    ...     names, tables = load_tables(file)
+    >>> names, tables[""].shape
+    (['cat', 'dog'], (2, 2))
+    """
+    known = frozenset(without_ending(PurePath(str(name)).name) for name in rows or ())
+    found = read_files(Path(path), None, Ask(known=known))
+    tell(found)
+    loaded = as_saved(found)
+    layers = loaded.features if isinstance(loaded.features, dict) else {"": None}
+    if not layers:
+        raise ValueError(f"{path} holds no array of numbers.")
+    tables = {str(name): loaded.to_frame(name or None).reset_index(drop=True) for name in layers}
+    return _row_names(loaded), tables

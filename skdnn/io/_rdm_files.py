@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 
 from skdnn._files import write_whole
-from skdnn.io._header import Ask, DamageError, Raw
 from skdnn.io._file_formats import by_extension
+from skdnn.io._header import Ask, DamageError, Raw
 from skdnn.io._load_features import read_files, tell
-from skdnn.io._row_names import names_of
 from skdnn.io._rdm_forms import (
     LEVELS,
     RDMs,
@@ -27,9 +26,10 @@ from skdnn.io._rdm_forms import (
     of_array,
     of_frame,
 )
+from skdnn.io._row_names import names_of
 from skdnn.io._save_features import save_features
-from skdnn.io._text_tables import is_number, read_table
 from skdnn.io._text_features import is_ours
+from skdnn.io._text_tables import is_number, read_table
 
 _MEADOWS = "rdmutv_"  # behind it, the name of a participant
 _TEXT = (".csv", ".tsv", ".txt")
