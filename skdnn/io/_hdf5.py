@@ -13,20 +13,21 @@ import numpy as np
 
 from skdnn._optional import import_optional
 from skdnn.io._file_faults import external_error, open_hdf5
-from skdnn.io._hdf5_dialects import of_hdf5
-from skdnn.io._header import (
-    HEADER,
-    MARK,
-    VERSION,
+from skdnn.io._found import (
     Ask,
-    Content,
     DamageError,
+    Opaque,
     Raw,
     Stored,
+    Struct,
     check_size,
+    gathered,
+    lines,
 )
+from skdnn.io._hdf5_dialects import of_hdf5
+from skdnn.io._header import HEADER, MARK, VERSION, Content
 from skdnn.io._mat_strings import text_or_opaque
-from skdnn.io._row_names import Opaque, Struct, finished, gathered, lines
+from skdnn.io._row_names import finished
 
 _LISTS = ("cell", "struct", "canonical empty")
 _TYPES = {"double": "f8", "single": "f4", "logical": "bool"} | {

@@ -14,9 +14,9 @@ from scipy.spatial.distance import squareform
 
 from skdnn._optional import import_optional
 from skdnn.io._file_faults import is_hdf5, open_hdf5
-from skdnn.io._header import Ask, DamageError, Raw, Stored, plain, wanted
+from skdnn.io._found import Ask, DamageError, Raw, Stored, is_naming, plain, read, wanted
 from skdnn.io._rdm_forms import n_conditions
-from skdnn.io._row_names import choose_names, finished, is_naming, read
+from skdnn.io._row_names import choose_names, finished
 
 # What an array of texts needs to be unpickled; none of it runs anything.
 _SAFE = {

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._header import HEADER, DamageError, Stored, check_size
+from skdnn.io._found import DamageError, Opaque, Stored, Struct, check_size, lines
+from skdnn.io._header import HEADER
 from skdnn.io._mat_strings import text_or_opaque
-from skdnn.io._row_names import Opaque, Struct, lines
 
 # What MATLAB calls types that numpy calls otherwise.
 CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from skdnn._optional import import_optional
+from skdnn.io._found import Ask, DamageError, Raw, wanted
 from skdnn.io._hdf5_dialects import of_frame
-from skdnn.io._header import HEADER, MARK, Ask, Content, DamageError, Raw, parse_header, wanted
+from skdnn.io._header import HEADER, MARK, Content, parse_header
 from skdnn.io._row_names import finished
 
 _PURPOSE = "for parquet files"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from skdnn._files import write_whole
 from skdnn.io._file_formats import by_extension
-from skdnn.io._header import Ask, DamageError, Raw
+from skdnn.io._found import Ask, DamageError, Raw
 from skdnn.io._load_features import read_files, tell
 from skdnn.io._rdm_forms import (
     LEVELS,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._header import HEADER, Ask, Content, DamageError, Raw, is_text
+from skdnn.io._found import Ask, DamageError, Raw, is_text
+from skdnn.io._header import HEADER, Content
 from skdnn.io._row_names import finished
 
 
