@@ -11,9 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skdnn.io._bdata_selection import nearest
 from skdnn.io._feature_folders import find_layer
-from skdnn.io._file_faults import noting, refuse
+from skdnn.io._file_faults import nearest_of, noting, refuse
 from skdnn.io._mat import read_variable
 
 VARIABLE = "accuracy"
@@ -77,9 +76,8 @@ def read_accuracies(
     wanted = list(plan["dnns"]) if networks is None else list(networks)
     for network in wanted:
         if network not in plan["dnns"]:
-            raise ValueError(
-                f"networks: {network!r} is not in settings. {nearest(network, list(plan['dnns']))}"
-            )
+            near = nearest_of(network, plan["dnns"])
+            raise ValueError(f"networks: {network!r} is not in settings. {near}")
     faults: dict[str, str] = {}
     made: dict[str, NetworkAccuracies] = {network: {} for network in wanted}
     files = [(network, *file) for network in wanted for file in _files(folder, plan, network)]

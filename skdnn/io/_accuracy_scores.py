@@ -93,22 +93,32 @@ def score_accuracies(
     """
     given = dict(settings) if isinstance(settings, Mapping) else read_settings(settings)
     folders = _folders(Path(root), direction)
-    rule = {"n_samples": n_samples, "alpha": alpha, "test": test, "adjust": adjust}
+    rule: dict[str, Any] = {"n_samples": n_samples, "alpha": alpha, "test": test, "adjust": adjust}
+    drawn: dict[str, Any] = {"random_state": random_state}
     rows = []
     for network in networks if networks is not None else list(given["dnns"]):
         row: dict[str, Any] = {"network": network}
         for kind, folder in folders.items():
-            scores = _scores(
-                read_accuracies(folder, given, networks=[network])[network],
-                kind,
-                given["subjects"],
-                rule,
-                n_layers if kind == "decoding" else None,
-                n_boot,
-                n_permutations,
-                random_state,
-            )
-            row |= {f"{kind}{name}": value for name, value in scores.items()}
+            accuracies = read_accuracies(folder, given, networks=[network])[network]
+            levels = as_hierarchy(accuracies, kind, **drawn)
+            few = n_layers if kind == "decoding" and n_layers and n_layers < len(levels) else None
+            score: Any = brain_hierarchy_score(levels, n_layers=few, **rule, **drawn)
+            row[kind] = float(score)
+            if n_permutations:
+                tested = hierarchy_permutation_test(
+                    levels, n_permutations=n_permutations, **rule, **drawn
+                )
+                row |= {f"{kind}_p": tested.p_value, f"{kind}_expected": tested.expected}
+            if n_boot and not few:
+                alone = [
+                    {layer: {subject: each[subject]} for layer, each in accuracies.items()}
+                    for subject in given["subjects"]
+                ]
+                by_subject = [as_hierarchy(one, kind, **drawn) for one in alone]
+                boot = bootstrap_hierarchy_score(
+                    by_subject, n_boot=n_boot, shared_units=kind == "decoding", **rule, **drawn
+                )
+                row |= {f"{kind}_low": boot.low, f"{kind}_high": boot.high}
         rows.append(row)
     table = pd.DataFrame(rows)
     table["score"] = table[list(folders)].mean(axis=1, skipna=False)
@@ -126,43 +136,3 @@ def _folders(root: Path, direction: str) -> dict[Kind, Path]:
     if not found:
         raise FileNotFoundError(f"{root} holds no folder {' or '.join(kinds)}.")
     return found
-
-
-def _scores(
-    accuracies: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]],
-    kind: Kind,
-    subjects: Sequence[str],
-    rule: dict[str, Any],
-    n_layers: int | None,
-    n_boot: int,
-    n_permutations: int,
-    random_state: int,
-) -> dict[str, float]:
-    """The score of a network, with its interval over subjects and units."""
-    levels = as_hierarchy(accuracies, kind, random_state=random_state)
-    drawn = n_layers if n_layers and n_layers < len(levels) else None
-    score: Any = brain_hierarchy_score(levels, n_layers=drawn, random_state=random_state, **rule)
-    found = {"": float(score)}
-    if n_permutations:
-        tested = hierarchy_permutation_test(
-            levels, n_permutations=n_permutations, random_state=random_state, **rule
-        )
-        found |= {"_p": tested.p_value, "_expected": tested.expected}
-    if not n_boot or drawn:
-        return found
-    by_subject = [
-        as_hierarchy(
-            {layer: {subject: each[subject]} for layer, each in accuracies.items()},
-            kind,
-            random_state=random_state,
-        )
-        for subject in subjects
-    ]
-    boot = bootstrap_hierarchy_score(
-        by_subject,
-        n_boot=n_boot,
-        shared_units=kind == "decoding",
-        random_state=random_state,
-        **rule,
-    )
-    return {**found, "_low": boot.low, "_high": boot.high}

@@ -12,7 +12,6 @@ from urllib.parse import quote
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._file_faults import external_error, open_hdf5
 from skdnn.io._found import (
     Ask,
     DamageError,
@@ -25,6 +24,7 @@ from skdnn.io._found import (
     lines,
 )
 from skdnn.io._hdf5_dialects import of_hdf5
+from skdnn.io._hdf5_links import external_error, open_hdf5
 from skdnn.io._header import HEADER, MARK, VERSION, Content
 from skdnn.io._mat_strings import text_or_opaque
 from skdnn.io._row_names import finished

@@ -15,9 +15,9 @@ import pandas as pd
 
 from skdnn._html import card, product
 from skdnn._wording import in_bytes, in_lines
-from skdnn.io._file_faults import ExternalError
 from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
 from skdnn.io._found import Ask, DamageError, Raw, UnknownLayerError, wanted
+from skdnn.io._hdf5_links import ExternalError
 from skdnn.io._header import checked, parse_header
 from skdnn.io._numbered_files import find_numbered, is_numbered, join
 from skdnn.io._row_names import finished

@@ -16,9 +16,9 @@ import xxhash
 
 from skdnn._files import replaced
 from skdnn._optional import import_optional
-from skdnn.io._file_faults import ExternalError, is_hdf5
 from skdnn.io._found import Ask, DamageError, Opaque, Raw, Stored, gathered, is_text
 from skdnn.io._hdf5 import Opened
+from skdnn.io._hdf5_links import ExternalError, is_hdf5
 from skdnn.io._header import HEADER, MARK, Content
 from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, first_line, read_variables, variables
 from skdnn.io._row_names import finished

@@ -227,7 +227,8 @@ def _fitting(rows: Sequence[Sequence[OnePath]], masks: Sequence[Mask]) -> list[l
                     fault = f"has {file.n_maps} maps, the other hemisphere {found[-1][0].n_maps}"
                 if fault:
                     raise ValueError(fault)
-                found[-1].append(replace(file, affine=mask.affine, axis=mask.axis))  # one for all
+                shared = {"affine": mask.affine, "axis": mask.axis}  # one for all
+                found[-1].append(replace(file, **shared, state=state_of(file.path)))
     refuse("paths", faults, len(rows) * len(masks))
     return found
 
