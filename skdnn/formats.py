@@ -1,7 +1,6 @@
 """Files of other laboratories: MATLAB features, BdPy's brain data, accuracies, betas of fMRI."""
 
-from skdnn.io._accuracies import as_hierarchy, read_accuracies, read_settings
-from skdnn.io._accuracy_scores import score_accuracies
+from skdnn.io._accuracies import as_hierarchy, read_accuracies, read_settings, score_accuracies
 from skdnn.io._bdata import BData, read_bdata, write_bdata
 from skdnn.io._feature_folders import MatFeatures, read_feature_folder, write_feature_folder
 from skdnn.io._mat import read_mat, write_mat

@@ -17,8 +17,8 @@ from skdnn.io import (
     _text_tables,
     _torch,
 )
-from skdnn.io._found import Ask, Raw
-from skdnn.io._header import Content
+from skdnn.io._found_arrays import Ask, Raw
+from skdnn.io._saved_header import Content
 
 Read = Callable[[Path, Ask], Raw]
 Write = Callable[[Path, Content], None]

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.spatial.distance import squareform
 
 from skdnn._optional import import_optional
-from skdnn.io._found import Ask, DamageError, Raw, Stored, is_naming, plain, read, wanted
+from skdnn.io._found_arrays import Ask, DamageError, Raw, Stored, is_naming, plain, read, wanted
 from skdnn.io._hdf5_links import is_hdf5, open_hdf5
 from skdnn.io._rdm_forms import n_conditions
 from skdnn.io._row_names import choose_names, finished

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from skdnn._html import card, product
-from skdnn._wording import in_bytes, in_lines
+from skdnn._wording import in_bytes, in_lines, listed
 from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
-from skdnn.io._found import Ask, DamageError, Raw, UnknownLayerError, wanted
+from skdnn.io._found_arrays import Ask, DamageError, Raw, UnknownLayerError, wanted
 from skdnn.io._hdf5_links import ExternalError
-from skdnn.io._header import checked, parse_header
 from skdnn.io._numbered_files import find_numbered, is_numbered, join
 from skdnn.io._row_names import finished
+from skdnn.io._saved_header import checked, parse_header
 from skdnn.io._split_files import find_parts, part_faults, sidecar, whole_path
 from skdnn.io._text_features import is_ours
 
@@ -117,9 +117,8 @@ class SavedFeatures:
 
     def __repr__(self) -> str:
         arrays = self._arrays()
-        told = [f"{name} {a.shape} {a.dtype}".strip() for name, a in list(arrays.items())[:3]]
-        told[-1] += f" and {len(arrays) - 3} more" * (len(arrays) > 3)
-        told = [f"features: {', '.join(told)}"]
+        told = [f"{name} {a.shape} {a.dtype}".strip() for name, a in arrays.items()]
+        told = [f"features: {listed(told, 3, str)}"]
         if self.labels is not None:
             first = ", ".join([*map(repr, self.labels[:2]), *["..."][: len(self.labels) - 2]])
             told.append(f"labels: {len(self.labels)}, [{first}]")
@@ -132,17 +131,8 @@ class SavedFeatures:
     def _repr_html_(self) -> str:
         """A card for notebooks; no numbers are read."""
         arrays = self._arrays()
-        table = pd.DataFrame(
-            [
-                {
-                    "layer": name,
-                    "shape": product(array.shape),
-                    "type": array.dtype,
-                    "size": in_bytes(array.nbytes),
-                }
-                for name, array in arrays.items()
-            ]
-        )
+        rows = [(n, product(x.shape), x.dtype, in_bytes(x.nbytes)) for n, x in arrays.items()]
+        table = pd.DataFrame(rows, columns=["layer", "shape", "type", "size"])
         facts = {
             "labels": self.labels,
             "targets": None if self.targets is None else product(self.targets.shape),

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._found import DamageError, Opaque, Stored, Struct, check_size, lines
-from skdnn.io._header import HEADER
+from skdnn.io._found_arrays import DamageError, Opaque, Stored, Struct, check_size, lines
 from skdnn.io._mat_strings import text_or_opaque
+from skdnn.io._saved_header import HEADER
 
 # What MATLAB calls types that numpy calls otherwise.
 CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}

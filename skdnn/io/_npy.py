@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from skdnn.io._found import Ask, DamageError, Raw, Stored, check_size, gathered
-from skdnn.io._header import HEADER, MARK, Content, Source
+from skdnn.io._found_arrays import Ask, DamageError, Raw, Stored, check_size, gathered
 from skdnn.io._row_names import finished
+from skdnn.io._saved_header import HEADER, MARK, Content, Source
 
 
 def write_npy(path: Path, content: Content) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skdnn._wording import listed
 from skdnn.io._file_formats import by_extension
-from skdnn.io._found import DamageError, Raw, Stored, joined
+from skdnn.io._found_arrays import DamageError, Raw, Stored, joined
 from skdnn.io._row_names import FILE_NAMES, read_names
 
 # features_01.npy, or by first row and the one behind the last features_train_0-64.npy.

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from skdnn._optional import import_optional
-from skdnn.io._found import Ask, DamageError, Raw, wanted
+from skdnn.io._found_arrays import Ask, DamageError, Raw, wanted
 from skdnn.io._hdf5_dialects import of_frame
-from skdnn.io._header import HEADER, MARK, Content, parse_header
 from skdnn.io._row_names import finished
+from skdnn.io._saved_header import HEADER, MARK, Content, parse_header
 
 _PURPOSE = "for parquet files"
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from skdnn._files import write_whole
 from skdnn.io._file_formats import by_extension
-from skdnn.io._found import Ask, DamageError, Raw
+from skdnn.io._found_arrays import Ask, DamageError, Raw
 from skdnn.io._load_features import read_files, tell
 from skdnn.io._rdm_forms import (
     LEVELS,
@@ -411,7 +411,6 @@ def _write_text(rdms: RDMs, path: Path) -> None:
     for number, row in enumerate(np.hstack(rdms.squares).tolist()):
         start = [] if rdms.labels is None else [str(rdms.labels[number])]
         out.writerow([*start, *row])
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, buffer.getvalue().encode("utf-8"))
 
 

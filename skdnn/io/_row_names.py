@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skdnn._labels import natural_key
-from skdnn.io._found import (
+from skdnn.io._found_arrays import (
     Ask,
     DamageError,
     Raw,
@@ -26,8 +26,8 @@ from skdnn.io._found import (
     read,
     wanted,
 )
-from skdnn.io._header import HEADER, parse_header
 from skdnn.io._rdm_forms import is_rdm_shape, n_conditions
+from skdnn.io._saved_header import HEADER, parse_header
 
 FILE_NAMES = "file_names.txt"
 _ENDING = re.compile(r"\.(eps|jpe?g|png|tiff?|bmp|gif|webp)$", re.I)

@@ -18,7 +18,7 @@ from scipy.sparse import issparse
 from skdnn._files import replaced, sync, sync_folder
 from skdnn._identity._record import complete
 from skdnn.io._file_formats import FORMATS, Format, choose
-from skdnn.io._header import Content, Source, check_dtype
+from skdnn.io._saved_header import Content, Source, check_dtype
 from skdnn.io._split_files import (
     count_parts,
     find_parts,

@@ -14,8 +14,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from skdnn.io import _text_tables
-from skdnn.io._found import Ask, DamageError, Raw, wanted
-from skdnn.io._header import Content, Source
+from skdnn.io._found_arrays import Ask, DamageError, Raw, wanted
+from skdnn.io._saved_header import Content, Source
 from skdnn.io._split_files import sidecar
 
 _FIRST = "# skdnn features, described in the .json file beside this one"

@@ -63,24 +63,23 @@ def read_trials(
     """
     brain = _brain_data(Path(path))
     if brain is not None:
-        keys = set(map(str, brain.metadata.index))
-        held = sorted(key for key in keys if key.startswith("ROI_"))
-        named = {area: area if area in keys else f"ROI_{area}" for area in areas}
-        unknown = [area for area, key in named.items() if key not in keys]
+        held = [str(key) for key in brain.metadata.index]
+        shown = sorted(key for key in held if key.startswith("ROI_"))
+        places = {area: area if area in held else f"ROI_{area}" for area in areas}
     else:
         features = open_features(path)
+        held = shown = list(features.layers)
+        places = {area: area for area in areas}
         if features.names is None:
             raise ValueError(f"{path} has no names of images for its trials: save it with labels.")
-        held = list(features.layers)
-        unknown = [area for area in areas if area not in held]
-    if unknown:
-        told = (listed(names, 10, str) for names in (unknown, held))
-        raise ValueError("areas: {} has no {}, but {}.".format(path, *told))
-    if brain is not None:
-        names = list(map(str, brain.get_labels(stimulus_key)))
-        return names, {area: brain.select(f'"{key}" = 1') for area, key in named.items()}
-    responses = {area: np.asarray(features.layers[area], np.float64) for area in areas}
-    return features.names, responses
+    if unknown := [area for area, place in places.items() if place not in held]:
+        told = f"has no {listed(unknown, 10, str)}, but {listed(shown, 10, str)}"
+        raise ValueError(f"areas: {path} {told}.")
+    if brain is None:
+        names = list(features.names or ())
+        return names, {area: np.asarray(features.layers[area], np.float64) for area in areas}
+    names = list(map(str, brain.get_labels(stimulus_key)))
+    return names, {area: brain.select(f'"{key}" = 1') for area, key in places.items()}
 
 
 def _brain_data(path: Path) -> BData | None:

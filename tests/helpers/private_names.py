@@ -12,7 +12,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.encoding._decoding._select_k_best",
         "skdnn._extraction._sink",
         "skdnn.io._bdata",
-        "skdnn.io._header",
+        "skdnn.io._saved_header",
         "skdnn.io._lazy_array",
         "skdnn.io._nifti_files",
         "skdnn.rsa._dissimilarity._patterns",
