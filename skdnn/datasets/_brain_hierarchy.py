@@ -294,14 +294,10 @@ class _Home:
             raise ValueError(f"{path} is no JSON ({error}): remove it.") from error
 
     def _how_to_place(self, missing: list[_Wanted], reason: str) -> str:
-        files = [
-            (
-                _ADDRESSES[item.name],
-                f"as {item.name}"
-                + (f", or unpacked into {self.folder / item.folder}" if item.folder else ""),
-            )
-            for item in missing
-        ]
+        files = []
+        for item in missing:
+            unpacked = f", or unpacked into {self.folder / item.folder}" if item.folder else ""
+            files.append((_ADDRESSES[item.name], f"as {item.name}{unpacked}"))
         return how_to_place("brain_hierarchy", files, self.folder, reason)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +14,13 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skdnn._images import EXTENSIONS, list_images
-from skdnn._wording import listed
+from skdnn._wording import listed, nearest
 from skdnn.datasets._data_set import DataSet
 from skdnn.datasets._things_tables import Tables, read_tables
 
 N_CONCEPTS, N_IMAGES = 1854, 26107
 _FEWEST = 12  # images of a concept
 _DEEPEST = 4  # levels below root, to where folders of concepts are looked for
-_SHOWN = 10
 _OF_SYSTEMS = frozenset(("thumbs.db", "desktop.ini"))
 _WHERE = (
     "THINGS is at https://things-initiative.org, its files at https://osf.io/jum2f (images: "
@@ -203,7 +201,7 @@ def _chosen(concepts: Any, table: pd.DataFrame) -> list[str]:
         ) from None
     unknown = [name for name in given if name not in table.index]
     if unknown:
-        hints = "; ".join(f"{name!r}{_meant(name, table)}" for name in unknown[:_SHOWN])
+        hints = "; ".join(f"{name!r}{_meant(name, table)}" for name in unknown[:10])
         raise ValueError(
             f"concepts holds {len(unknown)} that are no unique identifiers of the table: {hints}."
         )
@@ -219,7 +217,7 @@ def _meant(name: Any, table: pd.DataFrame) -> str:
     word = next((column for column in table if str(column).lower() == "word"), None)
     text = str(name)
     found = list(table.index[table[word] == text]) if word is not None else []
-    found = found or difflib.get_close_matches(text, list(table.index), n=3)
+    found = found or nearest(text, table.index, 3)
     return f" (perhaps {' or '.join(map(repr, found))})" if found else ""
 
 

@@ -15,8 +15,7 @@ from skdnn._html import MAX_ROWS, card
 from skdnn._optional import import_optional
 from skdnn.io._bdata_selection import keys_like, matching, select
 from skdnn.io._file_faults import nearest_of
-from skdnn.io._found_arrays import plain
-from skdnn.io._hdf5_links import ExternalError, open_hdf5
+from skdnn.io._hdf5_links import ExternalError, open_hdf5, plain
 from skdnn.io._lazy_array import LazyArray, Positions
 
 _READ_BYTES = 2**26

@@ -17,7 +17,7 @@ from skdnn.io import (
     _text_tables,
     _torch,
 )
-from skdnn.io._found_arrays import Ask, Raw
+from skdnn.io._reading import Ask, Raw
 from skdnn.io._saved_header import Content
 
 Read = Callable[[Path, Ask], Raw]

@@ -11,19 +11,11 @@ from urllib.parse import quote
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._found_arrays import (
-    Ask,
-    DamageError,
-    Opaque,
-    Raw,
-    Stored,
-    check_size,
-    gathered,
-)
 from skdnn.io._hdf5_dialects import of_hdf5
 from skdnn.io._hdf5_links import external_error, open_hdf5
 from skdnn.io._hdf5_matlab_octave import of_matlab, of_octave
-from skdnn.io._row_names import finished
+from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, check_size
+from skdnn.io._row_names import finished, gathered
 from skdnn.io._saved_header import HEADER, MARK, VERSION, Content
 
 

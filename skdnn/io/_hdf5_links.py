@@ -20,6 +20,11 @@ def external_error(path: str | os.PathLike[str], name: str, other: str) -> Exter
     )
 
 
+def plain(value: Any) -> Any:
+    """Text, where HDF5 gives bytes."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def is_hdf5(path: str | os.PathLike[str]) -> bool:
     """Whether a file is HDF5, be it MATLAB's or any other."""
     with open(path, "rb") as file:

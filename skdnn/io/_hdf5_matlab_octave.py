@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._found_arrays import Stored, Struct, check_size, lines
 from skdnn.io._mat_strings import text_or_opaque
+from skdnn.io._reading import Stored, Struct, check_size, lines
 
 if TYPE_CHECKING:
     from skdnn.io._hdf5 import OpenedHDF5

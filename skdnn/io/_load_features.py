@@ -16,9 +16,9 @@ import pandas as pd
 from skdnn._html import card, product
 from skdnn._wording import in_bytes, in_lines, listed
 from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
-from skdnn.io._found_arrays import Ask, DamageError, Raw, UnknownLayerError, wanted
 from skdnn.io._hdf5_links import ExternalError
 from skdnn.io._numbered_files import find_numbered, is_numbered, join
+from skdnn.io._reading import Ask, DamageError, Raw, UnknownLayerError, wanted
 from skdnn.io._row_names import finished
 from skdnn.io._saved_header import checked, parse_header
 from skdnn.io._split_files import find_parts, part_faults, sidecar, whole_path

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._found_arrays import DamageError, Opaque, Stored, Struct, check_size, lines
 from skdnn.io._mat_strings import text_or_opaque
+from skdnn.io._reading import DamageError, Opaque, Stored, Struct, check_size, lines
 from skdnn.io._saved_header import HEADER
 
 # What MATLAB calls types that numpy calls otherwise.

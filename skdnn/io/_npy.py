@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from skdnn.io._found_arrays import Ask, DamageError, Raw, Stored, check_size, gathered
-from skdnn.io._row_names import finished
+from skdnn.io._reading import Ask, DamageError, Raw, Stored, check_size
+from skdnn.io._row_names import finished, gathered
 from skdnn.io._saved_header import HEADER, MARK, Content, Source
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from skdnn._wording import listed
 from skdnn.io._file_formats import by_extension
-from skdnn.io._found_arrays import DamageError, Raw, Stored, joined
-from skdnn.io._row_names import FILE_NAMES, read_names
+from skdnn.io._reading import DamageError, Raw, Stored
+from skdnn.io._row_names import FILE_NAMES, joined, read_names
 
 # features_01.npy, or by first row and the one behind the last features_train_0-64.npy.
 _NUMBERED = re.compile(r"(?P<stem>features.*?)_(?P<first>\d+)(-(?P<stop>\d+))?")

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from skdnn._labels import without_ending
-from skdnn.io._found_arrays import Ask
 from skdnn.io._load_features import SavedFeatures, as_saved, load_features, read_files, tell
+from skdnn.io._reading import Ask
 from skdnn.io._split_files import sidecar
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from skdnn._optional import import_optional
-from skdnn.io._found_arrays import Ask, DamageError, Raw, wanted
 from skdnn.io._hdf5_dialects import of_frame
+from skdnn.io._reading import Ask, DamageError, Raw, wanted
 from skdnn.io._row_names import finished
 from skdnn.io._saved_header import HEADER, MARK, Content, parse_header
 

@@ -15,7 +15,6 @@ import pandas as pd
 
 from skdnn._files import write_whole
 from skdnn.io._file_formats import by_extension
-from skdnn.io._found_arrays import Ask, DamageError, Raw
 from skdnn.io._load_features import read_files, tell
 from skdnn.io._rdm_forms import (
     LEVELS,
@@ -26,6 +25,7 @@ from skdnn.io._rdm_forms import (
     of_array,
     of_frame,
 )
+from skdnn.io._reading import Ask, DamageError, Raw
 from skdnn.io._row_names import names_of
 from skdnn.io._save_features import save_features
 from skdnn.io._text_features import is_ours

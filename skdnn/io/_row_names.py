@@ -4,33 +4,59 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skdnn._labels import natural_key
-from skdnn.io._found_arrays import (
-    Ask,
-    DamageError,
-    Raw,
-    as_rows,
-    is_naming,
-    is_row,
-    is_text,
-    joined,
-    last_part,
-    names_columns,
-    plain,
-    read,
-    wanted,
-)
 from skdnn.io._rdm_forms import is_rdm_shape, n_conditions
+from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, Struct, is_text, read, wanted
 from skdnn.io._saved_header import HEADER, parse_header
 
 FILE_NAMES = "file_names.txt"
 _ENDING = re.compile(r"\.(eps|jpe?g|png|tiff?|bmp|gif|webp)$", re.I)
+# Lists of names are called like this, unless they name columns.
+_NAMES = re.compile(r"label|name|stim|image|img|file|cond|path|item|exemplar|object|pictu", re.I)
+_COLUMNS = re.compile(r"chan|feature|unit|roi|voxel|neur|column|layer|var|region|sensor", re.I)
+
+
+def gathered(tree: Mapping[str, Any]) -> Raw:
+    """Nested members by their place: ``struct.field``, ``cells(2)``, ``group/data``."""
+    raw = Raw({})
+    _put(raw, tree, "")
+    return raw
+
+
+def _put(raw: Raw, value: Any, place: str) -> None:
+    if isinstance(value, Mapping):
+        between = "." if isinstance(value, Struct) else "/"
+        for key, item in value.items():
+            _put(raw, item, f"{place}{between}{key}" if place else str(key))
+    elif isinstance(value, Opaque):
+        names = value.kind in ("string array", "categorical array")
+        advice = f": in MATLAB, save cellstr({place})" if names else ""
+        if names and is_naming(place):
+            raise DamageError(f"{place!r} is a {value}{advice}")
+        if names or (is_naming(place) and value.kind.endswith(" array")):  # of MATLAB's objects
+            raw.notes.append(f"{place!r} is a {value}{advice}. It is left aside.")
+    elif isinstance(value, str) or is_text(value):
+        raw.texts[place] = value
+    elif not isinstance(value, list):
+        if value.shape and not ("(" in place and math.prod(value.shape) <= 1):
+            raw.arrays[place] = value
+    elif all(map(_is_row, value)) and len({x.shape for x in value}) == 1 < len(value):
+        raw.arrays[place] = _as_rows(value)  # a cell with a row for each image
+    else:
+        for number, item in enumerate(value, start=1):
+            _put(raw, item, f"{place}({number})")
+        # A text in each of many structs, such as a file name, is a list of names as well.
+        structs = bool(value) and all(isinstance(item, Struct) for item in value)
+        for name in value[0] if structs else ():
+            texts = [item.get(name) for item in value]
+            if all(isinstance(text, str) for text in texts):
+                raw.texts[f"{place}.{name}"] = texts
 
 
 def finished(
@@ -107,7 +133,7 @@ def _label(raw: Raw, *, chosen: bool) -> None:
     first = raw.labels = next(iter(found.values()))
     other = [place for place, names in found.items() if names != first]
     lost = [place for place in arrays if place not in found]
-    other += [place for place in lost if chosen or not is_row(arrays[place])]
+    other += [place for place in lost if chosen or not _is_row(arrays[place])]
     if other:
         raise DamageError(
             f"the rows of {next(iter(found))!r} and of {other[0]!r} are not the same: load them "
@@ -126,12 +152,12 @@ def names_of(raw: Raw, place: str, n: int, *, unique: bool = False) -> str | Non
     """Where the names of an array's n rows are: the likeliest of several places."""
     fits = {}
     for name, texts in raw.texts.items():
-        if not is_text(texts) or len(texts) != n or names_columns(name):
+        if not is_text(texts) or len(texts) != n or _names_columns(name):
             continue
         distinct = len(set(texts)) == n
         if distinct or (is_naming(name) and not unique):
             twin = "_" in place and name.rpartition("_")[2] == place.rpartition("_")[2]
-            near = name[: -len(last_part(name))] == place[: len(place) - len(last_part(place))]
+            near = name[: -len(_last_part(name))] == place[: len(place) - len(_last_part(place))]
             fits[name] = (twin, near, distinct, is_naming(name))
     return max(fits, key=lambda name: fits[name]) if fits else None
 
@@ -151,15 +177,63 @@ def _tell_left_over(raw: Raw) -> None:
             )
 
 
-def choose_names(candidates: Mapping[str, Iterable[Any]], n: int) -> list[Any] | None:
+def choose_names(candidates: Mapping[str, list[Any]], n: int) -> list[Any] | None:
     """The list that tells n rows apart best: one that is called so, then text, then numbers."""
-    fits, lists = {}, {}
+    fits = {}
     for name, values in candidates.items():
-        lists[name] = [plain(x) for x in np.asarray(values).tolist()]
-        if len(lists[name]) == n:
-            text = isinstance(lists[name][0], str)
-            fits[name] = (len(set(lists[name])) == n, text and is_naming(name), text)
-    return lists[max(fits, key=lambda name: fits[name])] if fits else None
+        if len(values) == n:
+            text = isinstance(values[0], str)
+            fits[name] = (len(set(values)) == n, text and is_naming(name), text)
+    return candidates[max(fits, key=lambda name: fits[name])] if fits else None
+
+
+def is_naming(place: str) -> bool:
+    """Whether a list that is called so holds names of rows."""
+    return bool(_NAMES.search(_last_part(place))) and not _names_columns(place)
+
+
+def _names_columns(place: str) -> bool:
+    """Whether a list that is called so holds names of columns."""
+    return bool(_COLUMNS.search(_last_part(place)))
+
+
+def _last_part(place: str) -> str:
+    """The name of a member by itself."""
+    return re.split(r"[./]", place)[-1]
+
+
+def _is_row(item: Any) -> bool:
+    """Numbers along one axis."""
+    shape = getattr(item, "shape", ())
+    return len(shape) > 0 and math.prod(shape) == max(shape)
+
+
+def _as_rows(items: list[Any]) -> Stored:
+    """One array of several of one shape, read when it is wanted."""
+    shape, row = items[0].shape, _is_row(items[0])
+    whole = (len(items), max(shape)) if row else (len(items), *shape)
+    dtype = np.result_type(*(item.dtype for item in items))
+    return Stored(whole, dtype, lambda: np.stack([read(x) for x in items]).reshape(whole))
+
+
+def joined(parts: list[Any], names: list[str]) -> Stored:
+    """Rows of several arrays, read when they are wanted."""
+    first = parts[0]
+    for part, name in zip(parts, names, strict=True):
+        if part.shape[1:] != first.shape[1:] or part.dtype != first.dtype:
+            raise DamageError(
+                f"{name} holds {part.dtype} {part.shape}, which does not go on with the "
+                f"{first.dtype} {first.shape} of {names[0]}"
+            )
+    shape = (sum(part.shape[0] for part in parts), *first.shape[1:])
+
+    def whole() -> np.ndarray:
+        made = np.empty(shape, first.dtype)
+        for part, stop in zip(parts, np.cumsum([part.shape[0] for part in parts]), strict=True):
+            made[stop - part.shape[0] : stop] = read(part)
+        return made
+
+    return Stored(shape, first.dtype, whole)
 
 
 def read_names(folder: Path) -> list[str] | None:
@@ -186,7 +260,7 @@ def _with_file_names(raw: Raw, path: Path) -> None:
                 f"it holds a variable per image, but its {len(raw.arrays)} variables are not the "
                 f"{len(names)} images of {FILE_NAMES}, or differ in shape: {odd[:5]}"
             )
-        raw.arrays = {"": as_rows([raw.arrays[stem] for stem in stems])}
+        raw.arrays = {"": _as_rows([raw.arrays[stem] for stem in stems])}
     elif len(raw.arrays) > 1 and all(re.fullmatch(r"features_\d+", x) for x in raw.arrays):
         parts = sorted(raw.arrays, key=natural_key)
         raw.arrays = {"": joined([raw.arrays[part] for part in parts], parts)}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from skdnn.io._found_arrays import DamageError, Raw, is_text
+from skdnn.io._reading import DamageError, Raw, is_text
 
 VERSION = 2  # 1 had no digest of the header, and SHA-256 of arrays
 BLOCK_BYTES = 2**26

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from skdnn.io import _text_tables
-from skdnn.io._found_arrays import Ask, DamageError, Raw, wanted
+from skdnn.io._reading import Ask, DamageError, Raw, wanted
 from skdnn.io._saved_header import Content, Source
 from skdnn.io._split_files import sidecar
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from skdnn._labels import without_ending
-from skdnn.io._found_arrays import Ask, DamageError, Raw
+from skdnn.io._reading import Ask, DamageError, Raw
 from skdnn.io._row_names import finished
 
 _UNKNOWN = {"", "na", "n/a", "#n/a", "nan", "null", "none"}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._found_arrays import Ask, DamageError, Raw, is_text
+from skdnn.io._reading import Ask, DamageError, Raw, is_text
 from skdnn.io._row_names import finished
 from skdnn.io._saved_header import HEADER, Content
 
