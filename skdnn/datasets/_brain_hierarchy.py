@@ -13,9 +13,9 @@ from typing import Any, Literal
 from sklearn.utils import Bunch
 
 from skdnn._config import data_home as _data_home
+from skdnn._digests import file_digest
 from skdnn._files import write_whole
-from skdnn.datasets._by_hand import how_to_place, sha256_of
-from skdnn.datasets._data_set import DataSet
+from skdnn.datasets._data_set import DataSet, how_to_place
 from skdnn.datasets._zip_archives import unpack
 
 Split = Literal["training", "test"]
@@ -272,7 +272,7 @@ class _Home:
         seen = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
         if known is not None and {key: known.get(key) for key in seen} == seen:
             return
-        sha256 = sha256_of(path)
+        sha256 = file_digest(path)
         if known is not None and known.get("sha256") != sha256:
             raise ValueError(
                 f"{path} has changed: its SHA-256 is {sha256}, when it was first fetched it was "

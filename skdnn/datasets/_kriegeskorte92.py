@@ -13,10 +13,10 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skdnn._config import data_home as _data_home
+from skdnn._digests import file_digest
 from skdnn._files import write_whole
 from skdnn._optional import import_optional
-from skdnn.datasets._by_hand import how_to_place, sha256_of
-from skdnn.datasets._data_set import DataSet
+from skdnn.datasets._data_set import DataSet, how_to_place
 
 _ADDRESS = (
     "https://raw.githubusercontent.com/rsagroup/rsatoolbox/"
@@ -149,7 +149,7 @@ def _obtain(folder: Path, download_if_missing: bool) -> None:
     """Have all files in `folder` with their right hashes."""
     missing = [name for name in _SHA256 if not (folder / name).is_file()]
     for name, expected in _SHA256.items():
-        if name not in missing and (found := sha256_of(folder / name)) != expected:
+        if name not in missing and (found := file_digest(folder / name)) != expected:
             raise ValueError(
                 f"{folder / name} is not the file that was published: its SHA-256 is {found}, "
                 f"expected {expected}. It is not used, and left as it is; move it away to have it "

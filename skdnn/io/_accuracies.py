@@ -160,8 +160,8 @@ def as_hierarchy(
             else:
                 rows = {layer: accuracies[layer][subject][level] for layer in layers}
             sizes = {name: int(np.size(values)) for name, values in rows.items()}
-            n, *others = sizes.values()
-            if any(other != n for other in others):
+            n = next(iter(sizes.values()))
+            if set(sizes.values()) != {n}:
                 raise ValueError(
                     f"accuracies: {level}, {subject} has different numbers of values: {sizes}."
                 )

@@ -15,7 +15,7 @@ from scipy.spatial.distance import squareform
 from skdnn._optional import import_optional
 from skdnn.io._hdf5_links import is_hdf5, open_hdf5, plain
 from skdnn.io._rdm_forms import n_conditions
-from skdnn.io._reading import Ask, DamageError, Raw, Stored, read, wanted
+from skdnn.io._reading import Ask, DamageError, Raw, Stored, first_line, read, wanted
 from skdnn.io._row_names import choose_names, finished, is_naming
 
 # What an array of texts needs to be unpickled; none of it runs anything.
@@ -173,8 +173,8 @@ def read_netcdf(path: Path, ask: Ask) -> Raw:
         xarray = import_optional("xarray", 'for netCDF files, with an engine such as "h5netcdf"')
         data = xarray.open_dataset(path, decode_times=False)
     except (ImportError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DamageError(f"it is netCDF, which needs xarray and h5netcdf ({reason})") from error
+        why = f"it is netCDF, which needs xarray and h5netcdf ({first_line(error)})"
+        raise DamageError(why) from error
     with data:
         texts = {
             name: found.to_numpy().astype(str).tolist()

@@ -18,7 +18,7 @@ from skdnn._wording import in_bytes, in_lines, listed
 from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
 from skdnn.io._hdf5_links import ExternalError
 from skdnn.io._numbered_files import find_numbered, is_numbered, join
-from skdnn.io._reading import Ask, DamageError, Raw, UnknownLayerError, wanted
+from skdnn.io._reading import Ask, DamageError, Raw, UnknownLayerError, first_line, wanted
 from skdnn.io._row_names import finished
 from skdnn.io._saved_header import checked, parse_header
 from skdnn.io._split_files import find_parts, part_faults, sidecar, whole_path
@@ -345,8 +345,7 @@ def _read(chosen: Format, file: Path, ask: Ask, *, split: bool, check: bool) -> 
     except Exception as error:  # a broken file makes the libraries raise anything
         if isinstance(error, MemoryError) and file.stat().st_size > _LARGE:
             raise
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DamageError(f"it cannot be read ({reason})") from error
+        raise DamageError(f"it cannot be read ({first_line(error)})") from error
 
 
 def _beside(

@@ -18,8 +18,8 @@ from skdnn._files import replaced
 from skdnn._optional import import_optional
 from skdnn.io._hdf5 import OpenedHDF5
 from skdnn.io._hdf5_links import ExternalError, is_hdf5
-from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, first_line, read_variables, variables
-from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, is_text
+from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, read_variables, variables
+from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, first_line, is_text
 from skdnn.io._row_names import finished, gathered
 from skdnn.io._saved_header import HEADER, MARK, Content
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -14,7 +14,6 @@ import pandas as pd
 from skdnn._labels import without_ending
 from skdnn.io._load_features import SavedFeatures, as_saved, load_features, read_files, tell
 from skdnn.io._reading import Ask
-from skdnn.io._split_files import sidecar
 
 
 @dataclass(frozen=True)
@@ -103,30 +102,6 @@ def open_features(
     (['conv1'], None)
     """
     place = Path(path)
-    if (
-        place.suffix.lower() in (".csv", ".tsv")
-        and place.is_file()
-        and not sidecar(place).exists()
-    ):
-        names, tables = load_tables(path)
-        found = OpenFeatures(str(path), names, {"": tables[""].to_numpy()})
-    else:
-        found = _opened(str(path), place)
-    if not found.layers:
-        raise ValueError(f"{path}: it holds no array of numbers.")
-    if list(found.layers) == [""]:
-        found = replace(found, layers={place.stem: found.layers[""]})
-    if layers is None:
-        return found
-    if unknown := [name for name in layers if name not in found.layers]:
-        raise ValueError(
-            f"layer: {', '.join(unknown)} not in {path}, which holds {', '.join(found.layers)}."
-        )
-    return replace(found, layers={name: found.layers[name] for name in layers})
-
-
-def _opened(path: str, place: Path) -> OpenFeatures:
-    """Mapped into memory where the format has that."""
     try:
         loaded = load_features(place, mmap=place.suffix.lower() in (".npy", ".h5", ".hdf5"))
     except FileNotFoundError:
@@ -135,12 +110,19 @@ def _opened(path: str, place: Path) -> OpenFeatures:
         loaded = load_features(place)
     arrays = loaded.features
     if not isinstance(arrays, dict):
-        arrays = {_layer_name(loaded.provenance): arrays}
+        arrays = {_layer_name(loaded.provenance) or place.stem: arrays}
     flat = {
         str(name): array.reshape(len(array), int(np.prod(array.shape[1:], dtype=np.int64)))
         for name, array in arrays.items()
     }
-    return OpenFeatures(path, _row_names(loaded), flat, loaded.targets)
+    if not flat:
+        raise ValueError(f"{path}: it holds no array of numbers.")
+    if unknown := [name for name in layers or () if name not in flat]:
+        raise ValueError(
+            f"layer: {', '.join(unknown)} not in {path}, which holds {', '.join(flat)}."
+        )
+    chosen = flat if layers is None else {name: flat[name] for name in layers}
+    return OpenFeatures(str(path), _row_names(loaded), chosen, loaded.targets)
 
 
 def _layer_name(provenance: dict[str, Any]) -> str:

@@ -117,3 +117,8 @@ def check_size(shape: Any, itemsize: int, n_stored: int) -> None:
 def is_text(values: Any) -> bool:
     """Whether this is a list of names rather than of numbers."""
     return isinstance(values, list) and bool(values) and all(isinstance(x, str) for x in values)
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says, in short."""
+    return str(error).partition("\n")[0] or type(error).__name__
