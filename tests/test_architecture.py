@@ -374,9 +374,9 @@ def test_private_modules_that_tests_know_are_listed_with_a_reason() -> None:
     ("source", "module"),
     [
         ("from skdnn._blocks import is_lazy", "skdnn._blocks"),
-        ("from skdnn.io import _content as c", "skdnn.io._content"),
+        ("from skdnn.io import _saved_header as c", "skdnn.io._saved_header"),
         ("import skdnn.models._timm", "skdnn.models._timm"),
-        ("def f(m): m.setattr('skdnn.io._content.VERSION', 2)", "skdnn.io._content"),
+        ("def f(m): m.setattr('skdnn.io._saved_header.VERSION', 2)", "skdnn.io._saved_header"),
         ("code = 'from skdnn.models import Model, _timm'", "skdnn.models._timm"),
     ],
 )

@@ -1,6 +1,6 @@
 from ._brain_hierarchy import fetch_brain_hierarchy
-from ._hdf5 import load_hdf5_images
-from ._images import load_image_folder
+from ._hdf5_stacks import load_hdf5_images
+from ._image_folders import load_image_folder
 from ._kriegeskorte92 import fetch_kriegeskorte92
 from ._things import load_things
 

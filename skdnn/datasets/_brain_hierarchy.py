@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +13,10 @@ from typing import Any, Literal
 from sklearn.utils import Bunch
 
 from skdnn._config import data_home as _data_home
-from skdnn.datasets._archive import unpack
-from skdnn.datasets._bunch import DataSet
+from skdnn._digests import file_digest
+from skdnn._files import write_whole
+from skdnn.datasets._data_set import DataSet, how_to_place
+from skdnn.datasets._zip_archives import unpack
 
 Split = Literal["training", "test"]
 _FIGSHARE = "https://ndownloader.figshare.com/files/"
@@ -199,7 +200,11 @@ class _Home:
 
     def require(self, wanted: list[_Wanted]) -> None:
         """Refuse before any download if some files are missing and may not be downloaded."""
-        missing = [item for item in wanted if not self._is_there(item)]
+        missing = [
+            item
+            for item in wanted
+            if not (self._is_unpacked(item) or (self.folder / item.name).is_file())
+        ]
         if missing and not self._download:
             raise OSError(self._how_to_place(missing, "download_if_missing is False"))
 
@@ -214,7 +219,7 @@ class _Home:
     def unpacked(self, wanted: _Wanted) -> Path:
         """The folder of an archive, unpacked if need be."""
         folder = self.folder / wanted.folder
-        if folder.is_dir() and any(folder.iterdir()):
+        if self._is_unpacked(wanted):
             return folder
         archive = self.folder / wanted.name
         placed_by_hand = archive.is_file()
@@ -226,10 +231,9 @@ class _Home:
             archive.unlink()
         return folder
 
-    def _is_there(self, wanted: _Wanted) -> bool:
+    def _is_unpacked(self, wanted: _Wanted) -> bool:
         folder = self.folder / wanted.folder
-        unpacked = bool(wanted.folder) and folder.is_dir() and any(folder.iterdir())
-        return unpacked or (self.folder / wanted.name).is_file()
+        return bool(wanted.folder) and folder.is_dir() and any(folder.iterdir())
 
     def _fetch(self, wanted: _Wanted) -> None:
         """Download to a hidden name, look whether it is of the right kind, and rename it."""
@@ -268,8 +272,7 @@ class _Home:
         seen = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
         if known is not None and {key: known.get(key) for key in seen} == seen:
             return
-        with open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = file_digest(path)
         if known is not None and known.get("sha256") != sha256:
             raise ValueError(
                 f"{path} has changed: its SHA-256 is {sha256}, when it was first fetched it was "
@@ -277,7 +280,9 @@ class _Home:
                 f"it downloaded again, or remove its entry in {self.folder / _RECORD} to trust it."
             )
         record[path.name] = {"sha256": sha256, **seen, "address": _ADDRESSES[path.name]}
-        self._write_record(record)
+        with suppress(OSError):  # a folder that can only be read: nothing is remembered
+            text = json.dumps(record, indent=1, sort_keys=True)
+            write_whole(self.folder / _RECORD, text.encode())
 
     def _record(self) -> dict[str, Any]:
         path = self.folder / _RECORD
@@ -288,25 +293,12 @@ class _Home:
         except ValueError as error:
             raise ValueError(f"{path} is no JSON ({error}): remove it.") from error
 
-    def _write_record(self, record: dict[str, Any]) -> None:
-        temporary = self.folder / f".{_RECORD}-{os.getpid()}"
-        try:
-            temporary.write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
-            os.replace(temporary, self.folder / _RECORD)
-        except OSError:  # a folder that can only be read: nothing is remembered
-            temporary.unlink(missing_ok=True)
-
     def _how_to_place(self, missing: list[_Wanted], reason: str) -> str:
-        listed = "\n".join(
-            f"  {_ADDRESSES[item.name]}\n    as {item.name}"
-            + (f", or unpacked into {self.folder / item.folder}" if item.folder else "")
-            for item in missing
-        )
-        return (
-            "Files of the data set brain_hierarchy are missing and could not be downloaded "
-            f"({reason}):\n{listed}\nTo place them by hand, download them on any computer and "
-            f"put them, under these names, into\n  {self.folder}"
-        )
+        files = []
+        for item in missing:
+            unpacked = f", or unpacked into {self.folder / item.folder}" if item.folder else ""
+            files.append((_ADDRESSES[item.name], f"as {item.name}{unpacked}"))
+        return how_to_place("brain_hierarchy", files, self.folder, reason)
 
 
 def _is_of_its_kind(path: Path, name: str) -> bool:
@@ -322,13 +314,10 @@ def _is_of_its_kind(path: Path, name: str) -> bool:
 
 def _folder_called(root: Path, name: str) -> Path:
     """The nearest folder of that name in an archive; the archive itself if there is none."""
-    return next((path for path in _folders(root) if path.name == name), root)
-
-
-def _folders(root: Path) -> Iterator[Path]:
-    """Folders within, the outer ones first."""
     level = [root]
     for _ in range(_DEEPEST):
         inner = (path for folder in level for path in folder.iterdir() if path.is_dir())
         level = sorted(path for path in inner if path.name != "__MACOSX")
-        yield from level
+        if found := next((path for path in level if path.name == name), None):
+            return found
+    return root

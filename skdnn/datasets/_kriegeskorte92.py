@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,10 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skdnn._config import data_home as _data_home
-from skdnn.datasets._bunch import DataSet
+from skdnn._digests import file_digest
+from skdnn._files import write_whole
+from skdnn._optional import import_optional
+from skdnn.datasets._data_set import DataSet, how_to_place
 
 _ADDRESS = (
     "https://raw.githubusercontent.com/rsagroup/rsatoolbox/"
@@ -119,7 +120,8 @@ def fetch_kriegeskorte92(
     """
     folder = _data_home(data_home) / "kriegeskorte92"
     _obtain(folder, download_if_missing)
-    files = {name: _loadmat(folder / name) for name in _SHA256}
+    loadmat = import_optional("scipy.io", "to read .mat files").loadmat
+    files: dict[str, dict[str, Any]] = {name: loadmat(folder / name) for name in _SHA256}
     stimuli = files[_STIMULI]["stimuli_92objs"].ravel()
     kinds = [str(stimulus["category"].item()) for stimulus in stimuli]
     labels = [f"{i:02d}_{kind.replace(' ', '_')}" for i, kind in enumerate(kinds, start=1)]
@@ -133,8 +135,8 @@ def fetch_kriegeskorte92(
         category=_category_table(files[_STIMULI], kinds, index),
         human_it=_rdm_table(human, index),
         monkey_it=_rdm_table(monkey, index),
-        human_it_subjects=_subject_table(_brain_rdms(files[_BRAIN]), index),
-        behaviour=_subject_table(_behaviour_rdms(files[_BEHAVIOUR]), index),
+        human_it_subjects=_subject_table(files[_BRAIN]["RDMs"][0], index),
+        behaviour=_subject_table(files[_BEHAVIOUR]["rdms_behav_92"][0][:, None], index),
         models={
             str(model["name"].item()): _rdm_table(model["RDM"], index)
             for model in files[_MODELS]["Models"].ravel()
@@ -146,51 +148,28 @@ def fetch_kriegeskorte92(
 def _obtain(folder: Path, download_if_missing: bool) -> None:
     """Have all files in `folder` with their right hashes."""
     missing = [name for name in _SHA256 if not (folder / name).is_file()]
-    for name in _SHA256:
-        if name not in missing:
-            _check_hash(folder / name, _SHA256[name])
-    if missing and not download_if_missing:
-        raise OSError(_how_to_place(folder, missing, "download_if_missing is False"))
-    for i, name in enumerate(missing):
-        try:
-            _download(folder, name)
-        except OSError as error:  # also requests' errors of every kind
-            raise OSError(_how_to_place(folder, missing[i:], str(error))) from error
+    for name, expected in _SHA256.items():
+        if name not in missing and (found := file_digest(folder / name)) != expected:
+            raise ValueError(
+                f"{folder / name} is not the file that was published: its SHA-256 is {found}, "
+                f"expected {expected}. It is not used, and left as it is; move it away to have it "
+                "downloaded again."
+            )
+    if not missing:
+        return
+    try:
+        if not download_if_missing:
+            raise OSError("download_if_missing is False")
+        import pooch
 
-
-def _check_hash(path: Path, expected: str) -> None:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != expected:
-        raise ValueError(
-            f"{path} is not the file that was published: its SHA-256 is {found}, expected "
-            f"{expected}. It is not used, and left as it is; move it away to have it downloaded "
-            "again."
-        )
-
-
-def _download(folder: Path, name: str) -> None:
-    """Download one file to a temporary name, check its hash, and rename it."""
-    import pooch
-
-    fetcher = pooch.create(
-        path=folder, base_url=_ADDRESS, registry={name: f"sha256:{_SHA256[name]}"}
-    )
-    fetcher.fetch(name)
-
-
-def _how_to_place(folder: Path, missing: Iterable[str], reason: str) -> str:
-    files = "\n".join(f"  {_ADDRESS}{name}\n    sha256 {_SHA256[name]}" for name in missing)
-    return (
-        "Files of the data set kriegeskorte92 are missing and could not be downloaded "
-        f"({reason}):\n{files}\nTo place them by hand, download them on any computer and put "
-        f"them, under the same names, into\n  {folder}"
-    )
-
-
-def _loadmat(path: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
-
-    return dict(loadmat(path))
+        hashes = {name: f"sha256:{_SHA256[name]}" for name in missing}
+        fetcher = pooch.create(folder, _ADDRESS, registry=hashes)
+        for name in hashes:
+            fetcher.fetch(name)
+            missing.remove(name)
+    except OSError as error:  # also requests' errors of every kind
+        files = [(f"{_ADDRESS}{name}", f"sha256 {_SHA256[name]}") for name in missing]
+        raise OSError(how_to_place("kriegeskorte92", files, folder, str(error))) from error
 
 
 def _category_table(file: dict[str, Any], kinds: list[str], index: pd.Index) -> pd.DataFrame:
@@ -214,35 +193,31 @@ def _rdm_table(rdm: np.ndarray, index: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(square, index=index, columns=index)
 
 
-def _brain_rdms(file: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Human IT by subject, the mean of the sessions; names are ``hIT | BE | Session: 1``."""
-    rdms: dict[str, np.ndarray] = {}
-    for sessions in file["RDMs"][0]:
-        subject = str(sessions[0]["name"].item()).split(" | ")[1]
-        rdms[subject] = np.mean([rdm["RDM"].astype(np.float64) for rdm in sessions], axis=0)
-    return rdms
+def _subject_table(rdms: Iterable[Any], index: pd.Index) -> pd.DataFrame:
+    """RDMs of several subjects side by side, columns (subject, condition).
 
-
-def _behaviour_rdms(file: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Similarity judgements by subject; names are ``simJudge | subject1``."""
-    return {
-        str(rdm["name"].item()).split(" | ")[1]: rdm["RDM"] for rdm in file["rdms_behav_92"][0]
+    Each is the mean of a row of sessions; names are ``hIT | BE | Session: 1``.
+    """
+    tables = {
+        str(sessions[0]["name"].item()).split(" | ")[1]: _rdm_table(
+            np.mean([rdm["RDM"].astype(np.float64) for rdm in sessions], axis=0), index
+        )
+        for sessions in rdms
     }
-
-
-def _subject_table(rdms: dict[str, np.ndarray], index: pd.Index) -> pd.DataFrame:
-    """RDMs of several subjects side by side, columns (subject, condition)."""
-    tables = {subject: _rdm_table(rdm, index) for subject, rdm in rdms.items()}
     return pd.concat(tables, axis=1, names=["subject", "condition"])
 
 
 def _write_images(folder: Path, labels: Sequence[str], images: Sequence[np.ndarray]) -> list[str]:
     """Write the images that are not there yet; check those that are."""
+    from PIL import Image
+
     paths = [folder / f"{label}.png" for label in labels]
     missing = [(p, image) for p, image in zip(paths, images, strict=True) if not _holds(p, image)]
     try:
         for path, image in missing:
-            _write_png(path, image)
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, format="PNG")
+            write_whole(path, buffer.getvalue())
     except OSError as error:
         raise OSError(
             f"The images of kriegeskorte92 cannot be written into {folder} ({error}): pass "
@@ -268,21 +243,3 @@ def _holds(path: Path, image: np.ndarray) -> bool:
             "again, or pass another images_dir."
         )
     return True
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    """Write to a temporary name and rename, so that no half file is ever read."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getvalue())
-        os.chmod(temporary, 0o644)  # mkstemp keeps it from everybody else
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise

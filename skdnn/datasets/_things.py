@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skdnn._images import EXTENSIONS, list_images
-from skdnn.datasets._bunch import DataSet
+from skdnn._wording import listed, nearest
+from skdnn.datasets._data_set import DataSet
 from skdnn.datasets._things_tables import Tables, read_tables
 
 N_CONCEPTS, N_IMAGES = 1854, 26107
 _FEWEST = 12  # images of a concept
 _DEEPEST = 4  # levels below root, to where folders of concepts are looked for
-_SHOWN = 10
 _OF_SYSTEMS = frozenset(("thumbs.db", "desktop.ini"))
 _WHERE = (
     "THINGS is at https://things-initiative.org, its files at https://osf.io/jum2f (images: "
@@ -152,21 +151,23 @@ def load_things(
     tables = read_tables(top, _WHERE)
     chosen = _chosen(concepts, tables.table)
     folders = _find_folders(top, set(tables.ids))
-    wanted = {name: _Concept(name, folders.of[name]) for name in chosen if name in folders.of}
-    faults = _Faults()
-    faults.add("concepts in more than one folder", folders.doubled(chosen))
+    wanted = {name: _Concept(name, folders.of[name][0]) for name in chosen if name in folders.of}
+    doubled = [folders.of[name] for name in wanted if len(folders.of[name]) > 1]
+    faults: list[tuple[str, Iterable[str]]] = [
+        ("concepts in more than one folder", [" and ".join(map(str, both)) for both in doubled])
+    ]
     if concepts is None:
-        faults.add("folders without a concept in the table", folders.strangers)
-        faults.add("images outside of the concepts' folders", folders.loose)
+        faults.append(("folders without a concept in the table", folders.strangers))
+        faults.append(("images outside of the concepts' folders", folders.loose))
     for concept in wanted.values():
-        faults.add("files that are empty", concept.empty)
-        faults.add("files that are no images", concept.no_images)
+        faults.append(("files that are empty", concept.empty))
+        faults.append(("files that are no images", concept.no_images))
     if complete or not (concepts is None or isinstance(concepts, Integral)):
         absent = [name for name in chosen if name not in wanted]
-        faults.add("concepts without a folder", absent)
+        faults.append(("concepts without a folder", absent))
     if complete:
-        _check_complete(faults, wanted, tables, everything=concepts is None)
-    faults.refuse(top)
+        faults.extend(_incomplete(wanted, tables, everything=concepts is None))
+    _refuse(top, faults)
     found = [wanted[name] for name in chosen if name in wanted and wanted[name].images]
     return _bunch(top, found, tables, n_images)
 
@@ -200,13 +201,13 @@ def _chosen(concepts: Any, table: pd.DataFrame) -> list[str]:
         ) from None
     unknown = [name for name in given if name not in table.index]
     if unknown:
-        hints = "; ".join(f"{name!r}{_meant(name, table)}" for name in unknown[:_SHOWN])
+        hints = "; ".join(f"{name!r}{_meant(name, table)}" for name in unknown[:10])
         raise ValueError(
             f"concepts holds {len(unknown)} that are no unique identifiers of the table: {hints}."
         )
     twice = sorted({name for name in given if given.count(name) > 1})
     if twice or not given:
-        problem = f"holds some more than once: {_listed(twice)}" if twice else "is empty"
+        problem = f"holds some more than once: {listed(twice, 10, str)}" if twice else "is empty"
         raise ValueError(f"concepts {problem}.")
     return given
 
@@ -216,53 +217,39 @@ def _meant(name: Any, table: pd.DataFrame) -> str:
     word = next((column for column in table if str(column).lower() == "word"), None)
     text = str(name)
     found = list(table.index[table[word] == text]) if word is not None else []
-    found = found or difflib.get_close_matches(text, list(table.index), n=3)
+    found = found or nearest(text, table.index, 3)
     return f" (perhaps {' or '.join(map(repr, found))})" if found else ""
 
 
 @dataclass
 class _Folders:
-    """Where the images of concepts lie."""
+    """Where the images of concepts lie, and what else lies beside them."""
 
-    of: dict[str, Path] = field(default_factory=dict)
-    more: dict[str, list[str]] = field(default_factory=dict)  # further folders of one name
-    strangers: list[str] = field(default_factory=list)
-    loose: list[str] = field(default_factory=list)
-
-    def doubled(self, names: Iterable[str]) -> list[str]:
-        """Folders of these concepts, where there are several."""
-        return [
-            " and ".join([str(self.of[name]), *self.more[name]])
-            for name in names
-            if name in self.more
-        ]
+    of: dict[str, list[Path]]  # more than one is a fault
+    strangers: list[str]
+    loose: list[str]
 
 
 def _find_folders(root: Path, ids: set[str]) -> _Folders:
-    """Folders with the names of concepts, and what else lies beside them."""
-    found = _Folders()
-    parents: dict[Path, None] = {}
+    """Folders with the names of concepts."""
+    found = _Folders({}, [], [])
     for folder in _subfolders(root, _DEEPEST, ids):
         if folder.name in ids:
-            parents[folder.parent] = None
-            if folder.name in found.of:
-                found.more.setdefault(folder.name, []).append(str(folder))
-            else:
-                found.of[folder.name] = folder
+            found.of.setdefault(folder.name, []).append(folder)
     if not found.of:
         zips = sorted(path.name for path in root.rglob("object_images*.zip"))
-        still = f" ({_listed(zips)} is still packed)" if zips else ""
+        still = f" ({listed(zips, 10, str)} is still packed)" if zips else ""
         raise FileNotFoundError(
             f"root: no folder in or below {str(root)!r} has folders with the "
             f"unique identifiers of concepts as names{still}. {_WHERE}"
         )
-    for parent in parents:
-        for entry in sorted(parent.iterdir()):
-            if entry.is_dir():
-                if entry.name not in ids and _holds_images(entry):
-                    found.strangers.append(str(entry.relative_to(root)))
-            elif _is_image(entry.name):
-                found.loose.append(str(entry.relative_to(root)))
+    parents = dict.fromkeys(folder.parent for folders in found.of.values() for folder in folders)
+    for entry in (entry for parent in parents for entry in sorted(parent.iterdir())):
+        name = str(entry.relative_to(root))
+        if not entry.is_dir():
+            found.loose += [name] * _is_image(entry.name)
+        elif entry.name not in ids and not entry.name.startswith("."):
+            found.strangers += [name] * any(_is_image(path.name) for path in entry.iterdir())
     return found
 
 
@@ -273,11 +260,6 @@ def _subfolders(folder: Path, levels: int, ids: set[str]) -> Iterator[Path]:
             yield entry
             if levels > 1 and entry.name not in ids:
                 yield from _subfolders(entry, levels - 1, ids)
-
-
-def _holds_images(folder: Path) -> bool:
-    hidden = folder.name.startswith(".")
-    return not hidden and any(_is_image(path.name) for path in folder.iterdir())
 
 
 def _is_image(name: str) -> bool:
@@ -304,54 +286,36 @@ class _Concept:
         return [f"{self.name}/{path.relative_to(self.folder).as_posix()}" for path in self.images]
 
 
-class _Faults:
-    """What is wrong, by kind."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, list[str]] = {}
-
-    def add(self, kind: str, names: Iterable[str]) -> None:
-        names = list(names)
-        if names:
-            self._found.setdefault(kind, []).extend(names)
-
-    def refuse(self, root: Path) -> None:
-        """One error for all of them."""
-        if not self._found:
-            return
-        listed = "\n".join(
-            f"- {len(names)} {kind}: {_listed(names)}" for kind, names in self._found.items()
-        )
+def _refuse(root: Path, faults: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """One error for all that is wrong, by kind."""
+    kinds: dict[str, list[str]] = {}
+    for kind, names in faults:
+        kinds.setdefault(kind, []).extend(names)
+    told = [f"- {len(n)} {kind}: {listed(n, 10, str)}" for kind, n in kinds.items() if n]
+    if told:
+        lines = "\n".join(told)
         raise ValueError(
             f"root: {str(root)!r} does not hold the THINGS database as it was published:\n"
-            f"{listed}\n"
+            f"{lines}\n"
             "Unpack or download again what is missing and move away what does not belong there; "
             f"complete=False takes part of a download. {_WHERE}"
         )
 
 
-def _check_complete(
-    faults: _Faults,
-    wanted: dict[str, _Concept],
-    tables: Tables,
-    *,
-    everything: bool,
-) -> None:
+def _incomplete(
+    wanted: dict[str, _Concept], tables: Tables, *, everything: bool
+) -> Iterator[tuple[str, list[str]]]:
     """What is missing, or too much."""
-    few = [
-        f"{concept.name} ({len(concept.images)})"
-        for concept in wanted.values()
-        if len(concept.images) < _FEWEST
-    ]
-    faults.add(f"concepts with fewer than {_FEWEST} images", few)
+    few = [f"{c.name} ({len(c.images)})" for c in wanted.values() if len(c.images) < _FEWEST]
+    yield f"concepts with fewer than {_FEWEST} images", few
     if tables.images is not None:
         keys = {key for concept in wanted.values() for key in concept.keys}
         due = {key for name in wanted for key in tables.images.get(name, [])}
-        faults.add("images of image-paths.csv that are missing", sorted(due - keys))
-        faults.add("images that are not in image-paths.csv", sorted(keys - due))
+        yield "images of image-paths.csv that are missing", sorted(due - keys)
+        yield "images that are not in image-paths.csv", sorted(keys - due)
     total = sum(len(concept.images) for concept in wanted.values())
     if everything and len(tables.ids) == N_CONCEPTS and total != N_IMAGES:
-        faults.add("wrong total", [f"{total:,} images instead of {N_IMAGES:,}"])
+        yield "wrong total", [f"{total:,} images instead of {N_IMAGES:,}"]
 
 
 def _bunch(root: Path, found: list[_Concept], tables: Tables, n_images: int | None) -> Bunch:
@@ -359,7 +323,9 @@ def _bunch(root: Path, found: list[_Concept], tables: Tables, n_images: int | No
     names = [concept.name for concept in found]
     few = [f"{c.name} ({len(c.images)})" for c in found if len(c.images) < (n_images or 1)]
     if few:
-        raise ValueError(f"n_images={n_images}: {len(few)} concepts have fewer: {_listed(few)}.")
+        raise ValueError(
+            f"n_images={n_images}: {len(few)} concepts have fewer: {listed(few, 10, str)}."
+        )
     images = [[str(path) for path in concept.images[:n_images]] for concept in found]
     folders = [str(concept.folder) for concept in found]
     return DataSet(
@@ -373,8 +339,3 @@ def _bunch(root: Path, found: list[_Concept], tables: Tables, n_images: int | No
         root=str(root),
         DESCR=_DESCR,
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" ... and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from skdnn._wording import listed
+
 _LEVELS = 2
 _TABLES = ("thingsconcepts", "conceptsmetadatathings", "conceptsmetadata")
 _ORDERS = ("uniqueid", "uniqueids")
 _IMAGES = ("imagepaths",)
 _CATEGORIES = ("category27manual", "categorymatmanual")
 _TEXT = {".tsv": "\t", ".csv": ",", ".txt": "\t"}
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def read_tables(root: Path, where: str) -> Tables:
     ValueError
         If one is damaged, or they contradict each other.
     """
-    files = list(_text_files(root, _LEVELS))
+    files = list(_text_files(root))
     table_path, order_path = _named(files, _TABLES), _named(files, _ORDERS)
     if table_path is None and order_path is None:
         raise FileNotFoundError(
@@ -85,14 +86,14 @@ def _table_in_order(table_path: Path | None, order_path: Path | None) -> tuple[p
     return table.loc[order], False
 
 
-def _text_files(folder: Path, levels: int) -> Iterator[Path]:
-    """Tables in a folder, then those in folders below it."""
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    yield from (path for path in entries if path.suffix.lower() in _TEXT and path.is_file())
-    if levels:
-        for entry in entries:
-            if not entry.suffix and entry.is_dir():
-                yield from _text_files(entry, levels - 1)
+def _text_files(root: Path) -> Iterator[Path]:
+    """Tables in a folder, then those in folders below it; nothing hidden."""
+    for depth in range(_LEVELS + 1):
+        tables = [path for path in root.glob("*/" * depth + "*") if path.suffix.lower() in _TEXT]
+        for path in sorted(tables):
+            hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+            if path.is_file() and not hidden:
+                yield path
 
 
 def _plain(name: str) -> str:
@@ -128,7 +129,7 @@ def _read_concepts(path: Path) -> pd.DataFrame:
     if chosen is None:
         raise ValueError(
             f"{path} has no column uniqueID, by which concepts are told apart; it has "
-            f"{columns[:_SHOWN]}."
+            f"{columns[:10]}."
         )
     table = _frame(path)
     # Once more as text: pandas takes a concept called "null" or "nan" for a missing value.
@@ -165,10 +166,8 @@ def _check_ids(ids: Sequence[str], path: Path) -> None:
     counts = pd.Series(ids, dtype=object).value_counts(sort=False)
     twice = [str(name) for name, count in counts.items() if count > 1]
     if twice:
-        more = f" ... and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
-        raise ValueError(
-            f"{path} has unique identifiers more than once: {', '.join(twice[:_SHOWN])}{more}."
-        )
+        told = listed(twice, 10, str)
+        raise ValueError(f"{path} has unique identifiers more than once: {told}.")
 
 
 def _check_same(
@@ -179,10 +178,9 @@ def _check_same(
     apart = [name for name in order if name not in in_table]
     apart += [name for name in ids if name not in in_list]
     if apart:
-        more = f" ... and {len(apart) - _SHOWN} more" if len(apart) > _SHOWN else ""
         raise ValueError(
             f"{order_path} and {path} do not hold the same concepts; only one of them has "
-            f"{', '.join(apart[:_SHOWN])}{more}."
+            f"{listed(apart, 10, str)}."
         )
 
 

@@ -1,20 +1,5 @@
 """Features in files: saved with their labels and their history, loaded only if nothing is lost."""
 
-from skdnn.io._holds_rdms import holds_rdms
-from skdnn.io._load import SavedFeatures, load_features
-from skdnn.io._open import OpenFeatures, open_features
-from skdnn.io._rdm import load_rdm, save_rdm
-from skdnn.io._row_tables import load_tables
-from skdnn.io._save import save_features
+import lazy_loader
 
-__all__ = [
-    "OpenFeatures",
-    "SavedFeatures",
-    "holds_rdms",
-    "load_features",
-    "load_rdm",
-    "load_tables",
-    "open_features",
-    "save_features",
-    "save_rdm",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,10 +13,10 @@ import pandas as pd
 from skdnn._files import replaced
 from skdnn._html import MAX_ROWS, card
 from skdnn._optional import import_optional
-from skdnn.io._content import plain
-from skdnn.io._files import ExternalError, open_hdf5
-from skdnn.io._lazy import LazyArray, Positions
-from skdnn.io._selection import keys_like, matching, nearest, select
+from skdnn.io._bdata_selection import keys_like, matching, select
+from skdnn.io._file_faults import nearest_of
+from skdnn.io._hdf5_links import ExternalError, open_hdf5, plain
+from skdnn.io._lazy_array import LazyArray, Positions
 
 _READ_BYTES = 2**26
 
@@ -220,7 +220,7 @@ class BData:
             If there are no names for the key, or not for all of its numbers.
         """
         if key not in self.vmap:
-            raise ValueError(f"vmap has no names for {key!r}. {nearest(key, list(self.vmap))}")
+            raise ValueError(f"vmap has no names for {key!r}. {nearest_of(key, self.vmap)}")
         numbers = np.asarray(self.label(key), dtype=np.float64)
         if numbers.ndim != 1:
             raise ValueError(f"{key!r} has {numbers.shape[1]} columns: labels need one.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections import Counter
@@ -14,13 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skdnn._html import product
-from skdnn._labels import ImageNames, find_images, natural_key
-from skdnn.io._files import noting, refuse
-from skdnn.io._lazy import LazyArray, Positions
+from skdnn._labels import ImageNames, find_images, natural_key, without_ending
+from skdnn.io._file_faults import nearest_of, noting, refuse
+from skdnn.io._lazy_array import LazyArray, Positions
 from skdnn.io._mat import MatError, Version, mat_shape, read_variable, write_mat
 
 VARIABLE = "feat"
-_IMAGES = frozenset((".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".eps"))
 
 
 class MatFeatures(LazyArray):
@@ -247,10 +245,8 @@ def find_layer(root: Path, layer: str) -> Path:
         if spelling and (root / spelling).is_dir():
             return root / spelling
     found = sorted((path.name for path in root.iterdir() if path.is_dir()), key=natural_key)
-    near = difflib.get_close_matches(colons, found, n=5, cutoff=0.4) or found[:5]
-    raise FileNotFoundError(
-        f"layer: there is no folder {layer!r} in {str(root)!r}. Nearest: {near or 'none at all'}."
-    )
+    near = nearest_of(colons, found)
+    raise FileNotFoundError(f"layer: there is no folder {layer!r} in {str(root)!r}. {near}")
 
 
 def _folder_name(layer: str) -> str:
@@ -262,9 +258,7 @@ def _folder_name(layer: str) -> str:
 
 
 def _image_name(image: str | os.PathLike[str]) -> str:
-    name = PurePath(image).name
-    known = PurePath(name).suffix.lower() in _IMAGES
-    return PurePath(name).stem if known else name
+    return without_ending(PurePath(image).name)
 
 
 def _names_on_disk(images: list[str], on_disk: list[str], folder: Path) -> list[str]:

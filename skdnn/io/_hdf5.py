@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,26 +11,12 @@ from urllib.parse import quote
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._content import (
-    HEADER,
-    MARK,
-    VERSION,
-    Ask,
-    Content,
-    DamageError,
-    Raw,
-    Stored,
-    check_size,
-)
-from skdnn.io._dialects import of_hdf5
-from skdnn.io._files import external_error, open_hdf5
-from skdnn.io._members import Opaque, Struct, finished, gathered, lines
-from skdnn.io._strings import text_or_opaque
-
-_LISTS = ("cell", "struct", "canonical empty")
-_TYPES = {"double": "f8", "single": "f4", "logical": "bool"} | {
-    f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
-}
+from skdnn.io._hdf5_dialects import of_hdf5
+from skdnn.io._hdf5_links import external_error, open_hdf5
+from skdnn.io._hdf5_matlab_octave import of_matlab, of_octave
+from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, check_size
+from skdnn.io._row_names import finished, gathered
+from skdnn.io._saved_header import HEADER, MARK, VERSION, Content
 
 
 def write(path: Path, content: Content) -> None:
@@ -54,7 +39,7 @@ def write(path: Path, content: Content) -> None:
 
 def read(path: Path, ask: Ask) -> Raw:
     """Ours, or all arrays of numbers of anyone's, with the names of their rows."""
-    with Opened(path, ask.external, mmap=ask.mmap) as file:
+    with OpenedHDF5(path, ask.external, mmap=ask.mmap) as file:
         raw = of_hdf5(file, path, ask)
         if raw is None:
             raw = finished(gathered(file.tree()), path, ask, key, MARK in file.file.attrs)
@@ -70,7 +55,7 @@ def key(names: list[str], single: bool) -> list[str]:
     return [f"features/{q if q.strip('.') else q.replace('.', '%2E')}" for q in quoted]
 
 
-class Opened:
+class OpenedHDF5:
     """An HDF5 file; what lies in other files is read only if `external` allows it.
 
     With `turned`, axes of all arrays are turned round, as in MATLAB's files; in what MATLAB and
@@ -82,10 +67,10 @@ class Opened:
     ) -> None:
         self._path, self._external, self._mmap, self._turned = path, external, mmap, turned
         self._seen: set[Any] = set()
-        self._size = os.path.getsize(path)
+        self.size = os.path.getsize(path)
         self.file = open_hdf5(path, True)  # other files are refused where they are met
 
-    def __enter__(self) -> Opened:
+    def __enter__(self) -> OpenedHDF5:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -113,9 +98,9 @@ class Opened:
     def value(self, item: Any) -> Any:
         """What a member holds; arrays stay on disk."""
         if "OCTAVE_NEW_FORMAT" in item.attrs:
-            return self._of_octave(item)
+            return of_octave(self, item)
         if "MATLAB_class" in item.attrs or "MATLAB_sparse" in item.attrs:
-            return self._of_matlab(item)
+            return of_matlab(self, item)
         if hasattr(item, "dtype"):
             return self._of_anyone(item)
         if item.id in self._seen:  # a group that holds itself
@@ -136,7 +121,7 @@ class Opened:
             if self._mmap:
                 return self._mapped(data)
             if not self._external:
-                check_size(shape, data.dtype.itemsize, self._size)
+                check_size(shape, data.dtype.itemsize, self.size)
             values = np.asarray(data[()])
             return (values.T if turned else values).astype(dtype, copy=False)
 
@@ -161,101 +146,9 @@ class Opened:
             return found if data.dtype.kind in "buifc" else Opaque(str(data.dtype))
         if max(data.shape, default=1) < data.size:
             return Opaque("a table of text")
-        check_size(data.shape, data.dtype.itemsize, self._size)
+        check_size(data.shape, data.dtype.itemsize, self.size)
         values = data.asstr(errors="replace")[()]
         return values if isinstance(values, str) else [str(text) for text in values.ravel()]
-
-    def _of_octave(self, group: Any) -> Any:
-        """``save -hdf5``: a type and a value, axes in reverse, cells and fields as groups."""
-        members = dict(self.items(group))
-        kind, value = members["type"][()].decode(), members["value"]
-        if "OCTAVE_EMPTY_MATRIX" in group.attrs:
-            empty = np.empty([int(n) for n in value[()]])
-            return "" if "string" in kind else [] if kind in _LISTS else empty
-        if "range" in kind:
-            base, _, step = value[()].tolist()
-            return (base + step * np.arange(int(value.attrs["OCTAVE_RANGE_NELEM"])))[None]
-        boolean = bool if "bool" in kind else None
-        if "sparse" in kind:
-            part = dict(self.items(value))
-            shape = (int(part["nr"][()]), int(part["nc"][()]))
-            return self._sparse([part[x] for x in ("data", "ridx", "cidx")], shape, boolean)
-        if "struct" in kind or kind == "cell":
-            inner = Struct({n: self.value(x) for n, x in self.items(value) if n != "dims"})
-            if kind == "cell":
-                return [inner[name] for name in sorted(inner, key=lambda name: int(name[1:]))]
-            return inner if kind == "scalar struct" else _records(inner)
-        found = self.numbers(value, turned=True, dtype=boolean)
-        if "string" in kind:
-            rows = np.atleast_2d(found.read())
-            return lines([row.tobytes().decode("utf-8", "replace") for row in rows])
-        scalar = Stored((1, 1), found.dtype, lambda: np.atleast_2d(found.read()))
-        return found if found.shape else scalar
-
-    def _of_matlab(self, item: Any) -> Any:
-        """Version 7.3: the class as an attribute, axes in reverse, cells as references."""
-        kind = bytes(item.attrs.get("MATLAB_class", b"")).decode()
-        boolean = bool if kind == "logical" else None
-        if "MATLAB_sparse" in item.attrs:
-            part = dict(self.items(item))
-            shape = (int(item.attrs["MATLAB_sparse"]), part["jc"].size - 1)
-            return self._sparse([part.get(x) for x in ("data", "ir", "jc")], shape, boolean)
-        if not hasattr(item, "dtype"):
-            children = dict(self.items(item))
-            many = [name for name, child in children.items() if _is_many(child)]
-            fields = {
-                n: self._cells(x) if n in many else self.value(x) for n, x in children.items()
-            }
-            return _records(fields) if many else Struct(fields)
-        if item.attrs.get("MATLAB_empty", 0):
-            empty = np.empty([int(n) for n in item[()]], _TYPES.get(kind, "f8"))
-            return "" if kind == "char" else [] if kind in _LISTS else empty
-        if kind == "cell":
-            return self._cells(item)
-        if kind == "char":
-            units = np.atleast_2d(self.numbers(item, turned=True, dtype=np.uint16).read())
-            return lines([row.tobytes().decode("utf-16-le", "replace") for row in units])
-        found = self.numbers(item, turned=True, dtype=boolean)
-        return found if kind in _TYPES else text_or_opaque(kind, found.read, self._objects)
-
-    def _objects(self) -> list[Any]:
-        """The table of what MATLAB's objects hold."""
-        table = dict(self.items(dict(self.items(self.file, ""))["#subsystem#"]))["MCOS"]
-        return [partial(self._numbers_at, reference) for reference in table[()].ravel()]
-
-    def _numbers_at(self, reference: Any) -> np.ndarray:
-        return self.numbers(self.file[reference], turned=True).read()
-
-    def _cells(self, item: Any) -> list[Any]:
-        return [self.value(item.file[reference]) for reference in item[()].ravel()]
-
-    def _sparse(self, parts: list[Any], shape: tuple[int, int], kind: Any) -> Stored:
-        """Numbers, rows and where columns start, as a dense array; nothing, where all are zero."""
-        from scipy.sparse import csc_array
-
-        held = None if parts[0] is None else self.numbers(parts[0], turned=False).dtype
-        dtype = np.dtype(kind or held or float)
-
-        def dense() -> np.ndarray:
-            check_size(shape, dtype.itemsize, self._size)
-            values, rows, starts = (
-                np.empty(0) if part is None else self.numbers(part, turned=False).read().ravel()
-                for part in parts
-            )
-            made = csc_array((values.astype(dtype), rows.astype(int), starts), shape=shape)
-            return np.asarray(made.toarray())
-
-        return Stored(shape, dtype, dense)
-
-
-def _records(fields: dict[str, list[Any]]) -> list[Struct]:
-    """An array of structs, which is stored field by field."""
-    return [Struct(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
-
-
-def _is_many(item: Any) -> bool:
-    """A field of an array of structs, which is not marked as a cell."""
-    return getattr(item, "dtype", None) == _h5py().ref_dtype and "MATLAB_class" not in item.attrs
 
 
 def _h5py() -> Any:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from skdnn.io._load import load_features
-from skdnn.io._parts import sidecar
-from skdnn.io._rdm import load_rdm
-
-_TEXT = (".csv", ".tsv", ".txt")
+from skdnn.io._load_features import load_features
+from skdnn.io._rdm_files import load_rdm
+from skdnn.io._rdm_forms import is_rdm_shape
+from skdnn.io._split_files import sidecar
 
 
 def holds_rdms(path: str | os.PathLike[str]) -> bool:
@@ -54,27 +54,25 @@ def holds_rdms(path: str | os.PathLike[str]) -> bool:
     (True, False)
     """
     place = Path(path)
-    if place.suffix.lower() in _TEXT and not sidecar(place).exists():
+    if place.suffix.lower() in (".csv", ".tsv", ".txt") and not sidecar(place).exists():
         return _is_square_text(place)
     loaded = load_features(place)
     if "rdm" in loaded.provenance:
         return True
-    arrays = loaded.features
-    values = list(arrays.values()) if isinstance(arrays, dict) else [arrays]
-    fits = [_fits(np.asarray(array)) for array in values]
-    if loaded.provenance:
-        return all(fits) and all(_is_rdm(np.asarray(array)) for array in values)
-    return any(fits)
+    several = isinstance(loaded.features, dict)
+    values = [np.asarray(x) for x in (loaded.features.values() if several else [loaded.features])]
+    fits = [_has_shape_of_rdms(array.shape) for array in values]
+    if not loaded.provenance:
+        return any(fits)
+    return all(fits) and all(array.ndim == 2 and _is_rdm(array) for array in values)
 
 
 def _is_square_text(place: Path) -> bool:
     """Whether a table is one of conditions by conditions, or one line of pairs."""
-    comma = "," if place.suffix.lower() == ".csv" else None
+    comma = "," if place.suffix.lower() == ".csv" else "\t"
     lines = [line for line in place.read_text("utf-8-sig").splitlines() if line.strip()]
-    widths = {len(line.split(comma) if comma else line.split("\t")) for line in lines[:2]}
-    width = max(widths, default=0)
-    n = len(lines)
-    if n == 1 or width == 1 or abs(n - width) <= 1:
+    width = max((len(line.split(comma)) for line in lines[:2]), default=0)
+    if len(lines) == 1 or width == 1 or abs(len(lines) - width) <= 1:
         return True
     try:  # several RDMs side by side, under rows of names
         rdm = load_rdm(place)
@@ -83,18 +81,14 @@ def _is_square_text(place: Path) -> bool:
     return isinstance(rdm.columns, pd.MultiIndex) and not isinstance(rdm.index, pd.RangeIndex)
 
 
-def _fits(values: np.ndarray) -> bool:
-    """Whether an array of another program has the shape of an RDM or a stack of them."""
-    shape = values.shape
-    if values.ndim == 2 and shape[0] == shape[1] >= 3:
-        return True
-    if values.ndim == 3 and (shape[1] == shape[2] or shape[0] == shape[1]):
-        return True
-    n_pairs = max(shape, default=0)
-    n = (1 + int(np.sqrt(1 + 8 * n_pairs))) // 2
-    return values.size == n_pairs and n >= 3 and n * (n - 1) // 2 == n_pairs
+def _has_shape_of_rdms(shape: tuple[int, ...]) -> bool:
+    """Whether an array of another program does; rows of pairs could as well be features."""
+    is_line = math.prod(shape) == max(shape, default=0)
+    return is_rdm_shape(shape) and (is_line or len(shape) == 3 or shape[0] == shape[1])
 
 
 def _is_rdm(values: np.ndarray) -> bool:
-    square = values.ndim == 2 and values.shape[0] == values.shape[1]
-    return square and not np.diag(values).any() and np.allclose(values, values.T, equal_nan=True)
+    is_square = values.shape[0] == values.shape[1]
+    return (
+        is_square and not np.diag(values).any() and np.allclose(values, values.T, equal_nan=True)
+    )

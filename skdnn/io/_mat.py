@@ -16,20 +16,12 @@ import xxhash
 
 from skdnn._files import replaced
 from skdnn._optional import import_optional
-from skdnn.io._content import (
-    HEADER,
-    MARK,
-    Ask,
-    Content,
-    DamageError,
-    Raw,
-    Stored,
-    is_text,
-)
-from skdnn.io._files import ExternalError, is_hdf5
-from skdnn.io._hdf5 import Opened
-from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, first_line, read_variables, variables
-from skdnn.io._members import Opaque, finished, gathered
+from skdnn.io._hdf5 import OpenedHDF5
+from skdnn.io._hdf5_links import ExternalError, is_hdf5
+from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, read_variables, variables
+from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, first_line, is_text
+from skdnn.io._row_names import finished, gathered
+from skdnn.io._saved_header import HEADER, MARK, Content
 
 Version = Literal["7.3", "5"]
 VERSIONS = ("7.3", "5")
@@ -183,7 +175,7 @@ def read(path: Path, ask: Ask) -> Raw:
         raise DamageError("it is not what was saved (its digest differs)")
     try:
         if is_hdf5(path):
-            with Opened(path, ask.external, turned=True) as file:
+            with OpenedHDF5(path, ask.external, turned=True) as file:
                 tree = file.tree("labels") if HEADER in file.file else file.tree()
                 raw = finished(gathered(tree), path, ask, _key, said is not None)
         else:
@@ -307,7 +299,7 @@ def _variable(path: str | os.PathLike[str], name: str, external: bool = False) -
     """One variable, its arrays still on disk; errors while they are read are told as damage."""
     try:
         if is_hdf5(path):
-            with Opened(Path(path), external, turned=True) as file:
+            with OpenedHDF5(Path(path), external, turned=True) as file:
                 items = dict(file.items(file.file))
                 yield file.value(_found(items, name))
         else:

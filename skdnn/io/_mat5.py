@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._content import HEADER, DamageError, Stored, check_size
-from skdnn.io._members import Opaque, Struct, lines
-from skdnn.io._strings import text_or_opaque
+from skdnn.io._mat_strings import text_or_opaque
+from skdnn.io._reading import DamageError, Opaque, Stored, Struct, check_size, first_line, lines
+from skdnn.io._saved_header import HEADER
 
 # What MATLAB calls types that numpy calls otherwise.
 CLASSES = {"float64": "double", "float32": "single", "bool": "logical"}
@@ -103,11 +103,6 @@ def variables(path: str | os.PathLike[str]) -> dict[str, Variable]:
             found[one] = Variable(shape, kind, place, stop - place)
             place = stop
     return found
-
-
-def first_line(error: BaseException) -> str:
-    """What a library says, in short."""
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _described(start: bytes, order: str) -> tuple[str, tuple[int, ...], str]:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from skdnn._html import product
-from skdnn.io._files import noting, refuse
-from skdnn.io._lazy import LazyArray, Positions
-from skdnn.io._maps import MapFile, open_maps, state_of
-from skdnn.io._masks import Label, Mask, read_masks
+from skdnn.io._file_faults import noting, refuse
+from skdnn.io._lazy_array import LazyArray, Positions
+from skdnn.io._nifti_files import MapFile, open_maps, state_of
+from skdnn.io._nifti_masks import Label, Mask, read_masks
 
 OnePath = str | os.PathLike[str]
 
@@ -227,7 +227,8 @@ def _fitting(rows: Sequence[Sequence[OnePath]], masks: Sequence[Mask]) -> list[l
                     fault = f"has {file.n_maps} maps, the other hemisphere {found[-1][0].n_maps}"
                 if fault:
                     raise ValueError(fault)
-                found[-1].append(replace(file, affine=mask.affine, axis=mask.axis))  # one for all
+                shared = {"affine": mask.affine, "axis": mask.axis}  # one for all
+                found[-1].append(replace(file, **shared, state=state_of(file.path)))
     refuse("paths", faults, len(rows) * len(masks))
     return found
 

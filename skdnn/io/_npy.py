@@ -10,18 +10,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from skdnn.io._content import (
-    HEADER,
-    MARK,
-    Ask,
-    Content,
-    DamageError,
-    Raw,
-    Source,
-    Stored,
-    check_size,
-)
-from skdnn.io._members import finished, gathered
+from skdnn.io._reading import Ask, DamageError, Raw, Stored, check_size
+from skdnn.io._row_names import finished, gathered
+from skdnn.io._saved_header import HEADER, MARK, Content, Source
 
 
 def write_npy(path: Path, content: Content) -> None:

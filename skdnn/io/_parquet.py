@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from skdnn._optional import import_optional
-from skdnn.io._content import HEADER, MARK, Ask, Content, DamageError, Raw, parse_header, wanted
-from skdnn.io._dialects import of_frame
-from skdnn.io._members import finished
+from skdnn.io._hdf5_dialects import of_frame
+from skdnn.io._reading import Ask, DamageError, Raw, wanted
+from skdnn.io._row_names import finished
+from skdnn.io._saved_header import HEADER, MARK, Content, parse_header
 
 _PURPOSE = "for parquet files"
 

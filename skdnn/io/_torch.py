@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._content import HEADER, Ask, Content, DamageError, Raw, is_text
-from skdnn.io._members import finished
+from skdnn.io._reading import Ask, DamageError, Raw, is_text
+from skdnn.io._row_names import finished
+from skdnn.io._saved_header import HEADER, Content
 
 
 def write(path: Path, content: Content) -> None:

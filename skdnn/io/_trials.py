@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skdnn.io._bdata import read_bdata
-from skdnn.io._open import open_features
-
-_SHOWN = 10
+from skdnn._wording import listed
+from skdnn.io._bdata import BData, read_bdata
+from skdnn.io._open_features import open_features
 
 
 def read_trials(
@@ -62,47 +61,34 @@ def read_trials(
     >>> names, responses["V1"].shape
     (['cat', 'dog', 'cat'], (3, 2))
     """
-    return _bdata(path, areas, stimulus_key) or _arrays(path, areas)
+    brain = _brain_data(Path(path))
+    if brain is not None:
+        held = [str(key) for key in brain.metadata.index]
+        shown = sorted(key for key in held if key.startswith("ROI_"))
+        places = {area: area if area in held else f"ROI_{area}" for area in areas}
+    else:
+        features = open_features(path)
+        held = shown = list(features.layers)
+        places = {area: area for area in areas}
+        if features.names is None:
+            raise ValueError(f"{path} has no names of images for its trials: save it with labels.")
+    if unknown := [area for area, place in places.items() if place not in held]:
+        told = f"has no {listed(unknown, 10, str)}, but {listed(shown, 10, str)}"
+        raise ValueError(f"areas: {path} {told}.")
+    if brain is None:
+        names = list(features.names or ())
+        return names, {area: np.asarray(features.layers[area], np.float64) for area in areas}
+    names = list(map(str, brain.get_labels(stimulus_key)))
+    return names, {area: brain.select(f'"{key}" = 1') for area, key in places.items()}
 
 
-def _bdata(
-    path: str | os.PathLike[str], areas: Sequence[str], stimulus_key: str
-) -> tuple[list[str], dict[str, np.ndarray]] | None:
-    """The same, where the file is one of BdPy's."""
-    if Path(path).suffix.lower() not in (".h5", ".hdf5"):
+def _brain_data(path: Path) -> BData | None:
+    """The file, where it is one of BdPy's."""
+    if path.suffix.lower() not in (".h5", ".hdf5"):
         return None
     try:
-        brain = read_bdata(path)
+        return read_bdata(path)
     except FileNotFoundError:
         raise
     except ValueError:  # another kind of HDF5 file
         return None
-    names = [str(name) for name in brain.get_labels(stimulus_key)]
-    keys = set(map(str, brain.metadata.index))
-    found = {}
-    for area in areas:
-        key = area if area in keys else f"ROI_{area}"
-        if key not in keys:
-            held = sorted(key for key in keys if key.startswith("ROI_"))
-            raise ValueError(f"areas: {path} has no {area}, but {_listed(held)}.")
-        found[area] = brain.select(f'"{key}" = 1')
-    return names, found
-
-
-def _arrays(
-    path: str | os.PathLike[str], areas: Sequence[str]
-) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The same of a file of features, an array for each area."""
-    features = open_features(path)
-    if features.names is None:
-        raise ValueError(f"{path} has no names of images for its trials: save it with labels.")
-    unknown = [area for area in areas if area not in features.layers]
-    if unknown:
-        held = list(features.layers)
-        raise ValueError(f"areas: {path} has no {_listed(unknown)}, but {_listed(held)}.")
-    return features.names, {area: np.asarray(features.layers[area], np.float64) for area in areas}
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -221,7 +221,7 @@ def test_every_fault_is_named_in_one_error(root: Path) -> None:
 def test_ten_faults_are_shown_and_the_others_counted(root: Path) -> None:
     more = [f"extra{number}" for number in range(25)]
     write_table(root / "things_concepts.tsv", IDS + more, WORDS + more)
-    with pytest.raises(ValueError, match=r"- 25 concepts.*extra9 \.\.\. and 15 more") as raised:
+    with pytest.raises(ValueError, match=r"- 25 concepts.*extra9 and 15 more") as raised:
         load_things(root)
     assert "extra10" not in str(raised.value)
 

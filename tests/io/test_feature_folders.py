@@ -145,7 +145,9 @@ def test_names_of_layers(tmp_path):
         assert read_feature_folder(tmp_path, name).names == ["a"]
     write_feature_folder(tmp_path, "fire2:concat", ["b"], np.ones((1, 2)))
     assert read_feature_folder(tmp_path, "fire2:concat").names == ["b"]  # the very name first
-    with pytest.raises(FileNotFoundError, match=r"no folder 'fire9/concat'.*\['fire2:concat'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no folder 'fire9/concat'.*Nearest: 'fire2:concat'"
+    ):
         read_feature_folder(tmp_path, "fire9/concat")
     with pytest.raises(FileNotFoundError, match="root: there is no folder"):
         read_feature_folder(tmp_path / "nowhere", "fc")

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from skdnn.io import load_features, save_features
-from skdnn.io._content import Content, Source, parse_header
 from skdnn.io._mat import fields
 from skdnn.io._parquet import as_frame, from_frame
+from skdnn.io._saved_header import Content, Source, parse_header
 
 LABELS = ["cat.png", "Käse.png", "dog.png", "猫.png"]
 

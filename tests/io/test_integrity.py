@@ -20,8 +20,8 @@ import pytest
 from scipy.sparse import csr_array
 
 from skdnn.io import load_features, save_features
-from skdnn.io._content import Content
-from skdnn.io._parts import count_parts, split_rows
+from skdnn.io._saved_header import Content
+from skdnn.io._split_files import count_parts, split_rows
 
 EVERY = ["npy", "npz", "h5", "mat", "txt", "csv"]
 EVERY += ["parquet"] if importlib.util.find_spec("pyarrow") else []
@@ -142,7 +142,7 @@ def test_mapped_files_of_another_size(extension: str, tmp_path: Path) -> None:
 
 
 def test_a_later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skdnn.io._content.VERSION", 3)
+    monkeypatch.setattr("skdnn.io._saved_header.VERSION", 3)
     save_features(ROWS, tmp_path / "a.h5")
     monkeypatch.undo()
     with pytest.raises(ValueError, match="by a later version of skdnn: update skdnn"):
@@ -435,7 +435,7 @@ class Breaks:
 def test_errors_while_writing_leave_the_old_file(
     extension: str, n_parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skdnn.io._content.BLOCK_BYTES", 24 * 5)
+    monkeypatch.setattr("skdnn.io._saved_header.BLOCK_BYTES", 24 * 5)
     path = tmp_path / f"a.{extension}"
     save_features(ROWS, path, n_parts=n_parts)
     before = names(tmp_path)
@@ -448,7 +448,7 @@ def test_errors_while_writing_leave_the_old_file(
 KILLED = """
 import os, signal, sys
 import numpy as np
-import skdnn.io._content as content
+import skdnn.io._saved_header as content
 from skdnn.io import save_features
 content.BLOCK_BYTES = 24 * 5
 class Killed:

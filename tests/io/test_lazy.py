@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.utils import _safe_indexing
 
 from skdnn._blocks import is_lazy
-from skdnn.io._lazy import LazyArray
+from skdnn.io._lazy_array import LazyArray
 
 VALUES = np.arange(35, dtype=np.float32).reshape(5, 7)
 
@@ -141,7 +141,7 @@ def test_rows_one_by_one_are_read_in_blocks(monkeypatch):
     array = Noted(VALUES)
     np.testing.assert_array_equal(list(array), VALUES)
     assert len(array.read) == 1
-    monkeypatch.setattr("skdnn.io._lazy._BLOCK_BYTES", 2 * 7 * 4)
+    monkeypatch.setattr("skdnn.io._lazy_array._BLOCK_BYTES", 2 * 7 * 4)
     blocks = list(array.iter_blocks())
     assert [rows for rows, _ in blocks] == [slice(0, 2), slice(2, 4), slice(4, 5)]
     np.testing.assert_array_equal(np.vstack([block for _, block in blocks]), VALUES)

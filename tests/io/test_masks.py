@@ -33,7 +33,7 @@ def saved(values: np.ndarray, path: Path, affine: np.ndarray = AFFINE) -> Path:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        (np.linspace(0, 1, 24).reshape(SHAPE), r"0\.04348, 0\.08696, .*\.\.\. \(22 in all\)\."),
+        (np.linspace(0, 1, 24).reshape(SHAPE), r"0\.04348, 0\.08696, .* and 17 more\."),
         ((REGIONS % 3 - 1).astype(np.float32), r"other than 0 and 1: -1\. "),
         (np.where(REGIONS == 1, np.nan, 1.0), "other than 0 and 1: nan"),
         (np.where(REGIONS == 1, np.inf, 0.0), "other than 0 and 1: inf"),

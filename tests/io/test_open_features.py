@@ -41,7 +41,7 @@ def test_names_that_are_numbers_where_images_have_them(tmp_path: Path) -> None:
 def test_words_are_refused_by_line_and_column(tmp_path: Path) -> None:
     path = tmp_path / "voxels.csv"
     path.write_text("image,a,b\nx,1,2\ny,3,low\n")
-    with pytest.raises(ValueError, match=r"line 3, column 'b' is 'low', which is no number"):
+    with pytest.raises(ValueError, match=r"line 3, column 3 is 'low', which is no number"):
         load_tables(path)
 
 

@@ -233,7 +233,7 @@ class Slices:
 def test_lazy_arrays_are_read_in_blocks(
     name: str, n_parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skdnn.io._content.BLOCK_BYTES", 4 * 6 * 4)
+    monkeypatch.setattr("skdnn.io._saved_header.BLOCK_BYTES", 4 * 6 * 4)
     lazy = Slices((11, 2, 3))
     loaded = load_features(put(tmp_path, lazy, name, n_parts=n_parts))
     assert lazy.longest == 4

@@ -305,7 +305,7 @@ def write_cifti(path: Path, values: np.ndarray, axis: Any = MODEL, first: Any = 
 
 @pytest.mark.parametrize("gather", [1, 2**24])
 def test_grayordinates(tmp_path, monkeypatch, gather):
-    monkeypatch.setattr("skdnn.io._maps._GATHER_BYTES", gather)
+    monkeypatch.setattr("skdnn.io._nifti_files._GATHER_BYTES", gather)
     path = write_cifti(tmp_path / "a.dscalar.nii", GRAY)
     betas = read_betas(path)
     assert betas.shape == GRAY.shape

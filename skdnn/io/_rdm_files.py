@@ -14,11 +14,9 @@ import numpy as np
 import pandas as pd
 
 from skdnn._files import write_whole
-from skdnn.io._content import Ask, DamageError, Raw
-from skdnn.io._formats import by_extension
-from skdnn.io._load import read_files, tell
-from skdnn.io._members import names_of
-from skdnn.io._rdm_check import (
+from skdnn.io._file_formats import by_extension
+from skdnn.io._load_features import read_files, tell
+from skdnn.io._rdm_forms import (
     LEVELS,
     RDMs,
     as_squares,
@@ -27,9 +25,11 @@ from skdnn.io._rdm_check import (
     of_array,
     of_frame,
 )
-from skdnn.io._save import save_features
-from skdnn.io._tables import is_number, read_table
-from skdnn.io._text import is_ours
+from skdnn.io._reading import Ask, DamageError, Raw
+from skdnn.io._row_names import names_of
+from skdnn.io._save_features import save_features
+from skdnn.io._text_features import is_ours
+from skdnn.io._text_tables import is_number, read_table
 
 _MEADOWS = "rdmutv_"  # behind it, the name of a participant
 _TEXT = (".csv", ".tsv", ".txt")
@@ -411,7 +411,6 @@ def _write_text(rdms: RDMs, path: Path) -> None:
     for number, row in enumerate(np.hstack(rdms.squares).tolist()):
         start = [] if rdms.labels is None else [str(rdms.labels[number])]
         out.writerow([*start, *row])
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, buffer.getvalue().encode("utf-8"))
 
 

@@ -1,18 +1,18 @@
-"""What files hold: arrays read in blocks, and in ours a header that says what they are."""
+"""What goes into files of ours: arrays in blocks, and a header by which they are checked."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xxhash
 
-from skdnn._wording import in_bytes
+from skdnn.io._reading import DamageError, Raw, is_text
 
 VERSION = 2  # 1 had no digest of the header, and SHA-256 of arrays
 BLOCK_BYTES = 2**26
@@ -20,62 +20,12 @@ KINDS = "float16, float32, float64, integers and booleans"
 HEADER = "skdnn"  # what the header is called in a file
 # Written beside the header, so that a file of ours that lost it is not taken for another's.
 MARK = "skdnn features"
-# No usual compression makes numbers more than this many times smaller; deflate ends at 1032.
-_PACKED = 1100
-_SMALL = 2**30
 _DIGESTS: dict[str, Any] = {"xxh3": xxhash.xxh3_128, "sha256": hashlib.sha256}
 _FIELDS: dict[str, Any] = {
     **{"save": str, "part": list, "rows": list, "single": bool, "arrays": list},
     **{"labels": list | None, "targets": dict | None, "feature_names": list | None},
     "provenance": dict,
 }
-
-
-class DamageError(ValueError):
-    """A file does not hold what it should."""
-
-
-class UnknownLayerError(ValueError):
-    """A layer was asked for that is not in the file."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What is wanted of a file."""
-
-    layers: list[str] | None = None
-    mmap: bool = False
-    external: bool = False  # whether an HDF5 file may send us to others
-    part: bool = False  # whatever a part of another program's features holds, without names
-    rdm: bool = False  # whatever could be an RDM, without choosing names of rows
-    header: dict[str, Any] | None = None  # the description beside the file, if it has one
-
-
-@dataclass
-class Stored:
-    """An array that is still on disk."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    read: Callable[[], np.ndarray]
-
-
-@dataclass
-class Raw:
-    """What was found in one file: ours if it has a header."""
-
-    arrays: dict[str, Any]
-    header: dict[str, Any] | None = None
-    labels: list[Any] | None = None
-    targets: Any = None
-    feature_names: list[str] | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
-    texts: dict[str, Any] = field(default_factory=dict)  # str, or list of str
-    frames: dict[str, Any] = field(default_factory=dict)  # of pandas, labelled
-    notes: list[str] = field(default_factory=list)  # for a warning
-    file_names: list[str] | None = None  # of THINGSvision, found already
-    mapped: bool = False
-    unchecked: bool = False  # digests of arrays need not, or can't, be compared
 
 
 @dataclass
@@ -252,38 +202,9 @@ def check_dtype(dtype: Any, what: str) -> np.dtype[Any]:
     return dtype.newbyteorder("<")
 
 
-def check_size(shape: Any, itemsize: int, n_stored: int) -> None:
-    """Refuse to make room for what so few bytes cannot hold."""
-    declared = math.prod(map(int, shape)) * itemsize
-    if declared > max(_SMALL, _PACKED * n_stored):
-        raise DamageError(
-            f"an array of shape {tuple(map(int, shape))} would take {in_bytes(declared)}, but "
-            f"{in_bytes(n_stored)} are in the file"
-        )
-
-
-def is_text(values: Any) -> bool:
-    """Whether this is a list of names rather than of numbers."""
-    return isinstance(values, list) and bool(values) and all(isinstance(x, str) for x in values)
-
-
-def plain(value: Any) -> Any:
-    """Text, where HDF5 gives bytes."""
-    return value.decode() if isinstance(value, bytes) else value
-
-
 def as_utf8(texts: Any) -> list[str]:
     """For other programs: names of files may hold bytes that are no text."""
     return [str(text).encode("utf-8", "replace").decode() for text in texts]
-
-
-def wanted(names: list[str], layers: list[str] | None) -> list[str]:
-    """Which arrays to read; UnknownLayerError if some are not there."""
-    if layers is None:
-        return names
-    if unknown := [name for name in layers if name not in names]:
-        raise UnknownLayerError(f"layers={unknown!r} are not in it. It holds: {names!r}")
-    return layers
 
 
 def _agree(copy: Any, saved: Any, what: str) -> None:

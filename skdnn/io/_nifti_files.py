@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,18 +132,7 @@ def open_maps(path: Path) -> MapFile:
     OSError, ValueError
         Why it has no maps.
     """
-    found = _described(path, load_image(path))
-    return replace(found, state=state_of(found.path))
-
-
-def state_of(path: Path) -> tuple[int, int]:
-    """What changes with the file."""
-    found = os.stat(path)
-    return found.st_mtime_ns, found.st_size
-
-
-def _described(path: Path, image: Any) -> MapFile:
-    nibabel = import_optional("nibabel", "to read NIfTI files")
+    image, nibabel = load_image(path), import_optional("nibabel", "to read NIfTI files")
     if isinstance(image, nibabel.GiftiImage):
         return _gifti_file(path, image)
     proxy, shape = image.dataobj, tuple(map(int, image.shape))
@@ -169,6 +158,12 @@ def _described(path: Path, image: Any) -> MapFile:
         hemisphere=side_of(path) if is_surface else "",
         **facts,
     )
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """What changes with the file."""
+    found = os.stat(path)
+    return found.st_mtime_ns, found.st_size
 
 
 def gifti_maps(image: Any) -> list[np.ndarray]:

@@ -6,12 +6,13 @@ import csv
 import io
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
-from skdnn.io._content import Ask, DamageError, Raw
-from skdnn.io._members import finished
+from skdnn._labels import without_ending
+from skdnn.io._reading import Ask, DamageError, Raw
+from skdnn.io._row_names import finished
 
 _UNKNOWN = {"", "na", "n/a", "#n/a", "nan", "null", "none"}
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -38,22 +39,27 @@ class Table:
 
 def read(path: Path, ask: Ask) -> Raw:
     """Features."""
-    table = read_table(path)
+    table = read_table(path, ask.known)
     raw = Raw({"": table.values}, labels=table.names)
     columns = ["/".join(levels) for levels in zip(*table.head, strict=True)]
     raw.feature_names = columns if columns and len(set(columns)) == len(columns) else None
     return finished(raw, path, ask)
 
 
-def read_table(path: Path) -> Table:
-    """A table of anyone's; a DamageError names the cell that is no number."""
-    if (bare := _bare(path)) is not None:
+def read_table(path: Path, known: frozenset[str] = frozenset()) -> Table:
+    """A table of anyone's; a DamageError names the cell that is no number.
+
+    Some names of rows may be `known`, which can then be numbers.
+    """
+    numbered = bool(known) and all(map(is_number, known))
+    if not numbered and (bare := _bare(path)) is not None:
         return Table(bare, None, [], [])
     rows, decimal, named = _cells(path)
     by_names = _levels_by_names(rows)
-    n, start = by_names or _levels_by_kind(rows)
+    n, start = by_names or _levels_by_kind(rows, known)
     head, body = rows[:n], rows[start:]
-    first = _first_number(head, body, named or by_names is not None)
+    named = named or by_names is not None or (numbered and known <= {row[0] for row in body})
+    first = _first_number(head, body, named)
     if not any(row[first:] for row in body):
         raise DamageError("it holds names, and no columns of numbers")
     values = np.empty((len(body), len(body[0]) - first))
@@ -167,15 +173,15 @@ def _levels_by_names(rows: list[list[str]]) -> tuple[int, int] | None:
     return None
 
 
-def _levels_by_kind(rows: list[list[str]]) -> tuple[int, int]:
+def _levels_by_kind(rows: list[list[str]], names: frozenset[str]) -> tuple[int, int]:
     """How many rows name columns, and where the numbers begin."""
     n = 0
-    while n < len(rows) - 1 and _is_header(rows, n):
+    while n < len(rows) - 1 and _is_header(rows, n, names):
         n += 1
     return n - (n > 1 and not any(rows[n - 1][1:])), n
 
 
-def _is_header(rows: list[list[str]], n: int) -> bool:
+def _is_header(rows: list[list[str]], n: int, names: frozenset[str]) -> bool:
     """Whether the cells of a row name columns, given that those of all rows above do."""
     row = rows[n]
     known = [cell for cell in row[1:] if not _unknown(cell)]
@@ -188,7 +194,7 @@ def _is_header(rows: list[list[str]], n: int) -> bool:
         return bool(told) and (len(set(levels)) < len(levels) or not any(map(is_number, known)))
     if not all(map(is_number, known)) or (len(row) == 1 and not is_number(row[0])):
         return True
-    if is_number(row[0]) or not known:
+    if is_number(row[0]) or not known or without_ending(PurePath(row[0]).name) in names:
         return False
     counted = any(row[1:] == [str(k + m) for m in range(len(row) - 1)] for k in (0, 1))
     counted = counted and (len(row) > 3 or _CORNER.fullmatch(row[0]) is not None)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from skdnn.io import _tables
-from skdnn.io._content import Ask, Content, DamageError, Raw, Source, wanted
-from skdnn.io._parts import sidecar
+from skdnn.io import _text_tables
+from skdnn.io._reading import Ask, DamageError, Raw, wanted
+from skdnn.io._saved_header import Content, Source
+from skdnn.io._split_files import sidecar
 
 _FIRST = "# skdnn features, described in the .json file beside this one"
 _ARRAY = "# array "
@@ -60,40 +62,35 @@ def _write_block(file: TextIO, source: Source, block: np.ndarray, row: int, comm
 def _read(path: Path, ask: Ask, *, comma: str) -> Raw:
     """Ours, or one table of anyone's."""
     if ask.header is None:
-        return _tables.read(path, ask)
+        return _text_tables.read(path, ask)
     with open(path, "rb") as file:
         file.seek(-1, os.SEEK_END)
         if file.read() != b"\n":
             raise DamageError("it is cut short: its last line has no end")
-    places = dict(_sections(path))
+    places = _sections(path)
     entries = {entry["name"]: entry for entry in ask.header["arrays"]}
     arrays = {}
     for name in wanted(list(entries), ask.layers):
-        said, first, stop = places.get(name, ({"shape": None}, 0, 0))
+        said, lines = places.get(name, ({"shape": None}, slice(0)))
         about = {**entries[name], "save": ask.header["save"]}
         if any(said.get(key, about[key]) != about[key] for key in ("shape", "dtype", "save")):
             raise DamageError(f"it is not the file that {sidecar(path).name} describes")
-        arrays[name] = _read_section(path, said, first, stop, comma)
+        arrays[name] = _read_section(path, said, lines, comma)
     return Raw(arrays, ask.header)
 
 
-def _sections(path: Path) -> Iterator[tuple[str, tuple[dict[str, Any], int, int]]]:
-    """Names of the arrays, with description, first line, and the line behind the last."""
-    open_entry: dict[str, Any] | None = None
-    start = number = 0
+def _sections(path: Path) -> dict[str, tuple[dict[str, Any], slice]]:
+    """The arrays by name: what the heading says, and the lines below it."""
     with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file):
-            if line.startswith(_ARRAY):
-                if open_entry is not None:
-                    yield open_entry["name"], (open_entry, start, number)
-                open_entry, start = json.loads(line.removeprefix(_ARRAY)), number + 1
-    if open_entry is not None:
-        yield open_entry["name"], (open_entry, start, number + 1)
+        heads = {n: line for n, line in enumerate(file) if line.startswith(_ARRAY)}
+    found = {}
+    for (start, line), stop in zip(heads.items(), [*heads, None][1:], strict=True):
+        entry = json.loads(line.removeprefix(_ARRAY))
+        found[entry["name"]] = (entry, slice(start + 1, stop))
+    return found
 
 
-def _read_section(
-    path: Path, entry: dict[str, Any], first: int, stop: int, comma: str
-) -> np.ndarray:
+def _read_section(path: Path, entry: dict[str, Any], rows: slice, comma: str) -> np.ndarray:
     shape, dtype = tuple(entry["shape"]), np.dtype(entry["dtype"])
     if not math.prod(shape):
         return np.empty(shape, dtype)
@@ -101,7 +98,7 @@ def _read_section(
     simple: dict[str, type[Any]] = {"f": np.float64, "b": np.uint8}
     parsed: np.dtype[Any] = np.dtype(simple.get(dtype.kind, dtype))
     with open(path, encoding="utf-8") as file:
-        lines = (line for number, line in enumerate(file) if first <= number < stop)
+        lines = islice(file, rows.start, rows.stop)
         values = np.loadtxt(lines, parsed, comments="#", delimiter=comma, ndmin=2)
     if values.size != math.prod(shape):
         raise DamageError(f"its array {entry['name']!r} has {values.size} numbers, not {shape}")

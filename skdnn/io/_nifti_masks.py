@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
-from skdnn.io._maps import MapFile, gifti_maps, load_image, side_of
-from skdnn.io._selection import nearest
+from skdnn._wording import listed
+from skdnn.io._file_faults import nearest_of
+from skdnn.io._nifti_files import MapFile, gifti_maps, load_image, side_of
 
 Label = int | str | Sequence[int | str]
 # Scaled integers on disk give no exact 0 and 1.
 _TOLERANCE = 1e-4
-_SHOWN = 5
 
 
 class Mask:
@@ -139,7 +139,7 @@ def read_masks(
     for each in labels or ():
         if not any(each in one.labels for one in found):
             known = [name for one in found for name in one.names.values()]
-            raise ValueError(f"label: the mask has no {each!r}. {nearest(str(each), known)}")
+            raise ValueError(f"label: the mask has no {each!r}. {nearest_of(str(each), known)}")
     if all(one.chosen is not None and not one.chosen.any() for one in found):
         limit = "is zero everywhere" if threshold is None else f"has nothing above {threshold}"
         raise ValueError(f"mask {limit}: it chooses no voxel.")
@@ -157,9 +157,8 @@ def _ones(values: np.ndarray) -> np.ndarray:
     ones = np.isclose(values, 1, rtol=0, atol=_TOLERANCE)
     odd = np.unique(values[~(ones | np.isclose(values, 0, rtol=0, atol=_TOLERANCE))])
     if odd.size:
-        more = f", ... ({odd.size} in all)" if odd.size > _SHOWN else ""
         raise ValueError(
-            f"has values other than 0 and 1: {', '.join(f'{v:.4g}' for v in odd[:_SHOWN])}{more}. "
+            f"has values other than 0 and 1: {listed(odd, show='{:.4g}'.format)}. "
             "Resample a mask by nearest neighbour, not linearly; or say what is meant: "
             "threshold= keeps what is larger, label= what is equal"
         )

@@ -13,10 +13,10 @@ import pandas as pd
 from scipy.spatial.distance import squareform
 
 from skdnn._optional import import_optional
-from skdnn.io._content import Ask, DamageError, Raw, Stored, plain, wanted
-from skdnn.io._files import is_hdf5, open_hdf5
-from skdnn.io._members import choose_names, finished, is_naming, read
-from skdnn.io._rdm_check import n_conditions
+from skdnn.io._hdf5_links import is_hdf5, open_hdf5, plain
+from skdnn.io._rdm_forms import n_conditions
+from skdnn.io._reading import Ask, DamageError, Raw, Stored, first_line, read, wanted
+from skdnn.io._row_names import choose_names, finished, is_naming
 
 # What an array of texts needs to be unpickled; none of it runs anything.
 _SAFE = {
@@ -73,7 +73,8 @@ def _of_rsatoolbox(file: Any, path: Path, ask: Ask) -> Raw | None:
 
 def _own_names(described: Mapping[str, Any], n: int, *, unique: bool = False) -> list[Any] | None:
     """Names of rows; the index that rsatoolbox adds is one if rows were chosen or sorted."""
-    own = choose_names({k: v for k, v in described.items() if k != "index"}, n)
+    lists = {k: np.asarray(v).tolist() for k, v in described.items() if k != "index"}
+    own = choose_names({k: list(map(plain, v)) for k, v in lists.items()}, n)
     own = None if unique and own and len(set(own)) < n else own
     index = np.asarray(described.get("index", ())).tolist()
     counted = own is None and len(index) == n and index != list(range(n))
@@ -172,8 +173,8 @@ def read_netcdf(path: Path, ask: Ask) -> Raw:
         xarray = import_optional("xarray", 'for netCDF files, with an engine such as "h5netcdf"')
         data = xarray.open_dataset(path, decode_times=False)
     except (ImportError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DamageError(f"it is netCDF, which needs xarray and h5netcdf ({reason})") from error
+        why = f"it is netCDF, which needs xarray and h5netcdf ({first_line(error)})"
+        raise DamageError(why) from error
     with data:
         texts = {
             name: found.to_numpy().astype(str).tolist()

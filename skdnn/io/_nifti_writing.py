@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 
 from skdnn._files import replaced
 from skdnn._optional import import_optional
-from skdnn.io._maps import load_image, side_of
-from skdnn.io._masks import Label, read_masks
 from skdnn.io._nifti import NiftiBetas, OnePath
+from skdnn.io._nifti_files import load_image, side_of
+from skdnn.io._nifti_masks import Label, read_masks
 
 _SURFACES = {".gii", ".mgz", ".mgh"}
 _ENDINGS = (".nii.gz", ".nii", *_SURFACES)

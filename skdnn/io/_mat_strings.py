@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from skdnn.io._content import DamageError
-from skdnn.io._members import Opaque
+from skdnn.io._reading import DamageError, Opaque
 
 _OBJECT = 0xDD000000  # with this begins a reference: number of axes, axes, object, class
 _MISSING = 2**64 - 1  # the length of what MATLAB shows as <missing>

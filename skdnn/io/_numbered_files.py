@@ -6,13 +6,13 @@ import glob
 import re
 from pathlib import Path
 
-from skdnn.io._content import DamageError, Raw, Stored
-from skdnn.io._formats import by_extension
-from skdnn.io._members import FILE_NAMES, joined, read_names
+from skdnn._wording import listed
+from skdnn.io._file_formats import by_extension
+from skdnn.io._reading import DamageError, Raw, Stored
+from skdnn.io._row_names import FILE_NAMES, joined, read_names
 
 # features_01.npy, or by first row and the one behind the last features_train_0-64.npy.
 _NUMBERED = re.compile(r"(?P<stem>features.*?)_(?P<first>\d+)(-(?P<stop>\d+))?")
-_SHOWN = 5
 
 
 def find_numbered(path: Path) -> list[Path] | None:
@@ -34,7 +34,7 @@ def find_numbered(path: Path) -> list[Path] | None:
             whole = f"{match['stem']}_*{file.suffix}" if match else file.name
             found.setdefault(whole, []).append(file)
     if len(found) > 1:
-        names = ", ".join(sorted(found)[:_SHOWN])
+        names = listed(sorted(found), show=str)
         raise ValueError(f"path={str(path)!r} could be any of {names}: say which.")
     if not found and in_folder:
         return None

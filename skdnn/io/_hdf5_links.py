@@ -1,45 +1,11 @@
-"""Files that are there completely or not at all, and one error for all that is wrong with many."""
+"""HDF5 files that lead to others are opened only where that is allowed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn._wording import in_lines
-
-
-@contextmanager
-def noting(faults: dict[str, str], path: Path) -> Iterator[None]:
-    """Note what is wrong with one of many files, and go on; `refuse` tells it of all."""
-    try:
-        yield
-    except FileNotFoundError:
-        faults[str(path)] = "is not there"
-    except (OSError, ValueError, TypeError) as error:
-        faults[str(path)] = str(error)
-
-
-def refuse(what: str, faults: Mapping[str, str], n_files: int) -> None:
-    """Raise if there are faults, naming the first files with what is wrong with each.
-
-    Raises
-    ------
-    ValueError
-        `what`, and the files.
-    """
-    if not faults:
-        return
-    shown = in_lines([f"{printable(name)}: {fault}" for name, fault in faults.items()])
-    raise ValueError(f"{what}: {len(faults)} of {n_files} files cannot be used:{shown}")
-
-
-def printable(name: str) -> str:
-    """A name of a file with its control characters escaped."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
 
 
 class ExternalError(ValueError):
@@ -52,6 +18,11 @@ def external_error(path: str | os.PathLike[str], name: str, other: str) -> Exter
         f"{os.fspath(path)!r} takes {name!r} from another file, {other!r}. Pass external=True if "
         "you trust it."
     )
+
+
+def plain(value: Any) -> Any:
+    """Text, where HDF5 gives bytes."""
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def is_hdf5(path: str | os.PathLike[str]) -> bool:

@@ -17,9 +17,16 @@ from scipy.sparse import issparse
 
 from skdnn._files import replaced, sync, sync_folder
 from skdnn._identity._provenance import complete
-from skdnn.io._content import Content, Source, check_dtype
-from skdnn.io._formats import FORMATS, Format, choose
-from skdnn.io._parts import count_parts, find_parts, part_path, sidecar, split_rows, whole_path
+from skdnn.io._file_formats import FORMATS, Format, choose
+from skdnn.io._saved_header import Content, Source, check_dtype
+from skdnn.io._split_files import (
+    count_parts,
+    find_parts,
+    part_path,
+    sidecar,
+    split_rows,
+    whole_path,
+)
 
 
 def save_features(

@@ -13,9 +13,8 @@ from sklearn.utils import Bunch
 
 from skdnn._images import EXTENSIONS, list_images
 from skdnn._labels import find_images, natural_key
-from skdnn.datasets._bunch import DataSet
-
-_SHOWN = 20
+from skdnn._wording import listed
+from skdnn.datasets._data_set import DataSet
 
 
 def load_image_folder(
@@ -109,7 +108,7 @@ def _has_classes(names: Sequence[str], class_folders: bool | str, folder: Path) 
     if flat:
         raise ValueError(
             f"root: {len(flat)} of the {len(names)} images in {str(folder)!r} lie outside of "
-            f"class folders: {_listed(flat)}. Move them into the folders of their classes, or "
+            f"class folders: {listed(flat, 20)}. Move them into the folders of their classes, or "
             "pass class_folders=False to take all images, without classes."
         )
     return True
@@ -143,21 +142,13 @@ def _in_given_order(found: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The names found on disk in the order wanted, if both are the same set."""
     places = find_images(wanted, found, "file_names")
     counts = Counter(places)
+    strange = [name for name, place in zip(wanted, places, strict=True) if place is None]
     faults = {
         "named more than once": [name for k, name in enumerate(found) if counts[k] > 1],
-        "named, but not in the folder": list(
-            dict.fromkeys(
-                name for name, place in zip(wanted, places, strict=True) if place is None
-            )
-        ),
+        "named, but not in the folder": list(dict.fromkeys(strange)),
         "in the folder, but not named": [name for k, name in enumerate(found) if not counts[k]],
     }
     if any(faults.values()):
-        listed = "; ".join(f"{what}: {_listed(names)}" for what, names in faults.items() if names)
-        raise ValueError(f"file_names must name every image of the folder once. {listed}.")
+        told = "; ".join(f"{what}: {listed(names, 20)}" for what, names in faults.items() if names)
+        raise ValueError(f"file_names must name every image of the folder once. {told}.")
     return [found[place] for place in places if place is not None]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" ... and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(repr(name) for name in names[:_SHOWN]) + more

@@ -1,51 +1,25 @@
-"""What lies in a file of several things: numbers and texts by place, and which texts name rows."""
+"""Ours by its header, or anyone's by what lies beside the numbers: which texts name rows."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skdnn._labels import natural_key
-from skdnn.io._content import (
-    HEADER,
-    Ask,
-    DamageError,
-    Raw,
-    Stored,
-    is_text,
-    parse_header,
-    plain,
-    wanted,
-)
-from skdnn.io._rdm_check import is_rdm_shape, n_conditions
+from skdnn.io._rdm_forms import is_rdm_shape, n_conditions
+from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, Struct, is_text, read, wanted
+from skdnn.io._saved_header import HEADER, parse_header
 
+FILE_NAMES = "file_names.txt"
+_ENDING = re.compile(r"\.(eps|jpe?g|png|tiff?|bmp|gif|webp)$", re.I)
 # Lists of names are called like this, unless they name columns.
 _NAMES = re.compile(r"label|name|stim|image|img|file|cond|path|item|exemplar|object|pictu", re.I)
 _COLUMNS = re.compile(r"chan|feature|unit|roi|voxel|neur|column|layer|var|region|sensor", re.I)
-FILE_NAMES = "file_names.txt"
-_ENDING = re.compile(r"\.(eps|jpe?g|png|tiff?|bmp|gif|webp)$", re.I)
-_KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "V": "a table"}
-
-
-@dataclass(frozen=True)
-class Opaque:
-    """A kind of thing that cannot be read."""
-
-    kind: str
-    reason: str = ""
-
-    def __str__(self) -> str:
-        return self.kind + (f", which cannot be read ({self.reason})" if self.reason else "")
-
-
-class Struct(dict[str, Any]):
-    """Of MATLAB or Octave; other dicts are groups."""
 
 
 def gathered(tree: Mapping[str, Any]) -> Raw:
@@ -73,7 +47,7 @@ def _put(raw: Raw, value: Any, place: str) -> None:
         if value.shape and not ("(" in place and math.prod(value.shape) <= 1):
             raw.arrays[place] = value
     elif all(map(_is_row, value)) and len({x.shape for x in value}) == 1 < len(value):
-        raw.arrays[place] = _rows(value)  # a cell with a row for each image
+        raw.arrays[place] = _as_rows(value)  # a cell with a row for each image
     else:
         for number, item in enumerate(value, start=1):
             _put(raw, item, f"{place}({number})")
@@ -83,21 +57,6 @@ def _put(raw: Raw, value: Any, place: str) -> None:
             texts = [item.get(name) for item in value]
             if all(isinstance(text, str) for text in texts):
                 raw.texts[f"{place}.{name}"] = texts
-
-
-def lines(rows: list[str]) -> str | list[str]:
-    """Char: one text, or the padded rows of a matrix."""
-    return "".join(rows) if len(rows) < 2 else [row.rstrip(" \0") for row in rows]
-
-
-def read(array: Any) -> np.ndarray:
-    """The numbers themselves, or why there are none."""
-    if array.dtype.hasobject:
-        raise DamageError("it holds Python objects, which are not read: they may run code")
-    if array.dtype.kind not in "buif":
-        held = _KINDS.get(array.dtype.kind, array.dtype)
-        raise DamageError(f"it holds {held}, not real numbers")
-    return array.read() if isinstance(array, Stored) else array
 
 
 def finished(
@@ -193,12 +152,12 @@ def names_of(raw: Raw, place: str, n: int, *, unique: bool = False) -> str | Non
     """Where the names of an array's n rows are: the likeliest of several places."""
     fits = {}
     for name, texts in raw.texts.items():
-        if not is_text(texts) or len(texts) != n or _COLUMNS.search(_last(name)):
+        if not is_text(texts) or len(texts) != n or _names_columns(name):
             continue
         distinct = len(set(texts)) == n
         if distinct or (is_naming(name) and not unique):
             twin = "_" in place and name.rpartition("_")[2] == place.rpartition("_")[2]
-            near = name[: -len(_last(name))] == place[: len(place) - len(_last(place))]
+            near = name[: -len(_last_part(name))] == place[: len(place) - len(_last_part(place))]
             fits[name] = (twin, near, distinct, is_naming(name))
     return max(fits, key=lambda name: fits[name]) if fits else None
 
@@ -218,23 +177,28 @@ def _tell_left_over(raw: Raw) -> None:
             )
 
 
-def choose_names(candidates: Mapping[str, Iterable[Any]], n: int) -> list[Any] | None:
+def choose_names(candidates: Mapping[str, list[Any]], n: int) -> list[Any] | None:
     """The list that tells n rows apart best: one that is called so, then text, then numbers."""
-    fits, lists = {}, {}
+    fits = {}
     for name, values in candidates.items():
-        lists[name] = [plain(x) for x in np.asarray(values).tolist()]
-        if len(lists[name]) == n:
-            text = isinstance(lists[name][0], str)
-            fits[name] = (len(set(lists[name])) == n, text and is_naming(name), text)
-    return lists[max(fits, key=lambda name: fits[name])] if fits else None
+        if len(values) == n:
+            text = isinstance(values[0], str)
+            fits[name] = (len(set(values)) == n, text and is_naming(name), text)
+    return candidates[max(fits, key=lambda name: fits[name])] if fits else None
 
 
 def is_naming(place: str) -> bool:
     """Whether a list that is called so holds names of rows."""
-    return bool(_NAMES.search(_last(place))) and not _COLUMNS.search(_last(place))
+    return bool(_NAMES.search(_last_part(place))) and not _names_columns(place)
 
 
-def _last(place: str) -> str:
+def _names_columns(place: str) -> bool:
+    """Whether a list that is called so holds names of columns."""
+    return bool(_COLUMNS.search(_last_part(place)))
+
+
+def _last_part(place: str) -> str:
+    """The name of a member by itself."""
     return re.split(r"[./]", place)[-1]
 
 
@@ -244,7 +208,7 @@ def _is_row(item: Any) -> bool:
     return len(shape) > 0 and math.prod(shape) == max(shape)
 
 
-def _rows(items: list[Any]) -> Stored:
+def _as_rows(items: list[Any]) -> Stored:
     """One array of several of one shape, read when it is wanted."""
     shape, row = items[0].shape, _is_row(items[0])
     whole = (len(items), max(shape)) if row else (len(items), *shape)
@@ -296,7 +260,7 @@ def _with_file_names(raw: Raw, path: Path) -> None:
                 f"it holds a variable per image, but its {len(raw.arrays)} variables are not the "
                 f"{len(names)} images of {FILE_NAMES}, or differ in shape: {odd[:5]}"
             )
-        raw.arrays = {"": _rows([raw.arrays[stem] for stem in stems])}
+        raw.arrays = {"": _as_rows([raw.arrays[stem] for stem in stems])}
     elif len(raw.arrays) > 1 and all(re.fullmatch(r"features_\d+", x) for x in raw.arrays):
         parts = sorted(raw.arrays, key=natural_key)
         raw.arrays = {"": joined([raw.arrays[part] for part in parts], parts)}

@@ -1,8 +1,10 @@
-"""Data sets that show what they hold, not all of it."""
+"""Data sets that show what they hold, not all of it, and tell where to place what is missing."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,3 +48,13 @@ def _classes(data: Bunch) -> pd.DataFrame | None:
         return None
     counts = Counter(np.asarray(target).tolist())
     return pd.DataFrame({"class": names, "images": [counts[k] for k in range(len(names))]})
+
+
+def how_to_place(data_set: str, files: Iterable[tuple[str, str]], folder: Path, why: str) -> str:
+    """A message that tells the address of each file, and what is to know about it."""
+    told = "\n".join(f"  {address}\n    {about}" for address, about in files)
+    return (
+        f"Files of the data set {data_set} are missing and could not be downloaded ({why}):\n"
+        f"{told}\nTo place them by hand, download them on any computer and put them, under the "
+        f"same names, into\n  {folder}"
+    )

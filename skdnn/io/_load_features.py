@@ -14,22 +14,15 @@ import numpy as np
 import pandas as pd
 
 from skdnn._html import card, product
-from skdnn._wording import in_bytes, in_lines
-from skdnn.io._content import (
-    Ask,
-    DamageError,
-    Raw,
-    UnknownLayerError,
-    checked,
-    parse_header,
-    wanted,
-)
-from skdnn.io._files import ExternalError
-from skdnn.io._formats import FORMATS, Format, by_extension, choose
-from skdnn.io._members import finished
-from skdnn.io._numbered import find_numbered, is_numbered, join
-from skdnn.io._parts import find_parts, part_faults, sidecar, whole_path
-from skdnn.io._text import is_ours
+from skdnn._wording import in_bytes, in_lines, listed
+from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
+from skdnn.io._hdf5_links import ExternalError
+from skdnn.io._numbered_files import find_numbered, is_numbered, join
+from skdnn.io._reading import Ask, DamageError, Raw, UnknownLayerError, first_line, wanted
+from skdnn.io._row_names import finished
+from skdnn.io._saved_header import checked, parse_header
+from skdnn.io._split_files import find_parts, part_faults, sidecar, whole_path
+from skdnn.io._text_features import is_ours
 
 _PASSED_ON = (
     FileNotFoundError,
@@ -124,9 +117,8 @@ class SavedFeatures:
 
     def __repr__(self) -> str:
         arrays = self._arrays()
-        told = [f"{name} {a.shape} {a.dtype}".strip() for name, a in list(arrays.items())[:3]]
-        told[-1] += f" and {len(arrays) - 3} more" * (len(arrays) > 3)
-        told = [f"features: {', '.join(told)}"]
+        told = [f"{name} {a.shape} {a.dtype}".strip() for name, a in arrays.items()]
+        told = [f"features: {listed(told, 3, str)}"]
         if self.labels is not None:
             first = ", ".join([*map(repr, self.labels[:2]), *["..."][: len(self.labels) - 2]])
             told.append(f"labels: {len(self.labels)}, [{first}]")
@@ -139,17 +131,8 @@ class SavedFeatures:
     def _repr_html_(self) -> str:
         """A card for notebooks; no numbers are read."""
         arrays = self._arrays()
-        table = pd.DataFrame(
-            [
-                {
-                    "layer": name,
-                    "shape": product(array.shape),
-                    "type": array.dtype,
-                    "size": in_bytes(array.nbytes),
-                }
-                for name, array in arrays.items()
-            ]
-        )
+        rows = [(n, product(x.shape), x.dtype, in_bytes(x.nbytes)) for n, x in arrays.items()]
+        table = pd.DataFrame(rows, columns=["layer", "shape", "type", "size"])
         facts = {
             "labels": self.labels,
             "targets": None if self.targets is None else product(self.targets.shape),
@@ -238,6 +221,11 @@ def load_features(
     ask = Ask(None if layers is None else list(layers), mmap, external)
     found = read_files(Path(path), format, ask, check=check)
     tell(found)
+    return as_saved(found)
+
+
+def as_saved(found: Raw) -> SavedFeatures:
+    """What was found, one array by itself or layers by name."""
     arrays = found.arrays
     single = found.header["single"] if found.header else list(arrays) == [""]
     return SavedFeatures(
@@ -357,8 +345,7 @@ def _read(chosen: Format, file: Path, ask: Ask, *, split: bool, check: bool) -> 
     except Exception as error:  # a broken file makes the libraries raise anything
         if isinstance(error, MemoryError) and file.stat().st_size > _LARGE:
             raise
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DamageError(f"it cannot be read ({reason})") from error
+        raise DamageError(f"it cannot be read ({first_line(error)})") from error
 
 
 def _beside(

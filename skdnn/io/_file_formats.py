@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from skdnn.io import _dialects, _hdf5, _mat, _npy, _parquet, _tables, _text, _torch
-from skdnn.io._content import Ask, Content, Raw
+from skdnn.io import (
+    _hdf5,
+    _hdf5_dialects,
+    _mat,
+    _npy,
+    _parquet,
+    _text_features,
+    _text_tables,
+    _torch,
+)
+from skdnn.io._reading import Ask, Raw
+from skdnn.io._saved_header import Content
 
 Read = Callable[[Path, Ask], Raw]
 Write = Callable[[Path, Content], None]
@@ -36,12 +46,26 @@ FORMATS = {
         Format("mat", (".mat",), _mat.read, _mat.write),
         Format("mat-v5", (".mat",), _mat.read, partial(_mat.write, version="5")),
         Format("mat-v7.3", (".mat",), _mat.read, partial(_mat.write, version="7.3")),
-        Format("txt", (".txt",), _text.read_txt, _text.write_txt, beside=True, text=True),
-        Format("csv", (".csv",), _text.read_csv, _text.write_csv, beside=True, text=True),
+        Format(
+            "txt",
+            (".txt",),
+            _text_features.read_txt,
+            _text_features.write_txt,
+            beside=True,
+            text=True,
+        ),
+        Format(
+            "csv",
+            (".csv",),
+            _text_features.read_csv,
+            _text_features.write_csv,
+            beside=True,
+            text=True,
+        ),
         Format("parquet", (".parquet",), _parquet.read, _parquet.write),
         Format("pt", (".pt", ".pth"), _torch.read, _torch.write),
-        Format("tsv", (".tsv",), _tables.read, None),
-        Format("netcdf", (".nc", ".nc4"), _dialects.read_netcdf, None),
+        Format("tsv", (".tsv",), _text_tables.read, None),
+        Format("netcdf", (".nc", ".nc4"), _hdf5_dialects.read_netcdf, None),
     )
 }
 KNOWN = ", ".join(f"{made.name} ({', '.join(made.extensions)})" for made in FORMATS.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skdnn.io._file_faults import nearest_of
 
 Mask = NDArray[np.bool_]
 # (key, value or None) -> which columns
@@ -116,13 +117,7 @@ def keys_like(key: str, keys: Sequence[str]) -> list[str]:
         matching = [name for name in keys if fnmatchcase(name, key)]
         if matching:
             return matching
-    raise ValueError(f"There is no key {key!r} in the metadata. {nearest(key, keys)}")
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """A sentence that names the nearest."""
-    near = difflib.get_close_matches(name, names, n=5, cutoff=0.4) or list(names)[:5]
-    return f"Nearest: {', '.join(map(repr, near))}." if near else "There are none."
+    raise ValueError(f"There is no key {key!r} in the metadata. {nearest_of(key, keys)}")
 
 
 def matching(metadata: Any, key: str, value: float) -> Mask:
