@@ -29,6 +29,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
             {
                 "_wording",
                 "_blocks",
+                "_docs",
                 "_files",
                 "_html",
                 "_multiple",

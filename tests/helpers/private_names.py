@@ -95,6 +95,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
     ),
     "rules that many public functions share, tested once": (
         "skdnn._wording",
+        "skdnn._docs",
         "skdnn._html",
         "skdnn._labels",
         "skdnn._optional",
@@ -125,6 +126,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn._layers",
         "skdnn._search",
         "skdnn._store",
+        "skdnn.models._registry",
     ),
 }
 PRIVATE_MODULES = {module: reason for reason, modules in _REASONS.items() for module in modules}

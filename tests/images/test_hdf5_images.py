@@ -19,7 +19,7 @@ from sklearn.model_selection import KFold, ShuffleSplit, cross_val_score
 from sklearn.pipeline import Pipeline
 from torch import nn
 
-from skdnn import DNNFeatureExtractor, LayerSearchCV
+from skdnn import DNNFeatureExtractor, LayerSearchCV, _digests
 from skdnn._images import ImageReadError, as_image_inputs, check_images, read_image
 from skdnn.datasets import load_hdf5_images
 from skdnn.models import Model
