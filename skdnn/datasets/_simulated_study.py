@@ -238,7 +238,8 @@ def _write_subject(
         mixed = parts @ rng.normal(size=(parts.shape[1], int((atlas == number).sum())))
         signal[:, atlas == number] = mixed / mixed.std(axis=0)
     brain = atlas > 0
-    betas, events = [], []
+    betas: list[str] = []
+    events: list[str] = []
     offset = np.zeros(atlas.shape)
     for run in range(n_runs):
         session = 1 + (run >= -(-n_runs // 2))
