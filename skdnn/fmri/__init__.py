@@ -2,5 +2,6 @@
 
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._load import load_betas
+from skdnn.fmri._search_regions import search_regions
 
-__all__ = ["Betas", "load_betas"]
+__all__ = ["Betas", "load_betas", "search_regions"]

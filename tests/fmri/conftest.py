@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skdnn import load_betas
+from skdnn.datasets import make_study
+
 nibabel = pytest.importorskip("nibabel")
 
 GRID = (3, 4, 5)
@@ -76,3 +79,17 @@ def subject(tmp_path: Path) -> Subject:
             }
         ).to_csv(tmp_path / f"{stem}_events.tsv", sep="\t", index=False, na_rep="n/a")
     return Subject(tmp_path, values, inside)
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A simulated study of two subjects, whose answer is known."""
+    return make_study(tmp_path_factory.mktemp("study"))
+
+
+def betas_of(study: Any, number: int) -> Any:
+    one = study.subjects[number]
+    return load_betas(
+        one.betas, events=one.events, mask=one.mask, rois=one.rois, images=study.images,
+        standardize="session",
+    )  # fmt: skip

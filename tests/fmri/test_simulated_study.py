@@ -8,26 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fmri.conftest import betas_of
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdnn import RDM, DNNFeatureExtractor, LayerSearchCV, RSAScorer, load_betas
+from skdnn import RDM, DNNFeatureExtractor, LayerSearchCV, RSAScorer
 from skdnn.datasets import make_study
 
 nibabel = pytest.importorskip("nibabel")
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return make_study(tmp_path_factory.mktemp("study"))
-
-
-def betas_of(study: Any, number: int) -> Any:
-    one = study.subjects[number]
-    return load_betas(
-        one.betas, events=one.events, mask=one.mask, rois=one.rois, images=study.images,
-        standardize="session",
-    )  # fmt: skip
 
 
 def test_files_are_those_of_a_study(study: Any) -> None:
