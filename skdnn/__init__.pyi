@@ -25,6 +25,7 @@ from .datasets import (
 )
 from .decomposition import GramPCA, ThingsAlignment
 from .encoding import BrainHierarchyScore, LayerwiseEncoder, VoxelwiseRidgeCV
+from .fmri import load_betas
 from .io import load_features, save_features
 from .model_comparison import compare_models
 from .models import list_models
@@ -71,6 +72,7 @@ __all__ = [
     "fetch_kriegeskorte92",
     "list_layers",
     "list_models",
+    "load_betas",
     "load_features",
     "load_image_folder",
     "load_things",

@@ -48,6 +48,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
             {"_extraction", "_feature_extractor", "_classifier", "_text_encoder"},
             {"rsa", "encoding", "decomposition"},
             {"datasets", "formats", "io", "model_comparison", "plotting", "_search"},
+            {"fmri"},
             {"__init__"},  # the package's public names
             {"demo", "cli", "__main__"},
         ),

@@ -125,13 +125,36 @@ def test_roles_name_what_exists(page: Path) -> None:
         find(dotted)
 
 
-def test_rsatoolbox_has_the_names_of_its_page() -> None:
-    pytest.importorskip("rsatoolbox")
-    rooms = ("data", "data.noise", "rdm", "model", "inference", "vis")
-    modules = [importlib.import_module(f"rsatoolbox.{room}") for room in rooms]
-    rows = re.findall(r"^\| (.*?) \|", text_of(DOCS / "coming_from" / "rsatoolbox.md"), flags=re.M)
+@pytest.mark.parametrize(
+    ("package", "rooms", "least"),
+    [
+        ("rsatoolbox", ("data", "data.noise", "rdm", "model", "inference", "vis"), 16),
+        (
+            "nilearn",
+            (
+                "glm",
+                "maskers",
+                "image",
+                "decoding",
+                "plotting",
+                "glm.first_level",
+                "glm.second_level",
+            ),
+            9,
+        ),
+        ("himalaya", ("ridge", "kernel_ridge", "scoring", "backend"), 7),
+    ],
+)
+def test_peers_have_the_names_of_their_pages(
+    package: str, rooms: tuple[str, ...], least: int
+) -> None:
+    pytest.importorskip(package)
+    modules = [importlib.import_module(f"{package}.{room}") for room in rooms]
+    page = text_of(DOCS / "coming_from" / f"{package}.md")
+    rows = re.findall(r"^\| (.*?) \|", page, flags=re.M)
     names = [name for row in rows for name in re.findall(r"`([A-Za-z]\w+)[(`]", row)]
-    assert len(names) > 15
+    names = [name for name in names if name not in ("deltas_", "best_alphas_", "predict")]
+    assert len(names) >= least
     for name in names:
         assert any(hasattr(module, name) for module in modules), name
 

@@ -22,7 +22,7 @@ LEFT_OUT = {
     "all": "the sum of the others",
 }
 LINTERS = {"ruff", "mypy", "pandas-stubs", "types-tqdm"}  # the same code, whatever is installed
-NEWER = {"transformers"}  # than the oldest torch
+NEWER = {"transformers", "nilearn"}  # than the oldest torch, the oldest pandas
 
 
 def versions(lines: list[str], sign: str) -> dict[str, str]:

@@ -1,3 +1,5 @@
+from ._bands._banded_ridge import BandedRidgeCV
+from ._bands._partitioning import voxel_variance_partitioning
 from ._decoding._select_k_best import SelectKBestRidge
 from ._hierarchy._accuracies import pool_subjects
 from ._hierarchy._bootstrap import HierarchyBootstrap, bootstrap_hierarchy_score
@@ -47,6 +49,7 @@ from ._scores._summary import summarize_voxels
 
 __all__ = [
     "AveragedRepeats",
+    "BandedRidgeCV",
     "BrainHierarchyScore",
     "HierarchyBootstrap",
     "HierarchyDetails",
@@ -86,4 +89,5 @@ __all__ = [
     "summarize_voxels",
     "top_level_table",
     "trial_weights",
+    "voxel_variance_partitioning",
 ]

@@ -4,6 +4,7 @@ from ._layer_scores_with_twin import draw_with_twin
 from ._mds import MDSDisplay
 from ._model_comparison import ModelComparisonDisplay
 from ._rdm import RDMDisplay
+from ._region_scores import RegionScoresDisplay
 from ._similarity import SimilarityDisplay
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "MDSDisplay",
     "ModelComparisonDisplay",
     "RDMDisplay",
+    "RegionScoresDisplay",
     "SimilarityDisplay",
     "draw_with_twin",
 ]

@@ -1,0 +1,1 @@
+"""Several feature spaces in one model: a penalty for each of them, and what each explains."""

@@ -1,0 +1,7 @@
+"""Responses of fMRI to images, trial by trial: from a GLM's betas and BIDS events to rows."""
+
+from skdnn.fmri._betas import Betas
+from skdnn.fmri._load import load_betas
+from skdnn.fmri._search_regions import search_regions
+
+__all__ = ["Betas", "load_betas", "search_regions"]

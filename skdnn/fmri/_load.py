@@ -1,0 +1,360 @@
+"""From betas, events and masks to responses; what does not belong together is refused first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import whosmat
+
+from skdnn._optional import import_optional
+from skdnn._wording import in_lines, listed
+from skdnn.fmri._betas import Betas
+from skdnn.fmri._events import (
+    Run,
+    dropped,
+    entities,
+    files_of,
+    images_of,
+    read_events,
+    rows_with_betas,
+    trials_of,
+)
+from skdnn.fmri._trials import GridArray, Trials, too_small
+from skdnn.formats import read_betas, read_mat
+from skdnn.io._files import is_hdf5, open_hdf5
+from skdnn.io._maps import load_image
+from skdnn.io._masks import Label, read_masks
+from skdnn.io._nifti import NiftiBetas
+
+_STANDARDIZE = ("session", "run")
+# Names under which GLMsingle and NSD store responses.
+_KEYS = ("betasmd", "betas")
+
+
+def load_betas(
+    betas: Any,
+    *,
+    events: Any,
+    images: Any,
+    mask: Any = None,
+    rois: Mapping[str, Any] | None = None,
+    stimulus: str = "stim_file",
+    drop: Any = (),
+    surplus: str = "error",
+    standardize: str | None = None,
+    scale: float | None = None,
+    key: str | None = None,
+    threshold: float | None = None,
+    label: Label | None = None,
+    resample: bool = False,
+) -> Betas:
+    """Join a GLM's single-trial betas with events and images, one subject at a time.
+
+    Parameters
+    ----------
+    betas : path-like, sequence of them, or ndarray
+        A map for each trial, in the order of the events: a 4-D NIfTI file or one for each run; 3-D
+        files, one for each trial; surfaces and pairs of hemispheres as for
+        :func:`~skdnn.formats.read_betas`; an HDF5 or ``.mat`` file of GLMsingle or of the
+        Natural Scenes Dataset; an array (n_trials, n_voxels), or (nx, ny, nz, n_trials) with a
+        mask. A path with wildcards is all files that it fits, in natural order.
+    events : path-like, DataFrame, or sequence of them
+        BIDS tables ``events.tsv``, one for each run in the order of the betas; wildcards as for
+        `betas`. Rows are trials in the order of their onsets. Run and session are read from the
+        files' names, or from columns ``run`` and ``session``.
+    images : sequence of str or Path, or Bunch with ``paths``
+        The images, each once; all must have been shown.
+    mask : NIfTI image, path-like, ndarray or pair of them, default=None
+        Which voxels, as for :func:`~skdnn.formats.read_betas`; volumes need one.
+    rois : mapping of str to mask, default=None
+        Regions: a mask in the same grid, of the same kinds, or a pair ``(atlas, label)`` of an
+        atlas and a number or name in it. What lies outside of `mask` is left out.
+    stimulus : str, default="stim_file"
+        The column that names the image of each trial. ``n/a`` is a blank trial.
+    drop : str, sequence of str, or mapping of str to them, default=()
+        Trials to leave out by name: of the stimulus, or, by a mapping, of the values of other
+        columns, such as ``{"trial_type": "catch"}``. Nothing else is left out.
+    surplus : {"error", "drop"}, default="error"
+        What to do with trials whose image is not in `images`.
+    standardize : {"session", "run"} or None, default=None
+        Z-score each voxel over the trials that are used, within sessions or within runs.
+    scale : float, default=None
+        What numbers are divided by. Integers need it: the Natural Scenes Dataset holds betas
+        times 300.
+    key : str, default=None
+        In an HDF5 or ``.mat`` file, which array; None takes ``betasmd`` or ``betas``.
+    threshold : float, default=None
+        Of `mask`, as for :func:`~skdnn.formats.read_betas`.
+    label : int, str or sequence of them, default=None
+        Of `mask`, likewise.
+    resample : bool, default=False
+        Bring regions of another grid into that of `mask`, by nearest neighbour.
+
+    Returns
+    -------
+    betas : Betas
+        Responses by trial, which stay in the files until they are asked for.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is not there.
+    ValueError
+        If the numbers of maps and events differ in any run, subjects or runs of files contradict
+        each other, masks lie elsewhere, events have no image or several, an image has no event,
+        or integers come without `scale`. All of it is found before betas are read.
+
+    See Also
+    --------
+    Betas : What it gives.
+    skdnn.formats.read_trials : Trials from files of BdPy.
+    skdnn.encoding.VoxelwiseRidgeCV : Predicts averages from features.
+
+    Notes
+    -----
+    A stimulus names an image by its path or the end of it, its file name, or that without
+    ending. A GLM may have estimated all events, those with a stimulus, or those that are not
+    dropped: which it was follows from the number of maps.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skdnn.fmri import load_betas
+    >>> events = pd.DataFrame({"onset": [0, 4, 8], "stim_file": ["cat.jpg", "dog.jpg", "cat.jpg"]})
+    >>> betas = load_betas(
+    ...     np.array([[1.0, 2.0], [5.0, 6.0], [3.0, 4.0]]),
+    ...     events=events, images=["img/cat.jpg", "img/dog.jpg"],
+    ... )
+    >>> betas
+    Betas(trials=3, images=2, shown=1 to 2 times, sessions=1, runs=1, voxels=2)
+    >>> betas.averages().to_numpy()
+    array([[2., 3.],
+           [5., 6.]])
+    """
+    if standardize not in (None, *_STANDARDIZE):
+        raise ValueError(f"standardize must be one of {_STANDARDIZE} or None: {standardize!r}.")
+    paths = [os.fspath(path) for path in getattr(images, "paths", images)]
+    runs = read_events(events, stimulus)
+    trials = trials_of(runs, stimulus)
+    leave = dropped(trials, runs, drop)
+    source, n_maps, names, voxels_mask, affine = _open(
+        betas, mask, threshold, label, key, len(trials), len(runs)
+    )
+    _same_runs(names, runs, n_maps)
+    estimated = rows_with_betas(trials, leave, runs, n_maps)
+    has_image = trials["stimulus"].notna().to_numpy() & ~leave
+    rows, positions = images_of(trials, estimated[has_image[estimated]], paths, surplus)
+    used = trials.iloc[rows].drop(columns="file").reset_index(drop=True)
+    used.insert(1, "image", positions)
+    groups = None
+    if standardize is not None:
+        by = "session" if standardize == "session" else ["session", "run"]
+        grouped = used.groupby(by, sort=False)
+        groups = grouped.ngroup().to_numpy().astype(np.intp)
+        too_small(groups, [str(name) for name in grouped.size().index], standardize)
+    maps = np.searchsorted(estimated, rows)
+    responses = Trials(source, maps, np.arange(source.shape[1]), _scale(source, scale), groups)
+    regions = _regions(rois or {}, voxels_mask, affine, resample)
+    return Betas(
+        responses, used, paths, source=source, mask=voxels_mask, affine=affine, rois=regions
+    )
+
+
+def _open(
+    betas: Any, mask: Any, threshold: Any, label: Any, key: str | None, n_events: int, n_runs: int
+) -> tuple[Any, list[int], list[str], NDArray[np.bool_] | None, Any]:
+    """All maps as rows of voxels; maps of each run, or of all; files' names; voxels; place."""
+    if isinstance(betas, np.ndarray):
+        source, inside, affine = _from_array(betas, mask, threshold, label, "betas", False)
+        return source, [source.shape[0]], [], inside, affine
+    files = files_of(betas)
+    if not files:
+        raise ValueError("betas is empty: give at least one file.")
+    first = files[0] if isinstance(files[0], str | os.PathLike) else ""
+    if Path(first).suffix.lower() in (".h5", ".hdf5", ".mat"):
+        if len(files) > 1:
+            raise ValueError(
+                "betas: give one HDF5 or .mat file, or the sessions one by one: "
+                f"there are {len(files)}."
+            )
+        source, inside, affine = _from_container(Path(first), mask, threshold, label, key)
+        return source, [source.shape[0]], [os.fspath(first)], inside, affine
+    found = read_betas(files, mask, threshold=threshold, label=label)
+    counts = np.bincount(found._file_of, minlength=len(files)).tolist()
+    names = [os.fspath(one if isinstance(one, str | os.PathLike) else one[0]) for one in files]
+    if len(files) == n_runs > 1:
+        return found, counts, names, found.mask, found.affine
+    return found, [len(found)], names, found.mask, found.affine
+
+
+def _from_container(
+    path: Path, mask: Any, threshold: Any, label: Any, key: str | None
+) -> tuple[Any, NDArray[np.bool_] | None, Any]:
+    """Betas in an HDF5 or MATLAB file, which stay there where it is HDF5."""
+    path = path.expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"betas: there is no file {str(path)!r}.")
+    if is_hdf5(path):
+        file = open_hdf5(path)
+        held: dict[str, Any] = {}
+        file.visititems(
+            lambda name, item: (
+                held.__setitem__(name, item) if len(getattr(item, "shape", ())) > 1 else None
+            )
+        )
+    else:
+        held = {name: shape for name, shape, _ in whosmat(path) if len(shape) > 1}
+    chosen = next((name for name in ([key] if key else _KEYS) if name in held), None)
+    if chosen is None:
+        raise ValueError(
+            f"betas: {str(path)!r} has no array {key or ' or '.join(_KEYS)!r}, but "
+            f"{listed(held) or 'none of two dimensions or more'}: name it with key=."
+        )
+    values = held[chosen] if is_hdf5(path) else read_mat(path, chosen)
+    return _from_array(values, mask, threshold, label, f"{path.name}, {chosen}", True)
+
+
+def _from_array(
+    values: Any, mask: Any, threshold: Any, label: Any, what: str, of_file: bool
+) -> tuple[Any, NDArray[np.bool_] | None, Any]:
+    """Rows of voxels, whichever way the axes run."""
+    shape = tuple(values.shape)
+    if values.dtype.kind not in "iuf":
+        raise TypeError(f"betas: {what} holds {values.dtype}, not real numbers.")
+    if mask is None:
+        flat = tuple(n for n in shape if n > 1) if of_file else shape
+        if len(flat) != 2 or of_file:
+            raise ValueError(
+                f"betas: {what} has shape {shape}: give the mask, which tells voxels from trials."
+            )
+        return values, None, None
+    one = read_masks(mask, 1, threshold, label)[0]
+    inside = np.asarray(one.chosen)
+    grid, voxels = inside.shape, np.flatnonzero(inside)
+    if len(shape) == inside.ndim + 1:
+        fits = [shape[:-1] == grid, shape[1:] == grid[::-1]]
+        if all(fits):
+            fits = [not of_file, of_file]  # a cube: files come from MATLAB
+        if any(fits):
+            return GridArray(values, voxels, grid, reverse=fits[1]), inside, one.affine
+    if len(shape) == 2 and shape[1] in (len(voxels), inside.size):
+        picked = np.asarray(values) if shape[1] == len(voxels) else np.asarray(values)[:, voxels]
+        return picked, inside, one.affine
+    if len(shape) == 2 and of_file and shape[0] in (len(voxels), inside.size):
+        picked = np.asarray(values) if shape[0] == len(voxels) else np.asarray(values)[voxels]
+        return np.ascontiguousarray(picked.T), inside, one.affine
+    raise ValueError(
+        f"betas: {what} has shape {shape}, which does not fit the mask of shape {grid} with "
+        f"{len(voxels)} voxels and trials beside it."
+    )
+
+
+def _scale(source: Any, scale: float | None) -> float:
+    """What numbers are divided by; integers without a factor of their own must be told."""
+    if scale is not None:
+        if not (np.isfinite(scale) and scale > 0):
+            raise ValueError(f"scale must be a number above 0, got {scale!r}.")
+        return float(scale)
+    kind, own = source.dtype.kind, False
+    if isinstance(source, GridArray):
+        kind = source.values.dtype.kind
+    elif isinstance(source, NiftiBetas):
+        file = source._files[0][0]
+        kind, own = file.dtype.kind, file.scaling != (1.0, 0.0)
+    if kind in "iu" and not own:
+        raise ValueError(
+            "betas holds integers: say what they are to be divided by, scale=300 for the Natural "
+            "Scenes Dataset, scale=1 for nothing."
+        )
+    return 1.0
+
+
+def _same_runs(names: Sequence[str], runs: Sequence[Run], n_maps: Sequence[int]) -> None:
+    """Names of files must not contradict each other."""
+    of_betas = [entities(name) for name in names]
+    subjects = {one["sub"] for one in of_betas if "sub" in one}
+    of_events = {run.entities["sub"] for run in runs if "sub" in run.entities}
+    if len(subjects) > 1:
+        raise ValueError(f"betas are of several subjects: {listed(sorted(subjects))}.")
+    if subjects and of_events and subjects != of_events:
+        raise ValueError(
+            f"betas are of subject {listed(subjects)}, events of subject {listed(of_events)}."
+        )
+    if len(n_maps) < 2:
+        return
+    wrong = [
+        f"{Path(name).name} with {run.name}"
+        for name, one, run in zip(names, of_betas, runs, strict=True)
+        if any(
+            one[what].lstrip("0") != run.entities[what].lstrip("0")
+            for what in ("ses", "task", "run")
+            if what in one and what in run.entities
+        )
+    ]
+    if wrong:
+        raise ValueError(
+            "betas and events are of different runs, by their names; give both in one order:"
+            + in_lines(wrong)
+        )
+
+
+def _regions(
+    rois: Mapping[str, Any], mask: NDArray[np.bool_] | None, affine: Any, resample: bool
+) -> dict[str, NDArray[np.bool_]]:
+    """Which voxels of the mask each region has."""
+    if rois and mask is None:
+        raise ValueError("rois lie in a grid: give the mask of betas, too.")
+    found = {}
+    for name, given in rois.items():
+        region, label = given if _is_atlas(given) else (given, None)
+        try:
+            if resample and mask is not None and affine is not None:
+                region = _in_grid(region, mask.shape, affine)
+            one = read_masks(region, 1, None, label)[0]
+        except ValueError as error:
+            raise ValueError(f"rois[{name!r}]: {error}") from error
+        chosen = one.chosen
+        if chosen is None:  # vertices of a .label file
+            chosen = np.isin(np.arange(mask.size), one.vertices)  # type: ignore[union-attr]
+        if mask is None or chosen.shape != mask.shape:
+            raise ValueError(
+                f"rois[{name!r}] has shape {chosen.shape}, the mask {mask.shape}"  # type: ignore[union-attr]
+                ": resample=True brings volumes into one grid."
+            )
+        if not (
+            one.affine is None or affine is None or np.allclose(one.affine, affine, atol=1e-3)
+        ):
+            raise ValueError(
+                f"rois[{name!r}] lies elsewhere than the mask: their affine matrices differ. "
+                "resample=True brings it there."
+            )
+        found[str(name)] = chosen[mask]
+        if not found[str(name)].any():
+            raise ValueError(f"rois[{name!r}] has no voxel in common with the mask.")
+    return found
+
+
+def _is_atlas(given: Any) -> bool:
+    """A pair of an atlas and what is meant in it, not a pair of hemispheres."""
+    if not isinstance(given, tuple) or len(given) != 2:
+        return False
+    second = given[1]
+    return isinstance(second, int | np.integer | list) or (
+        isinstance(second, str) and not Path(second).suffix
+    )
+
+
+def _in_grid(region: Any, shape: tuple[int, ...], affine: Any) -> Any:
+    """A region, or an atlas, in another grid: each voxel takes the value of the nearest."""
+    image = load_image(region) if isinstance(region, str | os.PathLike) else region
+    if not hasattr(image, "affine"):
+        return region
+    processing = import_optional("nibabel.processing", "to bring regions into another grid")
+    nibabel = import_optional("nibabel", "to read NIfTI files")
+    plain = nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.float32), image.affine)
+    return processing.resample_from_to(plain, (shape, affine), order=0)

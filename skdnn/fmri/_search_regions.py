@@ -1,0 +1,194 @@
+"""The same search over layers for several subjects and regions, in one tidy table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from skdnn._feature_extractor import DNNFeatureExtractor
+from skdnn._search import LayerSearchCV, bootstrap_search
+from skdnn._wording import listed
+from skdnn.fmri._betas import Betas
+from skdnn.rsa import compute_rdm, noise_ceiling
+from skdnn.rsa._scoring._scorer import RSAScorer
+
+COLUMNS = [
+    "subject", "roi", "layer", "depth", "score", "std", "chosen", "low", "high", "p",
+    "ceiling_lower", "ceiling_upper",
+]  # fmt: skip
+
+
+def search_regions(
+    search: LayerSearchCV,
+    X: Any,
+    responses: Any,
+    *,
+    n_boot: int = 1000,
+    n_permutations: int = 1000,
+    random_state: int = 0,
+    verbose: int = 0,
+) -> pd.DataFrame:
+    """Fit a search for each subject and region; each image goes through the network once.
+
+    Parameters
+    ----------
+    search : LayerSearchCV
+        The search, of any kind; it is cloned for each subject and region and stays as it is.
+    X : sequence of n_images
+        Images.
+    responses : Betas, or mapping of str
+        By subject, :class:`Betas` or a mapping of region to responses (n_images, n_voxels), in the
+        order of `X`; one subject's need no name. Of Betas the averages of each region are taken,
+        or of all voxels where there are no regions.
+    n_boot : int, default=1000
+        Bootstrap samples of the images for ``low`` and ``high``, where the search compares RDMs;
+        0 leaves ``low``, ``high`` and ``p`` empty.
+    n_permutations : int, default=1000
+        Permutations of the images for ``p``.
+    random_state : int, default=0
+        Of both, the same for all subjects and regions.
+    verbose : int, default=0
+        1 prints each subject and region with its best layer.
+
+    Returns
+    -------
+    table : DataFrame
+        A row for each subject, region and layer: ``score`` and ``std`` over folds, ``depth`` of
+        the layer, ``chosen`` (whether the search chose it), ``low``, ``high`` and ``p`` as of
+        :func:`skdnn.bootstrap_search`, on all images, and the noise ceiling of the region over
+        subjects, on all images, where there are several.
+
+    Raises
+    ------
+    ValueError
+        If responses have other images than `X`, in another order or number; before anything runs.
+
+    See Also
+    --------
+    skdnn.LayerSearchCV : One search.
+    skdnn.plotting.RegionScoresDisplay : Draws the table.
+    skdnn.rsa.random_effects_test : Tests a layer over subjects.
+
+    Notes
+    -----
+    The score of the chosen layer is the best of several, and so a little too high; the p-values
+    are of single layers and not adjusted: the table has as many as it has rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skdnn import RDM, DNNFeatureExtractor, LayerSearchCV, RSAScorer
+    >>> from skdnn.fmri import search_regions
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.integers(0, 256, (12, 40, 40, 3), dtype=np.uint8)
+    >>> network = DNNFeatureExtractor("squeezenet1_1", weights=None)
+    >>> search = LayerSearchCV(
+    ...     make_pipeline(network, RDM(), RSAScorer()),
+    ...     {"dnnfeatureextractor__layer": ["features.3", "features.5"]}, cv=2)
+    >>> brain = {"V1": rng.normal(size=(12, 5)), "IT": rng.normal(size=(12, 5))}
+    >>> table = search_regions(search, images, brain, n_boot=0)
+    >>> table.groupby("roi", sort=False)["layer"].apply(list).to_dict()
+    {'V1': ['features.3', 'features.5'], 'IT': ['features.3', 'features.5']}
+    """
+    targets = dict(_targets(responses, X))
+    rows = []
+    with ExitStack() as stack:
+        shared = _sharing(search, stack)
+        for (subject, region), y in targets.items():
+            found = clone(shared).fit(X, y)
+            table = found.layer_profile_.rename(columns={"mean": "score"})
+            table["chosen"] = table["rank"] == 1
+            table[["subject", "roi"]] = subject, region
+            if n_boot and _compares_rdms(found):
+                result = bootstrap_search(
+                    found, X, y, n_boot=n_boot, n_permutations=n_permutations,
+                    random_state=random_state,
+                )  # fmt: skip
+                ends = result.intervals().set_index("model")
+                p = result.to_frame().set_index("model")["p"]
+                table[["low", "high"]] = ends.loc[table["layer"], ["low", "high"]].to_numpy()
+                table["p"] = p.loc[table["layer"]].to_numpy()
+            if verbose:
+                best = table.loc[table["chosen"], "layer"].iloc[0]
+                print(f"{subject} {region}: {best} ({table['score'].max():.3f})".strip())
+            rows.append(table)
+        ceilings = _ceilings(search, targets)
+    table = pd.concat(rows, ignore_index=True)
+    found_in = [ceilings.get(region, (np.nan, np.nan)) for region in table["roi"]]
+    table[["ceiling_lower", "ceiling_upper"]] = np.array(found_in, dtype=np.float64)
+    return table.reindex(columns=COLUMNS)
+
+
+def _targets(responses: Any, X: Any) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Responses by subject and region, of as many images as there are."""
+    by_subject = responses
+    if isinstance(responses, Betas) or not any(
+        isinstance(one, Betas | Mapping) for one in responses.values()
+    ):
+        by_subject = {"": responses}
+    for subject, given in by_subject.items():
+        if isinstance(given, Betas):
+            names = [str(one) for one in getattr(X, "paths", X)]
+            if names != given.images:
+                raise ValueError(
+                    f"responses of {subject or 'the subject'} are to {len(given.images)} images, "
+                    f"which are not those of X, or in another order: load_betas(images=X)."
+                )
+            regions = {name: given.roi(name).averages() for name in given.rois}
+            regions = regions or {"": given.averages()}
+        else:
+            regions = dict(given)
+        for region, y in regions.items():
+            if len(y) != len(X):
+                raise ValueError(
+                    f"responses of {listed([n for n in (subject, region) if n])} have {len(y)} "
+                    f"rows for {len(X)} images."
+                )
+            yield (str(subject), str(region)), y
+
+
+def _sharing(search: LayerSearchCV, stack: ExitStack) -> LayerSearchCV:
+    """A copy whose extractors keep activations until the last region is done."""
+    copy: LayerSearchCV = clone(search)
+    alone = [
+        name
+        for name, value in copy.estimator.get_params(deep=True).items()
+        if isinstance(value, DNNFeatureExtractor) and value.cache is None
+    ]
+    if alone and copy.cache is None:
+        copy.set_params(cache=stack.enter_context(tempfile.TemporaryDirectory(prefix="skdnn-")))
+    return copy
+
+
+def _compares_rdms(search: LayerSearchCV) -> bool:
+    return _scorer(search) is not None
+
+
+def _scorer(search: LayerSearchCV) -> RSAScorer | None:
+    """What compares RDMs in the search, if anything does."""
+    last = getattr(search.estimator, "steps", [("", None)])[-1][1]
+    return next((one for one in (search.scoring, last) if isinstance(one, RSAScorer)), None)
+
+
+def _ceilings(search: LayerSearchCV, targets: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+    """Noise ceiling of each region over subjects, if there are several and RDMs are compared."""
+    scorer = _scorer(search)
+    by_region: dict[str, list[Any]] = {}
+    for (_, region), y in targets.items():
+        by_region.setdefault(region, []).append(y)
+    if scorer is None:
+        return {}
+    return {
+        region: noise_ceiling(
+            [compute_rdm(np.asarray(y), scorer.metric) for y in several], scorer.comparison
+        )
+        for region, several in by_region.items()
+        if len(several) > 1 and scorer.target != "rdm"
+    }
