@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skdnn._multiple import adjusted
-from skdnn.plotting._display import Display, draw_ceiling, quiet_frame, shortened
-from skdnn.plotting._style import COLOURS, GREY, styled
+from skdnn.plotting._colours import COLOURS, GREY, styled
+from skdnn.plotting._display import Display
+from skdnn.plotting._marks import draw_ceiling, quiet_frame, shortened
 from skdnn.rsa import random_effects_test
 
 if TYPE_CHECKING:

@@ -201,7 +201,7 @@ def make_solver(design: Design, k: int, method: str, dtype: type[np.floating]) -
     gram = _gram(design, slice(None)) if method in ("gram", "complement") else None
     inverse = None if gram is None or method == "gram" else _inverse(gram)
     shared = gram if inverse is None else inverse
-    rounded = None if shared is None else shared.astype(dtype, copy=False)
+    rounded: Any = None if shared is None else shared.astype(dtype, copy=False)
 
     def solve(Y: Array, means: Array, numerators: Array) -> Found:
         indices = select(Y, numerators, design.length, k)
@@ -334,7 +334,7 @@ def _solve_each(
 def _inverse(gram: Array) -> Array | None:
     """The inverse, or None where too many digits would be lost in it."""
     with suppress(np.linalg.LinAlgError):
-        inverse = np.linalg.inv(gram)
+        inverse: Array = np.linalg.inv(gram)
         if np.linalg.norm(gram, 1) * np.linalg.norm(inverse, 1) <= _MAX_CONDITION:
             return inverse
     return None

@@ -133,7 +133,8 @@ def nested_encoding(
     rng = check_random_state(random_state)
     X = LayerFeatures(X) if isinstance(X, Mapping) else X
     names = _voxel_names(voxels, y)
-    Y: Any = y if is_lazy(y) else np.reshape(y, (len(y), -1))
+    Y: Any = y if is_lazy(y) else np.asarray(y)
+    Y = Y if is_lazy(y) else Y.reshape(len(Y), -1)
     folds = make_folds(cv, X, Y, groups, rng, shuffle=True)
     if folds is None:
         raise ValueError("cv=None: a fold of one image has no correlation. Give a number.")
@@ -188,7 +189,7 @@ def permutation_p(
     known = np.isfinite(r)
     sides = [values[:, known] - values[:, known].mean(axis=0) for values in (predicted, measured)]
     orders = np.stack([rng.permutation(n_rows) for _ in range(n_permutations)])
-    extreme = count_extreme(*sides, r[known], orders, "greater")
+    extreme = count_extreme(sides[0], sides[1], r[known], orders, "greater")
     p = np.full(len(r), np.nan)
     p[known] = (1 + extreme) / (1 + n_permutations)
     return p

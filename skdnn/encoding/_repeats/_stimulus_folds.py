@@ -235,7 +235,7 @@ def check_disjoint(
     ValueError: 1 image is in both the training and the test set: 'cat'. ...
     """
     train, test = (
-        [str(PurePath(i)) if is_name(i) else i for i in id_list(ids, f"{name} ids")]
+        [str(PurePath(str(i))) if is_name(i) else i for i in id_list(ids, f"{name} ids")]
         for ids, name in zip((train_ids, test_ids), names, strict=True)
     )
     known, called = set(train), ImageNames(item for item in train if isinstance(item, str))

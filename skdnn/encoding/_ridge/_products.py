@@ -125,8 +125,9 @@ class FeatureProducts:
     def _parts(self, left: Any, right: Any, values: Any, rows_in: Rows, rows_out: Rows) -> Parts:
         """In the dtype of the products with targets."""
         shares = self.weights[rows_in] / self.weights[rows_in].sum()
-        given = (left, right, values, self.device.put(shares))
-        return Parts(*map(self.device.work, given), rows_in, rows_out)
+        work = self.device.work
+        found = (work(left), work(right), work(values), work(self.device.put(shares)))
+        return Parts(*found, rows_in, rows_out)
 
     @cached_property
     def eigen(self) -> tuple[Any, Any]:

@@ -209,6 +209,7 @@ def bootstrap_rsa(
         whole = ceiling(scored.data, scored.n_conditions, scored.comparison)
     # Both are always drawn, so that a seed gives the same samples whatever is resampled.
     n, k = scored.n_conditions, scored.n_subjects
+    ceiling_samples: Array | None
     conditions_drawn, subjects_drawn = _draws(draw, n_boot, n), _draws(draw, n_boot, k)
     if whole is not None and resample == "subjects":
         samples = subjects_drawn @ scored.each.T / k
