@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from skdnn._feature_extractor import DNNFeatureExtractor
 from skdnn._optional import import_optional
-from skdnn.datasets._bunch import DataSet
+from skdnn.datasets._data_set import DataSet
 
 REGIONS = {"early": "features.2", "middle": "features.7", "late": "classifier.1"}
 _KINDS = ("blocks", "clouds", "discs", "gratings")

@@ -16,7 +16,7 @@ from skdnn._wording import listed, nearest
 from skdnn.encoding import average_repeats, ncsnr, ncsnr_ceiling, split_half_reliability
 from skdnn.fmri._trials import Trials
 from skdnn.io._nifti import NiftiBetas
-from skdnn.io._write_map import write_map
+from skdnn.io._nifti_writing import write_map
 
 OnePath = str | os.PathLike[str]
 

@@ -26,10 +26,10 @@ from skdnn.fmri._events import (
 )
 from skdnn.fmri._trials import GridArray, Trials, too_small
 from skdnn.formats import read_betas, read_mat
-from skdnn.io._files import is_hdf5, open_hdf5
-from skdnn.io._maps import load_image
-from skdnn.io._masks import Label, read_masks
+from skdnn.io._hdf5_links import is_hdf5, open_hdf5
 from skdnn.io._nifti import NiftiBetas
+from skdnn.io._nifti_files import load_image
+from skdnn.io._nifti_masks import Label, read_masks
 
 _STANDARDIZE = ("session", "run")
 # Names under which GLMsingle and NSD store responses.

@@ -16,7 +16,7 @@ from skdnn._search import LayerSearchCV, bootstrap_search
 from skdnn._wording import listed
 from skdnn.fmri._betas import Betas
 from skdnn.rsa import compute_rdm, noise_ceiling
-from skdnn.rsa._scoring._scorer import RSAScorer
+from skdnn.rsa._scoring._rsa_scorer import RSAScorer
 
 COLUMNS = [
     "subject", "roi", "layer", "depth", "score", "std", "chosen", "low", "high", "p",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdnn._wording import listed
-from skdnn.io._lazy import LazyArray, Positions
+from skdnn.io._lazy_array import LazyArray, Positions
 
 Rows = NDArray[np.intp]
 _BLOCK_BYTES = 2**26

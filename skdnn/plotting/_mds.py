@@ -20,7 +20,7 @@ from skdnn.plotting._marks import legend_beside, shortened
 from skdnn.plotting._matrix_axes import MOST_NAMED
 from skdnn.plotting._matrix_order import estimated_rdm
 from skdnn.plotting._thumbnails import fitted, thumbnails
-from skdnn.rsa._comparison._stack import check_square
+from skdnn.rsa._comparison._rdm_stack import check_square
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from skdnn._optional import import_optional
 from skdnn._sklearn import Interval, fit_context
 from skdnn._wording import listed
 from skdnn.encoding._layers._features import LayerFeatures, read_layers
-from skdnn.encoding._ridge._checks import check_alphas, make_folds
+from skdnn.encoding._ridge._folds_and_penalties import check_alphas, make_folds
 
 _BLOCK_BYTES = 2**26
 

@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from skdnn._blocks import Array
 from skdnn.encoding._bands._banded_ridge import BandedRidgeCV, r2_per_target
 from skdnn.encoding._layers._features import LayerFeatures
-from skdnn.encoding._ridge._checks import make_folds
+from skdnn.encoding._ridge._folds_and_penalties import make_folds
 
 _MOST = 5
 

@@ -334,7 +334,7 @@ def _solve_each(
 def _inverse(gram: Array) -> Array | None:
     """The inverse, or None where too many digits would be lost in it."""
     with suppress(np.linalg.LinAlgError):
-        inverse: Array = np.linalg.inv(gram)
+        inverse = np.asarray(np.linalg.inv(gram), dtype=np.float64)
         if np.linalg.norm(gram, 1) * np.linalg.norm(inverse, 1) <= _MAX_CONDITION:
             return inverse
     return None
