@@ -17,7 +17,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._maps",
         "skdnn.rsa._dissimilarity._patterns",
         "skdnn.rsa._inference._bootstrap",
-        "skdnn._search._reduced",
+        "skdnn._search._reduced_features",
     ),
     "a fault is planted: a call that fails, a connection, a clock": (
         "skdnn.encoding._hierarchy._study",
@@ -111,7 +111,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._parts",
         "skdnn._methods._facts",
         "skdnn.plotting._inputs",
-        "skdnn._search._memory",
+        "skdnn._search._fit_memory",
         "skdnn._store._json",
     ),
     "a class of results without a public name": ("skdnn.encoding._hierarchy._bootstrap",),
