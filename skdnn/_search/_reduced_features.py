@@ -33,42 +33,9 @@ MOST = 5000
 _PLAIN = (str, int, float, bool, type(None), np.generic)
 _MIRRORS = 8
 _TRIED = 16  # settings of known steps that the guard tries, of however many
-
-
-class ReducedLayers:
-    """Features of all images, by the parameters of the step that makes them."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._made: dict[str, str | Exception] = {}
-        self._open: dict[str, NDArray[Any]] = {}
-
-    def add(self, chosen: Mapping[str, Any], head: Any, X: Any) -> None:
-        """Keep the features that a step makes of all images, or why there are none."""
-        if _key(chosen) not in self._made:
-            features = _features(head, X)
-            if isinstance(features, Exception):
-                self._made[_key(chosen)] = features
-            else:
-                path = f"{self._folder}/{len(self._made)}.npy"
-                np.save(path, features)
-                self._made[_key(chosen)] = path
-
-    def get(self, chosen: Mapping[str, Any]) -> NDArray[Any]:
-        """Features of all images, on disk; raises what stands in their place."""
-        path = self._made[_key(chosen)]
-        if isinstance(path, Exception):
-            raise path.with_traceback(None)
-        if path not in self._open:
-            self._open[path] = np.load(path, mmap_mode="r")
-        return self._open[path]
-
-    def is_missing(self, error: Exception) -> bool:
-        """Whether this stands in the place of features."""
-        return any(error is each for each in self._made.values())
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_open": {}}
+# By the parameters of what makes them, features of all images: a file of float64 and its shape, or
+# why there are none.
+Reduced = dict[str, Any]
 
 
 def _turned(features: NDArray[Any]) -> NDArray[np.float64]:
@@ -94,11 +61,16 @@ class ReducedFeatures(TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, layers: ReducedLayers, chosen: Mapping[str, Any] | None = None, turned: bool = False
+        self, reduced: Reduced, chosen: Mapping[str, Any] | None = None, turned: bool = False
     ) -> None:
-        self.layers = layers
+        self.reduced = reduced
         self.chosen = dict(chosen or {})
         self.turned = turned
+
+    @property
+    def key(self) -> str:
+        """By which its features are found."""
+        return repr(sorted(self.chosen.items()))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         return dict(self.chosen)
@@ -108,16 +80,19 @@ class ReducedFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def __sklearn_clone__(self) -> ReducedFeatures:
-        return ReducedFeatures(self.layers, self.chosen, self.turned)
+        return ReducedFeatures(self.reduced, self.chosen, self.turned)
 
     def fit(self, X: Any, y: Any = None) -> ReducedFeatures:
         """Nothing is learnt; an error that there was is raised."""
-        self.layers.get(self.chosen)
+        found = self.reduced[self.key]
+        if isinstance(found, Exception):
+            raise found.with_traceback(None)
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Features of the images of these numbers."""
-        rows = np.asarray(self.layers.get(self.chosen)[np.asarray(X)])
+        path, shape = self.fit(X).reduced[self.key]
+        rows = np.asarray(np.memmap(path, np.float64, "r", shape=shape)[np.asarray(X)])
         return _turned(rows) if self.turned else rows
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -168,19 +143,20 @@ def reduced(
         yield estimator, param_grid, reason
         return
     with tempfile.TemporaryDirectory(prefix="skdnn-") as folder:
-        layers = ReducedLayers(folder)
+        found: Reduced = {}
         name = estimator.steps[0][0]
         own = rebuild(estimator, exact)
-        own.steps = [(name, ReducedFeatures(layers)), *own.steps[1:]]
+        own.steps = [(name, ReducedFeatures(found)), *own.steps[1:]]
         own.memory = None
-        grid = _with_tokens(param_grid, name, layers)
-        try:
-            for (_, candidate), params in zip(
-                make_candidates(estimator, param_grid), ParameterGrid(grid), strict=True
-            ):
-                layers.add(_with(own, params)[0].chosen, candidate[0], X)
-        except _NotFinite:
-            reason = "there are NaN or infinity among them"
+        grid = _with_tokens(param_grid, name, found)
+        candidates = make_candidates(estimator, param_grid)
+        for (_, candidate), params in zip(candidates, ParameterGrid(grid), strict=True):
+            key = _with(own, params)[0].key
+            if key not in found and not reason:
+                try:
+                    found[key] = _features(candidate[0], X, f"{folder}/{len(found)}")
+                except _NotFinite:
+                    reason = "there are NaN or infinity among them"
         with warnings.catch_warnings():  # the folds say it again
             warnings.simplefilter("ignore")
             reason = reason or _guard(own, grid, y, folds, scoring)
@@ -226,12 +202,12 @@ def _with(own: Pipeline, params: Mapping[str, Any]) -> Pipeline:
     return made
 
 
-def _with_tokens(param_grid: Any, name: str, layers: ReducedLayers) -> Any:
+def _with_tokens(param_grid: Any, name: str, found: Reduced) -> Any:
     """The grid for looked-up features: what is no plain value has a short name in its place."""
 
     def axis(key: str, values: Any, grid: int) -> Any:
         if key == name:
-            return [ReducedFeatures(layers, {"": f"{key} {grid}.{k}"}) for k in range(len(values))]
+            return [ReducedFeatures(found, {"": f"{key} {grid}.{k}"}) for k in range(len(values))]
         if key.startswith(f"{name}__"):
             return [v if _is_plain(v) else f"{key} {grid}.{k}" for k, v in enumerate(values)]
         return [rebuild(value, exact) for value in values]
@@ -248,24 +224,22 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN)
 
 
-def _key(chosen: Mapping[str, Any]) -> str:
-    return repr(sorted(chosen.items()))
-
-
 class _NotFinite(Exception):
     """Features of NaN or infinity, of which the steps behind them say what they think."""
 
 
-def _features(head: Any, X: Any) -> NDArray[Any] | Exception:
+def _features(head: Any, X: Any, path: str) -> tuple[str, tuple[int, ...]] | Exception:
     """All images' features, in as few numbers as tell them apart; or why there are none."""
     try:
         features = np.asarray(clone(head).fit_transform(X))
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         return error  # raised in each fold, as without
     try:
-        return isometric(features).astype(np.float64, copy=False)
+        coordinates = isometric(features).astype(np.float64, copy=False)
     except ValueError as error:
         raise _NotFinite from error
+    coordinates.tofile(path)
+    return path, coordinates.shape
 
 
 def _guard(own: Pipeline, grid: Any, y: Any, folds: Folds, scoring: Any) -> str:
@@ -274,14 +248,14 @@ def _guard(own: Pipeline, grid: Any, y: Any, folds: Folds, scoring: Any) -> str:
     y_train, y_test = (None if y is None else safe_indexing(y, rows) for rows in (train, test))
     for params in _worth_trying(own, grid, scoring):
         pair = [_with(own, params) for _ in range(2)]
-        pair[1].steps[0][1].turned = True
+        pair[1][0].turned = True
         try:
             scores = []
             for each in pair:
                 each.fit(train, y_train)
                 scores.append(check_scoring(each, scoring)(each, test, y_test))
         except Exception as error:
-            if own.steps[0][1].layers.is_missing(error):
+            if any(error is each for each in own[0].reduced.values()):
                 continue  # each fold meets it again
             return f"on the first fold there was {type(error).__name__}: {error}"
         if not _same(*scores):
@@ -303,7 +277,7 @@ def _worth_trying(own: Pipeline, grid: Any, scoring: Any) -> list[dict[str, Any]
     for params in ParameterGrid(grid):
         (_, lookup), *rest = _with(own, params).steps
         behind = {k: v for k, v in params.items() if k != head and not k.startswith(f"{head}__")}
-        found.setdefault(_key(lookup.chosen), params)
+        found.setdefault(lookup.key, params)
         settings.setdefault(joblib.hash(behind), params)
         claimed = claimed or is_claimed(rest, scoring)
     step = 1 if claimed else -(-len(settings) // _TRIED)
@@ -319,7 +293,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def _culprit(plain: Pipeline, turned: Pipeline, rows: NDArray[Any]) -> str:
     """The first step behind which the two differ in more than their coordinates."""
-    values: list[Any] = [each.steps[0][1].transform(rows) for each in (plain, turned)]
+    values: list[Any] = [each[0].transform(rows) for each in (plain, turned)]
     for (name, a), (_, b) in zip(plain.steps[1:], turned.steps[1:], strict=True):
         if a is None or isinstance(a, str):
             continue
