@@ -29,7 +29,8 @@ def splitter_of(search: Any, y: Any) -> Any:
 
 def make_folds(cv: Any, X: Any, y: Any, estimator: Any, scoring: Any, **params: Any) -> Folds:
     """The folds, made once, so that what is checked is what is used; none may be too small."""
-    folds = [tuple(map(row_numbers, fold)) for fold in cv.split(X, y, **params)]
+    splits = cv.split(X, y, **params)
+    folds = [(row_numbers(train), row_numbers(test)) for train, test in splits]
     if not folds:
         raise ValueError("No fits were performed. Was the CV iterator empty?")
     inside = [estimator, *estimator.get_params(deep=True).values()]

@@ -122,6 +122,7 @@ def _walk(
     if isinstance(estimator, DNNFeatureExtractor):
         yield FoundExtractor(name, estimator, data)
     elif isinstance(estimator, BaseEstimator):  # not a class, nor a plain value
+        parts: Iterator[tuple[str, Any, SeenData | None]]
         search = estimator if inner and isinstance(estimator, GridSearchCV) else None
         if search is not None and isinstance(search.estimator, BaseEstimator):
             candidates = make_candidates(search.estimator, search.param_grid)

@@ -99,8 +99,9 @@ def _depth(found: FoundExtractor, networks: dict[Any, list[LayerInfo]]) -> int:
     key = extractor.model if isinstance(extractor.model, str) else id(extractor.model)
     try:
         if key not in networks:
-            seen = found.data and as_conditions(found.data.content, extractor.aggregate)
-            inputs = seen and seen.inputs[:1]
+            inputs = None
+            if found.data is not None:
+                inputs = as_conditions(found.data.content, extractor.aggregate).inputs[:1]
             networks[key] = layers_for(extractor._source(), inputs, extractor._store())
         requests = resolve_layers(extractor.layer, networks[key], _setting(found).model)
     except (TypeError, ValueError, OSError, RuntimeError):
@@ -147,7 +148,7 @@ def _in_order(rows: Sequence[Mapping[str, Any]], left_out: Sequence[str]) -> pd.
     ahead = profile.pop(_CHOSEN).astype(bool) & (profile["mean"] != best)
     first = profile["mean"].mask(ahead, np.inf).groupby(each)
     ranks = first.rank(ascending=False, method="min", na_option="bottom").astype(int)
-    profile.insert(profile.columns.get_loc("std") + 1, "rank", ranks)
+    profile.insert(profile.columns.tolist().index("std") + 1, "rank", ranks)
     numbers = {c: pd.factorize(profile[c])[0] for c in ("metric", "extractor", "model")}
     order = profile.assign(**numbers).sort_values([*numbers, "depth"], kind="stable").index
     profile = profile.loc[order].reset_index(drop=True)

@@ -278,10 +278,11 @@ class LayerSearchCV(Described, GridSearchCV):
             split_params, fit_params, params = self._routed(params)
             folds = make_folds(running.cv, X, y, self.estimator, self.scoring, **split_params)
             store = self._open_store() if any(e.cache is None for e in extractors) else None
-            hashed = with_hashed_weights(self.estimator, self.param_grid)
-            lent = [lend(each, store) for each in hashed]
+            hashed, hashed_grid = with_hashed_weights(self.estimator, self.param_grid)
+            estimator, grid = lend(hashed, store), lend(hashed_grid, store)
             repeats = precompute(
-                *lent,
+                estimator,
+                grid,
                 X,
                 y,
                 n_jobs=self.n_jobs,
@@ -291,7 +292,7 @@ class LayerSearchCV(Described, GridSearchCV):
             )
             running.cv = folds
             is_grid = type(self)._run_search is GridSearchCV._run_search
-            with reduced(*lent, X, y, folds, self.scoring, is_grid=is_grid) as found:
+            with reduced(estimator, grid, X, y, folds, self.scoring, is_grid=is_grid) as found:
                 running.estimator, running.param_grid, running.reduction_ = found
                 self._tell(running.reduction_, len(X))
                 if running.reduction_:
@@ -300,11 +301,13 @@ class LayerSearchCV(Described, GridSearchCV):
                     with few_threads(len(X)):
                         GridSearchCV.fit(running, np.arange(len(X)), y, **params)
             if self.refit and not running.reduction_:
-                self._refit(running, lent, X, y, fit_params)
+                self._refit(running, (estimator, grid), X, y, fit_params)
         self._put_back(running, store, extractors)
         chosen = running.best_index_ if self.refit or not running.multimetric_ else None
-        results = running.cv_results_
-        profile = layer_profile(*lent, results, self.refit, X, chosen) if is_grid else None
+        profile = None
+        if is_grid:
+            results = running.cv_results_
+            profile = layer_profile(estimator, grid, results, self.refit, X, chosen)
         return self._take_over(running, profile)
 
     @property

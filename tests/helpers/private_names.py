@@ -112,7 +112,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn._methods._facts",
         "skdnn.plotting._inputs",
         "skdnn._search._fit_memory",
-        "skdnn._store._json",
+        "skdnn._store._checksums",
     ),
     "a class of results without a public name": ("skdnn.encoding._hierarchy._bootstrap",),
     "one room by itself, below the estimators": (
