@@ -14,7 +14,7 @@ import numpy as np
 
 from skdnn._extraction._plan import Plan
 from skdnn._images import ImageInputs
-from skdnn._store import BlockWriter, Depot
+from skdnn._store import BlockWriter, StoreFolder
 from skdnn._version import __version__
 
 # A block of images ends, and is there for good, at the first of these.
@@ -30,7 +30,7 @@ class StoreSink:
 
     Parameters
     ----------
-    depot : Depot
+    depot : StoreFolder
     plan : Plan
         The layers to be written.
     identities : dict of str to dict
@@ -43,7 +43,7 @@ class StoreSink:
 
     def __init__(
         self,
-        depot: Depot,
+        depot: StoreFolder,
         plan: Plan,
         identities: dict[str, dict[str, Any]],
         inputs: ImageInputs,

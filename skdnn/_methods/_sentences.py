@@ -8,6 +8,7 @@ from typing import Any
 
 from skdnn._methods import _facts
 from skdnn._methods._facts import find_family, find_training, references, table
+from skdnn._wording import counted
 
 _TIMES = " \N{MULTIPLICATION SIGN} "
 _LISTED = 12  # layers with their shapes in one sentence
@@ -61,7 +62,7 @@ def _of_network(facts: Mapping[str, Any]) -> dict[str, Any]:
         kind: True,
         "model": model,
         "weights": weights,
-        "whose": "images" if n_images is None else count(n_images, "image"),
+        "whose": "images" if n_images is None else counted(n_images, "image"),
         "family": family and family[0],
         "family_cited": family and _cited(family[1]),
         "clip": _facts.split_name(model)[0] in ("clip", "open_clip"),
@@ -70,10 +71,11 @@ def _of_network(facts: Mapping[str, Any]) -> dict[str, Any]:
         "sha256": facts.get("weights_sha256"),
         "begins": facts.get("weights_sha256_begins"),
         "fingerprint": (facts.get("network") or "")[:16],
-        "conditions": apart and count(n_conditions or 0, "condition"),
+        "conditions": apart and counted(n_conditions or 0, "condition"),
         "precision": facts.get("precision"),
         "seed": None if facts.get("seed") is None else str(facts["seed"]),
-        "prepared": isinstance(steps, Mapping) and listed(_told("preparation", _prepared(steps))),
+        "prepared": isinstance(steps, Mapping)
+        and enumerated(_told("preparation", _prepared(steps))),
         "digest": (facts.get("images_digest") or "")[:16],
     }
     training = find_training(model, weights) if kind == "published" else _facts.Training([], [])
@@ -83,17 +85,21 @@ def _of_network(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _of_training(training: _facts.Training) -> dict[str, Any]:
     told = [f"{words} ({_cited(keys)})" if keys else words for words, keys in training.steps]
     unknown = [f'"{part}"' for part in training.unknown]
-    return {"trained": "".join(told[:1]), "further": listed(told[1:]), "unknown": listed(unknown)}
+    return {
+        "trained": "".join(told[:1]),
+        "further": enumerated(told[1:]),
+        "unknown": enumerated(unknown),
+    }
 
 
 def _of_layers(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     pooled = []
     for pooling, words in table()["words"]["pooling"].items():
         which = [layer["name"] for layer in layers if layer.get("pooling") == pooling]
-        whose = "They" if len(which) == len(layers) else f"Those of {listed(which)}"
+        whose = "They" if len(which) == len(layers) else f"Those of {enumerated(which)}"
         pooled += [f"{whose} were {words}."] if which else []
     noun = "layer" if len(layers) == 1 else "layers"
-    told = {"layers": f"{noun} {listed(map(layer_in_words, layers))}"}
+    told = {"layers": f"{noun} {enumerated(map(layer_in_words, layers))}"}
     if len(layers) > _LISTED:
         names = ", ".join(layer["name"] for layer in layers)
         told = {"many_layers": f"{len(layers)} layers were read out: {names}"}
@@ -121,7 +127,7 @@ def _of_tools(made: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for package, (name, keys) in table()["tools"].items()
         if package in found
     ]
-    return {"version": found.get("skdnn", "(version unknown)"), "tools": listed(tools)}
+    return {"version": found.get("skdnn", "(version unknown)"), "tools": enumerated(tools)}
 
 
 def origin(facts: Mapping[str, Any]) -> str:
@@ -142,7 +148,7 @@ def layer_in_words(layer: Mapping[str, Any]) -> str:
         "inside": module and not name.startswith(module),
         "repeated": layer.get("n_calls", 1) > 1,
         "product": f"{_TIMES.join(map(number, shape))} = " if len(shape) > 1 else "",
-        "size": units is not None and count(units, "unit"),
+        "size": units is not None and counted(units, "unit"),
     }
     about = "; ".join(_told("layer", {**layer, **known}))
     return f"{name} ({about})" if about else str(name)
@@ -165,15 +171,10 @@ def size(value: Any) -> str:
     return f"{height}{_TIMES}{width}"
 
 
-def listed(words: Iterable[str]) -> str:
+def enumerated(words: Iterable[str]) -> str:
     """Words with commas and "and"."""
     *first, last = [*words] or [""]
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def count(n: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{number(n)} {noun}{'' if n == 1 else 's'}"
 
 
 def number(n: int) -> str:

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from skdnn._store._layer import block_names
+from skdnn._store._layer_folder import block_names
 from skdnn._store._shard import CorruptShardError, Shard, StrayShardError
 from skdnn._store._write import retire
 

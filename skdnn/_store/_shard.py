@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import xxhash
 
 from skdnn._digests import DIGEST
-from skdnn._store._json import read_json
-from skdnn._store._layer import (
+from skdnn._store._checksums import read_json, row_sums
+from skdnn._store._layer_folder import (
     ForeignLayerError,
     about_layer,
     belongs,
     block_names,
     read_layer,
 )
-from skdnn._store._plain import NotPlainError, open_plain
+from skdnn._store._plain_files import NotPlainError, open_plain
 
 FORMAT = 2
 FORMATS = (1, FORMAT)  # that can be read
@@ -43,27 +42,6 @@ class CorruptShardError(Exception):
 
 class StrayShardError(CorruptShardError):
     """A shard that may be sound, and is of another layer, block or version: it is kept."""
-
-
-def row_sums(rows: np.ndarray, form: int = FORMAT) -> np.ndarray:
-    """XXH3 of each row's bytes, 64 bits.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (n_rows, n_units)
-        Contiguous rows as they lie on disk.
-    form : {1, 2}, default=2
-        In format 1 it was a plain sum of words, which two flipped bits can leave as it is.
-
-    Returns
-    -------
-    sums : ndarray of uint64, shape (n_rows,)
-    """
-    if form == 1:
-        n_bytes = rows.shape[1] * rows.itemsize
-        word = next(size for size in (8, 4, 2, 1) if n_bytes % size == 0)
-        return rows.view(f"<u{word}").sum(axis=1, dtype=np.uint64)
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, rows), np.uint64, len(rows))
 
 
 def npy_header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:

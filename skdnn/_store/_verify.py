@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from skdnn._files import sync_folder
-from skdnn._store._depot import MARKER, Depot, read_network
-from skdnn._store._json import write_json
-from skdnn._store._layer import (
+from skdnn._store._checksums import write_json
+from skdnn._store._layer_folder import (
     LAYER_FILE,
     block_names,
     is_folder_name,
@@ -19,7 +18,7 @@ from skdnn._store._layer import (
     read_layer,
     remove_shard,
 )
-from skdnn._store._plain import ASIDE, remove, set_aside
+from skdnn._store._plain_files import ASIDE, remove, set_aside
 from skdnn._store._shard import (
     CorruptShardError,
     Shard,
@@ -27,18 +26,19 @@ from skdnn._store._shard import (
     describe_layer,
     is_at_home,
 )
+from skdnn._store._store_folder import MARKER, StoreFolder, read_network
 from skdnn._store._write import layer_of, make_layer_folder, rescue, retire
 
 #: Where it is, and what is wrong.
 Fault = tuple[Path, str]
 
 
-def find_faults(depot: Depot, repair: bool) -> Iterator[Fault]:
+def find_faults(depot: StoreFolder, repair: bool) -> Iterator[Fault]:
     """Read a store and name what is not as it was written.
 
     Parameters
     ----------
-    depot : Depot
+    depot : StoreFolder
     repair : bool
         Whether to mend it: what lies in a wrong place is moved, what tells of a layer or marks
         the store is written anew, sound rows of damaged shards are kept in new ones, and what

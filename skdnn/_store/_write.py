@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from skdnn._files import TEMPORARY, sync_folder
-from skdnn._store._json import read_json, write_json
-from skdnn._store._layer import LAYER_FILE, about_layer, read_layer, remove_shard
-from skdnn._store._plain import remove
-from skdnn._store._shard import FORMAT, CorruptShardError, Shard, npy_header, row_sums
+from skdnn._store._checksums import read_json, row_sums, write_json
+from skdnn._store._layer_folder import LAYER_FILE, about_layer, read_layer, remove_shard
+from skdnn._store._plain_files import remove
+from skdnn._store._shard import FORMAT, CorruptShardError, Shard, npy_header
 
 if TYPE_CHECKING:
     from skdnn._store._index import LayerRows

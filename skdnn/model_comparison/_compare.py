@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import PurePath
 from typing import Any
@@ -18,10 +18,9 @@ from skdnn._conditions import Conditions, as_conditions
 from skdnn._feature_extractor import DNNFeatureExtractor, check_twin
 from skdnn._images import check_images
 from skdnn._labels import without_ending
+from skdnn.model_comparison._networks import check_networks, extractors_of, with_layers, with_twins
 from skdnn.model_comparison._references import read_references
 from skdnn.model_comparison._result import CKA, LEVELS, ModelComparison
-from skdnn.model_comparison._twins import with_twins
-from skdnn.models import Model
 from skdnn.models._registry import fixed_seed
 from skdnn.rsa import compare_rdms, compute_rdm
 
@@ -147,6 +146,8 @@ def compare_models(
     >>> result.to_frame().shape
     (3, 3)
     """
+    from tqdm.auto import tqdm
+
     _check_measures(metric, comparison)
     twin = check_twin(twin)
     conditions = as_conditions(X)
@@ -164,12 +165,14 @@ def compare_models(
         "n_jobs": n_jobs,
         "random_state": fixed_seed(random_state),
     }
-    extractors = _extractors(models, settings, cache, max(0, verbose - 1))
-    extractors, twins = with_twins(_with_layers(extractors, layers), twin)
-    _check_all(extractors, X)
+    extractors = extractors_of(models, settings, cache, max(0, verbose - 1))
+    extractors, twins = with_twins(with_layers(extractors, layers), twin)
+    check_networks(extractors, X)
     rdms: dict[tuple[str, str], pd.DataFrame] = {}
     patterns: dict[tuple[str, str], Array] = {}
-    for name in _progress(list(extractors), verbose):
+    bar = tqdm(extractors, unit="network", disable=not verbose)
+    for name in bar:
+        bar.set_description(name)
         for layer, features in _features(extractors[name], X):
             if transformer is not None:
                 features = np.asarray(clone(transformer).fit_transform(features))
@@ -217,107 +220,6 @@ def _labels(conditions: Conditions) -> list[str]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"X holds {twice!r} more than once: each condition must be another.")
     return names
-
-
-def _extractors(
-    models: Any, settings: Mapping[str, Any], cache: Any, verbose: int
-) -> dict[str, DNNFeatureExtractor]:
-    """An extractor for each model, by name; networks are not copied."""
-    if isinstance(models, Mapping):
-        named = [(str(name), model) for name, model in models.items()]
-    elif isinstance(models, list | tuple):
-        named = [(_name(model), model) for model in models]
-    else:
-        raise TypeError(f"models must be a list or a dict, got {type(models).__name__}.")
-    if not named:
-        raise ValueError("models is empty: there is no network to compare.")
-    names = [name for name, _ in named]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(
-            f"models holds {', '.join(map(repr, twice))} more than once: name them in a dict, "
-            "e.g. {'trained': ..., 'random': ...}."
-        )
-    return {name: _extractor(model, settings, cache, verbose) for name, model in named}
-
-
-def _name(model: Any) -> str:
-    if isinstance(model, DNNFeatureExtractor):
-        return _name(model.model)
-    if isinstance(model, str):
-        return model
-    return model.name if isinstance(model, Model) else type(model).__name__
-
-
-def _extractor(
-    model: Any, settings: Mapping[str, Any], cache: Any, verbose: int
-) -> DNNFeatureExtractor:
-    if not isinstance(model, DNNFeatureExtractor):
-        own = {} if isinstance(model, str) else {"weights": "default"}
-        return DNNFeatureExtractor(
-            model, **{**settings, **own, "cache": cache, "verbose": verbose}
-        )
-    given = model.get_params(deep=False)
-    given["random_state"] = fixed_seed(given["random_state"])  # the same at every call
-    given["cache"] = cache if given["cache"] is None else given["cache"]
-    given["verbose"] = max(given["verbose"], verbose)
-    return type(model)(**given)
-
-
-def _with_layers(
-    extractors: Mapping[str, DNNFeatureExtractor], layers: Any
-) -> dict[str, DNNFeatureExtractor]:
-    """The extractors, each with the layers that are wanted of it."""
-    if layers is None:
-        wanted = {name: extractor.layer for name, extractor in extractors.items()}
-    elif isinstance(layers, str):
-        wanted = dict.fromkeys(extractors, layers)
-    elif isinstance(layers, Mapping):
-        wanted = {str(name): entry for name, entry in layers.items()}
-        if set(wanted) != set(extractors):
-            raise ValueError(
-                f"layers names the models {sorted(wanted)}, but models are {sorted(extractors)}."
-            )
-    elif isinstance(layers, list | tuple):
-        if len(layers) != len(extractors):
-            raise ValueError(
-                f"layers has {len(layers)} entries for {len(extractors)} models: give one entry "
-                "(a name or a list of names) for each model, or a dict."
-            )
-        wanted = dict(zip(extractors, layers, strict=True))
-    else:
-        raise TypeError(
-            f"layers must be a name, a list, a dict or None, got {type(layers).__name__}."
-        )
-    return {
-        name: extractor.set_params(layer=wanted[name]) for name, extractor in extractors.items()
-    }
-
-
-def _check_all(extractors: Mapping[str, DNNFeatureExtractor], X: Any) -> None:
-    """Find all networks and layers, or say which cannot be found."""
-    errors: dict[str, Exception] = {}
-    for name, extractor in extractors.items():
-        try:
-            extractor.fit(X)
-        except (ValueError, TypeError, OSError) as error:
-            errors[name] = error
-    if len(errors) == 1:
-        raise next(iter(errors.values()))
-    if errors:
-        lines = [f"\n- {name}: {error}" for name, error in errors.items()]
-        kind = OSError if all(isinstance(e, OSError) for e in errors.values()) else ValueError
-        raise kind(f"{len(errors)} models cannot be used:" + "".join(lines))
-
-
-def _progress(names: list[str], verbose: int) -> Iterator[str]:
-    from tqdm.auto import tqdm
-
-    with tqdm(total=len(names), unit="network", disable=not verbose) as bar:
-        for name in names:
-            bar.set_description(name)
-            yield name
-            bar.update()
 
 
 def _features(extractor: DNNFeatureExtractor, X: Any) -> Iterator[tuple[str, Array]]:

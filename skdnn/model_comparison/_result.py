@@ -108,7 +108,7 @@ class ModelComparison:
         self.networks = dict(networks or {})
         self._frame: pd.DataFrame | None = None
         self._references = self._read(references)
-        self.n_subjects = {name: _n_subjects(each) for name, each in self._references.items()}
+        self.n_subjects = {name: len(subjects(each)) for name, each in self._references.items()}
         self.reference_scores = self._scores(self._references) if self._references else None
 
     def __repr__(self) -> str:
@@ -145,15 +145,13 @@ class ModelComparison:
             Index and columns are (model, layer); symmetric to the bit.
         """
         if self._frame is None:
-            values = self._similarities()
+            if self._patterns is None:
+                values = compare_rdms(self.rdms, self.rdms, self.comparison).to_numpy()
+            else:
+                values = np.asarray(cka(self._patterns, self._patterns, debiased=True))
             values = (values + values.T) / 2
             self._frame = pd.DataFrame(values, index=self.index, columns=self.index)
         return self._frame.copy()
-
-    def _similarities(self) -> Array:
-        if self._patterns is not None:
-            return np.asarray(cka(self._patterns, self._patterns, debiased=True))
-        return compare_rdms(self.rdms, self.rdms, self.comparison).to_numpy()
 
     def against(self, references: Any) -> pd.DataFrame:
         """Compare all layers with brains, behaviour or models.
@@ -189,7 +187,7 @@ class ModelComparison:
         parts = {}
         for name, reference in references.items():
             part = pd.DataFrame({"score": self._each(reference).mean(axis=1, skipna=False)})
-            if _n_subjects(reference) > 1 and self.comparison != CKA:
+            if len(subjects(reference)) > 1 and self.comparison != CKA:
                 lower, upper = noise_ceiling(reference, self.comparison)
                 part = part.assign(lower=lower, upper=upper)
             parts[name] = part
@@ -259,14 +257,15 @@ class ModelComparison:
         known = self._references if references is None else self._read(references)
         if not known:
             raise ValueError("There are no references: give RDMs by name.")
-        layers = {model: list(self.rdms[model].columns.unique(0)) for model in self.twins}
+        trained = {model: self._by_layer(model, model) for model in self.twins}
+        untrained = {
+            model: [self._by_layer(twin, model) for twin in twins]
+            for model, twins in self.twins.items()
+        }
         tested = {
             name: against_twins(
-                {model: self._of(model, layers[model]) for model in self.twins},
-                {
-                    model: [self._of(twin, layers[model]) for twin in twins]
-                    for model, twins in self.twins.items()
-                },
+                trained,
+                untrained,
                 reference,
                 self.comparison,
                 n_boot=n_boot,
@@ -279,9 +278,9 @@ class ModelComparison:
         }
         return pd.concat(tested, axis=1, names=["reference", "statistic"])
 
-    def _of(self, model: str, layers: Sequence[Any]) -> dict[Any, pd.DataFrame]:
-        own = self.rdms[model]
-        return {layer: own[layer] for layer in layers}
+    def _by_layer(self, model: str, like: str) -> dict[Any, pd.DataFrame]:
+        """RDMs of a network, in the order of the layers of another of the same."""
+        return {layer: self.rdms[model][layer] for layer in self.rdms[like].columns.unique(0)}
 
     def plot(
         self, reference: str | None = None, **options: Any
@@ -316,7 +315,7 @@ class ModelComparison:
             raise ValueError(f"reference={reference!r} is unknown: there are {known}.")
         chosen = self._references[reference]
         part = self._scores({reference: chosen})[reference]
-        each = self._each(chosen).T.set_axis(texts, axis=1) if _n_subjects(chosen) > 1 else None
+        each = self._each(chosen).T.set_axis(texts, axis=1) if len(subjects(chosen)) > 1 else None
         bars = pd.DataFrame({"model": texts, "score": part["score"].to_numpy()})
         models = self.index.get_level_values("model")
         if 1 < len(set(models)) < len(models):
@@ -326,10 +325,6 @@ class ModelComparison:
         return ModelComparisonDisplay.from_frame(
             bars, ceiling=ceiling, each=each, **{**named, **options}
         )
-
-
-def _n_subjects(reference: pd.DataFrame) -> int:
-    return len(subjects(reference))
 
 
 def _texts(index: pd.Index) -> list[str]:

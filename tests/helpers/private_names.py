@@ -18,7 +18,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._nifti_files",
         "skdnn.rsa._dissimilarity._patterns",
         "skdnn.rsa._inference._bootstrap",
-        "skdnn._search._reduced",
+        "skdnn._search._reduced_features",
     ),
     "a fault is planted: a call that fails, a connection, a clock": (
         "skdnn.encoding._hierarchy._study",
@@ -116,8 +116,8 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._split_files",
         "skdnn._methods._facts",
         "skdnn.plotting._inputs",
-        "skdnn._search._memory",
-        "skdnn._store._json",
+        "skdnn._search._fit_memory",
+        "skdnn._store._checksums",
     ),
     "a class of results without a public name": ("skdnn.encoding._hierarchy._bootstrap",),
     "one room by itself, below the estimators": (

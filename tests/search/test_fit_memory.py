@@ -25,8 +25,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdnn import DNNFeatureExtractor, LayerSearchCV
-from skdnn._search import _memory
-from skdnn._search._memory import FitMemory
+from skdnn._search import _fit_memory as _memory
+from skdnn._search._fit_memory import FitMemory
 from skdnn.models import Model
 
 FOLDS = KFold(4, shuffle=True, random_state=1)

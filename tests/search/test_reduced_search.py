@@ -527,7 +527,7 @@ def test_names_of_a_table_are_known(paths, model):
 
 
 def test_very_many_images_see_the_features(paths, model, patterns, monkeypatch):
-    monkeypatch.setattr("skdnn._search._reduced.MOST", 18)
+    monkeypatch.setattr("skdnn._search._reduced_features.MOST", 18)
     search = LayerSearchCV(pipeline(model, ("r", Ridge())), LAYERS, cv=FOLDS)
     assert search.fit(paths, patterns).reduction_ == "there are 19 images, more than 18"
     assert search.fit(paths[:18], patterns[:18]).reduction_ == ""

@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 from tiny_network import LAYERS, extractor, files
 
 from skdnn import ActivationStore
-from skdnn._store._json import read_json, write_json
+from skdnn._store._checksums import read_json, write_json
 from skdnn._store._shard import npy_header
 
 

@@ -21,7 +21,7 @@ from tiny_network import LAYERS, PRELUDE, deadly, extractor, write_images
 from skdnn import ActivationStore, _digests
 from skdnn._backends import _torch_engine
 from skdnn._extraction import _stored
-from skdnn._store import Depot
+from skdnn._store import StoreFolder
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")
 
@@ -297,7 +297,7 @@ def test_a_small_disk(tmp_path, expected, paths):
         extractor(store).precompute(paths[:8], LAYERS, verbose=0)
         ballast.write_bytes(bytes(shutil.disk_usage(disk).free - 8192))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Depot, "free_bytes", 10**9)
+            patch.setattr(StoreFolder, "free_bytes", 10**9)
             with pytest.raises(OSError, match="no space left for the activation store"):
                 extractor(store).precompute(paths, LAYERS, verbose=0)
         assert store.verify().empty

@@ -172,7 +172,7 @@ def test_an_old_layers_file_that_is_lost_is_written_anew(root, paths, expected):
 @pytest.mark.parametrize("where", ["marker", "manifest"])
 def test_a_newer_store_is_refused_and_kept(root, paths, expected, where):
     """Sealed as we do, or as nobody knows yet."""
-    from skdnn._store._json import write_json
+    from skdnn._store._checksums import write_json
 
     if where == "marker":
         for write in (write_json, lambda path, content: path.write_text(json.dumps(content))):

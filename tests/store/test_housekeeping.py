@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from tiny_network import LAYERS, UNITS, extractor
 
 from skdnn import ActivationStore, __version__
-from skdnn._store._json import read_json, write_json
+from skdnn._store._checksums import read_json, write_json
 
 
 @pytest.fixture

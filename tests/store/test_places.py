@@ -14,7 +14,7 @@ from tiny_network import LAYERS, Tiny, extractor, files
 from torch import nn
 
 from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn._store._json import read_json, write_json
+from skdnn._store._checksums import read_json, write_json
 from skdnn.cli import main
 from skdnn.models import Model
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skdnn._store._cards import features_card
 from skdnn._store._index import LayerRows
-from skdnn._store._overview import features_card
 from skdnn._store._shard import CorruptShardError, Shard
 from skdnn._wording import in_bytes
 

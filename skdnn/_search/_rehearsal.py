@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.model_selection import KFold, check_cv, cross_validate
 from sklearn.pipeline import Pipeline
 
-from skdnn._search._search import LayerSearchCV
+from skdnn._search._layer_search import LayerSearchCV
 from skdnn._wording import in_time
 
 _SECONDS = 1.5  # for folds, beside the first

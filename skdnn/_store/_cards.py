@@ -11,7 +11,7 @@ import pandas as pd
 
 from skdnn._html import MAX_ROWS, card
 from skdnn._store._index import LayerRows
-from skdnn._store._layer import block_names
+from skdnn._store._layer_folder import block_names
 from skdnn._store._shard import CorruptShardError, Shard, describe_layer
 from skdnn._wording import in_bytes
 

@@ -6,8 +6,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import joblib
@@ -20,10 +18,9 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from skdnn._feature_extractor import DNNFeatureExtractor
-from skdnn._search._find import find_extractors, make_candidates
-from skdnn._search._invariant import exact, is_claimed, why_not
-from skdnn._search._lend import grids_of, rebuild
-from skdnn._search._prepare import row_numbers
+from skdnn._search._checks import Folds
+from skdnn._search._extractors import grids_of, make_candidates, rebuild
+from skdnn._search._invariant_steps import exact, is_claimed, why_not
 from skdnn._sklearn import safe_indexing, wants_dataframe
 from skdnn.decomposition import isometric
 from skdnn.decomposition._directions import mirror_between, mirrored
@@ -36,44 +33,9 @@ MOST = 5000
 _PLAIN = (str, int, float, bool, type(None), np.generic)
 _MIRRORS = 8
 _TRIED = 16  # settings of known steps that the guard tries, of however many
-
-
-class Table:
-    """Features of all images, by the parameters of the step that makes them."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._made: dict[Any, str | Exception] = {}  # by what the step does
-        self._known: dict[str, str | Exception] = {}  # by the parameters of the grid
-        self._open: dict[str, NDArray[Any]] = {}
-
-    def add(self, chosen: Mapping[str, Any], head: Any, X: Any) -> None:
-        """Keep the features that a step makes of all images, or why there are none."""
-        found = find_extractors(head)
-        signature = (_frame(head), *((each.name, each.signature) for each in found))
-        if signature not in self._made:
-            path = Path(self._folder, f"{len(self._made)}.npy")
-            features = _features(head, X)
-            self._made[signature] = features if isinstance(features, Exception) else str(path)
-            if not isinstance(features, Exception):
-                np.save(path, features)
-        self._known[_key(chosen)] = self._made[signature]
-
-    def get(self, chosen: Mapping[str, Any]) -> NDArray[Any]:
-        """Features of all images, on disk; raises what stands in their place."""
-        path = self._known[_key(chosen)]
-        if isinstance(path, Exception):
-            raise path.with_traceback(None)
-        if path not in self._open:
-            self._open[path] = np.load(path, mmap_mode="r")
-        return self._open[path]
-
-    def is_missing(self, error: Exception) -> bool:
-        """Whether this stands in the place of features."""
-        return any(error is each for each in self._made.values())
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_made": {}, "_open": {}}
+# By the parameters of what makes them, features of all images: a file of float64 and its shape, or
+# why there are none.
+Reduced = dict[str, Any]
 
 
 def _turned(features: NDArray[Any]) -> NDArray[np.float64]:
@@ -99,11 +61,16 @@ class ReducedFeatures(TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, table: Table, chosen: Mapping[str, Any] | None = None, turned: bool = False
+        self, reduced: Reduced, chosen: Mapping[str, Any] | None = None, turned: bool = False
     ) -> None:
-        self.table = table
+        self.reduced = reduced
         self.chosen = dict(chosen or {})
         self.turned = turned
+
+    @property
+    def key(self) -> str:
+        """By which its features are found."""
+        return repr(sorted(self.chosen.items()))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         return dict(self.chosen)
@@ -113,37 +80,23 @@ class ReducedFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def __sklearn_clone__(self) -> ReducedFeatures:
-        return ReducedFeatures(self.table, self.chosen, self.turned)
+        return ReducedFeatures(self.reduced, self.chosen, self.turned)
 
     def fit(self, X: Any, y: Any = None) -> ReducedFeatures:
         """Nothing is learnt; an error that there was is raised."""
-        self.table.get(self.chosen)
+        found = self.reduced[self.key]
+        if isinstance(found, Exception):
+            raise found.with_traceback(None)
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Features of the images of these numbers."""
-        rows = np.asarray(self.table.get(self.chosen)[np.asarray(X)])
+        path, shape = self.fit(X).reduced[self.key]
+        rows = np.asarray(np.memmap(path, np.float64, "r", shape=shape)[np.asarray(X)])
         return _turned(rows) if self.turned else rows
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
-
-
-@dataclass(frozen=True)
-class Reduced:
-    """What a search runs on in place of images; or why it must not.
-
-    Attributes
-    ----------
-    estimator, param_grid : object
-        Those of the search, with features that are looked up.
-    reason : str
-        Empty, or why the folds must see the features themselves.
-    """
-
-    estimator: Any
-    param_grid: Any
-    reason: str
 
 
 @contextmanager
@@ -152,11 +105,11 @@ def reduced(
     param_grid: Any,
     X: Any,
     y: Any,
-    folds: list[Any],
+    folds: Folds,
     scoring: Any,
     *,
     is_grid: bool = True,
-) -> Iterator[Reduced]:
+) -> Iterator[tuple[Any, Any, str]]:
     """Reduce the features of all candidates for the time of a search.
 
     Parameters
@@ -176,43 +129,46 @@ def reduced(
 
     Yields
     ------
-    reduced : Reduced
-        Valid until the end of the context.
+    estimator, param_grid : object
+        Those of the search, with features that are looked up until the end of the context; as
+        they were given if the folds must see the features themselves.
+    reason : str
+        Empty, or why they must.
     """
     n = len(X)
     reason = f"there are {n} images, more than {MOST}" if n > MOST else ""
     reason = reason or ("" if is_grid else "the search has a way of its own through the grid")
     reason = reason or _why_not(estimator, param_grid, folds, scoring)
     if reason:
-        yield Reduced(estimator, param_grid, reason)
+        yield estimator, param_grid, reason
         return
     with tempfile.TemporaryDirectory(prefix="skdnn-") as folder:
-        table = Table(folder)
+        found: Reduced = {}
         name = estimator.steps[0][0]
         own = rebuild(estimator, exact)
-        own.steps = [(name, ReducedFeatures(table)), *own.steps[1:]]
+        own.steps = [(name, ReducedFeatures(found)), *own.steps[1:]]
         own.memory = None
-        grid = _with_tokens(param_grid, name, table)
-        try:
-            for (_, candidate), params in zip(
-                make_candidates(estimator, param_grid), ParameterGrid(grid), strict=True
-            ):
-                lookup = _with(own, params).steps[0][1]
-                table.add(lookup.chosen, candidate.steps[0][1], X)
-        except _NotFinite:
-            reason = "there are NaN or infinity among them"
+        grid = _with_tokens(param_grid, name, found)
+        candidates = make_candidates(estimator, param_grid)
+        for (_, candidate), params in zip(candidates, ParameterGrid(grid), strict=True):
+            key = _with(own, params)[0].key
+            if key not in found and not reason:
+                try:
+                    found[key] = _features(candidate[0], X, f"{folder}/{len(found)}")
+                except _NotFinite:
+                    reason = "there are NaN or infinity among them"
         with warnings.catch_warnings():  # the folds say it again
             warnings.simplefilter("ignore")
             reason = reason or _guard(own, grid, y, folds, scoring)
-        yield Reduced(own, grid, reason)
+        yield (estimator, param_grid, reason) if reason else (own, grid, "")
 
 
-def _why_not(estimator: Any, param_grid: Any, folds: list[Any], scoring: Any) -> str:
+def _why_not(estimator: Any, param_grid: Any, folds: Folds, scoring: Any) -> str:
     if not isinstance(estimator, Pipeline):
         return f"the estimator is no Pipeline but {type(estimator).__name__}"
     if getattr(estimator, "transform_input", None):
         return "the pipeline transforms parameters of fit too"
-    n_train = min(len(row_numbers(train)) for train, _ in folds)
+    n_train = min(len(train) for train, _ in folds)
     for params, candidate in make_candidates(estimator, param_grid):
         (name, head), *rest = candidate.steps
         if not _only_extracts(head):
@@ -240,31 +196,18 @@ def _only_extracts(step: Any) -> bool:
     return type(step) is DNNFeatureExtractor  # a class of one's own may learn from other images
 
 
-def _frame(step: Any) -> Any:
-    """What stands around the extractors: equal for steps that do the same with theirs."""
-    if isinstance(step, Pipeline):
-        return ("pipeline", *((name, _frame(part)) for name, part in step.steps))
-    if isinstance(step, FeatureUnion):
-        parts = [(name, _frame(part)) for name, part in step.transformer_list]
-        return ("union", repr(step.transformer_weights), *parts)
-    if isinstance(step, ColumnTransformer):
-        columns = [(name, _frame(part), joblib.hash(of)) for name, part, of in step.transformers]
-        return ("columns", repr(step.transformer_weights), *columns)
-    return step if isinstance(step, str) else type(step).__name__
-
-
 def _with(own: Pipeline, params: Mapping[str, Any]) -> Pipeline:
     """A copy with these parameters, which are copied too, as a search does it."""
     made: Pipeline = clone(own).set_params(**clone(params, safe=False))
     return made
 
 
-def _with_tokens(param_grid: Any, name: str, table: Table) -> Any:
+def _with_tokens(param_grid: Any, name: str, found: Reduced) -> Any:
     """The grid for looked-up features: what is no plain value has a short name in its place."""
 
     def axis(key: str, values: Any, grid: int) -> Any:
         if key == name:
-            return [ReducedFeatures(table, {"": f"{key} {grid}.{k}"}) for k in range(len(values))]
+            return [ReducedFeatures(found, {"": f"{key} {grid}.{k}"}) for k in range(len(values))]
         if key.startswith(f"{name}__"):
             return [v if _is_plain(v) else f"{key} {grid}.{k}" for k, v in enumerate(values)]
         return [rebuild(value, exact) for value in values]
@@ -281,40 +224,38 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN)
 
 
-def _key(chosen: Mapping[str, Any]) -> str:
-    return repr(sorted(chosen.items()))
-
-
 class _NotFinite(Exception):
     """Features of NaN or infinity, of which the steps behind them say what they think."""
 
 
-def _features(head: Any, X: Any) -> NDArray[Any] | Exception:
+def _features(head: Any, X: Any, path: str) -> tuple[str, tuple[int, ...]] | Exception:
     """All images' features, in as few numbers as tell them apart; or why there are none."""
     try:
         features = np.asarray(clone(head).fit_transform(X))
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         return error  # raised in each fold, as without
     try:
-        return isometric(features).astype(np.float64, copy=False)
+        coordinates = isometric(features).astype(np.float64, copy=False)
     except ValueError as error:
         raise _NotFinite from error
+    coordinates.tofile(path)
+    return path, coordinates.shape
 
 
-def _guard(own: Pipeline, grid: Any, y: Any, folds: list[Any], scoring: Any) -> str:
+def _guard(own: Pipeline, grid: Any, y: Any, folds: Folds, scoring: Any) -> str:
     """Why the coordinates do count after all: what the first fold gives in others, too."""
-    train, test = map(row_numbers, folds[0])
+    train, test = folds[0]
     y_train, y_test = (None if y is None else safe_indexing(y, rows) for rows in (train, test))
     for params in _worth_trying(own, grid, scoring):
         pair = [_with(own, params) for _ in range(2)]
-        pair[1].steps[0][1].turned = True
+        pair[1][0].turned = True
         try:
             scores = []
             for each in pair:
                 each.fit(train, y_train)
                 scores.append(check_scoring(each, scoring)(each, test, y_test))
         except Exception as error:
-            if own.steps[0][1].table.is_missing(error):
+            if any(error is each for each in own[0].reduced.values()):
                 continue  # each fold meets it again
             return f"on the first fold there was {type(error).__name__}: {error}"
         if not _same(*scores):
@@ -336,7 +277,7 @@ def _worth_trying(own: Pipeline, grid: Any, scoring: Any) -> list[dict[str, Any]
     for params in ParameterGrid(grid):
         (_, lookup), *rest = _with(own, params).steps
         behind = {k: v for k, v in params.items() if k != head and not k.startswith(f"{head}__")}
-        found.setdefault(_key(lookup.chosen), params)
+        found.setdefault(lookup.key, params)
         settings.setdefault(joblib.hash(behind), params)
         claimed = claimed or is_claimed(rest, scoring)
     step = 1 if claimed else -(-len(settings) // _TRIED)
@@ -352,7 +293,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def _culprit(plain: Pipeline, turned: Pipeline, rows: NDArray[Any]) -> str:
     """The first step behind which the two differ in more than their coordinates."""
-    values: list[Any] = [each.steps[0][1].transform(rows) for each in (plain, turned)]
+    values: list[Any] = [each[0].transform(rows) for each in (plain, turned)]
     for (name, a), (_, b) in zip(plain.steps[1:], turned.steps[1:], strict=True):
         if a is None or isinstance(a, str):
             continue

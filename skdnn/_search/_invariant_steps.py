@@ -13,15 +13,16 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.metrics import get_scorer
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from skdnn._search._prepare import scorers_of
+from skdnn._search._checks import scorers_of
 from skdnn._sklearn import wants_dataframe
 from skdnn.decomposition import GramPCA
 from skdnn.encoding import VoxelwiseRidgeCV
 from skdnn.rsa import RDM, CKAScorer, RSAScorer
 
 # What the columns are at some point of a pipeline: isometric coordinates, with the vector of ones
-# where it was; principal components, whose signs are a convention; an RDM, or predictions.
-ALIKE, COMPONENTS, DONE = "alike", "components", "done"
+# where it was; principal components, whose signs are a convention; an RDM, or predictions. Behind
+# some steps they are what they were.
+ALIKE, COMPONENTS, DONE, SAME = "alike", "components", "done", "same"
 
 _DISTANCES = {
     ALIKE: ("correlation", "cosine", "euclidean", "sqeuclidean", "gaussian"),
@@ -30,6 +31,44 @@ _DISTANCES = {
 _EXACT_SOLVERS = ("auto", "svd", "cholesky")  # of Ridge: the others iterate, or draw at random
 _TAG = "invariant_to_isometry"
 _SCORER = type(get_scorer("r2"))
+
+
+def _pca_is_known(step: PCA, state: str, n_train: int) -> bool:
+    n = step.n_components
+    if step.svd_solver == "arpack":  # which keeps one component less
+        return isinstance(n, Integral) and int(n) < n_train
+    share = isinstance(n, Real) and step.svd_solver in ("auto", "full")
+    return n is None or isinstance(n, Integral) or share
+
+
+def _rdm_is_known(step: RDM, state: str, n_train: int) -> bool:
+    if step.metric not in _DISTANCES.get(state, ()) or step.metric_params:
+        return False
+    by_width = step.metric == "gaussian" and not isinstance(step.gamma, Real)
+    return not by_width and step.noise_precision is None
+
+
+# Of each known step, what the columns are behind it, and when it gives the same for both.
+_RULES: dict[type, tuple[str, Callable[[Any, str, int], bool]]] = {
+    StandardScaler: (SAME, lambda step, state, n: not step.with_std or state == COMPONENTS),
+    Normalizer: (SAME, lambda step, state, n: step.norm == "l2" or state == COMPONENTS),
+    PCA: (COMPONENTS, _pca_is_known),
+    GramPCA: (COMPONENTS, lambda step, state, n: not isinstance(step.n_components, str)),
+    TruncatedSVD: (COMPONENTS, lambda step, state, n: step.n_components < n),
+    Ridge: (DONE, lambda step, *_: not step.positive and step.solver in _EXACT_SOLVERS),
+    RidgeCV: (DONE, lambda step, *_: isinstance(step.scoring, str | _SCORER | None)),
+    KernelRidge: (  # without gamma, by n_features
+        DONE,
+        lambda step, *_: (
+            step.kernel == "linear" or (step.kernel == "rbf" and isinstance(step.gamma, Real))
+        ),
+    ),
+    PLSRegression: (DONE, lambda step, state, n: not step.scale or state == COMPONENTS),
+    VoxelwiseRidgeCV: (DONE, lambda step, *_: isinstance(step.scoring, str)),
+    RDM: (DONE, _rdm_is_known),
+    RSAScorer: (DONE, lambda *_: True),  # of an RDM
+    CKAScorer: (DONE, lambda *_: True),  # of inner products
+}
 
 
 def why_not(steps: list[tuple[str, Any]], scoring: Any, n_train: int) -> str:
@@ -55,15 +94,17 @@ def why_not(steps: list[tuple[str, Any]], scoring: Any, n_train: int) -> str:
             return f"the step {name!r} gives tables, whose columns have names"
         if step is None or (isinstance(step, str) and step == "passthrough"):
             continue
-        rule = _RULES.get(type(step))
-        if rule is not None:
-            found = rule(step, state, n_train)
+        if type(step) in _RULES:
+            behind, holds = _RULES[type(step)]
+            same = holds(step, state, n_train)
         else:
-            known = getattr(step, _TAG, False)
-            found = (DONE if hasattr(step, "predict") else state) if known else None
-        if found is None:
+            behind = DONE if hasattr(step, "predict") else SAME
+            same = getattr(step, _TAG, False)
+        if not same:
             return f"the step {name!r} ({_told(step)}) may give something else for them"
-        state = found
+        if type(step) is GramPCA and step.keep_correlation:
+            behind = ALIKE
+        state = state if behind == SAME else behind
     return _why_not_scored(scoring, state)
 
 
@@ -102,82 +143,3 @@ def _why_not_scored(scoring: Any, state: str) -> str:
         elif not isinstance(each, CKAScorer) and not getattr(each, _TAG, False):
             return f"scoring is {_told(each)}, which may look at them"
     return ""
-
-
-Rule = Callable[[Any, str, int], str | None]
-
-
-def _scaler(step: StandardScaler, state: str, n_train: int) -> str | None:
-    return state if not step.with_std or state == COMPONENTS else None
-
-
-def _normalizer(step: Normalizer, state: str, n_train: int) -> str | None:
-    return state if step.norm == "l2" or state == COMPONENTS else None
-
-
-def _pca(step: PCA, state: str, n_train: int) -> str | None:
-    n = step.n_components
-    counted = n is None or isinstance(n, Integral)
-    if step.svd_solver == "arpack" and (not isinstance(n, Integral) or int(n) >= n_train):
-        return None  # which keeps one component less
-    share = isinstance(n, Real) and not counted and step.svd_solver in ("auto", "full")
-    return COMPONENTS if counted or share else None
-
-
-def _gram_pca(step: GramPCA, state: str, n_train: int) -> str | None:
-    if isinstance(step.n_components, str):
-        return None
-    return ALIKE if step.keep_correlation else COMPONENTS
-
-
-def _svd(step: TruncatedSVD, state: str, n_train: int) -> str | None:
-    return COMPONENTS if step.n_components < n_train else None
-
-
-def _ridge(step: Ridge, state: str, n_train: int) -> str | None:
-    return DONE if not step.positive and step.solver in _EXACT_SOLVERS else None
-
-
-def _ridge_cv(step: RidgeCV, state: str, n_train: int) -> str | None:
-    return DONE if step.scoring is None or isinstance(step.scoring, str | _SCORER) else None
-
-
-def _kernel_ridge(step: KernelRidge, state: str, n_train: int) -> str | None:
-    radial = step.kernel == "rbf" and isinstance(step.gamma, Real)  # None: by n_features
-    return DONE if radial or step.kernel == "linear" else None
-
-
-def _pls(step: PLSRegression, state: str, n_train: int) -> str | None:
-    return DONE if not step.scale or state == COMPONENTS else None
-
-
-def _voxelwise(step: VoxelwiseRidgeCV, state: str, n_train: int) -> str | None:
-    return DONE if isinstance(step.scoring, str) else None
-
-
-def _rdm(step: RDM, state: str, n_train: int) -> str | None:
-    if state == DONE or step.metric not in _DISTANCES[state] or step.metric_params:
-        return None
-    wide = step.metric == "gaussian" and not isinstance(step.gamma, Real)
-    return None if wide or step.noise_precision is not None else DONE
-
-
-def _scored(step: RSAScorer | CKAScorer, state: str, n_train: int) -> str | None:
-    return DONE  # of an RDM, or of inner products
-
-
-_RULES: dict[type, Rule] = {
-    StandardScaler: _scaler,
-    Normalizer: _normalizer,
-    PCA: _pca,
-    GramPCA: _gram_pca,
-    TruncatedSVD: _svd,
-    Ridge: _ridge,
-    RidgeCV: _ridge_cv,
-    KernelRidge: _kernel_ridge,
-    PLSRegression: _pls,
-    VoxelwiseRidgeCV: _voxelwise,
-    RDM: _rdm,
-    RSAScorer: _scored,
-    CKAScorer: _scored,
-}

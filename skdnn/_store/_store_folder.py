@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._files import TEMPORARY, sync_folder
+from skdnn._store._checksums import is_sealed, read_bytes, read_json, write_json
 from skdnn._store._index import LayerRows, StoreIndex
-from skdnn._store._json import is_sealed, read_bytes, read_json, write_json
-from skdnn._store._layer import folder_name, is_folder_name
-from skdnn._store._plain import ASIDE, remove
+from skdnn._store._layer_folder import folder_name, is_folder_name
+from skdnn._store._plain_files import ASIDE, remove
 from skdnn._store._shard import FORMAT, FORMATS
 from skdnn._store._write import BlockWriter, explained
 
 MARKER = "skdnn-store.json"
 
 
-class Depot:
+class StoreFolder:
     """A folder of layers, each a folder of shards.
 
     Parameters

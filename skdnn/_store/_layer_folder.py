@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._digests import digest_of
-from skdnn._store._json import read_json
-from skdnn._store._plain import ASIDE, remove
+from skdnn._store._checksums import read_json
+from skdnn._store._plain_files import ASIDE, remove
 
 LAYER_FILE = "layer.json"
 #: Of a manifest, what is said of the shard; the rest is said of its layer.

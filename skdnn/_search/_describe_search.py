@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._methods import MethodsText
-from skdnn._search._lend import extractors_in
+from skdnn._search._extractors import extractors_in
+from skdnn._search._layer_profile import layers_in
 from skdnn.rsa import RDM, CKAScorer, RSAScorer
 
 
@@ -60,7 +61,7 @@ class Described:
         if not found:
             raise ValueError("The search holds no DNNFeatureExtractor: there is no network.")
         parameter = next((name for name in _searched(search) if _is(name, "layer")), None)
-        layers = None if parameter is None else _layers(search.cv_results_[f"param_{parameter}"])
+        layers = None if parameter is None else layers_in(search.cv_results_[f"param_{parameter}"])
         facts = found[0].describe(X, layers).facts
         study = {
             "data": data,
@@ -81,12 +82,6 @@ def _searched(search: Any) -> list[str]:
 
 def _is(parameter: str, name: str) -> bool:
     return parameter == name or parameter.endswith(f"__{name}")
-
-
-def _layers(values: Iterable[Any]) -> list[str]:
-    """All layers of a grid, each once; a candidate may be several side by side."""
-    named = [[value] if isinstance(value, str) else list(value) for value in values]
-    return list(dict.fromkeys(layer for layers in named for layer in layers))
 
 
 def _folds(search: Any) -> str:

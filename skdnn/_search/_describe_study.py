@@ -10,9 +10,10 @@ import pandas as pd
 import sklearn
 
 from skdnn._methods import MethodsText
-from skdnn._methods._sentences import count, listed
-from skdnn._search._describe import Described, tests_told
+from skdnn._methods._sentences import enumerated
+from skdnn._search._describe_search import Described, tests_told
 from skdnn._version import __version__
+from skdnn._wording import counted
 from skdnn.encoding import BrainHierarchyScore, SelectKBestRidge
 
 _RIDGE = {"alphas", "cv", "scoring"}  # what encoders that choose their penalty have
@@ -111,7 +112,7 @@ def _facts(result: Any, encoder: Any) -> tuple[dict[str, Any] | None, list[Any]]
     if hasattr(result, "against_twins"):
         return _of_comparison(result), list(result.networks.values())
     if hasattr(result, "layer_names_"):
-        return {"predicted": count(len(result.layer_), "voxel"), **_of_encoder(result)}, []
+        return {"predicted": counted(len(result.layer_), "voxel"), **_of_encoder(result)}, []
     if hasattr(result, "n_boot") or hasattr(result, "n_permutations"):
         return None, []  # a test
     raise TypeError(
@@ -127,7 +128,7 @@ def _facts(result: Any, encoder: Any) -> tuple[dict[str, Any] | None, list[Any]]
 def _of_comparison(result: Any) -> dict[str, Any]:
     twins = [twin for each in result.twins.values() for twin in each]
     models = [model for model, _ in result.index if model not in twins]
-    networks = count(len(set(models)), "network")
+    networks = counted(len(set(models)), "network")
     scores = result.reference_scores
     references, ceilings = [], []
     for name in [] if scores is None else scores.columns.unique("reference"):
@@ -135,15 +136,15 @@ def _of_comparison(result: Any) -> dict[str, Any]:
         if "lower" in scores[name]:
             ends = scores[name][["lower", "upper"]].iloc[0]
             ceilings.append(f"{ends['lower']:.3f} to {ends['upper']:.3f} ({name})")
-            references[-1] += f" ({count(result.n_subjects[name], 'subject')})"
+            references[-1] += f" ({counted(result.n_subjects[name], 'subject')})"
     return {
-        "compared": f"{count(len(models), 'layer')} of {networks}",
+        "compared": f"{counted(len(models), 'layer')} of {networks}",
         "metric": result.metric,
         "cka": result.comparison == "cka",
         "comparison": result.comparison,
-        "references": listed(references),
-        "ceilings": listed(ceilings),
-        "twins": twins and count(len(twins), "untrained network"),
+        "references": enumerated(references),
+        "ceilings": enumerated(ceilings),
+        "twins": twins and counted(len(twins), "untrained network"),
     }
 
 
@@ -154,8 +155,8 @@ def _of_table(table: pd.DataFrame) -> dict[str, Any]:
     """Of the table of nested_encoding, or of pool_folds."""
     n = len(table[["subject", "roi", "voxel"]].drop_duplicates())
     subjects, rois = (_named(table[name]) for name in ("subject", "roi"))
-    told = count(n, "voxel") + (f" in {listed(rois)}" if rois else "")
-    told += f" of {count(len(subjects), 'subject')}" if subjects else ""
+    told = counted(n, "voxel") + (f" in {enumerated(rois)}" if rois else "")
+    told += f" of {counted(len(subjects), 'subject')}" if subjects else ""
     folds = table["fold"].nunique() if "fold" in table else table["n_folds"].max()
     over = "voxels and folds" if "fold" in table else "voxels"
     normalised = table["normalised"].mean()
@@ -184,7 +185,7 @@ def _of_encoder(encoder: Any) -> dict[str, Any]:
     inner = f"{cv} folds" if isinstance(cv, Integral) else "given folds"
     inner = f"folds of {type(cv).__name__}" if split else inner
     return {
-        "alphas": listed(f"{alpha:g}" for alpha in np.atleast_1d(encoder.alphas)),
+        "alphas": enumerated(f"{alpha:g}" for alpha in np.atleast_1d(encoder.alphas)),
         "inner": "each in turn" if cv is None else inner,
         "chosen_by": encoder.scoring,
         "one_penalty": not getattr(encoder, "alpha_per_target", True),
@@ -203,7 +204,7 @@ def _regression(regressor: Any) -> str:
 
 
 def _of_hierarchy(result: BrainHierarchyScore) -> dict[str, Any]:
-    subjects, areas = count(len(result.subjects_), "subject"), listed(result.rois_)
+    subjects, areas = counted(len(result.subjects_), "subject"), enumerated(result.rois_)
     decoder = SelectKBestRidge(100, 500) if result.decoder is None else result.decoder
     interval, p_value = (getattr(result, name, None) for name in ("interval_", "p_value_"))
     limits = {"units of each layer": result.n_units, "voxels of each area": result.n_voxels}
@@ -213,7 +214,7 @@ def _of_hierarchy(result: BrainHierarchyScore) -> dict[str, Any]:
         "levels": f"{len(result.layers_)} layers with that of {areas} in {subjects}",
         "direction": result.direction,
         "decoder": _regression(decoder),
-        "drawn": listed(drawn).capitalize(),
+        "drawn": enumerated(drawn).capitalize(),
         "n_test": f"{result.n_test_images_} test images",
         "level": f"{result.alpha:g}",
         "level_test": result.test,

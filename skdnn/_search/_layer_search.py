@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from copy import copy
 from functools import wraps
 from typing import Any
@@ -13,32 +14,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn import get_config
-from sklearn.base import BaseEstimator, clone, is_classifier
-from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 
+from skdnn._feature_extractor import DNNFeatureExtractor
 from skdnn._images import images_of
 from skdnn._search._callbacks import pass_on
-from skdnn._search._describe import Described
-from skdnn._search._lend import (
-    TemporaryStore,
-    extractors_in,
-    give_back,
-    know_weights,
-    lend,
-)
-from skdnn._search._memory import FitMemory
-from skdnn._search._prepare import (
-    check_folds,
-    find_needs,
-    folds_of,
-    least_conditions,
-    shuffled,
-    tell_signs,
-)
-from skdnn._search._profile import layer_profile
-from skdnn._search._reduced import reduced
+from skdnn._search._checks import make_folds, splitter_of, tell_signs
+from skdnn._search._describe_search import Described
+from skdnn._search._extractors import extractors_in
+from skdnn._search._fit_memory import FitMemory
+from skdnn._search._layer_profile import layer_profile
+from skdnn._search._lent_store import TemporaryStore, give_back, lend, with_hashed_weights
+from skdnn._search._precompute import precompute
+from skdnn._search._reduced_features import reduced
 from skdnn._sklearn import fit_context
 from skdnn._store import ActivationStore
 from skdnn._threads import few_threads
@@ -272,43 +263,52 @@ class LayerSearchCV(Described, GridSearchCV):
             that don't match the images, or images that can't be read, all before the first
             pass. What `error_score` is made for comes later.
         """
-        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        if self.cv is None or isinstance(self.cv, int | np.integer):
-            cv = shuffled(cv, self.random_state)
-        own = copy(self)  # what runs: its parameters are others, and nobody else has it
-        own.__dict__.pop("reduction_", None)
-        pass_on(own, self)
+        running = copy(self)  # its parameters are others, and nobody else has it
+        running.__dict__.pop("reduction_", None)
+        pass_on(running, self)
+        running.cv = splitter_of(self, y)
+        extractors = extractors_in([self.estimator, self.param_grid])
         with warnings.catch_warnings():  # for what is said here, once
-            given = [self.estimator, self.param_grid]
             known = isinstance(self.estimator, BaseEstimator)
             if known:
                 tell_signs(self.estimator, self.param_grid, self.scoring)
-            if not known or not extractors_in(given):
-                own.cv = cv
-                return self._take_over(GridSearchCV.fit(own, X, y, **params), None)
+            if not known or not extractors:
+                return self._take_over(GridSearchCV.fit(running, X, y, **params), None)
             X = images_of(X)  # of a dataset, folds are read image by image
             split_params, fit_params, params = self._routed(params)
-            folds = folds_of(cv, X, y, split_params)
-            check_folds(folds, *least_conditions(self.estimator, self.scoring))
-            lent, store, repeats = self._precompute(X, y)
-            own.cv = folds
+            folds = make_folds(running.cv, X, y, self.estimator, self.scoring, **split_params)
+            store = self._open_store() if any(e.cache is None for e in extractors) else None
+            hashed, hashed_grid = with_hashed_weights(self.estimator, self.param_grid)
+            estimator, grid = lend(hashed, store), lend(hashed_grid, store)
+            repeats = precompute(
+                estimator,
+                grid,
+                X,
+                y,
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+                tolerant=self.error_score != "raise",
+                warn=True,
+            )
+            running.cv = folds
             is_grid = type(self)._run_search is GridSearchCV._run_search
-            with reduced(*lent, X, y, folds, self.scoring, is_grid=is_grid) as found:
-                own.reduction_ = found.reason
-                self._tell(found.reason, len(X))
-                if found.reason:
-                    self._run_on_images(own, lent, repeats, X, y, params)
+            with reduced(estimator, grid, X, y, folds, self.scoring, is_grid=is_grid) as found:
+                running.estimator, running.param_grid, running.reduction_ = found
+                self._tell(running.reduction_, len(X))
+                if running.reduction_:
+                    self._fit_on_images(running, repeats, X, y, params)
                 else:
-                    own.estimator, own.param_grid = found.estimator, found.param_grid
-                    numbers = np.arange(len(X))
-                    with few_threads(len(numbers)):
-                        GridSearchCV.fit(own, numbers, y, **params)
-            if self.refit and not found.reason:
-                self._refit(own, lent, X, y, fit_params)
-        self._settle(own, store)
-        chosen = own.best_index_ if self.refit or not own.multimetric_ else None
-        profile = layer_profile(*lent, own.cv_results_, self.refit, X, chosen) if is_grid else None
-        return self._take_over(own, profile)
+                    with few_threads(len(X)):
+                        GridSearchCV.fit(running, np.arange(len(X)), y, **params)
+            if self.refit and not running.reduction_:
+                self._refit(running, (estimator, grid), X, y, fit_params)
+        self._put_back(running, store, extractors)
+        chosen = running.best_index_ if self.refit or not running.multimetric_ else None
+        profile = None
+        if is_grid:
+            results = running.cv_results_
+            profile = layer_profile(estimator, grid, results, self.refit, X, chosen)
+        return self._take_over(running, profile)
 
     @property
     def layer_profile_(self) -> pd.DataFrame:
@@ -352,64 +352,64 @@ class LayerSearchCV(Described, GridSearchCV):
         others = {name: value for name, value in params.items() if name != "groups"}
         return {"groups": params.get("groups")}, others, others
 
-    def _precompute(self, X: Any, y: Any) -> tuple[tuple[Any, Any], ActivationStore | None, bool]:
-        """Fill the stores: estimator and grid with them, what was lent, whether fits repeat."""
-        estimator, param_grid = know_weights(self.estimator, self.param_grid)
-        needs = find_needs(estimator, param_grid, X)
-        needs.warn_of_unknown()
-        store = self._open_store() if needs.borrow else None
-        tolerant = self.error_score != "raise"
-        needs.fill(y, store, n_jobs=self.n_jobs, verbose=self.verbose, tolerant=tolerant)
-        return (lend(estimator, store), lend(param_grid, store)), store, needs.repeat
-
     def _tell(self, reason: str, n: int) -> None:
         if self.verbose > 0:
             shared = f"what {n} images have in common, {n} x {n + 1} numbers a layer"
             what = f"all units: {reason}" if reason else shared
             print(f"[LayerSearchCV] folds run on {what}", file=sys.stderr)
 
-    def _run_on_images(
-        self, own: LayerSearchCV, lent: Any, repeats: bool, X: Any, y: Any, params: dict[str, Any]
+    def _fit_on_images(
+        self, running: LayerSearchCV, repeats: bool, X: Any, y: Any, params: dict[str, Any]
     ) -> None:
         """As any search, but that fits which repeat are kept."""
         memory = FitMemory() if repeats else None
         try:
-            own.estimator, own.param_grid = (lend(each, None, memory) for each in lent)
-            GridSearchCV.fit(own, X, y, **params)
+            running.estimator = lend(running.estimator, None, memory)
+            running.param_grid = lend(running.param_grid, None, memory)
+            GridSearchCV.fit(running, X, y, **params)
         finally:
             if memory is not None:
                 memory.clear()
 
-    def _refit(self, own: LayerSearchCV, lent: Any, X: Any, y: Any, params: Any) -> None:
+    def _refit(self, running: LayerSearchCV, lent: Any, X: Any, y: Any, params: Any) -> None:
         """Fit the best candidate to all images, with all its units."""
-        best = ParameterGrid(lent[1])[own.best_index_]
+        best = ParameterGrid(lent[1])[running.best_index_]
         estimator = clone(lent[0]).set_params(**clone(best, safe=False))
         start = time.perf_counter()
         estimator.fit(X, **({} if y is None else {"y": y}), **params)
-        own.refit_time_ = time.perf_counter() - start
-        own.best_estimator_ = estimator
+        running.refit_time_ = time.perf_counter() - start
+        running.best_estimator_ = estimator
         if hasattr(estimator, "feature_names_in_"):
-            own.feature_names_in_ = estimator.feature_names_in_
+            running.feature_names_in_ = estimator.feature_names_in_
 
-    def _settle(self, own: LayerSearchCV, store: ActivationStore | None) -> None:
+    def _put_back(
+        self,
+        running: LayerSearchCV,
+        store: ActivationStore | None,
+        extractors: Sequence[DNNFeatureExtractor],
+    ) -> None:
         """Put the user's own parameters where the results hold what stands for them."""
-        results = own.cv_results_
-        pairs = zip(ParameterGrid(self.param_grid), ParameterGrid(own.param_grid), strict=True)
+        results = running.cv_results_
+        pairs = zip(ParameterGrid(self.param_grid), ParameterGrid(running.param_grid), strict=True)
         for number, ((mine, lent), held) in enumerate(zip(pairs, results["params"], strict=False)):
             for name, value in mine.items():
                 if held.get(name) is lent[name] and lent[name] is not value:
                     held[name] = results[f"param_{name}"][number] = value
         if self.refit:
-            users = extractors_in([self.estimator, self.param_grid])
-            shared = None if any(each.cache is store for each in users) else store
-            own.best_estimator_ = give_back(own.best_estimator_, shared)
+            is_shared = not any(each.cache is store for each in extractors)
+            running.best_estimator_ = give_back(
+                running.best_estimator_, store if is_shared else None
+            )
 
-    def _take_over(self, own: LayerSearchCV, profile: pd.DataFrame | None) -> LayerSearchCV:
+    def _take_over(self, running: LayerSearchCV, profile: pd.DataFrame | None) -> LayerSearchCV:
         """What was found, from the copy that has run: all at once, or nothing."""
         for name in ("reduction_", "_layer_profile"):  # of an earlier fit
             self.__dict__.pop(name, None)
-        found = {k: v for k, v in vars(own).items() if k.endswith("_") and not k.startswith("_")}
-        self.__dict__.update(found, **({} if profile is None else {"_layer_profile": profile}))
+        for name, value in vars(running).items():
+            if name.endswith("_") and not name.startswith("_"):
+                self.__dict__[name] = value
+        if profile is not None:
+            self._layer_profile = profile
         return self
 
     def _open_store(self) -> ActivationStore:
@@ -424,13 +424,13 @@ class LayerSearchCV(Described, GridSearchCV):
     def _ready(self, X: Any) -> LayerSearchCV:
         """A copy whose best estimator has the store; the search itself stays as it is."""
         best = self.__dict__.get("best_estimator_")
-        found = [] if best is None else extractors_in(best)
+        found = extractors_in(best)
         if not found:
             return self
         store = self._open_store() if any(each.cache is None for each in found) else None
         if "_is_clone" in self.__dict__:
             # Other clones will want other layers of these images, e.g. in the next outer fold.
-            find_needs(self.estimator, self.param_grid, X).fill(None, store, tolerant=True)
+            precompute(lend(self.estimator, store), lend(self.param_grid, store), X, tolerant=True)
         if store is None:
             return self
         twin = copy(self)

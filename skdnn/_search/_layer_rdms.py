@@ -1,4 +1,4 @@
-"""RDMs of all images for the candidates of a search, which a bootstrap can compare."""
+"""RDMs of all images for the layers of a fitted search, which a bootstrap can compare."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skdnn._feature_extractor import DNNFeatureExtractor
-from skdnn._search._lend import grids_of
-from skdnn._search._profile import label
-from skdnn._search._search import LayerSearchCV
+from skdnn._search._extractors import grids_of
+from skdnn._search._layer_profile import layer_label, layers_in
+from skdnn._search._layer_search import LayerSearchCV
 from skdnn.rsa import RDM, RSAScorer
 from skdnn.rsa._scoring._targets import read_targets
 
@@ -42,7 +42,7 @@ def changed(search: LayerSearchCV, name: str, changes: Mapping[str, Any]) -> Lay
 
 
 @contextlib.contextmanager
-def kept(
+def with_cache(
     search: LayerSearchCV, name: str, extractor: DNNFeatureExtractor
 ) -> Iterator[LayerSearchCV]:
     """A copy of the search that keeps activations: each image passes each network once."""
@@ -53,26 +53,21 @@ def kept(
         yield changed(search, name, {"cache": cache})
 
 
-def by_layer(search: LayerSearchCV) -> dict[str, dict[str, Any]]:
-    """Candidates of a fitted search over layers alone, by what a profile calls the layer."""
-    return {label(next(iter(each.values()))): each for each in search.cv_results_["params"]}
+def layer_rdms(search: LayerSearchCV, name: str, fitted: LayerSearchCV, X: Any, y: Any) -> Any:
+    """By layer, the RDM of all images, after one pass through the network of `search`.
 
-
-def precompute(search: LayerSearchCV, name: str, wanted: Mapping[str, Any], X: Any) -> None:
-    """Send the images through the network once, for all layers of the candidates."""
-    values = [value for each in wanted.values() for value in each.values()]
-    layers = [layer for value in values for layer in _listed(value)]
-    search.get_params()[f"estimator__{name}"].precompute(X, list(dict.fromkeys(layers)), verbose=0)
-
-
-def _listed(layer: Any) -> list[str]:
-    return [layer] if isinstance(layer, str) else list(layer)
+    The layers are those of a `fitted` search over nothing else, as its profile calls them.
+    """
+    wanted = {layer_label(*each.values()): each for each in fitted.cv_results_["params"]}
+    layers = layers_in(value for each in wanted.values() for value in each.values())
+    search.estimator.get_params()[name].precompute(X, layers, verbose=0)
+    return {layer: rdm_of(search.estimator, each, X, y) for layer, each in wanted.items()}
 
 
 def rdm_of(estimator: Pipeline, params: Mapping[str, Any], X: Any, y: Any) -> Any:
     """Of all images, the other steps fitted to all of them."""
     fitted = clone(estimator).set_params(**params)
-    steps = fitted[:-1] if isinstance(fitted.steps[-1][1], RSAScorer) else fitted
+    steps = fitted[:-1] if isinstance(fitted[-1], RSAScorer) else fitted
     return np.asarray(steps.fit_transform(X, y))
 
 

@@ -1,4 +1,7 @@
-"""JSON files that are there completely or not at all, and that tell when a bit has flipped."""
+"""Checksums that tell when a bit has flipped: of rows of a shard, and of each JSON file.
+
+Such a file is there completely or not at all.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xxhash
 
 from skdnn._files import write_whole
-from skdnn._store._plain import open_plain
+from skdnn._store._plain_files import open_plain
 
 _SEAL = "xxh3_128_of_all_above"
 _OLD_SEAL = "crc32_of_all_above"  # of stores of format 1
 _MOST_BYTES = 2**30
+
+
+def row_sums(rows: np.ndarray, form: int = 2) -> np.ndarray:
+    """XXH3 of each row's bytes, 64 bits.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n_rows, n_units)
+        Contiguous rows as they lie on disk.
+    form : {1, 2}, default=2
+        In format 1 it was a plain sum of words, which two flipped bits can leave as it is.
+
+    Returns
+    -------
+    sums : ndarray of uint64, shape (n_rows,)
+    """
+    if form == 1:
+        n_bytes = rows.shape[1] * rows.itemsize
+        word = next(size for size in (8, 4, 2, 1) if n_bytes % size == 0)
+        return rows.view(f"<u{word}").sum(axis=1, dtype=np.uint64)
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, rows), np.uint64, len(rows))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -6,17 +6,16 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn._search._rdms import (
+from skdnn._search._layer_rdms import (
     axes_of,
     brain_of,
-    by_layer,
     extractors_of,
-    kept,
-    precompute,
+    layer_rdms,
     rdm_of,
     scorer_of,
+    with_cache,
 )
-from skdnn._search._search import LayerSearchCV
+from skdnn._search._layer_search import LayerSearchCV
 from skdnn.rsa import bootstrap_rsa
 from skdnn.rsa._inference._bootstrap_result import BootstrapResult
 
@@ -109,10 +108,8 @@ def bootstrap_search(
         rdms = {_named(each): rdm_of(search.estimator, each, X, y) for each in candidates}
     else:
         ((name, extractor),) = extractors.items()
-        wanted = by_layer(search)
-        with kept(search, name, extractor) as own:
-            precompute(own, name, wanted, X)
-            rdms = {layer: rdm_of(own.estimator, each, X, y) for layer, each in wanted.items()}
+        with with_cache(search, name, extractor) as own:
+            rdms = layer_rdms(own, name, search, X, y)
     return bootstrap_rsa(
         rdms,
         brain,

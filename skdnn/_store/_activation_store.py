@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn._store._depot import Depot
-from skdnn._store._json import read_json
-from skdnn._store._layer import block_names, remove_shard
-from skdnn._store._overview import store_card
+from skdnn._store._cards import store_card
+from skdnn._store._checksums import read_json
+from skdnn._store._layer_folder import block_names, remove_shard
 from skdnn._store._shard import CorruptShardError, Shard, describe_layer
+from skdnn._store._store_folder import StoreFolder
 from skdnn._store._verify import find_faults
 from skdnn._store._write import clean
 
@@ -106,7 +106,7 @@ class ActivationStore:
         self.dtype = dtype
         self.mode = mode
         self.is_temporary = False
-        self.depot = Depot(self.root, dtype, mode)
+        self.depot = StoreFolder(self.root, dtype, mode)
         index = self.depot.index
         self._before = (index.hits, index.misses)
         self._old_blocks = {

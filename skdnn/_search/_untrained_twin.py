@@ -8,21 +8,19 @@ import numpy as np
 import pandas as pd
 
 from skdnn._feature_extractor import DNNFeatureExtractor, check_twin, twins_of
-from skdnn._search._rdms import (
+from skdnn._search._layer_rdms import (
     axes_of,
     brain_of,
-    by_layer,
     changed,
     extractors_of,
-    kept,
-    precompute,
-    rdm_of,
+    layer_rdms,
     scorer_of,
+    with_cache,
 )
-from skdnn._search._search import LayerSearchCV
+from skdnn._search._layer_search import LayerSearchCV
 from skdnn.rsa._inference._planned_comparisons import against_twins
 
-_KEYS = ["layer", "depth", "pooling", "extractor", "metric"]
+_KEYS = ["layer", "depth", "pooling", "extractor", "metric", "mean", "std"]
 
 
 def compare_with_twin(
@@ -107,24 +105,17 @@ def compare_with_twin(
     name, extractor = _extractor_of(search, count)
     seeds = twins_of(extractor, count)
     own = search.layer_profile_
-    keys = [key for key in _KEYS if key in own]
-    table = own[[*keys, "mean", "std"]].copy()
-    with kept(search, name, extractor) as own_search:
-        searches = [own_search, *(changed(own_search, name, each) for each in seeds.values())]
-        found = [each.fit(X, y).layer_profile_["mean"] for each in searches[1:]]
-        means = np.stack([each.to_numpy() for each in found])
+    table = own[[key for key in _KEYS if key in own]].copy()
+    with with_cache(search, name, extractor) as trained:
+        untrained = [changed(trained, name, each) for each in seeds.values()]
+        means = np.stack([each.fit(X, y).layer_profile_["mean"].to_numpy() for each in untrained])
         table["twin"] = means.mean(axis=0)
         table["twin_std"] = means.std(axis=0, ddof=1) if count > 1 else np.nan
         scorer = scorer_of(search)
         brain = None if scorer is None else brain_of(scorer, y)
         if brain is None or scorer is None:
             return table
-        wanted = by_layer(search)
-        precompute(own_search, name, wanted, X)
-        rdms, *of_twins = (
-            {layer: rdm_of(each.estimator, wanted[layer], X, y) for layer in own["layer"]}
-            for each in searches
-        )
+        rdms, *of_twins = (layer_rdms(s, name, search, X, y) for s in (trained, *untrained))
     planned = against_twins(
         {"": rdms},
         {"": of_twins},
