@@ -24,6 +24,15 @@ PASSED_OVER = {
     "YD01": "nothing public yields",
 }
 PUBLIC = ("skdnn", *(f"skdnn.{room}" for room in skdnn._ROOMS))
+# Made by functions, not by users: what they hold is documented, not how they are made.
+RESULTS = {
+    *("skdnn.rsa.BootstrapResult", "skdnn.rsa.PermutationResult", "skdnn.fmri.Betas"),
+    *(
+        f"skdnn.encoding.{name}"
+        for name in ("AveragedRepeats", "HierarchyBootstrap", "HierarchyDetails")
+    ),
+    *("skdnn.encoding.NormalizedScores", "skdnn.encoding.ScoreInterval"),
+}
 # Sections in their order.
 SECTIONS = [
     "Parameters", "Attributes", "Returns", "Raises", "Warns", "See Also", "Notes", "References",
@@ -68,6 +77,9 @@ METHODS = sorted({method for path in OBJECTS for method in public_methods(path)}
 @pytest.mark.parametrize("path", OBJECTS + METHODS)
 def test_numpydoc_finds_no_fault(path: str) -> None:
     errors = validate(path)["errors"]
+    if path in RESULTS:
+        assert get_doc_object(resolve(path))["Attributes"]
+        errors = [(code, text) for code, text in errors if code != "PR01"]
     assert [(code, text) for code, text in errors if code not in PASSED_OVER] == []
 
 

@@ -96,11 +96,11 @@ class StoredFeatures:
         n_rows : int, default=None
             In a block; None takes as many as 64 MB hold.
 
-        Yields
-        ------
-        rows : slice
-            Which rows of the whole.
-        block : ndarray of float32, shape (n_rows, n_features)
+        Returns
+        -------
+        blocks : iterator of tuples
+            Which rows of the whole, as a slice, and they as an array (n_rows, n_features) of
+            float32.
         """
         if n_rows is None:
             n_rows = max(1, _BLOCK_BYTES // max(1, 4 * self.shape[1]))

@@ -25,18 +25,28 @@ class Preprocessing:
     """Resize, crop at the centre, scale to [0, 1], subtract a mean, divide by a deviation.
 
     The steps and their order are torchvision's, so that published preprocessing is met to the
-    bit.
+    bit. The defaults are those of most networks of ImageNet.
 
-    Attributes
+    Parameters
     ----------
-    resize : int, tuple of int (height, width) or None
+    resize : int, tuple of int (height, width) or None, default=256
         An int is the length of the shorter side.
-    crop : int, tuple of int (height, width) or None
+    crop : int, tuple of int (height, width) or None, default=224
         An int is the side of a square.
-    interpolation : str
+    interpolation : str, default="bilinear"
         How Pillow resizes.
-    mean, std : tuple of float
+    mean, std : tuple of float, default=ImageNet's
         One value per channel, for values in [0, 1].
+
+    See Also
+    --------
+    skdnn.models.Model : Takes a dict of the same names.
+
+    Examples
+    --------
+    >>> from skdnn.models import Preprocessing
+    >>> Preprocessing.from_dict({"resize": 64, "crop": None}).input_size is None
+    True
     """
 
     resize: int | tuple[int, int] | None = 256
@@ -47,7 +57,18 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> Preprocessing:
-        """Read a user's dict; keys that are left out keep ImageNet's values."""
+        """Read a user's dict; keys that are left out keep ImageNet's values.
+
+        Parameters
+        ----------
+        options : dict
+            Of the parameters' names.
+
+        Returns
+        -------
+        preprocessing : Preprocessing
+            The same, checked.
+        """
         known = ("resize", "crop", "interpolation", "mean", "std")
         unknown = sorted(set(options) - set(known))
         if unknown:
@@ -81,7 +102,18 @@ class Preprocessing:
         return (size, size) if isinstance(size, int) else size
 
     def pixels(self, image: Any) -> np.ndarray:
-        """Resize and crop a PIL image in RGB: uint8 array (height, width, 3)."""
+        """Resize and crop an image.
+
+        Parameters
+        ----------
+        image : PIL image
+            In RGB.
+
+        Returns
+        -------
+        pixels : ndarray of shape (height, width, 3), uint8
+            Before values are scaled.
+        """
         transforms = import_optional("torchvision.transforms", "to prepare images")
         functional = transforms.functional
         if self.resize is not None:

@@ -40,6 +40,17 @@ class HierarchyBootstrap:
         The score without each subject; NaN where there is none.
     unit_variance : float
         Variance of the score over samples of units that all subjects share; 0 where they do not.
+
+    See Also
+    --------
+    bootstrap_hierarchy_score : Makes it, with an example.
+
+    Examples
+    --------
+    >>> from skdnn.encoding import HierarchyBootstrap
+    >>> found = HierarchyBootstrap(0.4, 0.1, 0.6, 0.12, samples=[0.2, 0.5])
+    >>> found.low, found.high
+    (0.1, 0.6)
     """
 
     score: float

@@ -38,6 +38,20 @@ class HierarchyDetails:
         For each level, the best level of the other hierarchy of each unit; -1 where none is kept.
     draws : ndarray of shape (n_draws,), or None
         Score of each random selection of levels, if levels were selected.
+
+    See Also
+    --------
+    brain_hierarchy_score : Gives it with ``return_details=True``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdnn.encoding import brain_hierarchy_score
+    >>> rng = np.random.default_rng(0)
+    >>> accuracies = [rng.uniform(0.3, 0.9, (2, 20)) for _ in range(3)]
+    >>> score, details = brain_hierarchy_score(accuracies, n_samples=50, return_details=True)
+    >>> details.table.shape, details.n_units.tolist()
+    ((3, 2), [20, 20, 20])
     """
 
     table: Counts

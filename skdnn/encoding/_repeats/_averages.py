@@ -20,14 +20,32 @@ _SUM_BYTES = 2**29
 
 
 class AveragedRepeats(NamedTuple):
-    """Responses averaged over repeats: one row for each stimulus."""
+    """Responses averaged over repeats: a named tuple with one row for each stimulus.
+
+    Attributes
+    ----------
+    responses : ndarray of shape (n_stimuli, ...)
+        The averages.
+    ids : ndarray of shape (n_stimuli,)
+        The stimulus of each row.
+    counts : ndarray of shape (n_stimuli,), int64
+        How many repeats each row is the average of.
+
+    See Also
+    --------
+    average_repeats : Makes it.
+
+    Examples
+    --------
+    >>> from skdnn.encoding import average_repeats
+    >>> averaged = average_repeats([[1.0], [5.0], [3.0]], ["dog", "cat", "dog"])
+    >>> averaged.ids.tolist(), averaged.counts.tolist()
+    (['cat', 'dog'], [1, 2])
+    """
 
     responses: NDArray[Any]
-    """Shape (n_stimuli, ...)."""
     ids: NDArray[Any]
-    """The stimulus of each row."""
     counts: NDArray[np.int64]
-    """How many repeats each row is the average of."""
 
 
 def average_repeats(

@@ -19,18 +19,37 @@ _CEILINGS = ("reliability", "explainable_variance", "ncsnr", "max_r")
 
 
 class NormalizedScores(NamedTuple):
-    """Normalised scores and what became of them; arrays have the shape of the scores."""
+    """Normalised scores and what became of them: a named tuple; arrays have the scores' shape.
+
+    Attributes
+    ----------
+    values : ndarray of float64
+        Scores over divisors: never clipped, NaN where the data are not reliable.
+    above_one : ndarray of bool
+        Which values are above 1: chance, or a ceiling that does not belong to these data.
+    unreliable : ndarray of bool
+        Which were made NaN because of their reliability.
+    reliability : ndarray of float64
+        Reliability of the data that were scored, from the ceiling.
+    divided_by : str
+        What scores were divided by, in words.
+
+    See Also
+    --------
+    normalize_scores : Makes it, with an example.
+
+    Examples
+    --------
+    >>> from skdnn.encoding import normalize_scores
+    >>> normalize_scores([0.3], [0.36]).values
+    array([0.5])
+    """
 
     values: NDArray[np.float64]
-    """Scores over divisors: never clipped, NaN where the data are not reliable."""
     above_one: NDArray[np.bool_]
-    """Which values are above 1: chance, or a ceiling that does not belong to these data."""
     unreliable: NDArray[np.bool_]
-    """Which were made NaN because of their reliability."""
     reliability: NDArray[np.float64]
-    """Reliability of the data that were scored, from the ceiling."""
     divided_by: str
-    """What scores were divided by, in words."""
 
     @property
     def n_targets(self) -> int:

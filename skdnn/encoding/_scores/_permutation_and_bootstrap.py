@@ -278,7 +278,28 @@ def correlation_p_values(
 
 
 class ScoreInterval(NamedTuple):
-    """Percentile interval of scores and their standard error, for each target."""
+    """Percentile interval of scores and their standard error: a named tuple of arrays.
+
+    Attributes
+    ----------
+    lower, upper : ndarray of shape (n_targets,)
+        Bounds of the interval.
+    standard_error : ndarray of shape (n_targets,)
+        Standard deviation of the score over the samples.
+
+    See Also
+    --------
+    bootstrap_scores : Makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdnn.encoding import bootstrap_scores
+    >>> y = np.arange(20.0).reshape(10, 2)
+    >>> interval = bootstrap_scores(y, y, n_bootstraps=20, random_state=0)
+    >>> interval.lower
+    array([1., 1.])
+    """
 
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]

@@ -52,6 +52,20 @@ class BootstrapResult:
         What was resampled.
     comparison : str
         How RDMs were compared.
+
+    See Also
+    --------
+    bootstrap_rsa : Makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdnn.rsa import bootstrap_rsa, compute_rdm
+    >>> rng = np.random.default_rng(0)
+    >>> models = {name: compute_rdm(rng.normal(size=(12, 5))) for name in ("early", "late")}
+    >>> result = bootstrap_rsa(models, models["late"], n_boot=50, random_state=0)
+    >>> result.scores.round(1).tolist()[1], result.intervals()["model"].tolist()
+    (1.0, ['early', 'late'])
     """
 
     names: pd.Index

@@ -58,6 +58,18 @@ class PermutationResult:
         Side of the test.
     comparison : str
         How RDMs were compared.
+
+    See Also
+    --------
+    permutation_test : Makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdnn.rsa import compute_rdm, permutation_test
+    >>> rdm = compute_rdm(np.random.default_rng(0).normal(size=(9, 5)))
+    >>> permutation_test(rdm, rdm, n_permutations=99, random_state=0).p_values
+    array([0.01])
     """
 
     names: pd.Index
