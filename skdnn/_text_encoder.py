@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skdnn._docs import filled
 from skdnn._optional import import_optional
 from skdnn._sklearn import Interval, fit_context, wants_dataframe
 from skdnn.models._open_clip import Clip, find_clip, open_tokenizer
@@ -22,6 +23,7 @@ _towers: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 _lock = Lock()
 
 
+@filled
 class CLIPTextEncoder(TransformerMixin, BaseEstimator):
     """Turn texts into the features that a CLIP network gives them.
 
@@ -39,7 +41,7 @@ class CLIPTextEncoder(TransformerMixin, BaseEstimator):
     batch_size : int, default=64
         Texts that go through the network together.
     device : str, default="auto"
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` takes the GPU where there is one.
+        Where the network runs. %(device)s
     normalize : bool, default=False
         Whether features are divided by their length, so that products of them are cosines.
         Image features come as the network gives them, too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def test_a_text_is_put_behind_the_first_sentence() -> None:
         100%(of them)s stays.
         """
 
-    lines = (extract.__doc__ or "").splitlines()
+    lines = (inspect.getdoc(extract) or "").splitlines()
     at = lines.index("device : str")
     assert lines[at + 1].startswith('    Where the network runs. ``"cpu"``, ``"cuda"``')
     assert " ".join(TEXTS["device"].split()) in " ".join((extract.__doc__ or "").split())

@@ -49,6 +49,7 @@ from skdnn import (
     ThingsAlignment,
 )
 from skdnn.encoding import (
+    BandedRidgeCV,
     BrainHierarchyScore,
     LayerwiseEncoder,
     SelectKBestRidge,
@@ -168,6 +169,13 @@ CASES = {
         VoxelwiseRidgeCV([1.0, 10.0], cv=3),
         "predict",
         {"alphas": [5.0]},
+        lambda _: PATTERNS,
+        TARGET,
+    ),
+    "BandedRidgeCV": Case(
+        BandedRidgeCV([1.0, 10.0], layers=["a", "a", "b", "b", "b"], n_iter=4, cv=3),
+        "predict",
+        {"n_iter": 2},
         lambda _: PATTERNS,
         TARGET,
     ),

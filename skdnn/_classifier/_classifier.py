@@ -26,6 +26,7 @@ from skdnn._classifier._checks import (
     means,
 )
 from skdnn._conditions import Conditions, as_conditions
+from skdnn._docs import filled
 from skdnn._extraction import Plan, Source, Work, layers_for, make_plan
 from skdnn._layers import OUTPUT
 from skdnn._sklearn import Interval, StrOptions, fit_context
@@ -34,6 +35,7 @@ from skdnn.models._class_names import final_activation, find_classes, own_classe
 from skdnn.models._registry import fixed_seed
 
 
+@filled
 class DNNClassifier(ClassifierMixin, BaseEstimator):
     r"""Name what images show: the classes that a network was trained to tell apart.
 
@@ -52,7 +54,7 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
     backend : {"auto", "torch", "tensorflow"}, default="auto"
         Where a name is looked for.
     device : str, default="auto"
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` takes the GPU where there is one.
+        Where the network runs. %(device)s
     weights : "default", str, path or None, default="default"
         Published weights, a file, or None for random ones.
     preprocess : "default", dict or callable, default="default"

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._conditions import as_conditions
+from skdnn._docs import filled
 from skdnn._feature_extractor._outlook import Outlook
 from skdnn._images import batches_of
 from skdnn._labels import check_labels, row_labels
@@ -22,6 +23,7 @@ from skdnn._sklearn import Interval, StrOptions, fit_context, wants_dataframe
 from skdnn._store import ActivationStore, StoredFeatures
 
 
+@filled
 class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
     """Turn images into the activations of one layer of a deep network, or of several.
 
@@ -45,7 +47,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         Where a name is looked for: ``"auto"`` takes an exact name, torch's first; a given
         backend takes the name in whatever case. ``"pt"`` and ``"tf"`` are short for them.
     device : str, default="auto"
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` takes the GPU where there is one.
+        Where the network runs. %(device)s
     weights : "default", str, path, WeightsFile or None, default="default"
         The best published weights, a published version by its name, a local file (state dict,
         safetensors, or Keras's formats; `skdnn.models.WeightsFile` for one whose names are not

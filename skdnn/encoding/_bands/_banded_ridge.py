@@ -34,7 +34,7 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    alphas : array-like of shape (n_alphas,), default=(0.01, ..., 10000)
+    alphas : array-like of shape (n_alphas,), default=(0.01, 0.1, 1, 10, 100, 1000, 10000)
         Strengths of the penalty, for kernels whose mean diagonal is 1.
     layers : mapping of str to slice or indices, or array-like of shape (n_features,), default=None
         Which columns of X belong to which space, as for :class:`LayerwiseEncoder`. With X as

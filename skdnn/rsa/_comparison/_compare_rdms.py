@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from skdnn._docs import filled
 from skdnn.rsa._comparison._rdm_stack import RDMStack, read_rdms
 from skdnn.rsa._comparison._similarity_measures import (
     MIN_PAIRS,
@@ -18,6 +19,7 @@ from skdnn.rsa._comparison._similarity_measures import (
 )
 
 
+@filled
 def compare_rdms(
     a: ArrayLike | pd.DataFrame | Any,
     b: ArrayLike | pd.DataFrame | Any,
@@ -56,8 +58,7 @@ def compare_rdms(
           \operatorname{tr} G_b}`.
 
     conditions : array-like of shape (n_conditions,), default=None
-        Labels of the conditions of those RDMs that have none, in their order. They are then
-        matched with the labels of the others, and nothing is taken to be in the same order.
+        Labels of the conditions of those RDMs that have none, in their order. %(conditions)s
 
     Returns
     -------

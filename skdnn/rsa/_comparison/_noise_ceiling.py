@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from skdnn._docs import filled
 from skdnn.rsa._comparison._compare_rdms import warn_no_ceiling
 from skdnn.rsa._comparison._rank_pools import rank_pools
 from skdnn.rsa._comparison._rdm_stack import read_rdms, without_level
@@ -51,6 +52,7 @@ class NoiseCeiling(NamedTuple):
     upper: float
 
 
+@filled
 def noise_ceiling(
     rdms: ArrayLike | pd.DataFrame | Any,
     comparison: str = "spearman",
@@ -72,8 +74,7 @@ def noise_ceiling(
         Which level of the MultiIndex is the subject. None takes one that is called "subject"
         (in any case), or the first.
     conditions : array-like of shape (n_conditions,), default=None
-        Labels of the conditions of those RDMs that have none, in their order. They are then
-        matched with the labels of the others, and nothing is taken to be in the same order.
+        Labels of the conditions of those RDMs that have none, in their order. %(conditions)s
 
     Returns
     -------

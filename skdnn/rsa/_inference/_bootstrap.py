@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from skdnn._docs import filled
 from skdnn.rsa._comparison._noise_ceiling import NoiseCeiling, ceiling, pools
 from skdnn.rsa._comparison._similarity_measures import similarities
 from skdnn.rsa._inference._bootstrap_ceilings import gram_ceilings
@@ -40,6 +41,7 @@ _JACKKNIFE = 300
 _UNDEFINED = 0.05
 
 
+@filled
 def bootstrap_rsa(
     models: Any,
     data: Any,
@@ -83,8 +85,7 @@ def bootstrap_rsa(
     n_jobs : int or None, default=None
         Number of threads; the result does not depend on it.
     conditions : array-like of shape (n_conditions,), default=None
-        Labels of the conditions of those RDMs that have none, in their order. They are then
-        matched with the labels of the others, and nothing is taken to be in the same order.
+        Labels of the conditions of those RDMs that have none, in their order. %(conditions)s
 
     Returns
     -------

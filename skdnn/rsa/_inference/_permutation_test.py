@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import squareform
 
+from skdnn._docs import filled
 from skdnn._html import card
 from skdnn._multiple import adjusted, check_adjust
 from skdnn.rsa._comparison._rdm_stack import pair_positions, rdm_name
@@ -132,6 +133,7 @@ def name_of(name: Any) -> Any:
     return rdm_name(name) if isinstance(name, tuple) else name
 
 
+@filled
 def permutation_test(
     models: Any,
     data: Any,
@@ -164,8 +166,7 @@ def permutation_test(
     n_jobs : int or None, default=None
         Number of threads; the result does not depend on it.
     conditions : array-like of shape (n_conditions,), default=None
-        Labels of the conditions of those RDMs that have none, in their order. They are then
-        matched with the labels of the others, and nothing is taken to be in the same order.
+        Labels of the conditions of those RDMs that have none, in their order. %(conditions)s
 
     Returns
     -------
