@@ -60,8 +60,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(numpy|scipy|pandas|sklearn|joblib|torch|keras|h5py|matplotlib|PIL)\..*"),
     (r"py:.*", r"tempfile|pathlib\..*"),
     (r"py:obj", r"(n_features_in|feature_names_in|classes)_"),
-    (r"py:obj", r"skdnn\.images\.\w+"),
-    (r"py:class", r"skdnn\.models\._spec\.Checkpoint"),  # a field of ModelSpec
+    (r"py:obj", r"skdnn\._images\.\w+"),
+    (r"py:class", r"skdnn\.models\._model_spec\.Checkpoint"),  # a field of ModelSpec
 ]
 
 # --- gallery -----------------------------------------------------------------------------------
