@@ -34,6 +34,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_html",
                 "_multiple",
                 "_optional",
+                "_commonality",
                 "_config",
                 "_sklearn",
                 "_labels",

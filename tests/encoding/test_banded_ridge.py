@@ -209,6 +209,8 @@ def test_other_spaces_are_refused(spaces: dict[str, Any], voxels: Any) -> None:
     ridge = BandedRidgeCV(n_iter=3).fit(spaces, voxels)
     with pytest.raises(ValueError, match="were fitted"):
         ridge.predict({name: a[:, :3] for name, a in spaces.items()})
+    with pytest.raises(ValueError, match="cv=None"):
+        BandedRidgeCV(n_iter=3, cv=None).fit(spaces, voxels)
     with pytest.raises(ValueError, match="60 rows and y 59"):
         BandedRidgeCV(n_iter=3).fit(spaces, voxels[:-1])
 

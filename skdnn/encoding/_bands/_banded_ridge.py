@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.model_selection import PredefinedSplit
+from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skdnn._blocks import Array, not_finite
+from skdnn._blocks import WORK_ELEMENTS, Array, not_finite
 from skdnn._optional import import_optional
 from skdnn._sklearn import Interval, fit_context
 from skdnn._wording import listed
+from skdnn.encoding._blocks_of_columns import blocks_of_columns
 from skdnn.encoding._layers._features import LayerFeatures, read_layers
 from skdnn.encoding._ridge._folds_and_penalties import check_alphas, make_folds
+from skdnn.encoding._ridge._scores import ScoresOfTargets
 
-_BLOCK_BYTES = 2**26
 
-
-class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class BandedRidgeCV(ScoresOfTargets, MultiOutputMixin, RegressorMixin, BaseEstimator):
     r"""Ridge regression on several feature spaces, each with a penalty of its own for each voxel.
 
     A single penalty asks all features the same question; a layer of 60,000 units and a table of
@@ -42,7 +42,7 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
     n_iter : int or array-like of shape (n_iter, n_spaces), default=50
         How many shares of the spaces are tried, or the shares themselves: ``np.eye(n)`` lets one
         space win, ``[[1, 1]]`` weighs all alike.
-    cv : int, splitter, iterable or None, default=5
+    cv : int, splitter or iterable, default=5
         How training rows are held out. The folds of an integer are shuffled.
     fit_intercept : bool, default=True
         Whether to fit the means.
@@ -112,7 +112,7 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    __metadata_request__score = {"sample_weight": None}  # noqa: RUF012
+    scoring = "r2"
 
     def __init__(
         self,
@@ -171,6 +171,8 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(f"X has {len(features)} rows and y {len(Y)}.")
         rng = check_random_state(self.random_state)
         folds = make_folds(self.cv, features, Y, groups, rng, shuffle=True)
+        if folds is None:
+            raise ValueError("cv=None: a single row has no R2. Give a number of folds.")
         self.band_names_ = features.names
         self.n_features_in_ = features.shape[1]
         self._train = features
@@ -188,7 +190,7 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 n_iter=self._shares(len(features.names), rng),
                 alphas=alphas,
                 score_func=scoring.r2_score,
-                cv=5 if folds is None else _Folds(folds),
+                cv=check_cv(folds),
                 fit_intercept=self.fit_intercept,
                 return_weights="dual",
                 n_targets_batch=self.target_chunk,
@@ -229,7 +231,7 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _mean(self, name: str, array: Any) -> Array:
         """Mean of each feature, with a look at all of them; zeros without an intercept."""
         mean = np.zeros(array.shape[1])
-        for columns, block in _column_blocks(array):
+        for columns, (block,) in blocks_of_columns(array):
             if not_finite(block).size:
                 raise ValueError(f"The features of {name!r} hold NaN or infinity.")
             if self.fit_intercept:
@@ -239,12 +241,14 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _products(self, rows: LayerFeatures, columns: LayerFeatures) -> Array:
         """Inner products of centred features: (n_spaces, n_rows, n_columns)."""
         out = np.zeros((len(self.band_names_), len(rows), len(columns)))
+        step = max(1, WORK_ELEMENTS // max(len(rows), len(columns)))
         for product, name, mean in zip(out, self.band_names_, self._means, strict=True):
-            right = rows if rows is columns else columns
             pairs = zip(
-                _column_blocks(rows.layer(name)), _column_blocks(right.layer(name)), strict=True
+                blocks_of_columns(rows.layer(name), step=step),
+                blocks_of_columns(columns.layer(name), step=step),
+                strict=True,
             )
-            for (part, first), (_, second) in pairs:
+            for (part, (first,)), (_, (second,)) in pairs:
                 product += (first - mean[part]) @ (second - mean[part]).T
         return out
 
@@ -288,43 +292,8 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         predicted = self.predict_bands(X).sum(axis=0) + self._intercept
         return predicted[:, 0] if self._single else predicted
 
-    def score_per_target(self, X: Any, y: ArrayLike) -> Array:
-        r""":math:`R^2` of each target.
-
-        Parameters
-        ----------
-        X : LayerFeatures, dict of str to array, DataFrame or array-like
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_targets,)
-            NaN for targets that are constant here.
-        """
-        return r2_per_target(np.asarray(y, dtype=np.float64), self.predict(X))
-
-    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        r"""Mean of :math:`R^2` over targets.
-
-        Parameters
-        ----------
-        X : LayerFeatures, dict of str to array, DataFrame or array-like
-            Features.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Responses.
-        sample_weight : None
-            Not supported; there because scikit-learn's pipelines pass it on.
-
-        Returns
-        -------
-        score : float
-            Constant targets don't count.
-        """
-        if sample_weight is not None:
-            raise ValueError("sample_weight is not supported.")
-        return float(np.nanmean(self.score_per_target(X, y)))
+    def _with_model(self) -> NDArray[np.bool_]:
+        return np.ones(len(self.cv_scores_), dtype=bool)
 
     def contributions(self, X: Any, y: ArrayLike) -> Array:
         r"""Split :math:`R^2` into what each space contributes, the product measure.
@@ -359,36 +328,6 @@ class BandedRidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = self.layers is not None
         return tags
-
-
-def r2_per_target(truth: Array, predicted: Array) -> Array:
-    """1 minus the residual share of the variance; NaN where there is none."""
-    truth, predicted = (np.reshape(a, (len(a), -1)) for a in (truth, predicted))
-    total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        score = 1 - ((truth - predicted) ** 2).sum(axis=0) / total
-    return np.where(np.ptp(truth, axis=0) > 0, score, np.nan)
-
-
-def _column_blocks(array: Any) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Columns in blocks as float64, from memory or disk."""
-    step = max(1, _BLOCK_BYTES // (8 * max(1, array.shape[0])))
-    for start in range(0, array.shape[1], step):
-        part = slice(start, min(start + step, array.shape[1]))
-        yield part, np.asarray(array[:, part], dtype=np.float64)
-
-
-class _Folds(PredefinedSplit):
-    """Folds that are known already, for himalaya."""
-
-    def __init__(self, folds: Sequence[tuple[Any, Any]]) -> None:
-        self.folds = folds
-
-    def split(self, X: Any = None, y: Any = None, groups: Any = None) -> Iterator[Any]:
-        yield from self.folds
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        return len(self.folds)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from skdnn._blocks import Array
-from skdnn.encoding._bands._banded_ridge import BandedRidgeCV, r2_per_target
+from skdnn._commonality import shared_parts, subsets
+from skdnn.encoding._bands._banded_ridge import BandedRidgeCV
 from skdnn.encoding._layers._features import LayerFeatures
 from skdnn.encoding._ridge._folds_and_penalties import make_folds
+from skdnn.encoding._ridge._scores import scores_of
 
 _MOST = 5
 
@@ -103,25 +103,14 @@ def voxel_variance_partitioning(
     if folds is None:
         raise ValueError("cv=None: one image has no variance to explain. Give a number.")
     encoder = BandedRidgeCV() if encoder is None else encoder
-    explained: dict[frozenset[str], Array] = {frozenset(): np.zeros(Y.shape[1])}
-    for some in _subsets(names):
-        part = LayerFeatures({name: features.layer(name) for name in some})
+    explained = {}
+    for some in subsets(len(names)):
+        part = LayerFeatures({names[k]: features.layer(names[k]) for k in some})
         scores = []
         for train, test in folds:
             fitted = clone(encoder).fit(part[train], Y[train])
-            scores.append(r2_per_target(Y[test], np.asarray(fitted.predict(part[test]))))
-        explained[frozenset(some)] = np.mean(scores, axis=0)
-    parts = {
-        " & ".join(some): sum(
-            (-1.0) ** (len(inner) + 1) * explained[frozenset(inner) | (set(names) - set(some))]
-            for inner in chain([()], _subsets(some))
-        )
-        for some in _subsets(names)
-    }
+            predicted = np.asarray(fitted.predict(part[test])).reshape(len(test), -1)
+            scores.append(scores_of(predicted, Y[test], "r2"))
+        explained[some] = np.mean(scores, axis=0)
     columns = y.columns if isinstance(y, pd.DataFrame) else None
-    return pd.DataFrame.from_dict(dict(parts), orient="index", columns=columns)
-
-
-def _subsets(names: Any) -> list[tuple[str, ...]]:
-    """All sets of one name or more, the small ones first."""
-    return [s for n in range(1, len(names) + 1) for s in combinations(names, n)]
+    return pd.DataFrame.from_dict(shared_parts(names, explained), orient="index", columns=columns)

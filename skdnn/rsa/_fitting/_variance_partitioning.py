@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skdnn._commonality import Subset, shared_parts, subsets
 from skdnn.rsa._comparison._rdm_stack import RDMStack, pair_positions, rdm_name
 from skdnn.rsa._comparison._similarity_measures import ranks
 from skdnn.rsa._fitting._rdm_predictor import condition_folds
@@ -23,7 +24,6 @@ from skdnn.rsa._fitting._regression import (
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Subset = tuple[int, ...]
 
 _MAX_PARTS = 5
 
@@ -130,17 +130,13 @@ def variance_partitioning(
     blocks = [tuple(range(a, b)) for a, b in pairwise(firsts)]
     n = model_stack.n_conditions
     folds = None if cv is None else condition_folds(cv, n, random_state)
-    subsets = [
-        s for size in range(1, len(blocks) + 1) for s in combinations(range(len(blocks)), size)
-    ]
-    explained: dict[Subset, Array] = {(): np.zeros(len(data_stack))}
-    explained |= {subset: np.full(len(data_stack), np.nan) for subset in subsets}
+    explained = {subset: np.full(len(data_stack), np.nan) for subset in subsets(len(blocks))}
     for rows, known in same_known(model_stack.pairs, data_stack.pairs):
         rdms = data_stack.pairs[rows]
         check_design(model_stack.pairs[:, known], model_stack, True)
         columns = {
             subset: tuple(model for block in subset for model in blocks[block])
-            for subset in subsets
+            for subset in explained
         }
         if folds is None:
             found = _r2_within(
@@ -150,11 +146,7 @@ def variance_partitioning(
             found = _r2_held_out(model_stack, rdms, known, folds, columns, nonnegative, rank)
         for subset, values in found.items():
             explained[subset][rows] = values
-    names = list(members)
-    parts = {
-        " & ".join(names[block] for block in part): _shared(part, len(blocks), explained)
-        for part in subsets
-    }
+    parts = shared_parts(list(members), explained)
     index = pd.Index(list(parts), name="part")
     return pd.DataFrame(np.stack(list(parts.values())), index, names_of(data_stack, "rdm"))
 
@@ -202,16 +194,6 @@ def _r2_held_out(
             saved[subset] += 2 * np.sum(found * cross[list(chosen)], axis=0) - quadratic
     total[total == 0] = np.nan
     return {subset: values / total for subset, values in saved.items()}
-
-
-def _shared(part: Subset, n_blocks: int, explained: Mapping[Subset, Array]) -> Array:
-    """What exactly the groups in `part` share, by inclusion and exclusion."""
-    rest = set(range(n_blocks)) - set(part)
-    out = np.zeros_like(explained[()])
-    for size in range(len(part) + 1):
-        for chosen in combinations(part, size):
-            out += (-1) ** (size + 1) * explained[tuple(sorted(rest | set(chosen)))]
-    return out
 
 
 def _members(models: RDMStack, groups: Mapping[str, Sequence[Any]] | None) -> dict[str, list[int]]:
