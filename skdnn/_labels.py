@@ -17,6 +17,8 @@ from typing import Any
 
 import pandas as pd
 
+from skdnn import _wording
+
 # Endings that a name may lack, or have where the image's own name lacks it. What follows the
 # last dot of any other name ("img10.v2", "a.left") tells stimuli apart.
 _ENDINGS = {
@@ -27,7 +29,6 @@ _ENDINGS = {
     *(".wav", ".mp3", ".ogg", ".flac"),
 }
 _DRIVE = re.compile(r"[A-Za-z]:/")
-_SHOWN = 5
 _SEARCHED = 5000  # names among which the nearest are looked for
 
 
@@ -268,6 +269,13 @@ def _add_moved(
     )
 
 
+def refuse_repeated(images: Iterable[str]) -> None:
+    """Raise ValueError if an image is given twice, in whatever spelling of its path."""
+    texts = Counter(_parsed(image).text for image in images)
+    if twice := [text for text, count in texts.items() if count > 1]:
+        raise ValueError(f"images holds more than once {listed(twice)}: give each image once.")
+
+
 def find_rows(
     labels: Sequence[str], images: Sequence[str], what: str, *, surplus: bool = True
 ) -> list[int]:
@@ -299,9 +307,7 @@ def find_rows(
     --------
     ImageNames : What fits.
     """
-    texts = Counter(_parsed(image).text for image in images)
-    if twice := [text for text, count in texts.items() if count > 1]:
-        raise ValueError(f"images holds more than once {listed(twice)}: give each image once.")
+    refuse_repeated(images)
     rows: list[list[int]] = [[] for _ in images]
     strangers: list[int] = []
     for row, position in enumerate(find_images(labels, images, what)):
@@ -353,9 +359,7 @@ def _roughly(name: str) -> str:
 
 def listed(names: Iterable[Any]) -> str:
     """The first names for a message, and how many more there are."""
-    shown = [repr(str(name) if isinstance(name, PurePath) else name) for name in names]
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
+    return _wording.listed(str(name) if isinstance(name, PurePath) else name for name in names)
 
 
 def row_labels(y: Any) -> list[str] | None:

@@ -17,7 +17,6 @@ Pure functions: nothing here knows a framework. A layer is asked for as
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import math
 import re
@@ -26,6 +25,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
+
+from skdnn._wording import nearest
 
 PENULTIMATE = "penultimate"
 OUTPUT = "output"
@@ -283,20 +284,13 @@ def _check(request: LayerRequest, by_name: dict[str, LayerInfo], model_name: str
 
 def unknown_layer_message(name: str, known: Sequence[str], model_name: str) -> str:
     """Sentence that names the nearest layers to one that does not exist."""
-    near = difflib.get_close_matches(name, known, n=5, cutoff=0.4)
+    near = nearest(name, known)
     hint = f"Nearest names: {_quoted(near)}." if near else f"It has {_quoted(known[:8])} ..."
     return f"{model_name} has no layer {name!r}. {hint} list_layers(model) shows all of them."
 
 
-def nearest(name: str, known: Iterable[str], n: int = 5) -> str:
-    """The names in `known` most like `name`, ready for an error message; '' if none is alike."""
-    lower = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(name.lower(), list(lower), n=n, cutoff=0.5)
-    return _quoted(lower[k] for k in near)
-
-
 def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)
+    return ", ".join(map(repr, names))
 
 
 def pooled_shape(shape: tuple[int, ...], pooling: str, info: LayerInfo) -> tuple[int, ...]:

@@ -72,7 +72,7 @@ class CLIPTextEncoder(TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    >>> from skdnn._text_encoder import CLIPTextEncoder
+    >>> from skdnn import CLIPTextEncoder
     >>> encoder = CLIPTextEncoder("open_clip/ViT-S-32-alt", weights=None)
     >>> encoder.fit_transform(["a photo of a dog", "a dog", "a house"]).shape
     (3, 256)

@@ -59,6 +59,7 @@ GROUND, TOP = FLOORS[0], FLOORS[-1]
 # The only imports between rooms of one floor.
 ARROWS = {
     ("_blocks", "_threads"),
+    ("_labels", "_wording"),
     ("_digests", "_images"),
     ("_conditions", "_images"),
     ("_feature_extractor", "_extraction"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -88,6 +89,14 @@ def test_functions_and_classes_have_examples_and_relatives(path: str) -> None:
     doc = get_doc_object(resolve(path))
     assert any(">>>" in line for line in doc["Examples"])
     assert doc["See Also"]
+
+
+@pytest.mark.parametrize("path", OBJECTS + METHODS)
+def test_examples_use_public_names(path: str) -> None:
+    head, _, rest = path.rpartition(".")
+    thing = getattr(resolve(head), rest) if path in METHODS else resolve(path)
+    examples = re.findall(r">>> (?:from|import) (skdnn[\w.]*)", inspect.getdoc(thing) or "")
+    assert not [module for module in examples if "._" in module]
 
 
 @pytest.mark.parametrize("path", OBJECTS)

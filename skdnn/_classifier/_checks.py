@@ -12,7 +12,7 @@ from skdnn._conditions import Conditions
 from skdnn._extraction import Plan
 from skdnn._images import ImageInputs
 from skdnn._labels import check_labels, row_labels
-from skdnn._layers import nearest
+from skdnn._wording import listed, nearest
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
 _EXACT, _ROUGH = 1e-4, 2e-2  # how far from 1 a sum of probabilities is, in float32 and in 16 bits
@@ -41,7 +41,7 @@ class Known:
         known.update(() if self.synsets is None else self.synsets.tolist())
         wrong_names = [name for name in dict.fromkeys(wanted.tolist()) if name not in known]
         if wrong_names:
-            near = nearest(wrong_names[0], known)
+            near = listed(nearest(wrong_names[0], known))
             raise ValueError(
                 f"y has {len(wrong_names)} classes that the network does not know: "
                 f"{wrong_names[:_SHOWN]}. {f'Did you mean {near}? ' if near else ''}"

@@ -121,7 +121,7 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from skdnn._classifier import DNNClassifier
+    >>> from skdnn import DNNClassifier
     >>> images = np.random.default_rng(0).integers(0, 256, (2, 40, 60, 3), dtype=np.uint8)
     >>> classifier = DNNClassifier("squeezenet1_1", weights=None).fit()
     >>> classifier.predict_proba(images).shape
@@ -339,7 +339,7 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
         Examples
         --------
         >>> import numpy as np
-        >>> from skdnn._classifier import DNNClassifier
+        >>> from skdnn import DNNClassifier
         >>> from skdnn.models import Model
         >>> from torch import nn
         >>> net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -356,15 +356,13 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
         names = self._conditions(X).names
         probabilities = self.predict_proba(X)
         first = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-        index = first.ravel()
+        index, synsets = first.ravel(), self.synsets_
         table: dict[str, list[Any]] = {
             "image": [name for name in names for _ in range(k)],
             "rank": list(range(1, k + 1)) * len(names),
             "class": self.classes_[index].tolist(),
             "index": index.tolist(),
-            "synset": [None] * index.size
-            if self.synsets_ is None
-            else self.synsets_[index].tolist(),
+            "synset": [None] * index.size if synsets is None else synsets[index].tolist(),
             "probability": np.take_along_axis(probabilities, first, axis=1).ravel().tolist(),
         }
         if not as_json:

@@ -17,6 +17,7 @@ from skdnn._digests import place_of, read_unchanged
 from skdnn._extraction._plan import Plan, Source, prepare
 from skdnn._images import ImageInputs, read_image
 from skdnn._threads import cores
+from skdnn._wording import in_lines
 
 _LISTED = 20  # names in one message
 
@@ -123,9 +124,8 @@ def forward(
 def refuse_failed(failed: Sequence[str]) -> None:
     """Raise if images could not be decoded, all of them in one error."""
     if failed:
-        more = f"\n  ... and {len(failed) - _LISTED} more" if len(failed) > _LISTED else ""
-        listed = "".join(f"\n  {name}" for name in failed[:_LISTED])
-        raise ValueError(f"{len(failed)} image(s) could not be decoded:{listed}{more}")
+        names = in_lines(failed, _LISTED)
+        raise ValueError(f"{len(failed)} image(s) could not be decoded:{names}")
 
 
 def extract(

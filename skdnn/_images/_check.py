@@ -18,6 +18,7 @@ from skdnn._images._decode import (
     printable,
 )
 from skdnn._images._inputs import ImageInputs
+from skdnn._wording import in_lines
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -69,11 +70,8 @@ def check_images(inputs: ImageInputs, n_threads: int = 8) -> None:
         reasons = list(pool.map(_fault, files))
     bad = [f"{printable(f)}: {reason}" for f, reason in zip(files, reasons, strict=True) if reason]
     if bad:
-        more = [f"... and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
         raise ValueError(
-            "\n  ".join(
-                [f"{len(bad)} of {len(files)} image files cannot be used:", *bad[:_SHOWN], *more]
-            )
+            f"{len(bad)} of {len(files)} image files cannot be used:{in_lines(bad, _SHOWN)}"
         )
 
 

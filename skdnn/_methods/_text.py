@@ -62,7 +62,7 @@ class MethodsText:
 
     Examples
     --------
-    >>> from skdnn._methods import MethodsText
+    >>> from skdnn import MethodsText
     >>> text = MethodsText({
     ...     "model": "torchvision/resnet50", "weights": "random (seed 0)", "seed": 0,
     ...     "layers": [{"name": "layer4", "units": 100352, "pooling": "flatten"}],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn._labels import MEANING, find_images, natural_key, nearest_names
+from skdnn._labels import MEANING, find_images, natural_key, nearest_names, refuse_repeated
 from skdnn._wording import in_lines, listed, nearest
 
 _ENTITY = re.compile(r"(?:^|[_/\\])(sub|ses|task|run)-([A-Za-z0-9]+)(?=[_./\\]|$)")
@@ -195,8 +195,7 @@ def images_of(
     """
     if surplus not in ("error", "drop"):
         raise ValueError(f"surplus must be 'error' or 'drop', got {surplus!r}.")
-    if twice := _repeated(images):
-        raise ValueError(f"images holds more than once {listed(twice)}: give each image once.")
+    refuse_repeated(images)
     labels = trials["stimulus"].to_numpy()[rows]
     names = list(dict.fromkeys(labels))
     found = dict(zip(names, find_images(names, images, "events"), strict=True))
@@ -217,8 +216,3 @@ def images_of(
     kept = np.array([found[label] is not None for label in labels], dtype=bool)
     positions = np.array([found[label] for label in labels[kept]], dtype=np.intp)
     return rows[kept], positions
-
-
-def _repeated(images: Iterable[str]) -> list[str]:
-    seen: set[str] = set()
-    return [one for one in images if one in seen or seen.add(one)]  # type: ignore[func-returns-value]

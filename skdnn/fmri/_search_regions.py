@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from skdnn._feature_extractor import DNNFeatureExtractor
 from skdnn._search import LayerSearchCV, bootstrap_search
+from skdnn._search._layer_rdms import extractors_of, scorer_of
 from skdnn._wording import listed
 from skdnn.fmri._betas import Betas
 from skdnn.rsa import compute_rdm, noise_ceiling
-from skdnn.rsa._scoring._rsa_scorer import RSAScorer
 
 COLUMNS = [
     "subject", "roi", "layer", "depth", "score", "std", "chosen", "low", "high", "p",
@@ -106,7 +105,7 @@ def search_regions(
             table = found.layer_profile_.rename(columns={"mean": "score"})
             table["chosen"] = table["rank"] == 1
             table[["subject", "roi"]] = subject, region
-            if n_boot and _compares_rdms(found):
+            if n_boot and scorer_of(found) is not None:
                 result = bootstrap_search(
                     found, X, y, n_boot=n_boot, n_permutations=n_permutations,
                     random_state=random_state,
@@ -119,7 +118,7 @@ def search_regions(
                 best = table.loc[table["chosen"], "layer"].iloc[0]
                 print(f"{subject} {region}: {best} ({table['score'].max():.3f})".strip())
             rows.append(table)
-        ceilings = _ceilings(search, targets)
+    ceilings = _ceilings(search, targets)
     table = pd.concat(rows, ignore_index=True)
     found_in = [ceilings.get(region, (np.nan, np.nan)) for region in table["roi"]]
     table[["ceiling_lower", "ceiling_upper"]] = np.array(found_in, dtype=np.float64)
@@ -157,29 +156,15 @@ def _targets(responses: Any, X: Any) -> Iterator[tuple[tuple[str, str], Any]]:
 def _sharing(search: LayerSearchCV, stack: ExitStack) -> LayerSearchCV:
     """A copy whose extractors keep activations until the last region is done."""
     copy: LayerSearchCV = clone(search)
-    alone = [
-        name
-        for name, value in copy.estimator.get_params(deep=True).items()
-        if isinstance(value, DNNFeatureExtractor) and value.cache is None
-    ]
+    alone = any(each.cache is None for each in extractors_of(copy).values())
     if alone and copy.cache is None:
         copy.set_params(cache=stack.enter_context(tempfile.TemporaryDirectory(prefix="skdnn-")))
     return copy
 
 
-def _compares_rdms(search: LayerSearchCV) -> bool:
-    return _scorer(search) is not None
-
-
-def _scorer(search: LayerSearchCV) -> RSAScorer | None:
-    """What compares RDMs in the search, if anything does."""
-    last = getattr(search.estimator, "steps", [("", None)])[-1][1]
-    return next((one for one in (search.scoring, last) if isinstance(one, RSAScorer)), None)
-
-
 def _ceilings(search: LayerSearchCV, targets: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
     """Noise ceiling of each region over subjects, if there are several and RDMs are compared."""
-    scorer = _scorer(search)
+    scorer = scorer_of(search)
     by_region: dict[str, list[Any]] = {}
     for (_, region), y in targets.items():
         by_region.setdefault(region, []).append(y)

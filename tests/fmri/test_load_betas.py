@@ -220,7 +220,7 @@ def test_regions_from_masks_and_atlases(subject: Subject) -> None:
     rois = {
         "V1": (subject.folder / "atlas.nii.gz", 1),
         "V2": region,
-        "both": ("~" and subject.folder / "atlas.nii.gz", [1, 2]),
+        "both": (subject.folder / "atlas.nii.gz", [1, 2]),
     }
     betas = load(subject, rois=rois)
     label = atlas[subject.inside]

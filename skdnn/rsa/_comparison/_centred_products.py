@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.linalg import svdvals
 from scipy.linalg.lapack import dpstrf
 
-from skdnn._blocks import Blocks, is_lazy, refuse_sparse, sum_over_blocks
+from skdnn._blocks import Blocks, is_lazy, not_finite, refuse_sparse, sum_over_blocks
 from skdnn._labels import row_labels
+from skdnn._wording import listed
 
 Array = NDArray[np.float64]
 
@@ -108,17 +109,13 @@ def check_same_rows(patterns: Sequence[Patterns], least: int) -> None:
 
 def check_finite(block: NDArray[Any], patterns: Patterns, start: int = 0) -> None:
     """Raise ValueError naming rows of NaN or infinity; a finite sum spares the closer look."""
-    with np.errstate(all="ignore"):
-        if np.isfinite(block.sum(dtype=np.float64)):
-            return
-    wrong = start + np.flatnonzero(~np.isfinite(block).all(axis=1))
+    wrong = start + not_finite(block)
     if wrong.size:
         labels = patterns.labels
-        shown = [str(row) if labels is None else repr(labels[row]) for row in wrong[:8]]
-        more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+        shown = listed(wrong, 8, str) if labels is None else listed([labels[k] for k in wrong], 8)
         raise ValueError(
             f"{patterns.name} contains NaN or infinity in row{'s' if len(wrong) > 1 else ''} "
-            f"{', '.join(shown)}{more}. Drop or impute these values first."
+            f"{shown}. Drop or impute these values first."
         )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import squareform
 
 from skdnn._blocks import refuse_sparse
+from skdnn._wording import listed
 
 Array = NDArray[np.float64]
 
@@ -369,7 +370,4 @@ def alignment(
 
 def _some(labels: pd.Index) -> str:
     """The first labels, for a message."""
-    if len(labels) == 0:
-        return "none"
-    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return ", ".join(map(repr, labels[:5])) + more
+    return listed(labels) or "none"

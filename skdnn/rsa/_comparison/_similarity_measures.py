@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -14,6 +13,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import kendalltau
 
 from skdnn._threads import cores
+from skdnn._wording import nearest
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -47,7 +47,7 @@ def check_comparison(comparison: str) -> str:
         return comparison
     if comparison in _ALIASES:
         return _ALIASES[comparison]
-    near = difflib.get_close_matches(comparison.lower(), COMPARISONS, n=1, cutoff=0.4)
+    near = nearest(comparison, COMPARISONS, 1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     raise ValueError(
         f"comparison={comparison!r} is not known. {hint}Choose one of {', '.join(COMPARISONS)}."

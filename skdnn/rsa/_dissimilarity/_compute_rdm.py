@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from skdnn._blocks import Array, column_blocks, row_parts
+from skdnn._wording import nearest
 from skdnn.rsa._dissimilarity._category_rdm import category_rdm
 from skdnn.rsa._dissimilarity._correlation_and_euclidean import (
     angular,
@@ -238,7 +238,7 @@ def check_metric(
     """
     if metric not in OWN_METRICS and not _is_scipy_metric(metric):
         known = [*OWN_METRICS, *_SCIPY_METRICS]
-        near = difflib.get_close_matches(str(metric).lower(), known, n=3, cutoff=0.5)
+        near = nearest(str(metric), known, 3)
         hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
         raise ValueError(
             f"metric={metric!r} is not known. {hint}Choose one of {', '.join(OWN_METRICS)}, "

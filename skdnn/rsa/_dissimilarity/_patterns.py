@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from skdnn._blocks import Array, is_lazy, refuse_sparse
+from skdnn._wording import listed
 
 _BLOCK_ELEMENTS = 2**22  # 32 MB of float64
 
@@ -182,8 +183,6 @@ def check_finite(rows: Any, labels: pd.Index | None) -> None:
 
 def name_rows(rows: NDArray[np.intp], labels: pd.Index | None, kind: str = "row") -> str:
     """The first rows (or columns), by label where there are labels."""
-    names = rows[:8].tolist() if labels is None else labels[rows[:8]].tolist()
-    shown = [repr(name) for name in names]
-    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+    names = listed((rows if labels is None else labels[rows]).tolist(), 8)
     what = kind if labels is None else "condition"
-    return f"{what}{'s' if len(rows) > 1 else ''} {', '.join(shown)}{more}"
+    return f"{what}{'s' if len(rows) > 1 else ''} {names}"
