@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn.base import clone
-
 from skdnn._conditions import as_conditions
 from skdnn._digests import digest_of
 from skdnn._extraction import Plan, Source, Work
@@ -17,7 +15,6 @@ from skdnn._store import ActivationStore
 def precompute_many(
     extractors: Sequence[DNNFeatureExtractor],
     X: Any,
-    store: ActivationStore | None = None,
     *,
     n_jobs: int | None = None,
     verbose: int = 0,
@@ -30,8 +27,6 @@ def precompute_many(
         They need not be fitted.
     X : sequence of n_images
         As for `DNNFeatureExtractor.fit`.
-    store : ActivationStore, default=None
-        For extractors without a cache of their own.
     n_jobs : int, default=None
         For extractors that say nothing of it.
     verbose : int, default=0
@@ -48,11 +43,9 @@ def precompute_many(
         extractor._validate_params()
         if inputs is None:
             inputs = as_conditions(X, extractor.aggregate).inputs
-        if extractor.cache is None and store is not None:
-            extractor = clone(extractor).set_params(cache=store)
         source, cache, _, plan = extractor._prepare(inputs, extractor.layer)
         if cache is None:
-            raise ValueError("precompute_many() needs a store for extractors with cache=None.")
+            raise ValueError("precompute_many() needs extractors with a cache.")
         key = (
             digest_of(source.identity),
             source.precision,
