@@ -37,6 +37,7 @@ def measure(source: str, name: str) -> dict[str, object]:
 
     torch.set_num_threads(1)
     from skdnn import DNNFeatureExtractor
+    from skdnn._extraction import network_of
 
     image = np.random.default_rng(0).integers(0, 256, (1, 300, 280, 3), dtype=np.uint8)
     extractor = DNNFeatureExtractor(f"{source}/{name}", weights=None, device="cpu", batch_size=1)
@@ -48,7 +49,7 @@ def measure(source: str, name: str) -> dict[str, object]:
     start = time.process_time()
     found = extractor.extract(image, layers)
     seconds = time.process_time() - start
-    size = extractor._source().spec.preprocess.input_size
+    size = network_of(extractor).spec.preprocess.input_size
     return {
         "name": name,
         "source": source,

@@ -28,6 +28,7 @@ __all__ = [
     "digest_images",
     "digest_weights",
     "file_digest",
+    "first_rows",
     "place_of",
     "read_unchanged",
 ]
@@ -100,6 +101,14 @@ def digest_images(inputs: ImageInputs, n_threads: int = 8) -> np.ndarray:
 def place_of(item: Any) -> Any:
     """What is equal for the same image on disk, given twice; None for one in memory."""
     return item.place if isinstance(item, HDF5Image) else item if isinstance(item, str) else None
+
+
+def first_rows(inputs: ImageInputs) -> np.ndarray:
+    """For each image, the row where it is given first; those in memory are not compared."""
+    first: dict[Any, int] = {}
+    places = enumerate(map(place_of, inputs.items))
+    rows = [first.setdefault(row if place is None else place, row) for row, place in places]
+    return np.array(rows)
 
 
 def read_unchanged(item: Any, name: str, digest: bytes) -> PILImage:

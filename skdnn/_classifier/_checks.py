@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skdnn._conditions import Conditions
-from skdnn._extraction import Plan
+from skdnn._extraction import ChosenLayers
 from skdnn._images import ImageInputs
 from skdnn._labels import check_labels, row_labels
 from skdnn._wording import listed, nearest
@@ -89,9 +89,9 @@ def check_k(k: Any, n_classes: int) -> None:
         raise ValueError(f"k={k!r} must be a whole number from 1 to {n_classes}, all classes.")
 
 
-def count_outputs(plan: Plan, name: str) -> int:
+def count_outputs(layers: ChosenLayers, name: str) -> int:
     """How many values the network gives; classes are two at least, in one vector."""
-    info = plan.captures[0].info
+    info = layers.captures[0].info
     parts = {key for _, key in info.variants if key is not None}
     if len(parts) > 1:
         raise ValueError(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -27,12 +25,17 @@ from skdnn._classifier._checks import (
 )
 from skdnn._conditions import Conditions, as_conditions
 from skdnn._docs import filled
-from skdnn._extraction import Plan, Source, Work, layers_for, make_plan
+from skdnn._extraction import (
+    TASK_PARAMETERS,
+    choose_layers,
+    extract,
+    network_of,
+    store_of,
+    task_of,
+)
 from skdnn._layers import OUTPUT
-from skdnn._sklearn import Interval, StrOptions, fit_context
-from skdnn._store import ActivationStore
+from skdnn._sklearn import StrOptions, fit_context
 from skdnn.models._class_names import final_activation, find_classes, own_classes
-from skdnn.models._registry import fixed_seed
 
 
 @filled
@@ -50,15 +53,15 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     model : str, torch.nn.Module, keras.Model or skdnn.models.Model, default="alexnet"
-        As for :class:`~skdnn.DNNFeatureExtractor`: a name, or one's own network.
+        A name (see :func:`~skdnn.list_models`) or one's own network. %(model)s
     backend : {"auto", "torch", "tensorflow"}, default="auto"
-        Where a name is looked for.
+        Where a name is looked for. %(backend)s
     device : str, default="auto"
         Where the network runs. %(device)s
     weights : "default", str, path or None, default="default"
-        Published weights, a file, or None for random ones.
+        Published weights, a file, an address, or None for random ones. %(weights)s
     preprocess : "default", dict or callable, default="default"
-        ``"default"`` is the preprocessing of the network's published weights.
+        How images are prepared. %(preprocess)s
     classes : list of str, "imagenet" or None, default=None
         Names of the network's outputs, in its order. None takes those of the weights' metadata,
         and ``"class 0"``, ``"class 1"``, ... where there are none; ``"imagenet"`` is for one's
@@ -66,21 +69,20 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
     output : {"auto", "logits", "probabilities"}, default="auto"
         What the network ends in. ``"auto"`` finds out whether its last layer is a softmax.
     batch_size : int, default=32
-        Images that go through the network together, at most.
+        Images that go through the network together, at most. %(batch_size)s
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Arithmetic of the network.
     cache : str, path-like, ActivationStore or None, default=None
         A folder that keeps the network's outputs. They are those of the extractor's layer
         ``"output"``: what one has stored the other need not compute.
     n_jobs : int, default=None
-        Processes that share the images; None is this process.
+        Processes that share the images; None is this process. %(n_jobs)s
     random_state : int, RandomState or None, default=0
         Seed of random weights.
     verbose : int, default=0
         1 shows a progress bar.
     version : str, default=None
-        With a `cache`, stands for code that cannot be fingerprinted, such as a lambda as
-        `preprocess`.
+        With a `cache`, stands for code that cannot be fingerprinted. %(version)s
 
     Attributes
     ----------
@@ -133,17 +135,9 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (scikit-learn's convention)
-        "backend": [StrOptions({"auto", "torch", "pt", "tensorflow", "tf"})],
-        "device": [str],
+        **TASK_PARAMETERS,
         "classes": ["array-like", str, None],
         "output": [StrOptions({"auto", LOGITS, PROBABILITIES})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "precision": [StrOptions({"float32", "bfloat16", "float16"})],
-        "cache": [str, os.PathLike, ActivationStore, None],
-        "n_jobs": [Integral, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "version": [str, None],
     }
 
     def __init__(
@@ -206,31 +200,32 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
         OSError
             If published weights can't be downloaded.
         """
-        inputs = None if X is None else as_conditions(X)
-        source = self._source()
-        layers = layers_for(source, None if inputs is None else inputs.inputs, self._store())
-        plan = make_plan(OUTPUT, layers, "flatten", source.spec)
-        n_outputs = count_outputs(plan, source.spec.name)
+        conditions = None if X is None else as_conditions(X)
+        inputs = None if conditions is None else conditions.inputs
+        network, store = network_of(self), store_of(self)
+        spec, layers = network.spec, network.all_layers(inputs, store)
+        chosen = choose_layers(OUTPUT, layers, "flatten", spec)
+        n_outputs = count_outputs(chosen, spec.name)
         ends_in = self.output
         if ends_in == "auto":
-            ends_in = kind_of(final_activation(source.spec, layers), source.spec.name)
+            ends_in = kind_of(final_activation(spec, layers), spec.name)
         if self.classes is None:
-            found = find_classes(source.spec, n_outputs)
+            found = find_classes(spec, n_outputs)
         else:
-            found = own_classes(self.classes, n_outputs, source.spec.name)
+            found = own_classes(self.classes, n_outputs, spec.name)
         names, synsets = np.asarray(found.names), found.synsets
         known = Known(names, None if synsets is None else np.asarray(synsets))
         if y is not None:
-            check_rows(y, inputs)
+            check_rows(y, conditions)
             known.check(y)
-        if inputs is not None and not self._work(source, plan).is_stored(inputs.inputs):
-            source.open()  # errors of weights and device, now
-        self._fitted_source, self._plan = source, plan
+        if inputs is not None and not task_of(self, network, store, chosen).is_stored(inputs):
+            network.open()  # errors of weights and device, now
+        self._network, self._layers = network, chosen
         self.classes_, self.synsets_ = known.names, known.synsets
         self.classes_note_ = found.note
         self.output_ = ends_in
-        self.model_name_ = source.spec.name
-        self.weights_ = source.spec.weights
+        self.model_name_ = spec.name
+        self.weights_ = spec.weights
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -400,39 +395,18 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
         right = known.is_right(y, self.predict_proba(X).argmax(axis=1))
         return float(np.average(right, weights=sample_weight))
 
-    def _source(self) -> Source:
-        return Source(
-            self.model,
-            self.backend,
-            self.weights,
-            self.preprocess,
-            fixed_seed(self.random_state),
-            self.device,
-            self.precision,
-            version=self.version,
-        )
-
-    def _store(self) -> ActivationStore | None:
-        if self.cache is None or isinstance(self.cache, ActivationStore):
-            return self.cache
-        return ActivationStore(self.cache)
-
-    def _work(self, source: Source, plan: Plan) -> Work:
-        return Work(source, self._store(), plan, plan, self.batch_size, self.n_jobs, self.verbose)
-
     def _conditions(self, X: Any) -> Conditions:
         check_is_fitted(self)
         return as_conditions(X)
 
     def _outputs(self, conditions: Conditions) -> np.ndarray:
         """The network's values for each image, several of which may make up a row."""
-        inputs = conditions.inputs
-        found = self._plan.empty(len(inputs))
+        inputs, store = conditions.inputs, store_of(self)
+        found = self._layers.empty(len(inputs))
         each = Conditions(inputs, inputs.names, inputs.has_name)
-        self._work(self._fitted_source.again(), self._plan).fill(each, found)
+        extract(task_of(self, self._network.again(), store, self._layers), each, found)
         values = np.asarray(found[OUTPUT], dtype=np.float64)
         check_finite(values, inputs, self.model_name_)
-        store = self._store()
         is_rough = self.precision != "float32" or (store is not None and store.dtype != "float32")
         check_kind(values, self.output_, self.output, is_rough, self.model_name_)
         return values

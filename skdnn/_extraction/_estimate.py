@@ -1,8 +1,11 @@
-"""What an extraction will take, before it is started."""
+"""What an extraction will take, before it is started: in time, memory and space on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import sys
+import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,19 +13,19 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from skdnn._conditions import Conditions
-from skdnn._digests import digest_images
-from skdnn._extraction._forward import distinct
-from skdnn._extraction._measure import seconds_per_image
-from skdnn._extraction._stored import absent_rows, bytes_to_write, group_rows, identify
-from skdnn._extraction._work import Work
-from skdnn._images import ImageInputs, check_images
-from skdnn._layers import LayerInfo
+from skdnn._digests import digest_images, first_rows
+from skdnn._extraction import _store_writer
+from skdnn._extraction._chosen_network import input_size, prepare
+from skdnn._extraction._task import ExtractionTask, Group, group_rows
+from skdnn._images import ImageInputs, check_images, read_image
 from skdnn._threads import cores
 from skdnn._wording import in_bytes, in_time
-from skdnn.models import Preprocessing
 from skdnn.models._model_spec import needs_download
 
-Groups = list[tuple[list[str], np.ndarray]]
+# Of what a store writes beside the values.
+_MANIFEST_ROW_BYTES = 96  # digest and sum of a row, beside its image's name
+_SHARD_BYTES = 1150  # header of the array, and what its manifest says of all rows
+_LAYER_BYTES = 650
 
 
 @dataclass(frozen=True)
@@ -116,93 +119,124 @@ class ExtractionEstimate:
         return ", ".join(told[:5] + more)
 
 
-def estimate_work(
-    work: Work, conditions: Conditions, layers: Sequence[LayerInfo], *, measure: bool
+def estimate_task(
+    task: ExtractionTask, conditions: Conditions, *, measure: bool
 ) -> ExtractionEstimate:
-    """Find out what a piece of work will take.
+    """Find out what a task will take; `measure` sends a batch through the network, if need be.
 
-    Parameters
-    ----------
-    work : Work
-    conditions : Conditions
-    layers : sequence of LayerInfo
-        All of the network.
-    measure : bool
-        Whether to send a batch through the network, if any image is to be forwarded.
-
-    Returns
-    -------
-    estimate : ExtractionEstimate
-
-    Raises
-    ------
-    ValueError
-        If files are missing or no images.
+    ValueError if files are missing or no images.
     """
-    inputs, plan = conditions.inputs, work.plan
+    inputs, layers, store = conditions.inputs, task.layers, task.store
     check_images(inputs)
-    groups = _to_forward(work, conditions, measure)
+    groups = _to_forward(task, conditions, may_download=measure)
     n_to_forward = sum(len(rows) for _, rows in groups)
-    each = None
-    if measure and groups:
-        each = seconds_per_image(
-            inputs, groups[0][1], work.source, work.full_plan, work.batch_size
-        )
-    result_bytes = 4 * len(conditions) * plan.total_units
-    store = work.cache
+    each = seconds_per_image(task, inputs, groups[0][1]) if measure and groups else None
+    result_bytes = 4 * len(conditions) * layers.total_units
     return ExtractionEstimate(
-        model=work.source.spec.name,
-        layers=list(plan.shapes),
+        model=task.network.spec.name,
+        layers=list(layers.shapes),
         n_images=len(inputs),
         n_to_forward=n_to_forward,
-        n_units={name: plan.n_units(name) for name in plan.shapes},
+        n_units={name: layers.n_units(name) for name in layers.shapes},
         result_bytes=result_bytes,
-        store_bytes=None
-        if store is None
-        else bytes_to_write(inputs, work.full_plan, store, groups),
+        store_bytes=None if store is None else bytes_to_write(task, inputs, groups),
         free_bytes=None if store is None else store.depot.free_bytes,
-        peak_bytes=result_bytes + (_forward_bytes(work, layers) if groups else 0),
+        peak_bytes=result_bytes + (_forward_bytes(task) if groups else 0),
         seconds=None if each is None else each * n_to_forward,
     )
 
 
-def _to_forward(work: Work, conditions: Conditions, may_download: bool) -> Groups:
-    """Rows of images that will go through the network, with the layers that each lacks."""
-    inputs, names = conditions.inputs, list(work.full_plan.shapes)
-    if work.cache is None:
-        return [(names, _without_cache(work, conditions))] if len(inputs) else []
+def _to_forward(
+    task: ExtractionTask, conditions: Conditions, *, may_download: bool
+) -> list[Group]:
+    """Images that will go through the network."""
+    inputs, names = conditions.inputs, list(task.all_layers.shapes)
+    if task.store is None:
+        rows = np.arange(len(inputs))
+        # One process forwards a file once, however often it is given; several don't know.
+        if conditions.ends is None and effective_n_jobs(task.n_jobs) == 1:
+            rows = np.flatnonzero(first_rows(inputs) == rows)
+        return [(names, rows)]
     digests = digest_images(inputs)
-    unknown = not may_download and needs_download(work.source.spec)
-    if unknown:  # nothing of it can be stored then
+    if not may_download and needs_download(task.network.spec):  # nothing of it can be stored then
         absent = {name: np.ones(len(digests), dtype=bool) for name in names}
     else:
-        absent = absent_rows(work.cache, identify(work.source, work.full_plan), digests)
-    return group_rows(absent, list(work.plan.shapes), digests)
+        absent = task.absent(digests, names)
+    return group_rows(absent, task.layers.shapes, digests)
 
 
-def _without_cache(work: Work, conditions: Conditions) -> np.ndarray:
-    """One process forwards a file once, however often it is given; several don't know."""
-    inputs: ImageInputs = conditions.inputs
-    if conditions.ends is None and effective_n_jobs(work.n_jobs) == 1:
-        return np.array(distinct(inputs)[0])
-    return np.arange(len(inputs))
+def bytes_to_write(task: ExtractionTask, inputs: ImageInputs, groups: Iterable[Group]) -> int:
+    """Space that a task's store will take for these images, manifests included."""
+    item = np.dtype(task.store_folder.dtype).itemsize
+    total = 0
+    for names, rows in groups:
+        told = sum(len(json.dumps(inputs.names[row])) for row in rows)
+        shard_bytes = -(-len(rows) // _store_writer.BLOCK_ROWS) * _SHARD_BYTES
+        for name in names:
+            row_bytes = task.all_layers.n_units(name) * item + _MANIFEST_ROW_BYTES
+            total += len(rows) * row_bytes + told + _LAYER_BYTES + shard_bytes
+    return total
 
 
-def _forward_bytes(work: Work, layers: Sequence[LayerInfo]) -> int:
+def _forward_bytes(task: ExtractionTask) -> int:
     """Memory for weights, one batch, and the images around it."""
-    source, plan, size = work.source, work.full_plan, work.batch_size
-    copies = {"own": 0, "random": 1}.get(source.spec.origin, 2)
-    copies_of_rows = 1 if work.cache is None else 3  # two buffers are on their way to disk
-    activations = 2 * plan.largest + copies_of_rows * plan.total_units
-    preprocess = source.spec.preprocess
-    fixed = preprocess.input_size if isinstance(preprocess, Preprocessing) else None
-    height, width = fixed or (256, 256)
+    spec, layers, size = task.network.spec, task.all_layers, task.batch_size
+    copies = {"own": 0, "random": 1}.get(spec.origin, 2)
+    copies_of_rows = 1 if task.store is None else 3  # two buffers are on their way to disk
+    activations = 2 * layers.largest + copies_of_rows * layers.total_units
+    height, width = input_size(spec) or (256, 256)
     waiting = 3 * size + cores()  # as bytes; the batch itself is float32
     images = 3 * height * width * (waiting + 4 * size)
-    return 4 * (copies * count_params(layers) + size * activations) + images
+    return 4 * (copies * layers.n_params + size * activations) + images
 
 
-def count_params(layers: Sequence[LayerInfo]) -> int:
-    """Parameters of a network, from its outermost modules."""
-    own = {info.name: info.n_params for info in layers if not info.source}
-    return sum(n for name, n in own.items() if name.rpartition(".")[0] not in own)
+def seconds_per_image(
+    task: ExtractionTask, inputs: ImageInputs, rows: Iterable[int]
+) -> float | None:
+    """Time that each of many images takes in one process, the slower of decoding and forwarding.
+
+    From one image decoded, the first of `rows` that can be, and one blank batch forwarded; None if
+    none can be decoded.
+    """
+    from PIL import Image
+
+    engine, preprocess = task.network.open(), task.network.spec.preprocess
+    size = engine.forward_size(task.batch_size, task.all_layers.largest)
+    for row in rows:
+        start = time.perf_counter()
+        try:
+            image = read_image(inputs.items[row])
+            prepare(image, preprocess)
+        except (OSError, ValueError, SyntaxError):
+            continue  # told at the end, with all others that can't be decoded
+        decode = (time.perf_counter() - start) / cores()
+        break
+    else:
+        return None
+    blank = prepare(Image.new("RGB", image.size), preprocess)
+    into = {name: rows.reshape(size, -1) for name, rows in task.all_layers.empty(size).items()}
+    with engine.session(task.all_layers.captures, preprocess) as run:
+        for _ in range(2):  # the first batch of a network is slow
+            start = time.perf_counter()
+            run([blank] * size, into)
+            forward = (time.perf_counter() - start) / size
+    return max(forward, decode)
+
+
+def announce(task: ExtractionTask, inputs: ImageInputs, groups: list[Group]) -> None:
+    """Say what is to come, from one image decoded and one blank batch forwarded."""
+    from tqdm.auto import tqdm
+
+    each = seconds_per_image(task, inputs, groups[0][1])
+    if each is None:
+        return
+    folder = task.store_folder
+    n_images = sum(len(rows) for _, rows in groups)
+    tqdm.write(
+        f"{task.network.spec.name}: {n_images} of {len(inputs)} images to forward for "
+        f"{len(task.all_layers.captures)} layer(s); "
+        f"{in_bytes(bytes_to_write(task, inputs, groups))} to write to {folder.root} "
+        f"({in_bytes(folder.free_bytes)} free); about {in_time(n_images * each)} in one "
+        "process on this machine.",
+        file=sys.stderr,
+    )

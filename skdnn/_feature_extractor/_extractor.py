@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import os
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,27 +12,32 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdnn._conditions import as_conditions
 from skdnn._docs import filled
-from skdnn._feature_extractor._outlook import Outlook
-from skdnn._images import batches_of
+from skdnn._extraction import (
+    TASK_PARAMETERS,
+    ExtractionTask,
+    choose_layers,
+    extract,
+    fill_store,
+    network_of,
+    store_of,
+    task_of,
+)
+from skdnn._feature_extractor._describe_and_estimate import describe, estimate, layer_table
+from skdnn._images import ImageInputs, batches_of
 from skdnn._labels import check_labels, row_labels
 from skdnn._layers import POOLINGS
-from skdnn._sklearn import Interval, StrOptions, fit_context, wants_dataframe
+from skdnn._sklearn import StrOptions, fit_context, wants_dataframe
 from skdnn._store import ActivationStore, StoredFeatures
 
 
 @filled
-class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
+class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
     """Turn images into the activations of one layer of a deep network, or of several.
 
     Parameters
     ----------
     model : str, torch.nn.Module, keras.Model or skdnn.models.Model, default="alexnet"
-        A name (see :func:`~skdnn.list_models`) or one's own network. Names of torchvision
-        (``"resnet50"``), Keras (``"ResNet50"``), CORnet (``"cornet-s"``), CLIP (``"clip-ViT"``)
-        and published checkpoints (``"simclr-rn50"``) stand alone; ``"timm/NAME"`` and
-        ``"open_clip/NAME"`` have a prefix, and ``"keras/NAME"`` or ``"torchvision/NAME"`` may
-        have one. A bare network is copied whenever scikit-learn clones the estimator; wrapped
-        in :class:`skdnn.models.Model` it is not.
+        A name (see :func:`~skdnn.list_models`) or one's own network. %(model)s
     layer : str or list of str, default="penultimate"
         A module's path as :func:`~skdnn.list_layers` gives it; ``"penultimate"`` (what a
         classifier reads: the input of the head, or what a network without one returns) or
@@ -44,31 +46,20 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         asks for the second; of a tuple or dict the first tensor counts, and ``"name[1]"`` or
         ``"name[key]"`` asks for another.
     backend : {"auto", "torch", "tensorflow"}, default="auto"
-        Where a name is looked for: ``"auto"`` takes an exact name, torch's first; a given
-        backend takes the name in whatever case. ``"pt"`` and ``"tf"`` are short for them.
+        Where a name is looked for. %(backend)s
     device : str, default="auto"
         Where the network runs. %(device)s
     weights : "default", str, path, WeightsFile or None, default="default"
-        The best published weights, a published version by its name, a local file (state dict,
-        safetensors, or Keras's formats; `skdnn.models.WeightsFile` for one whose names are not
-        the network's), ``"URL#sha256=HASH"``, or None for random ones (the
-        framework's own initialisation under `random_state`). Published weights are downloaded
-        once, into the folder of the environment variable ``SKDNN_WEIGHTS`` or
-        ``~/.cache/skdnn/weights``; without a network, put the file there that the error names.
-        One's own network keeps its weights.
+        Published weights, a file, an address, or None for random ones. %(weights)s
     preprocess : "default", dict, callable or None, default="default"
-        ``"default"`` is the preprocessing of the network's published weights, also when the
-        weights are random; for one's own network ImageNet's (resize 256, centre crop 224, mean
-        and standard deviation). A dict changes ``resize``, ``crop``, ``interpolation``, ``mean``
-        or ``std`` from ImageNet's; a callable takes a PIL image in RGB and returns a float
-        tensor (3, height, width). None takes X as it is: floats (n, 3, height, width).
+        How images are prepared; None takes X as it is, floats (n, 3, height, width).
+        %(preprocess)s
     pooling : {"flatten", "mean", "max", "cls", "cls+mean"}, default="flatten"
         What becomes of space or tokens. ``"flatten"`` keeps every unit, in the order in which
         the network lays them out; ``"mean"`` and ``"max"`` leave one value per channel (class
         tokens are left out); ``"cls"`` takes the class token of a vision transformer.
     batch_size : int, default=32
-        Images that go through the network together, at most; on a CPU fewer where the network's
-        activations are large. It does not change the features.
+        Images that go through the network together, at most. %(batch_size)s
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Arithmetic of the network. Features are float32 in any case.
     cache : str, path-like, ActivationStore or None, default=None
@@ -78,10 +69,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         Layers to keep as well whenever images go through the network, e.g. those of a search to
         come. Needs `cache`.
     n_jobs : int, default=None
-        Processes that share the images; None is this process. On a single machine the network
-        uses all cores as it is, so that more processes rarely help; under
-        ``joblib.parallel_config("dask")`` they are those of a cluster, which need a `cache` on a
-        file system that all of them see.
+        Processes that share the images; None is this process. %(n_jobs)s
     random_state : int, RandomState or None, default=0
         Seed of random weights. With an int they are the same at every fit.
     verbose : int, default=0
@@ -94,8 +82,7 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         minutes, needs a C++ compiler, and pays for many images only. Values differ from the
         uncompiled ones by rounding.
     version : str, default=None
-        With a `cache`, stands for code that cannot be fingerprinted, such as a lambda as
-        `preprocess`: choose any name, and another one whenever that code changes.
+        With a `cache`, stands for code that cannot be fingerprinted. %(version)s
 
     Attributes
     ----------
@@ -137,20 +124,12 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 (scikit-learn's convention)
+        **TASK_PARAMETERS,
         "layer": [str, list, tuple, np.ndarray],
-        "backend": [StrOptions({"auto", "torch", "pt", "tensorflow", "tf"})],
-        "device": [str],
         "pooling": [StrOptions(set(POOLINGS))],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "precision": [StrOptions({"float32", "bfloat16", "float16"})],
-        "cache": [str, os.PathLike, ActivationStore, None],
         "prefetch": [str, list, tuple, np.ndarray, None],
-        "n_jobs": [Integral, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
         "aggregate": [StrOptions({"mean"}), None],
         "compile": ["boolean"],
-        "version": [str, None],
     }
 
     def __init__(
@@ -227,17 +206,16 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         """
         conditions = as_conditions(X, self.aggregate)
         check_labels(row_labels(y), conditions.known_names)
-        source, store, plan, full_plan = self._prepare(conditions.inputs, self.layer)
-        if not self._work(source, plan, full_plan).is_stored(conditions.inputs):
-            if store is not None:
-                store.depot.prepare_writing()
-            source.open()  # errors of weights and device, now
-        self._fitted_source = source
-        self._plan, self._full_plan = plan, full_plan
-        self.layers_ = [capture.name for capture in plan.captures]
-        self.feature_shapes_ = plan.shapes
-        self.model_name_ = source.spec.name
-        self.weights_ = source.spec.weights
+        task = self._new_task(conditions.inputs)
+        if not task.is_stored(conditions.inputs):
+            if task.store is not None:
+                task.store.depot.prepare_writing()
+            task.network.open()  # errors of weights and device, now
+        self._network, self._layers, self._all_layers = task.network, task.layers, task.all_layers
+        self.layers_ = list(task.layers.shapes)
+        self.feature_shapes_ = task.layers.shapes
+        self.model_name_ = task.network.spec.name
+        self.weights_ = task.network.spec.weights
         return self
 
     def transform(self, X: Any) -> np.ndarray | pd.DataFrame:
@@ -262,9 +240,8 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         conditions = as_conditions(X, self.aggregate)
-        features = np.empty((len(conditions), self._n_features_out), dtype=np.float32)
-        work = self._work(self._fitted_source.again(), self._plan, self._full_plan)
-        work.fill(conditions, self._plan.columns(features))
+        features = np.empty((len(conditions), self._layers.total_units), dtype=np.float32)
+        extract(self._fitted_task(), conditions, self._layers.columns(features))
         if wants_dataframe(self):
             return pd.DataFrame(
                 features, index=pd.Index(conditions.names), columns=self.get_feature_names_out()
@@ -317,10 +294,9 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
                 raise ValueError("X is empty: it gave no batch.")
             return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         conditions = as_conditions(X, self.aggregate)
-        wanted = self.layer if layers is None else layers
-        source, _, plan, full_plan = self._prepare(conditions.inputs, wanted)
-        found = plan.empty(len(conditions))
-        self._work(source, plan, full_plan).fill(conditions, found)
+        task = self._new_task(conditions.inputs, layers)
+        found = task.layers.empty(len(conditions))
+        extract(task, conditions, found)
         if flatten:
             return {name: array.reshape(len(array), -1) for name, array in found.items()}
         return found
@@ -368,16 +344,16 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         inputs = as_conditions(X, self.aggregate).inputs
-        wanted = self.layer if layers is None else layers
-        source, store, _, full_plan = self._prepare(inputs, wanted)
+        task = self._new_task(inputs, layers)
+        store = task.store
         if store is None:
             raise ValueError(
                 "cache=None: precompute() needs a folder to fill. Give the extractor "
                 "cache='a/folder'."
             )
-        work = self._work(source, full_plan, full_plan)
         shown = 1 if verbose is None else verbose
-        replace(work, verbose=shown).store_images(inputs, announce=bool(shown))
+        task = replace(task, layers=task.all_layers, verbose=shown)
+        fill_store(task, inputs, tell=bool(shown))
         return store
 
     def stored(self, X: Any) -> StoredFeatures:
@@ -403,13 +379,19 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         conditions = as_conditions(X, self.aggregate)
-        store = self._store()
-        if store is None:
+        task = self._fitted_task()
+        if task.store is None:
             raise ValueError("cache=None: stored() needs the features on disk; give a folder.")
         if conditions.ends is not None:
             raise ValueError("X has elements that stand for several images: stored() needs one.")
-        work = self._work(self._fitted_source.again(), self._plan, self._full_plan)
-        return work.stored(conditions.inputs)
+        digests, layers = fill_store(task, conditions.inputs), task.layers
+        n_units = [layers.n_units(name) for name in layers.shapes]
+        return StoredFeatures([task.rows(name) for name in layers.shapes], n_units, digests)
+
+    # Plain functions of an extractor, which send no image through the network for its features.
+    layer_table = layer_table
+    describe = describe
+    estimate = estimate
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the features: by the layer and the unit's place in it.
@@ -425,16 +407,32 @@ class DNNFeatureExtractor(Outlook, TransformerMixin, BaseEstimator):
             E.g. ``"features.3_0"``.
         """
         check_is_fitted(self)
-        names = [
-            f"{layer}_{unit}"
-            for layer, shape in self.feature_shapes_.items()
-            for unit in range(math.prod(shape))
-        ]
+        n_units = self._layers.n_units
+        names = [f"{name}_{unit}" for name in self.layers_ for unit in range(n_units(name))]
         return np.asarray(names, dtype=object)
 
-    @property
-    def _n_features_out(self) -> int:
-        return sum(math.prod(shape) for shape in self.feature_shapes_.values())
+    def _new_task(
+        self, inputs: ImageInputs, layers: Any = None, *, only_look: bool = False
+    ) -> ExtractionTask:
+        """What the parameters stand for: network, store and layers; a look makes no store."""
+        network, store = network_of(self), store_of(self)
+        there = store is not None and store.root.exists()
+        known = network.all_layers(inputs, store if there or not only_look else None)
+        wanted = self.layer if layers is None else layers
+        chosen = choose_layers(wanted, known, self.pooling, network.spec)
+        if self.prefetch is None:
+            return task_of(self, network, store, chosen)
+        if store is None:
+            raise ValueError(
+                f"prefetch={self.prefetch!r} needs a cache to keep these layers in: give "
+                "cache='a/folder', or prefetch=None."
+            )
+        more = choose_layers(self.prefetch, known, self.pooling, network.spec)
+        return task_of(self, network, store, chosen, chosen.joined(more))
+
+    def _fitted_task(self) -> ExtractionTask:
+        network, store = self._network.again(), store_of(self)
+        return task_of(self, network, store, self._layers, self._all_layers)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "layers_")

@@ -17,7 +17,7 @@ from skdnn._digests import digest_images
 from skdnn._version import __version__
 
 if TYPE_CHECKING:
-    from skdnn._extraction import Plan, Source
+    from skdnn._extraction import ChosenLayers, ChosenNetwork
 
 _SAVED = ("numpy", "torch", "torchvision", "tensorflow", "Pillow")
 _EXTRACTED = ("numpy", "Pillow", "scikit-learn")
@@ -77,16 +77,21 @@ def _as_json(value: Any, what: str) -> Any:
 
 
 def provenance_of_features(
-    source: Source, plan: Plan, conditions: Any = None, *, sized: bool = True, seeded: bool = True
+    network: ChosenNetwork,
+    layers: ChosenLayers,
+    conditions: Any = None,
+    *,
+    sized: bool = True,
+    seeded: bool = True,
 ) -> dict[str, Any]:
     """All that a methods section says of features; nothing is downloaded or built.
 
     `conditions` are the images, where known; `sized` and `seeded` say whether their size and the
     seed of random weights are. For `skdnn._methods.MethodsText`, and as provenance of files.
     """
-    source.refuse_changed()
-    spec, checkpoint = source.spec, source.spec.checkpoint()
-    seed = source.seed if spec.origin == "random" else None
+    network.refuse_changed()
+    spec, checkpoint = network.spec, network.spec.checkpoint()
+    seed = network.seed if spec.origin == "random" else None
     loose = seed is not None and not seeded
     digests = [] if conditions is None else digest_images(conditions.inputs).tolist()
     return {
@@ -98,11 +103,11 @@ def provenance_of_features(
         "weights_sha256": checkpoint.sha256,
         "weights_sha256_begins": checkpoint.begins,
         "seed": None if loose else seed,
-        "network": None if loose else source.known_network(),
-        "layers": [plan.facts(capture, sized) for capture in plan.captures],
+        "network": None if loose else network.known_fingerprint(),
+        "layers": [layers.described(capture, sized) for capture in layers.captures],
         "preprocess": spec.steps(),
-        "precision": source.precision,
-        "compile": source.compile,
+        "precision": network.precision,
+        "compile": network.compile,
         "n_images": len(conditions.inputs) if conditions else None,
         "n_conditions": len(conditions) if conditions and conditions.ends is not None else None,
         "images_digest": hashlib.sha256(b"".join(digests)).hexdigest() if conditions else None,

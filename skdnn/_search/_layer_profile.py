@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skdnn._conditions import as_conditions
-from skdnn._extraction import layers_for
+from skdnn._extraction import network_of, store_of
 from skdnn._layers import LayerInfo, resolve_layers
 from skdnn._search._extractors import FoundExtractor, find_extractors, make_candidates
 
@@ -102,7 +102,7 @@ def _depth(found: FoundExtractor, networks: dict[Any, list[LayerInfo]]) -> int:
             inputs = None
             if found.data is not None:
                 inputs = as_conditions(found.data.content, extractor.aggregate).inputs[:1]
-            networks[key] = layers_for(extractor._source(), inputs, extractor._store())
+            networks[key] = network_of(extractor).all_layers(inputs, store_of(extractor))
         requests = resolve_layers(extractor.layer, networks[key], _setting(found).model)
     except (TypeError, ValueError, OSError, RuntimeError):
         return -1  # the search has scored it as failed, by error_score

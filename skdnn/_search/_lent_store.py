@@ -80,9 +80,9 @@ def _forget_weights(extractor: DNNFeatureExtractor) -> None:
     given = without_known_weights(extractor.model)
     if given is not extractor.model:
         extractor.model = clone(given, safe=False)
-        source = vars(extractor).get("_fitted_source")
-        if source is not None:
-            extractor._fitted_source = replace(source, model=extractor.model)
+        network = vars(extractor).get("_network")
+        if network is not None:
+            extractor._network = replace(network, model=extractor.model)
 
 
 class TemporaryStore:

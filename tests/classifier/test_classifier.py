@@ -401,8 +401,8 @@ def test_a_warm_cache_builds_no_network(
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("the network was built")
 
-    monkeypatch.setattr("skdnn._extraction._plan.open_engine", refuse)
-    monkeypatch.setattr("skdnn._extraction._plan.describe_layers", refuse)
+    monkeypatch.setattr("skdnn._extraction._chosen_network.open_engine", refuse)
+    monkeypatch.setattr("skdnn._extraction._chosen_network.describe_layers", refuse)
     again = clone(first).fit(example_paths)
     assert_array_equal(again.predict_proba(example_paths), expected)
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from skdnn import ActivationStore, DNNFeatureExtractor, ExtractionEstimate
-from skdnn._extraction._estimate import count_params
-from skdnn._extraction._plan import layers_of
+from skdnn._extraction._chosen_layers import count_params
+from skdnn._extraction._chosen_network import layers_of
 from skdnn._wording import in_bytes, in_time
 from skdnn.models import Model
 from skdnn.models._registry import resolve_model
@@ -61,7 +61,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         raise AssertionError("a network was built")
 
     for name in names:
-        monkeypatch.setattr(f"skdnn._extraction._plan.{name}", refuse)
+        monkeypatch.setattr(f"skdnn._extraction._chosen_network.{name}", refuse)
 
 
 def test_cold_without_cache(images):

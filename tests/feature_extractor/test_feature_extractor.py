@@ -216,7 +216,7 @@ def test_n_jobs_gives_the_same_rows(image_paths):
 
 def test_preprocessing_is_the_published_one_to_the_bit(image_paths):
     from skdnn._backends._torch_engine import make_batch
-    from skdnn._extraction._plan import prepare
+    from skdnn._extraction._chosen_network import prepare
     from skdnn._images import read_image
 
     for name in ("alexnet", "efficientnet_b1", "vit_h_14", "inception_v3", "swin_v2_t"):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from skdnn._backends import open_engine
-from skdnn._extraction._plan import layers_of, make_plan, prepare
+from skdnn._extraction._chosen_layers import choose_layers
+from skdnn._extraction._chosen_network import layers_of, prepare
 from skdnn._images import read_image
 
 
@@ -20,9 +21,9 @@ def captured(
     spec: Any, paths: list[str], layers: list[str], pooling: str = "flatten"
 ) -> dict[str, np.ndarray]:
     """What the engine gives, without the extractor around it."""
-    plan = make_plan(layers, layers_of(spec), pooling, spec)
-    rows = plan.empty(len(paths))
+    chosen = choose_layers(layers, layers_of(spec), pooling, spec)
+    rows = chosen.empty(len(paths))
     images = [prepare(read_image(path), spec.preprocess) for path in paths]
-    with open_engine(spec, "cpu").session(plan.captures, spec.preprocess) as forward:
+    with open_engine(spec, "cpu").session(chosen.captures, spec.preprocess) as forward:
         forward(images, rows)
     return rows

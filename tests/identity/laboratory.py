@@ -13,6 +13,7 @@ import torch
 
 from skdnn import DNNFeatureExtractor
 from skdnn._digests import digest_of
+from skdnn._extraction import network_of
 from skdnn.models import Model
 
 SIZE = {"resize": (16, 20), "crop": None}
@@ -127,7 +128,7 @@ def extractor(network: Any, cache: Any = None, **options: Any) -> DNNFeatureExtr
 
 def identity(network: Any, **options: Any) -> str:
     """What stored activations of the network are found by."""
-    return digest_of(extractor(network, **options)._source().identity)
+    return digest_of(network_of(extractor(network, **options)).identity)
 
 
 @torch.no_grad()

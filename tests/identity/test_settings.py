@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from skdnn import ActivationStore, DNNFeatureExtractor
+from skdnn._extraction import network_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)
 
@@ -78,11 +79,11 @@ def named(cache: Any = None, **options: Any) -> DNNFeatureExtractor:
 @pytest.mark.parametrize("what", SETTINGS)
 def test_each_setting_has_rows_of_its_own(what):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    own, by_name = identity(network), named()._source().identity
+    own, by_name = identity(network), network_of(named()).identity
     with SETTINGS[what]():
-        assert named()._source().identity != by_name
+        assert network_of(named()).identity != by_name
         assert identity(network) != own
-    assert named()._source().identity == by_name
+    assert network_of(named()).identity == by_name
     assert identity(network) == own
 
 
@@ -112,7 +113,7 @@ def test_hooks_that_cannot_be_told_ask_for_a_version(tmp_path):
 
 def test_no_setting_no_entry():
     """Rows of named networks are found by what they were before there were settings."""
-    assert named()._source().identity[2] == []
+    assert network_of(named()).identity[2] == []
 
 
 def test_compiling_another_network_changes_no_key():

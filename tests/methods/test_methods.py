@@ -474,8 +474,8 @@ def test_describe_says_what_transform_gives(example_paths):
     assert state == np.random.RandomState(0).get_state()[2]  # nothing was drawn
     extractor.fit(example_paths)
     facts = extractor.describe().facts
-    assert facts["seed"] == extractor._fitted_source.seed
-    assert facts["network"] == extractor._fitted_source.spec.fingerprint()
+    assert facts["seed"] == extractor._network.seed
+    assert facts["network"] == extractor._network.spec.fingerprint()
     assert [layer["name"] for layer in facts["layers"]] == extractor.layers_
     one = DNNFeatureExtractor("alexnet", weights=None).describe(layers="features.0").facts
     assert [layer["name"] for layer in one["layers"]] == ["features.0"]

@@ -12,7 +12,7 @@ from PIL import Image
 from helpers.every_network import one_of_each_kind
 from helpers.late import models
 from skdnn import DNNFeatureExtractor
-from skdnn._extraction._plan import layers_of
+from skdnn._extraction._chosen_network import layers_of
 from skdnn._layers import NOT_PER_IMAGE
 from skdnn.models import Model
 from skdnn.models._registry import resolve_model

@@ -19,7 +19,8 @@ from helpers.late import needs, open_clip
 from helpers.one_network import captured, spec_from
 from skdnn._backends._torch_device_copies import make_batch
 from skdnn._backends._torch_layers import trace_layers
-from skdnn._extraction._plan import layers_of, make_plan, prepare
+from skdnn._extraction._chosen_layers import choose_layers
+from skdnn._extraction._chosen_network import layers_of, prepare
 from skdnn._images import read_image
 from skdnn.models import _open_clip
 
@@ -156,7 +157,7 @@ def test_no_class_token_is_an_error() -> None:
     for name, layer in [("clip-RN", "visual.layer4"), ("ViT-B-16-SigLIP", "visual.trunk.norm")]:
         spec = spec_of(name)
         with pytest.raises(ValueError, match="needs a class token"):
-            make_plan([layer], layers_of(spec), "cls", spec)
+            choose_layers([layer], layers_of(spec), "cls", spec)
 
 
 @pytest.mark.parametrize("name", [SMALL, "ViT-B-16-SigLIP", "ViT-L-14-CLIPA", "MobileCLIP-S1"])

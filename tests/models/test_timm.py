@@ -20,7 +20,8 @@ from helpers.late import needs, timm
 from helpers.one_network import captured, spec_from
 from helpers.web_server import serve
 from skdnn._backends._torch_device_copies import make_batch
-from skdnn._extraction._plan import layers_of, make_plan, prepare
+from skdnn._extraction._chosen_layers import choose_layers
+from skdnn._extraction._chosen_network import layers_of, prepare
 from skdnn._images import read_image
 from skdnn.models import _timm
 from skdnn.models._registry import resolve_model
@@ -213,7 +214,7 @@ def test_no_class_token_is_an_error(name: str, layer: str) -> None:
     layers = layers_of(spec)
     for pooling in ("cls", "cls+mean"):
         with pytest.raises(ValueError, match="needs a class token"):
-            make_plan([layer], layers, pooling, spec)
+            choose_layers([layer], layers, pooling, spec)
 
 
 @pytest.mark.parametrize(

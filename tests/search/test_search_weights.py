@@ -69,7 +69,7 @@ def test_what_was_given_comes_back(paths, model, witness, patterns):
     assert search.best_estimator_["dnn"].model is search.best_params_["dnn__model"]
     assert all(found in (model, witness) for found in search.cv_results_["param_dnn__model"])
     assert search.cv_results_["params"][0]["dnn__model"] is model
-    assert type(search.best_estimator_["dnn"]._fitted_source.model) is Model
+    assert type(search.best_estimator_["dnn"]._network.model) is Model
 
 
 def test_a_change_after_a_search_is_seen(paths, model, patterns):

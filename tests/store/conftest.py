@@ -34,7 +34,7 @@ def filled_once(paths: list[str], tmp_path_factory: pytest.TempPathFactory) -> P
     """A store of all images in three layers, in blocks of eight; not to be changed."""
     root = tmp_path_factory.mktemp("filled") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skdnn._extraction._sink.BLOCK_ROWS", 8)
+        patch.setattr("skdnn._extraction._store_writer.BLOCK_ROWS", 8)
         tiny_network.extractor(root, batch_size=4).precompute(
             paths, tiny_network.LAYERS, verbose=0
         )
@@ -50,7 +50,7 @@ def root(filled_once: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of at most eight images."""
-    monkeypatch.setattr("skdnn._extraction._sink.BLOCK_ROWS", 8)
+    monkeypatch.setattr("skdnn._extraction._store_writer.BLOCK_ROWS", 8)
 
 
 @pytest.fixture(scope="session")

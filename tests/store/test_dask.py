@@ -21,7 +21,7 @@ from tiny_network import LAYERS, slow
 
 from helpers.late import Late, needs
 from skdnn import ActivationStore, DNNFeatureExtractor
-from skdnn._extraction import _stored
+from skdnn._extraction import _extract
 
 pytestmark = needs("distributed")
 distributed = Late("distributed")
@@ -149,17 +149,17 @@ KINDS = ["KilledWorker", "FutureCancelledError", "CancelledError", "BrokenExecut
 def test_lost_blocks_are_done_again_as_long_as_rows_come_in(
     paths, expected, tmp_path, monkeypatch, kind
 ) -> None:
-    error, run = lost(kind), _stored._Job.run
+    error, run = lost(kind), _extract._forward_groups
     asked: list[int] = []
 
-    def lose(self, inputs, digests, groups, n_jobs, advance):
+    def lose(task, inputs, digests, groups, advance):
         asked.append(sum(len(rows) for _, rows in groups))
         if asked[-1] <= 4:
-            return run(self, inputs, digests, groups, n_jobs, advance)
-        run(self, inputs, digests, [(groups[0][0], groups[0][1][:4])], n_jobs, advance)
+            return run(task, inputs, digests, groups, advance)
+        run(task, inputs, digests, [(groups[0][0], groups[0][1][:4])], advance)
         raise error
 
-    monkeypatch.setattr(_stored._Job, "run", lose)
+    monkeypatch.setattr(_extract, "_forward_groups", lose)
     store = ActivationStore(tmp_path / "store")
     with pytest.warns(UserWarning, match="A worker process was lost") as told:
         tiny_network.extractor(store, LAYERS).precompute(paths, verbose=0)
@@ -176,15 +176,15 @@ def test_lost_blocks_are_done_again_as_long_as_rows_come_in(
 def test_where_no_rows_come_in_the_error_is_told(paths, tmp_path, monkeypatch, kind) -> None:
     asked, error = [], lost(kind)
 
-    def lose(self, *args):
+    def lose(*args):
         asked.append(1)
         raise error
 
-    monkeypatch.setattr(_stored._Job, "run", lose)
+    monkeypatch.setattr(_extract, "_forward_groups", lose)
     dnn = tiny_network.extractor(tmp_path / "store")
     with (
         pytest.warns(UserWarning, match="A worker process was lost"),
         pytest.raises(type(error)),
     ):
         dnn.precompute(paths, verbose=0)
-    assert len(asked) == _stored.ATTEMPTS
+    assert len(asked) == _extract.ATTEMPTS

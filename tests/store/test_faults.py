@@ -20,7 +20,7 @@ from tiny_network import LAYERS, PRELUDE, deadly, extractor, write_images
 
 from skdnn import ActivationStore, _digests
 from skdnn._backends import _torch_engine
-from skdnn._extraction import _stored
+from skdnn._extraction import _extract
 from skdnn._store import StoreFolder
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")
@@ -59,7 +59,7 @@ def check_all(store: ActivationStore, paths: list[str], expected: dict[str, np.n
 # --- killed ------------------------------------------------------------------------------
 
 KILLED_AT_EACH_RENAME = """
-_sink.BLOCK_ROWS = 8
+_store_writer.BLOCK_ROWS = 8
 folder, step, *paths = sys.argv[1:]
 extractor(f"{folder}/warm").precompute(paths[:2], verbose=0)  # load all that will be needed
 
@@ -118,7 +118,7 @@ def test_killed_before_each_rename(run_script, tmp_path, paths):
 
 
 KILLED_AT_RANDOM = """
-_sink.BLOCK_ROWS = 8
+_store_writer.BLOCK_ROWS = 8
 import random
 folder, *paths = sys.argv[1:]
 random.seed(0)
@@ -173,7 +173,7 @@ def test_leftovers_go_after_an_hour(run_script, store, paths):
 # --- several at once ---------------------------------------------------------------------
 
 TOGETHER = """
-_sink.BLOCK_ROWS = 8
+_store_writer.BLOCK_ROWS = 8
 import random, time
 folder, start, seed, *paths = sys.argv[1:]
 random.seed(int(seed))
@@ -215,16 +215,16 @@ def test_processes_fill_together(tmp_path, n_processes, paths, expected):
 
 def test_pruned_while_it_is_read(filled, paths, expected, monkeypatch):
     """Another process removes shards between the look and the reading."""
-    look = _stored.read_store
+    look = _extract.read_store
 
     def read(*args):
         for path in files(filled)[:2]:
             path.with_suffix(".json").unlink()
             path.unlink()
-        monkeypatch.setattr("skdnn._extraction._work.read_store", look)
+        monkeypatch.setattr("skdnn._extraction._extract.read_store", look)
         return look(*args)
 
-    monkeypatch.setattr("skdnn._extraction._work.read_store", read)
+    monkeypatch.setattr("skdnn._extraction._extract.read_store", read)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_all(filled, paths, expected)
@@ -244,7 +244,7 @@ def test_prune_elsewhere_is_seen_by_precompute(filled, paths, expected):
 
 FULL = """
 import resource
-_sink.BLOCK_ROWS = 8
+_store_writer.BLOCK_ROWS = 8
 root, *paths = sys.argv[1:]
 extractor(f"{root}-warm").precompute(paths[:2], verbose=0)  # load all that will be needed
 
@@ -365,13 +365,13 @@ def test_a_store_that_cannot_be_written_to(run_script, few_rows, monkeypatch):
 
 def test_a_file_that_changes_meanwhile_is_refused(store, tmp_path, monkeypatch):
     paths = write_images(tmp_path / "images", 6)
-    check = _stored.check_images
+    check = _extract.check_images
 
     def check_then_edit(inputs):
         check(inputs)
         Image.new("RGB", (17, 13)).save(paths[2])
 
-    monkeypatch.setattr(_stored, "check_images", check_then_edit)
+    monkeypatch.setattr(_extract, "check_images", check_then_edit)
     dnn = extractor(store, batch_size=2).fit(paths)
     with pytest.raises(ValueError, match=r"1 image.*\n.*image00002\.png: the file changed"):
         dnn.transform(paths)

@@ -252,10 +252,10 @@ def test_fingerprints_are_the_same_in_every_process(run_script, checkpoint):
 
 WARM = """
 from skdnn.models._model_spec import ModelSpec
-import skdnn._extraction._plan as plan, skdnn._backends as backends
+import skdnn._extraction._chosen_network as chosen, skdnn._backends as backends
 def never(*args, **options):
     raise AssertionError("the network is built")
-plan.open_engine = plan.describe_layers = backends.open_engine = never
+chosen.open_engine = chosen.describe_layers = backends.open_engine = never
 from skdnn import DNNFeatureExtractor
 store, *paths = sys.argv[1:]
 cache = ActivationStore(store, mode="r")

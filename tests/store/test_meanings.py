@@ -20,7 +20,7 @@ from torchvision import transforms
 from skdnn import ActivationStore, DNNFeatureExtractor
 from skdnn._backends._penultimate import Place
 from skdnn._digests import DECODING, digest_of
-from skdnn._extraction import _plan, _stored
+from skdnn._extraction import ExtractionTask, _chosen_network, _task, choose_layers, network_of
 from skdnn.models import Model
 
 RESIZED = {"resize": 40, "crop": 32}
@@ -53,12 +53,12 @@ def own(store: Any, net: nn.Module, layer: Any = "penultimate", **more: Any) -> 
 def as_before(patch: pytest.MonkeyPatch, last_linear: str) -> None:
     """As layers were listed and rows were found until "penultimate" became what it is."""
     patch.setattr("skdnn._backends._torch_layers.choose", lambda *a, **k: Place(last_linear))
-    patch.setattr(_stored, "_meaning", lambda *args: [])
+    patch.setattr(_task, "_meaning", lambda *args: [])
 
     def key_before(value: list[Any]) -> str:
         return digest_of(value[:2])
 
-    patch.setattr(_plan, "digest_of", key_before)
+    patch.setattr(_chosen_network, "digest_of", key_before)
 
 
 def test_a_store_made_before_is_missed(store, paths):
@@ -82,16 +82,16 @@ def test_a_store_made_before_is_missed(store, paths):
 
 def key_before(extractor: DNNFeatureExtractor, layer: str, pooling: str) -> str:
     """Of rows, until now."""
-    network, preparation, settings = extractor._source().identity
+    network, preparation, settings = network_of(extractor).identity
     key = [network, preparation, "float32", layer, pooling, DECODING, 1]
     return digest_of(key + settings)
 
 
 def key_now(extractor: DNNFeatureExtractor, layer: str, pooling: str) -> str:
     extractor.set_params(layer=layer, pooling=pooling)
-    source = extractor._source()
-    plan = _plan.make_plan(layer, _plan.layers_for(source), pooling, source.spec)
-    return _stored.identify(source, plan)[layer]["key"]
+    own = network_of(extractor)
+    chosen = choose_layers(layer, own.all_layers(), pooling, own.spec)
+    return ExtractionTask(own, chosen, chosen, None, 1).stored_as[layer]["key"]
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,12 @@ def test_only_what_was_corrected_has_another_key(layer, pooling, is_kept):
 
 
 def test_rows_of_keras_networks_tell_how_images_were_fed():
-    source = named(None, "conv1")._source()
-    (capture,) = _plan.make_plan(
-        "conv1", _plan.layers_for(source), "flatten", source.spec
-    ).captures
-    assert _stored._meaning(source.spec, capture) == []
-    keras = replace(source.spec, backend="tensorflow")
-    assert _stored._meaning(keras, capture) == [{"fed": 2}]
+    shuffled = network_of(named(None, "conv1"))
+    spec = shuffled.spec
+    (capture,) = choose_layers("conv1", shuffled.all_layers(), "flatten", spec).captures
+    assert _task._meaning(spec, capture) == []
+    keras = replace(spec, backend="tensorflow")
+    assert _task._meaning(keras, capture) == [{"fed": 2}]
 
 
 def test_inner_layers_stored_before_are_found(store, paths):
@@ -135,7 +134,7 @@ def test_another_meaning_is_another_key(store, paths, monkeypatch):
     first = own(store, net).fit_transform(paths)
     assert first.shape == (23, 72)
     monkeypatch.setattr("skdnn._backends._torch_layers.choose", lambda *a, **k: None)
-    monkeypatch.setattr(_plan, "_LISTING", 99)
+    monkeypatch.setattr(_chosen_network, "_LISTING", 99)
     assert own(store, net).fit_transform(paths).shape == (23, 5)
     assert store.contents()["images"].tolist() == [23, 23]
 

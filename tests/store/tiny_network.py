@@ -27,7 +27,7 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from tiny_network import *
 from skdnn import ActivationStore
-from skdnn._extraction import _sink
+from skdnn._extraction import _store_writer
 """
 SMALL = {"resize": (16, 20), "crop": None}
 

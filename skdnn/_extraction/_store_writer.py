@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
@@ -12,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from skdnn._extraction._plan import Plan
+from skdnn._extraction._task import ExtractionTask
 from skdnn._images import ImageInputs
-from skdnn._store import BlockWriter, StoreFolder
+from skdnn._store import BlockWriter
 from skdnn._version import __version__
 
 # A block of images ends, and is there for good, at the first of these.
@@ -23,46 +24,34 @@ _BLOCK_BYTES = 2**30  # of its largest layer
 _BLOCK_SECONDS = 60.0
 
 
-class StoreSink:
-    """Writes rows to the store in a thread of its own, block by block.
+class StoreWriter:
+    """Writes rows of some layers to a task's store in a thread of its own, block by block.
 
     However the work ends, the rows that are complete are kept, unless writing itself failed.
-
-    Parameters
-    ----------
-    depot : StoreFolder
-    plan : Plan
-        The layers to be written.
-    identities : dict of str to dict
-        What each of them is stored as.
-    inputs : ImageInputs
-    digests : ndarray of bytes, shape (n_inputs,)
-    advance : callable
-        Told of images that others have stored meanwhile.
+    `advance` is told of images that others have stored meanwhile.
     """
 
     def __init__(
         self,
-        depot: StoreFolder,
-        plan: Plan,
-        identities: dict[str, dict[str, Any]],
+        task: ExtractionTask,
+        layers: Sequence[str],
         inputs: ImageInputs,
         digests: np.ndarray,
         advance: Callable[[int], Any],
     ) -> None:
-        self._depot, self._plan = depot, plan
-        self._layers = [(identities[c.name], plan.shapes[c.name]) for c in plan.captures]
-        self._about = {
-            "network": identities[plan.captures[0].name]["network"],
-            "software": _software(),
-        }
-        self._names, self._digests, self._advance = inputs.names, digests, advance
+        self._task, self._names, self._digests, self._advance = (
+            task,
+            inputs.names,
+            digests,
+            advance,
+        )
+        self._layers = task.all_layers.only(layers)
+        self._about = {"network": task.identity[0], "software": _software()}
         self._block: BlockWriter | None = None
         self._in_block: list[int] = []
         self._batches = 0
-        self._buffers: list[dict[str, np.ndarray]] = []
-        self._turn = 0
-        self._pending: list[Future[None] | None] = [None, None]
+        self._buffers: deque[dict[str, np.ndarray]] = deque([{}, {}])
+        self._waiting: deque[Future[None]] = deque()
         self._thread = ThreadPoolExecutor(1)
         self._elsewhere = np.zeros(len(digests), dtype=bool)
         self._crowded = False
@@ -84,29 +73,29 @@ class StoreSink:
                 else:
                     yield image
 
-    def rows(self, images: list[int]) -> dict[str, np.ndarray]:
-        self._turn = 1 - self._turn
-        self._wait(self._turn)
-        while len(self._buffers) < 2:
-            self._buffers.append({})
-        buffers = self._buffers[self._turn]
-        if not buffers or len(next(iter(buffers.values()))) < len(images):
-            buffers.update(self._plan.empty(len(images)))
-        return {name: array[: len(images)] for name, array in buffers.items()}
+    def buffer(self, n_images: int) -> dict[str, np.ndarray]:
+        """Arrays to be filled, one per layer: two take turns, while the other is written."""
+        if len(self._waiting) == len(self._buffers):
+            self._waiting.popleft().result()
+        self._buffers.rotate()
+        arrays = self._buffers[0]
+        if not arrays or len(next(iter(arrays.values()))) < n_images:
+            arrays.update(self._layers.empty(n_images))
+        return {name: array[:n_images] for name, array in arrays.items()}
 
-    def done(self, images: list[int]) -> None:
-        buffers = self._buffers[self._turn]
-        parts = [
-            buffers[c.name][: len(images)].reshape(len(images), -1) for c in self._plan.captures
-        ]
-        self._pending[self._turn] = self._thread.submit(self._append, parts, list(images))
+    def append(self, images: list[int], rows: dict[str, np.ndarray]) -> None:
+        """Let the thread write what `buffer` gave last."""
+        parts = [rows[name].reshape(len(images), -1) for name in self._layers.shapes]
+        self._waiting.append(self._thread.submit(self._append, parts, images))
 
     def _append(self, parts: Sequence[np.ndarray], images: list[int]) -> None:
         if self._broken:
             return
         try:
             if self._block is None:
-                self._block = self._depot.begin_block(self._layers)
+                shapes = self._layers.shapes.items()
+                layers = [(self._task.stored_as[name], shape) for name, shape in shapes]
+                self._block = self._task.store_folder.begin_block(layers)
             self._block.append(parts)
             self._in_block += images
             self._batches += 1
@@ -137,24 +126,18 @@ class StoreSink:
 
     def _look_around(self) -> None:
         """Notice what other processes have stored of these images."""
-        layers = [self._depot.layer(identity) for identity, _ in self._layers]
-        if all(layer.has_news() for layer in layers):
-            missing = np.any([layer.missing(self._digests) for layer in layers], axis=0)
-            self._elsewhere = ~missing
+        if all(self._task.rows(name).has_news() for name in self._layers.shapes):
+            absent = self._task.absent(self._digests, self._layers.shapes)
+            self._elsewhere = ~np.any(list(absent.values()), axis=0)
             self._crowded = True
 
-    def _wait(self, turn: int) -> None:
-        pending, self._pending[turn] = self._pending[turn], None
-        if pending is not None:
-            pending.result()
-
-    def __enter__(self) -> StoreSink:
+    def __enter__(self) -> StoreWriter:
         return self
 
     def __exit__(self, *exc: object) -> None:
         try:
-            self._wait(1 - self._turn)  # the older of the two
-            self._wait(self._turn)
+            for batch in self._waiting:  # the older first
+                batch.result()
             self._thread.submit(self._finish_block).result()
         finally:
             self._thread.shutdown()

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from skdnn._extraction._plan import Plan, Source, prepare
+from skdnn._extraction._chosen_layers import ChosenLayers
+from skdnn._extraction._chosen_network import ChosenNetwork, prepare
 from skdnn._images import ImageInputs, read_image
 from skdnn.models import Preprocessing
 from skdnn.models._model_spec import ModelSpec
@@ -24,38 +25,25 @@ def is_repeatable(spec: ModelSpec) -> bool:
     return spec.owned and isinstance(spec.preprocess, Preprocessing)
 
 
-def refuse_random(
-    source: Source,
-    plan: Plan,
+def refuse_random_network(
+    network: ChosenNetwork,
+    layers: ChosenLayers,
     run: Callable[[dict[str, np.ndarray]], None],
     rows: dict[str, np.ndarray],
 ) -> None:
-    """Forward a batch once more, and raise if the features differ.
+    """Forward a batch once more, and raise if these layers differ from the `rows` that it gave.
 
-    Parameters
-    ----------
-    source : Source
-    plan : Plan
-        Layers that are compared.
-    run : callable
-        Writes the features of the batch into arrays.
-    rows : dict of str to ndarray
-        What it has written before.
-
-    Raises
-    ------
-    ValueError
-        Naming the first layer that is another the second time.
+    The error names the first layer that is another the second time.
     """
-    if source.spec.owned:
+    if network.spec.owned:
         return
     again = {name: np.empty_like(array) for name, array in rows.items()}
     run(again)
-    for capture in sorted(plan.captures, key=lambda capture: capture.info.depth):
+    for capture in sorted(layers.captures, key=lambda capture: capture.info.depth):
         share = _difference(rows[capture.name], again[capture.name])
-        if share > _TOLERANCE[source.precision]:
+        if share > _TOLERANCE[network.precision]:
             raise ValueError(
-                f"cache: layer {capture.name!r} of {source.spec.name} is another each time, for "
+                f"cache: layer {capture.name!r} of {network.spec.name} is another each time, for "
                 f"the same images (by up to {share:.0%} of its largest value): the network draws "
                 "random numbers in eval mode, as masks, noise or functional dropout do. Only one "
                 "draw would be stored, for good. Switch that off in the network, let it draw from "
@@ -63,18 +51,11 @@ def refuse_random(
             )
 
 
-def refuse_random_preparation(inputs: ImageInputs, spec: ModelSpec) -> None:
-    """Prepare the first images twice, and raise if the results differ.
-
-    Raises
-    ------
-    ValueError
-        If they do.
-    """
-    preprocess = spec.preprocess
+def refuse_random_preparation(inputs: ImageInputs, preprocess: Any) -> None:
+    """Prepare the first images twice, and raise if the results differ."""
     if isinstance(preprocess, Preprocessing):
         return
-    known = list(islice(_decoded(inputs, preprocess), _PREPARED))
+    known = list(islice(_prepared(inputs, preprocess), _PREPARED))
     for first, image in islice(cycle(known), _PREPARED):
         if not _equal(first, prepare(image, preprocess)):
             raise ValueError(
@@ -85,7 +66,7 @@ def refuse_random_preparation(inputs: ImageInputs, spec: ModelSpec) -> None:
             )
 
 
-def _decoded(inputs: ImageInputs, preprocess: Any) -> Iterator[tuple[Any, Any]]:
+def _prepared(inputs: ImageInputs, preprocess: Any) -> Iterator[tuple[Any, Any]]:
     """Prepared images with the images themselves; those that can't be decoded are left out."""
     for item in inputs.items:
         try:
