@@ -29,7 +29,6 @@ __all__ = [
     "digest_weights",
     "file_digest",
     "first_rows",
-    "place_of",
     "read_unchanged",
 ]
 
@@ -76,7 +75,7 @@ def digest_images(inputs: ImageInputs, n_threads: int = 8) -> np.ndarray:
     unknown: dict[Any, list[int]] = {}
     try:
         for row, item in enumerate(inputs.items):
-            place = place_of(item)
+            place = _place_of(item)
             if place is None:
                 unknown[row] = [row]
                 continue
@@ -98,7 +97,7 @@ def digest_images(inputs: ImageInputs, n_threads: int = 8) -> np.ndarray:
     return digests
 
 
-def place_of(item: Any) -> Any:
+def _place_of(item: Any) -> Any:
     """What is equal for the same image on disk, given twice; None for one in memory."""
     return item.place if isinstance(item, HDF5Image) else item if isinstance(item, str) else None
 
@@ -106,7 +105,7 @@ def place_of(item: Any) -> Any:
 def first_rows(inputs: ImageInputs) -> np.ndarray:
     """For each image, the row where it is given first; those in memory are not compared."""
     first: dict[Any, int] = {}
-    places = enumerate(map(place_of, inputs.items))
+    places = enumerate(map(_place_of, inputs.items))
     rows = [first.setdefault(row if place is None else place, row) for row, place in places]
     return np.array(rows)
 
@@ -203,13 +202,11 @@ def _identity(stat: os.stat_result) -> bytes:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, read once as long as it does not change."""
-    stat = path.stat()
-    state = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    return _file_digest(str(path.resolve()), *state)
+    return _file_digest(str(path.resolve()), _identity(path.stat()))
 
 
 @functools.lru_cache(maxsize=64)
-def _file_digest(path: str, *_state: int) -> str:
+def _file_digest(path: str, _identity: bytes) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skdnn._backends import kept
 from skdnn._docs import filled
 from skdnn._optional import import_optional
 from skdnn._sklearn import Interval, fit_context, wants_dataframe
@@ -200,9 +201,6 @@ class CLIPTextEncoder(TransformerMixin, BaseEstimator):
         names = [f"text_{unit}" for unit in range(self._n_features_out)]
         return np.asarray(names, dtype=object)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_name_")
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
@@ -273,9 +271,4 @@ def _text_tower(clip: Clip, device: str) -> tuple[Any, Any]:
     where = choose_device(device)
     key = (*clip.key, str(where))
     with _lock:
-        if key not in _towers:
-            _towers[key] = clip.take("texts").to(where).eval()
-            while len(_towers) > _KEEP:
-                _towers.popitem(last=False)
-        _towers.move_to_end(key)
-        return _towers[key], where
+        return kept(_towers, key, lambda: clip.take("texts").to(where).eval(), _KEEP), where

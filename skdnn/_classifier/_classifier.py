@@ -11,10 +11,10 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn._classifier._checks import (
+from skdnn._classifier._classes_and_outputs import (
     LOGITS,
     PROBABILITIES,
-    Known,
+    KnownClasses,
     check_finite,
     check_k,
     check_kind,
@@ -214,7 +214,7 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
         else:
             found = own_classes(self.classes, n_outputs, spec.name)
         names, synsets = np.asarray(found.names), found.synsets
-        known = Known(names, None if synsets is None else np.asarray(synsets))
+        known = KnownClasses(names, None if synsets is None else np.asarray(synsets))
         if y is not None:
             check_rows(y, conditions)
             known.check(y)
@@ -390,7 +390,7 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
         """
         conditions = self._conditions(X)
         check_rows(y, conditions)
-        known = Known(self.classes_, self.synsets_)
+        known = KnownClasses(self.classes_, self.synsets_)
         known.check(y)
         right = known.is_right(y, self.predict_proba(X).argmax(axis=1))
         return float(np.average(right, weights=sample_weight))
@@ -411,13 +411,9 @@ class DNNClassifier(ClassifierMixin, BaseEstimator):
         check_kind(values, self.output_, self.output, is_rough, self.model_name_)
         return values
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "classes_")
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         tags.target_tags.required = False
-        tags.requires_fit = True
         return tags

@@ -23,6 +23,8 @@ from skdnn._layers import (
 from skdnn.models._model_spec import ModelSpec
 from skdnn.models._registry import resolve_model
 
+_COLUMNS = ("type", "output_shape", "n_units", "n_params", "n_calls", "depth")
+
 
 @dataclass(frozen=True)
 class ChosenLayers:
@@ -131,12 +133,7 @@ def layer_frame(layers: Sequence[LayerInfo]) -> pd.DataFrame:
     rows = [
         {
             "layer": info.name,
-            "type": info.type,
-            "output_shape": info.output_shape,
-            "n_units": info.n_units,
-            "n_params": info.n_params,
-            "n_calls": info.n_calls,
-            "depth": info.depth,
+            **{column: getattr(info, column) for column in _COLUMNS},
             "source": info.meaning,
         }
         for info in layers

@@ -136,7 +136,9 @@ class ExtractionTask:
 
         Of a search's own store they need not: it holds one draw, for all folds, and goes with it.
         """
-        if is_repeatable(self.network.spec) or getattr(self.store, "is_temporary", False):
+        if is_repeatable(self.network.spec) or (
+            self.store is not None and self.store.is_temporary
+        ):
             return []
         return [name for name in layers if not self.rows(name).shards()]
 

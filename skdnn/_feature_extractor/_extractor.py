@@ -434,9 +434,6 @@ class DNNFeatureExtractor(TransformerMixin, BaseEstimator):
         network, store = self._network.again(), store_of(self)
         return task_of(self, network, store, self._layers, self._all_layers)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "layers_")
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False

@@ -22,8 +22,8 @@ from skdnn._images import (
     BACKGROUND,
     EXTENSIONS,
     ImageReadError,
-    _check,
-    _decode,
+    _check_files,
+    _decode_with_pillow,
     as_image_inputs,
     check_images,
     list_images,
@@ -147,8 +147,8 @@ def test_every_container_of_paths(make):
     inputs = as_image_inputs(make(paths))
     assert inputs.items == inputs.names == paths
     assert all(type(item) is str for item in inputs.items)
-    assert inputs.n == len(inputs) == 3
-    assert inputs.has_paths
+    assert len(inputs) == 3
+    assert all(inputs.has_name)
 
 
 def test_images_in_memory():
@@ -157,7 +157,7 @@ def test_images_in_memory():
     inputs = as_image_inputs(X)
     assert all(a is b for a, b in zip(inputs.items, X, strict=True))
     assert inputs.names == ["X[0]", "X[1]", "X[2]", "X[3]", "a.png"]
-    assert not inputs.has_paths
+    assert not all(inputs.has_name)
 
 
 def test_stack_of_images():
@@ -229,7 +229,7 @@ def test_whole_files_pass_without_decoding(name, tmp_path, monkeypatch):
     def refuse(*args: object) -> None:
         raise AssertionError("check_images decoded a good file")
 
-    monkeypatch.setattr(_check, "load", refuse)
+    monkeypatch.setattr(_check_files, "load", refuse)
     assert fault_of(write(tmp_path, name, FILES[name]())) is None
 
 
@@ -274,7 +274,9 @@ def test_no_readable_file_is_refused(name, data, tmp_path):
     content = content[: data.draw(st.integers(1, len(content)))]
     path = write(tmp_path, name, bytes(content) + data.draw(st.binary(max_size=20)))
     with Image.open(path) if pillow_pixels(path) is not None else io.BytesIO() as image:
-        readable = getattr(image, "format", None) in {*_decode._FORMATS, "MPO"} - {"EPS"}
+        readable = getattr(image, "format", None) in {*_decode_with_pillow._FORMATS, "MPO"} - {
+            "EPS"
+        }
     if readable:
         assert fault_of(path) is None
         assert read_image(path).mode == "RGB"
@@ -321,7 +323,7 @@ def test_first_twenty_and_a_count():
 
 def test_each_file_is_looked_at_once(monkeypatch, image_paths):
     seen: list[str] = []
-    monkeypatch.setattr(_check, "_fault", seen.append)
+    monkeypatch.setattr(_check_files, "_fault", seen.append)
     check_images(as_image_inputs(image_paths * 3))
     assert sorted(seen) == sorted(image_paths)
 
@@ -635,7 +637,7 @@ def test_truncated_files_fail_whatever_pillow_was_told(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_fork_while_another_thread_decodes(image_paths, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    with _decode._no_truncated_images(), _decode._truncated_lock:
+    with _decode_with_pillow._no_truncated_images(), _decode_with_pillow._truncated_lock:
         child = os.fork()
         if child == 0:  # the lock that the parent holds must not stop the child
             signal.alarm(20)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skdnn._images._decode import ImageReadError
+from skdnn._images._decode_with_pillow import ImageReadError
 from skdnn._optional import import_optional
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skdnn._blocks import not_finite
 from skdnn._conditions import Conditions
 from skdnn._extraction import ChosenLayers
 from skdnn._images import ImageInputs
@@ -20,7 +21,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownClasses:
     """The classes that a network knows, and what others call right."""
 
     names: np.ndarray
@@ -134,7 +135,7 @@ def means(rows: np.ndarray, conditions: Conditions) -> np.ndarray:
 
 def check_finite(values: np.ndarray, inputs: ImageInputs, name: str) -> None:
     """Refuse overflows, which would end as NaN."""
-    wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    wrong = not_finite(values)
     if wrong.size:
         raise ValueError(
             f"{name} gives values that are not finite for {wrong.size} image(s), among them "

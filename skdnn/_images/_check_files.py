@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, BinaryIO
 
-from skdnn._images._decode import (
+from skdnn._images._decode_with_pillow import (
     GHOSTSCRIPT,
     ImageReadError,
     has_ghostscript,
@@ -17,7 +17,7 @@ from skdnn._images._decode import (
     load,
     printable,
 )
-from skdnn._images._inputs import ImageInputs
+from skdnn._images._image_inputs import ImageInputs
 from skdnn._wording import in_lines
 
 if TYPE_CHECKING:

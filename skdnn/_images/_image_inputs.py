@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 
-from skdnn._images._hdf5 import HDF5Image, HDF5Stack, is_hdf5
+from skdnn._images._hdf5_images import HDF5Image, HDF5Stack, is_hdf5
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,14 @@ class ImageInputs:
 
     Attributes
     ----------
-    n : int
-        Number of images.
-    has_paths : bool
-        Whether all images are files.
     has_name : list of bool
         Whether each image is a file, which labels can name.
 
     Examples
     --------
     >>> inputs = as_image_inputs(["a.png", "b.png"])
-    >>> inputs.n, inputs.has_paths
-    (2, True)
+    >>> len(inputs), inputs.has_name
+    (2, [True, True])
     """
 
     items: list[Any]
@@ -54,16 +50,6 @@ class ImageInputs:
         if isinstance(rows, slice):
             return ImageInputs(self.items[rows], self.names[rows])
         return ImageInputs([self.items[i] for i in rows], [self.names[i] for i in rows])
-
-    @property
-    def n(self) -> int:
-        """Number of images."""
-        return len(self.items)
-
-    @property
-    def has_paths(self) -> bool:
-        """Whether all images are files."""
-        return all(self.has_name)
 
     @property
     def has_name(self) -> list[bool]:

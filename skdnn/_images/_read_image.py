@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from skdnn._images._decode import ImageReadError, describe, identify, load
-from skdnn._images._hdf5 import HDF5Image
-from skdnn._images._inputs import check_array, is_prepared
+from skdnn._images._decode_with_pillow import ImageReadError, describe, identify, load
+from skdnn._images._hdf5_images import HDF5Image
+from skdnn._images._image_inputs import check_array, is_prepared
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
