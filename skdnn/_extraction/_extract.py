@@ -322,16 +322,6 @@ def _refuse_another_network(task: ExtractionTask) -> None:
         )
 
 
-def read_store(task: ExtractionTask, digests: np.ndarray, out: Rows) -> bool:
-    """Read rows into arrays, in the order of `digests`; False if some are not there any more."""
-    complete = True
-    for name in task.layers.shapes:
-        array = out[name]
-        flat = array.reshape(len(array), -1) if array.ndim != 2 else array
-        complete &= not task.rows(name).read(digests, flat, n_threads=cores()).any()
-    return complete
-
-
 # --- through the network ---------------------------------------------------------------------
 
 
@@ -414,6 +404,22 @@ def _check_one_size(prepared: Sequence[Any], names: Sequence[str]) -> None:
                 f"After preprocessing, {name} has shape {shape} and {names[0]} has {shapes[0]}: "
                 "a network takes images of one size. Give preprocess a crop."
             )
+
+
+# --- from the store ---------------------------------------------------------------------------
+
+
+def read_store(task: ExtractionTask, digests: np.ndarray, out: Rows) -> bool:
+    """Read rows into arrays, in the order of `digests`; False if some are not there any more."""
+    complete = True
+    for name in task.layers.shapes:
+        array = out[name]
+        flat = array.reshape(len(array), -1) if array.ndim != 2 else array
+        complete &= not task.rows(name).read(digests, flat, n_threads=cores()).any()
+    return complete
+
+
+# --- what is told ----------------------------------------------------------------------------
 
 
 def _refuse_failed(failed: Sequence[str]) -> None:
