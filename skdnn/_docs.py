@@ -22,7 +22,7 @@ TEXTS = {
         case. ``"pt"`` and ``"tf"`` are short for them.""",
     "batch_size": """
         On a CPU they are fewer where the network's activations are large. It does not change the
-        features.""",
+        result.""",
     "conditions": """
         They are then matched with the labels of the others, and nothing is taken to be in the
         same order.""",
@@ -48,7 +48,7 @@ TEXTS = {
         That is e.g. a lambda as `preprocess`: choose any name, and another one whenever that
         code changes.""",
     "weights": """
-        ``"default"`` is the best published ones; others have names. A file is a state dict,
+        ``"default"`` is the best published ones; others are given by name. A file is a state dict,
         safetensors, or in one of Keras's formats (`skdnn.models.WeightsFile` for one whose names
         are not the network's); an address is ``"URL#sha256=HASH"``. Random ones are the
         framework's own initialisation under `random_state`. Published weights are downloaded

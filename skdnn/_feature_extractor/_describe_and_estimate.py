@@ -1,9 +1,12 @@
-"""What can be told of an extraction without making it: methods of DNNFeatureExtractor."""
+"""What can be told of an extraction without making it: methods of DNNFeatureExtractor.
+
+`self` is the extractor.
+"""
 
 from __future__ import annotations
 
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -20,11 +23,8 @@ from skdnn._extraction import (
 from skdnn._identity._provenance import provenance_of_features
 from skdnn._methods import MethodsText
 
-if TYPE_CHECKING:
-    from skdnn._feature_extractor._extractor import DNNFeatureExtractor
 
-
-def layer_table(self: DNNFeatureExtractor) -> pd.DataFrame:
+def layer_table(self: Any) -> pd.DataFrame:
     """List the layers of this extractor's network, as :func:`~skdnn.list_layers`.
 
     Returns
@@ -37,7 +37,7 @@ def layer_table(self: DNNFeatureExtractor) -> pd.DataFrame:
     return layer_frame(network_of(self).all_layers(store=store_of(self)))
 
 
-def describe(self: DNNFeatureExtractor, X: Any = None, layers: Any = None) -> MethodsText:
+def describe(self: Any, X: Any = None, layers: Any = None) -> MethodsText:
     """Describe how the features are made, for a methods section.
 
     Can be called without `fit`. Nothing is downloaded, and no weights are loaded.
@@ -96,9 +96,7 @@ def describe(self: DNNFeatureExtractor, X: Any = None, layers: Any = None) -> Me
     )
 
 
-def estimate(
-    self: DNNFeatureExtractor, X: Any, layers: Any = None, *, measure: bool = True
-) -> ExtractionEstimate:
+def estimate(self: Any, X: Any, layers: Any = None, *, measure: bool = True) -> ExtractionEstimate:
     """Estimate what an extraction will take in time, memory and space on disk.
 
     Can be called without `fit`. No activation is written to the cache.
