@@ -185,7 +185,7 @@ def _open(
         source, inside, affine = _from_container(Path(first), mask, threshold, label, key)
         return source, [source.shape[0]], [os.fspath(first)], inside, affine
     found = read_betas(files, mask, threshold=threshold, label=label)
-    counts = np.bincount(found._file_of, minlength=len(files)).tolist()
+    counts = np.bincount(found.file_of, minlength=len(files)).tolist()
     names = [os.fspath(one if isinstance(one, str | os.PathLike) else one[0]) for one in files]
     if len(files) == n_runs > 1:
         return found, counts, names, found.mask, found.affine
@@ -260,13 +260,12 @@ def _scale(source: Any, scale: float | None) -> float:
         if not (np.isfinite(scale) and scale > 0):
             raise ValueError(f"scale must be a number above 0, got {scale!r}.")
         return float(scale)
-    kind, own = source.dtype.kind, False
-    if isinstance(source, GridArray):
-        kind = source.values.dtype.kind
-    elif isinstance(source, NiftiBetas):
-        file = source._files[0][0]
-        kind, own = file.dtype.kind, file.scaling != (1.0, 0.0)
-    if kind in "iu" and not own:
+    if isinstance(source, NiftiBetas):
+        integers = source.plain_integers
+    else:
+        held = source.values if isinstance(source, GridArray) else source
+        integers = held.dtype.kind in "iu"
+    if integers:
         raise ValueError(
             "betas holds integers: say what they are to be divided by, scale=300 for the Natural "
             "Scenes Dataset, scale=1 for nothing."
