@@ -2,6 +2,7 @@
 
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._load import load_betas
+from skdnn.fmri._load_subjects import load_subjects
 from skdnn.fmri._search_regions import search_regions
 
-__all__ = ["Betas", "load_betas", "search_regions"]
+__all__ = ["Betas", "load_betas", "load_subjects", "search_regions"]
