@@ -209,30 +209,44 @@ class Betas:
             rois={name: inside[chosen] for name, inside in self.rois.items()},
         )
 
-    def roi(self, name: str) -> Betas:
-        """Keep the voxels of one region.
+    def roi(self, name: str | Sequence[str]) -> Betas:
+        """Keep the voxels of one region, or of several together.
 
         Parameters
         ----------
-        name : str
-            One of `rois`.
+        name : str or sequence of str
+            One of `rois`, or some: what is in at least one of them is kept.
 
         Returns
         -------
         betas : Betas
-            With its voxels.
+            With these voxels.
 
         Raises
         ------
         ValueError
             If there is no such region, or none of its voxels were kept.
         """
-        if name not in self.rois:
-            known = list(dict.fromkeys([*nearest(name, self.rois), *self.rois]))
-            raise ValueError(f"There is no region {name!r}; there are {listed(known) or 'none'}.")
-        if not self.rois[name].any():
-            raise ValueError(f"No voxel of {name!r} is among those that were kept.")
-        return self.keep(self.rois[name])
+        names = [name] if isinstance(name, str) else list(name)
+        for one in names:
+            if one not in self.rois:
+                known = list(dict.fromkeys([*nearest(one, self.rois), *self.rois]))
+                raise ValueError(
+                    f"There is no region {one!r}; there are {listed(known) or 'none'}."
+                )
+            if not self.rois[one].any():
+                raise ValueError(f"No voxel of {one!r} is among those that were kept.")
+        if not names:
+            raise ValueError("name is empty: name a region.")
+        return self.keep(np.any([self.rois[one] for one in names], axis=0))
+
+    @property
+    def regions_of_voxels(self) -> NDArray[np.object_]:
+        """Names of the region that each voxel is in: ``""`` in none, ``"V1 & hV4"`` in two."""
+        found = np.full(self.n_voxels, "", dtype=object)
+        for name, inside in self.rois.items():
+            found[inside] = [f"{one} & {name}" if one else name for one in found[inside]]
+        return found
 
     def unmask(
         self,
@@ -333,7 +347,7 @@ class Betas:
         write_map(self._whole(maps.numbers, fill), reference, path, fill=fill)
         if maps.meanings or len(maps.names) > 1:
             told = {"maps": maps.names, **({"values": maps.meanings} if maps.meanings else {})}
-            text = json.dumps(told, indent=1, ensure_ascii=False).encode()
+            text = f"{json.dumps(told, indent=1, ensure_ascii=False)}\n".encode()
             for one in [path] if isinstance(path, str | os.PathLike) else path:
                 write_whole(_sidecar(Path(one)), text)
 

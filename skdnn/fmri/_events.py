@@ -36,15 +36,19 @@ def entities(name: str) -> dict[str, str]:
 
 def files_of(given: Any, what: str) -> list[Any]:
     """One thing or several; a path with wildcards is all files that it fits, in natural order."""
-    if isinstance(given, str | os.PathLike):
-        text = os.path.expanduser(os.fspath(given))
-        if not has_magic(text) or os.path.exists(text):
-            return [text]
-        found = sorted(glob(text), key=natural_key)
-        if not found:
-            raise FileNotFoundError(f"{what}: no file fits {text!r}.")
-        return found
-    return [given] if isinstance(given, pd.DataFrame) else list(given)
+    if isinstance(given, pd.DataFrame):
+        return [given]
+    found: list[Any] = []
+    for one in [given] if isinstance(given, str | os.PathLike) else given:
+        text = os.path.expanduser(os.fspath(one)) if isinstance(one, str | os.PathLike) else ""
+        if has_magic(text) and not os.path.exists(text):
+            fitting = sorted(glob(text), key=natural_key)
+            if not fitting:
+                raise FileNotFoundError(f"{what}: no file fits {text!r}.")
+            found += fitting
+        else:
+            found.append(text or one)
+    return found
 
 
 def read_events(events: Any, stimulus: str) -> list[Run]:

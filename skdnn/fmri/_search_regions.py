@@ -16,6 +16,7 @@ from skdnn._search import LayerSearchCV, bootstrap_search
 from skdnn._search._layer_rdms import extractors_of, scorer_of
 from skdnn._wording import listed
 from skdnn.fmri._betas import Betas
+from skdnn.fmri._subjects import by_subject, same_images
 from skdnn.rsa import compute_rdm, noise_ceiling
 
 COLUMNS = [
@@ -130,19 +131,9 @@ def search_regions(
 
 def _targets(responses: Any, X: Any) -> Iterator[tuple[tuple[str, str], Any]]:
     """Responses by subject and region, of as many images as there are."""
-    by_subject = responses
-    if isinstance(responses, Betas) or not any(
-        isinstance(one, Betas | Mapping) for one in responses.values()
-    ):
-        by_subject = {"": responses}
-    for subject, given in by_subject.items():
+    for subject, given in by_subject(responses).items():
         if isinstance(given, Betas):
-            names = [str(one) for one in getattr(X, "paths", X)]
-            if names != given.images:
-                raise ValueError(
-                    f"responses of {subject or 'the subject'} are to {len(given.images)} images, "
-                    f"which are not those of X, or in another order: load_betas(images=X)."
-                )
+            same_images(given, X, subject)
             regions = {name: given.roi(name).averages() for name in given.rois}
             regions = regions or {"": given.averages()}
         else:
