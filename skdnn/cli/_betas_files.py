@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skdnn._wording import counted
+from skdnn._wording import counted, listed
 from skdnn.cli._frame import Arguments
 from skdnn.cli._input_files import check_regular
 from skdnn.cli._terminal import note
@@ -85,9 +85,7 @@ def read_subjects(
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(in_words_of_options(str(error))) from error
     for name, betas in subjects.items():
-        if arguments.min_ncsnr is not None:
-            subjects[name] = _reliable(betas, name, arguments)
-        _refuse_unknown(subjects[name], name)
+        subjects[name] = _usable(betas, name or "the subject", arguments)
         told = [counted(len(betas), "trial"), counted(len(betas.images), "image")]
         told.append(counted(subjects[name].n_voxels, "voxel"))
         note(f"{name}: {', '.join(told)}".removeprefix(": "), arguments)
@@ -146,32 +144,28 @@ def _dropped(arguments: Arguments) -> dict[str, list[str]]:
     return columns
 
 
-def _reliable(betas: Betas, name: str, arguments: Arguments) -> Betas:
-    """The voxels that are reliable enough."""
-    whose = name or "the subject"
+def _usable(betas: Betas, whose: str, arguments: Arguments) -> Betas:
+    """The voxels that are reliable enough; those without numbers would fail when work is done."""
+    known = np.ones(betas.n_voxels, dtype=bool)
+    for _, block in betas.responses.iter_blocks():
+        known &= np.isfinite(block).all(axis=0)
+    if arguments.min_ncsnr is None:
+        if not known.all():
+            raise ValueError(
+                f"--betas: of {whose} {counted(int((~known).sum()), 'voxel')} of {len(known)} "
+                "hold NaN or infinity in some trial: take them out of the mask"
+                f"{'' if betas.trials['image'].is_unique else ', or give --min-ncsnr 0'}."
+            )
+        return betas
+    kept = known.copy()
     try:
-        kept = betas.reliability(n_splits=1)["ncsnr"].to_numpy() >= arguments.min_ncsnr
+        if known.any():
+            signal = betas.keep(known).reliability(n_splits=1)["ncsnr"].to_numpy()
+            kept[known] = signal >= arguments.min_ncsnr
     except ValueError as error:
         raise ValueError(f"--min-ncsnr: {whose}: {error}") from error
-    if not kept.any():
-        raise ValueError(f"--min-ncsnr {arguments.min_ncsnr:g} keeps no voxel of {whose}.")
-    chosen = betas.keep(kept)
-    for area, inside in chosen.rois.items():
-        if not inside.any():
-            raise ValueError(
-                f"--min-ncsnr {arguments.min_ncsnr:g} keeps no voxel of {whose} in {area}."
-            )
-    return chosen
-
-
-def _refuse_unknown(betas: Betas, name: str) -> None:
-    """Voxels without numbers would fail later, when work is done."""
-    unknown = np.zeros(betas.n_voxels, dtype=bool)
-    for _, block in betas.responses.iter_blocks():
-        unknown |= ~np.isfinite(block).all(axis=0)
-    if unknown.any():
-        raise ValueError(
-            f"--betas: of {name or 'the subject'} {counted(int(unknown.sum()), 'voxel')} of "
-            f"{betas.n_voxels} hold NaN or infinity in some trial: take them out of the mask"
-            f"{'' if betas.trials['image'].is_unique else ', or give --min-ncsnr 0'}."
-        )
+    empty = [area for area, inside in betas.rois.items() if not (kept & inside).any()]
+    if empty or not kept.any():
+        where = f" in {listed(empty, show=str)}" if empty else ""
+        raise ValueError(f"--min-ncsnr {arguments.min_ncsnr:g} keeps no voxel of {whose}{where}.")
+    return betas.keep(kept)

@@ -65,17 +65,13 @@ def encoded(
     arguments: Arguments,
 ) -> pd.DataFrame:
     """A row for each voxel and fold."""
-    import warnings
-
     from skdnn.fmri import encode_regions
 
     row_of = {name: row for row, name in enumerate(features.names or ())}
     rows = np.array([row_of[image] for image in betas.images])
     if len(rows) < len(X):
         X = X[rows]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*normalised scores are above 1", RuntimeWarning)
-        table = encode_regions(encoder, X, {subject: betas}, cv, **options)
+    table = encode_regions(encoder, X, {subject: betas}, cv, **options)
     above = int((table["normalised"] > 1).sum())
     if above:
         note(f"r exceeds its noise ceiling in {above} of {len(table)} folds of voxels", arguments)

@@ -45,7 +45,7 @@ OF_BETAS = group(
     option("--resample", "bring regions of another grid into that of the mask"),
     option(
         "--min-ncsnr NUMBER",
-        "keep voxels whose signal is at least this many times their noise (standard deviations; "
-        "needs images that were shown more than once)",
+        "keep voxels that have a number in every trial, and whose signal is at least this many "
+        "times their noise (standard deviations; needs images that were shown more than once)",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,8 +97,9 @@ def encode_regions(
     tables = []
     for subject, betas in subjects.items():
         repeated = np.bincount(betas.trials["image"]).max() > 1
-        tables.append(
-            nested_encoding(
+        with warnings.catch_warnings():  # the table says it, and single folds are noisy
+            warnings.filterwarnings("ignore", ".*normalised scores are above 1", RuntimeWarning)
+            table = nested_encoding(
                 encoder,
                 X,
                 betas.averages(),
@@ -110,7 +112,7 @@ def encode_regions(
                 n_permutations=n_permutations,
                 random_state=random_state,
             )
-        )
+        tables.append(table)
         if verbose:
-            print(f"{subject}: median r {tables[-1]['r'].median():.3f}".removeprefix(": "))
+            print(f"{subject}: median r {table['r'].median():.3f}".removeprefix(": "))
     return pd.concat(tables, ignore_index=True)

@@ -120,12 +120,10 @@ def test_one_subject_and_one_quantity_is_the_file_that_was_named(study: Any, say
     values = nibabel.load("r.nii").get_fdata()
     assert np.isfinite(values).sum() == 26  # of the whole mask: there are no regions
     assert say("encode", "f.h5", *one, "--cv", 3, "--out", "r.nii").code == 1  # it exists
-    said = say("encode", "f.h5", *one, "--cv", 3, "--out", "f.nii", "--min-ncsnr", 1.5)
+    least = round(brains(study)["sub-02"].reliability()["ncsnr"].median(), 3)
+    said = say("encode", "f.h5", *one, "--cv", 3, "--out", "f.nii", "--min-ncsnr", least)
     assert said.code == 0, said.err
-    betas = brains(study)["sub-02"]
-    kept = betas.reliability()["ncsnr"] >= 1.5
-    assert 0 < kept.sum() < 26
-    assert np.isfinite(nibabel.load("f.nii").get_fdata()).sum() == kept.sum()
+    assert 12 <= np.isfinite(nibabel.load("f.nii").get_fdata()).sum() <= 14
 
 
 def test_a_plan_of_encode_writes_nothing(study: Any, say: Any) -> None:
@@ -232,16 +230,18 @@ def test_files_that_do_not_belong_together(study: Any, say: Any) -> None:
         return said.err
 
     held, whole = nibabel.load(first), first.read_bytes()
-    nibabel.save(held.slicer[..., :-1], first)
+    values = held.get_fdata(dtype=np.float32)
+    nibabel.save(nibabel.Nifti1Image(values[..., :-1], held.affine), first)
     assert "betas and events do not match" in refused()
     assert "run-1_events.tsv: 23 maps, but 26 events, 24 events with a stimulus" in refused(SEARCH)
-    moved = held.affine + np.eye(4)[:, [3, 0, 1, 2]] * [[0, 0, 0, 3]]
-    nibabel.save(nibabel.Nifti1Image(held.get_fdata(), moved), first)
+    moved = held.affine.copy()
+    moved[0, 3] += 3
+    nibabel.save(nibabel.Nifti1Image(values, moved), first)
     assert "their affine matrices differ" in refused()
     first.write_bytes(whole)
     table = events.read_text()
     events.write_text(table.replace("discs/", "disks/", 1))
-    told = refused()
+    told = refused(SEARCH)
     assert "events show 1 of 25 stimuli that no image fits: 'stimuli/disks/" in told
     assert "name them in --drop if they are catch trials, or set --surplus drop" in told
     events.write_text(table.replace("stimuli/", "n/a\t#", 1))
