@@ -82,7 +82,7 @@ def write_maps(
     betas: Betas, voxels: pd.DataFrame, subject: str, layers: Sequence[str], maps: Maps
 ) -> None:
     """The maps of one subject, as soon as there are its scores."""
-    table = voxels.assign(layer=pd.Categorical(voxels["layer"], layers))
+    table = voxels.assign(layer=pd.Categorical(voxels["layer"], pd.Index(layers)))
     for file, (whose, quantity) in maps.items():
         if whose == subject:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +100,8 @@ def show_plan(
     """What would be done, and which files would be written."""
     layers = list(features.layers)
     folds = 1 if arguments.test_images else arguments.cv
-    files = sorted({str(file) for file in files})
-    facts: dict[str, Any] = {"layers": layers, "folds": folds, "files": files}
+    names = sorted(map(str, files))
+    facts: dict[str, Any] = {"layers": layers, "folds": folds, "files": names}
     if arguments.betas:
         facts["subjects"] = facts_of(dict(targets))
         lines = lines_of(dict(targets))
@@ -110,5 +110,5 @@ def show_plan(
         facts |= {"images": len(target), "voxels": n_voxels(target)}
         lines = [f"{len(target)} images, {n_voxels(target)} voxels"]
     lines.append(f"{len(layers)} layer(s): {', '.join(layers)}; {folds} fold(s)")
-    lines.append(f"would write {', '.join(files)}" if files else "would write no file")
+    lines.append(f"would write {', '.join(names)}" if names else "would write no file")
     show_facts(facts, "\n".join(lines), as_json=arguments.json)

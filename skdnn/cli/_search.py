@@ -46,7 +46,7 @@ def run(arguments: Arguments) -> None:
     search = _search_over(extractor, [], y, arguments)
     if arguments.components is None and search.estimator["pca"].n_components >= n_train - 1:
         note(f"components: {n_train - 1}, since a fold has {n_train} training images", arguments)
-    for name, each in (regions or {"": y}).items():
+    for name, each in (regions or {("", ""): y}).items():
         with _regions.of(name):
             rehearse_search(search, each, max(64, arguments.components or 0) + 1)
     layers = _worth_scoring(arguments, extractor)
