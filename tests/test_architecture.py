@@ -30,6 +30,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_wording",
                 "_blocks",
                 "_docs",
+                "_figures",
                 "_files",
                 "_html",
                 "_multiple",

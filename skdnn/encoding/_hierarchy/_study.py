@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._blocks import Array
+from skdnn._figures import without_text
 from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
 from skdnn._wording import listed
 from skdnn.encoding._decoding._select_k_best import SelectKBestRidge
@@ -356,7 +357,7 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         ax = draw_shares(table, *self._levels(direction), f"best {best}", ax)
         ax.set(ylabel=f"share of {what}", xlabel=f"(number of {what} that count)")
         ax.set_title(f"{direction.capitalize()}: score {getattr(self, f'{direction}_score_'):.2f}")
-        return ax
+        return without_text(ax)
 
     def _directions(self) -> tuple[str, ...]:
         return _DIRECTIONS if self.direction == "both" else (self.direction,)
