@@ -35,6 +35,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_html",
                 "_multiple",
                 "_optional",
+                "_progress",
                 "_commonality",
                 "_config",
                 "_sklearn",
@@ -61,6 +62,7 @@ GROUND, TOP = FLOORS[0], FLOORS[-1]
 ARROWS = {
     ("_blocks", "_threads"),
     ("_labels", "_wording"),
+    ("_progress", "_wording"),
     ("_digests", "_images"),
     ("_conditions", "_images"),
     ("_feature_extractor", "_extraction"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +19,6 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import estimator_html_repr
 
-import skdnn
 from skdnn import (
     RDM,
     ActivationStore,
@@ -537,29 +535,3 @@ def test_a_hierarchy_study_and_its_table(monkeypatch: pytest.MonkeyPatch) -> Non
     text = parsed(picture(study)).text
     assert "score_" in text
     assert tables == []
-
-
-# --- progress ----------------------------------------------------------------------------------
-
-
-def imported_from_tqdm(source: str) -> list[str]:
-    """Modules of tqdm that a source imports."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.split(".")[0] == "tqdm"]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tqdm":
-            found.append(str(node.module))
-    return found
-
-
-def test_all_progress_bars_know_notebooks() -> None:
-    assert imported_from_tqdm("from tqdm import tqdm\nimport tqdm.std") == ["tqdm", "tqdm.std"]
-    root = Path(skdnn.__file__).parent
-    found = [
-        (path.name, module)
-        for path in root.rglob("*.py")
-        for module in imported_from_tqdm(path.read_text(encoding="utf-8"))
-    ]
-    assert found
-    assert [pair for pair in found if pair[1] != "tqdm.auto"] == []

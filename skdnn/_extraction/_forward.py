@@ -267,9 +267,9 @@ class progress:
     def __init__(self, total: int, verbose: int) -> None:
         self._bar: Any = None
         if verbose:
-            from tqdm.auto import tqdm
+            from skdnn._progress import progress_bar
 
-            self._bar = tqdm(total=total, unit="image", desc="extracting")
+            self._bar = progress_bar(total=total, unit="image", desc="extracting")
 
     def __enter__(self) -> Callable[[int], Any]:
         return self._bar.update if self._bar is not None else (lambda n: None)

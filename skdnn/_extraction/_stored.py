@@ -305,19 +305,18 @@ def _announce(
     batch_size: int,
 ) -> None:
     """Say what is to come, from one image decoded and one blank batch forwarded."""
-    from tqdm.auto import tqdm
+    from skdnn._progress import tell
 
     each = seconds_per_image(inputs, groups[0][1], source, plan, batch_size)
     if each is None:
         return
     n_images = sum(len(rows) for _, rows in groups)
     needed = in_bytes(bytes_to_write(inputs, plan, store, groups))
-    tqdm.write(
+    tell(
         f"{source.spec.name}: {n_images} of {len(inputs)} images to forward for "
         f"{len(plan.captures)} layer(s); {needed} to write to {store.root} "
         f"({in_bytes(store.depot.free_bytes)} free); about {in_time(n_images * each)} in one "
-        "process on this machine.",
-        file=sys.stderr,
+        "process on this machine."
     )
 
 

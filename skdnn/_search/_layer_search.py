@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -354,9 +353,11 @@ class LayerSearchCV(Described, GridSearchCV):
 
     def _tell(self, reason: str, n: int) -> None:
         if self.verbose > 0:
+            from skdnn._progress import tell
+
             shared = f"what {n} images have in common, {n} x {n + 1} numbers a layer"
             what = f"all units: {reason}" if reason else shared
-            print(f"[LayerSearchCV] folds run on {what}", file=sys.stderr)
+            tell(f"[LayerSearchCV] folds run on {what}")
 
     def _fit_on_images(
         self, running: LayerSearchCV, repeats: bool, X: Any, y: Any, params: dict[str, Any]

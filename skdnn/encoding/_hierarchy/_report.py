@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -63,19 +62,18 @@ def announce_work(
     seconds: Mapping[str, tuple[float, float]],
 ) -> None:
     """Print what the jobs that are left will take, by the first of each direction."""
-    from tqdm.auto import tqdm
+    from skdnn._progress import tell
 
     workers = effective_n_jobs(n_jobs)
     total = sum(job.cost * _rate(seconds, job.name[0]) for job in left)
     largest = max((maker.n_bytes(job) for job in left), default=0)
     where = "" if folder is None else f" ({n_all - len(left)} are done and in {folder.root})"
     study = maker.study
-    tqdm.write(
+    tell(
         f"Brain hierarchy score: {len(study.layers)} layers, {len(study.subjects)} subjects, "
         f"{len(study.rois)} areas; {len(left)} of {n_all} jobs to do{where}; about "
         f"{in_time(total / workers)} in {workers} worker{'s' if workers > 1 else ''} of this "
-        f"process, and up to {in_bytes(largest)} of memory in each, beside the data.",
-        file=sys.stderr,
+        f"process, and up to {in_bytes(largest)} of memory in each, beside the data."
     )
 
 
