@@ -6,10 +6,12 @@ import html
 import math
 import numbers
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+
+Kind = TypeVar("Kind")
 
 MAX_ROWS, MAX_COLUMNS = 20, 12
 _LONGEST = 160
@@ -65,6 +67,28 @@ def card(
     return f'<div style="{_CARD}"><strong>{text(title)}</strong>{listed}{shown}</div>'
 
 
+def with_card(kind: type[Kind]) -> type[Kind]:
+    """A class of named tuples, of which notebooks show a card."""
+    kind._repr_html_ = tuple_card  # type: ignore[attr-defined]
+    return kind
+
+
+def tuple_card(found: Any) -> str:
+    """A card of a named tuple: arrays in a few numbers and, of one dimension, as columns."""
+    facts, columns = {}, {}
+    for name, value in found._asdict().items():
+        is_array = isinstance(value, np.ndarray) and value.ndim > 0
+        facts[name] = _in_numbers(value) if is_array else value
+        if is_array and value.ndim == 1:
+            columns[name] = value
+    return card(type(found).__name__, facts, pd.DataFrame(columns), index=True)
+
+
+def facts_in(lines: str) -> dict[str, str]:
+    """Lines of a name and a value, as facts of a card."""
+    return dict(line.split(maxsplit=1) for line in lines.splitlines())
+
+
 def text(value: Any) -> str:
     """Any value as short, escaped text."""
     return html.escape(_shortened(_plain(value)))
@@ -89,6 +113,17 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return _joined(map(_plain, value), len(value))
     return str(value)
+
+
+def _in_numbers(array: np.ndarray) -> str:
+    """How many are true; the range of numbers; else how many there are."""
+    if array.dtype == bool:
+        return f"{int(array.sum()):,} of {array.size:,}"
+    known = array[~pd.isna(array)]
+    if array.dtype.kind not in "fiu" or not known.size:
+        return product(array.shape)
+    low, middle, high = (_plain(x) for x in (known.min(), np.median(known), known.max()))
+    return f"{product(array.shape)}; {low} to {high}, median {middle}"
 
 
 def _joined(parts: Iterable[str], n_parts: int) -> str:

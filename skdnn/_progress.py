@@ -36,7 +36,7 @@ def is_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None and "spyder_kernels" not in sys.modules
 
 
-class NotebookBar(tqdm):  # type: ignore[type-arg]  # it has none when it runs
+class NotebookBar(tqdm):
     """A bar of plain HTML that each step replaces, and a line of text once it is closed."""
 
     monitor_interval = 0  # no thread: what it displayed would belong to no cell
@@ -51,7 +51,7 @@ class NotebookBar(tqdm):  # type: ignore[type-arg]  # it has none when it runs
         if not self.disable:
             self._shown = display(self, display_id=True)
 
-    def display(self, *_: Any, **__: Any) -> None:  # type: ignore[override]
+    def display(self, *_: Any, **__: Any) -> None:
         self._shown.update(self)
 
     def clear(self, *_: Any, **__: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import effective_n_jobs
 
 from skdnn._conditions import Conditions
@@ -15,6 +16,7 @@ from skdnn._extraction._forward import distinct
 from skdnn._extraction._measure import seconds_per_image
 from skdnn._extraction._stored import absent_rows, bytes_to_write, group_rows, identify
 from skdnn._extraction._work import Work
+from skdnn._html import card, facts_in
 from skdnn._images import ImageInputs, check_images
 from skdnn._layers import LayerInfo
 from skdnn._threads import cores
@@ -109,6 +111,12 @@ class ExtractionEstimate:
         else:
             told = "not measured" if self.n_to_forward else "nothing to compute"
         return "\n".join([*lines, f"time      {told}"])
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        layers = pd.DataFrame({"layer": list(self.n_units), "units": list(self.n_units.values())})
+        facts = {n: v for n, v in facts_in(str(self)).items() if n != "layers"}
+        return card("ExtractionEstimate", facts, layers)
 
     def _layers(self) -> str:
         told = [f"{name} ({n:,} units)" for name, n in self.n_units.items()]

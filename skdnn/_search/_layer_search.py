@@ -29,6 +29,7 @@ from skdnn._search._layer_profile import layer_profile
 from skdnn._search._lent_store import TemporaryStore, give_back, lend, with_hashed_weights
 from skdnn._search._precompute import precompute
 from skdnn._search._reduced_features import reduced
+from skdnn._search._search_card import ShownWithScores
 from skdnn._sklearn import fit_context
 from skdnn._store import ActivationStore
 from skdnn._threads import few_threads
@@ -52,7 +53,7 @@ def _with_store(name: str) -> Any:
     return method
 
 
-class LayerSearchCV(Described, GridSearchCV):
+class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
     """Grid search with cross-validation that sends each image through each network once.
 
     :class:`~sklearn.model_selection.GridSearchCV`, with the same results. But before the search,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from joblib import effective_n_jobs
 
+from skdnn._html import card
 from skdnn._wording import in_bytes, in_time
 from skdnn.encoding._hierarchy._jobs import JobMaker
 from skdnn.encoding._hierarchy._work import Job, ResultFolder
@@ -51,6 +52,23 @@ def draw_shares(
         frameon=False,
     )
     return ax
+
+
+def study_card(study: Any) -> str:
+    """A card for notebooks of a fitted study, the table of best areas and layers in it."""
+    if not hasattr(study, "score_"):
+        return ""
+    low, high = getattr(study, "interval_", (None, None))
+    facts = {
+        "score": study.score_,
+        "interval": None if low is None else f"{low:.4g} to {high:.4g}",
+        "p": getattr(study, "p_value_", None),
+        "layers": study.layers_,
+        "areas": study.rois_,
+        "subjects": study.subjects_,
+        "test images": study.n_test_images_,
+    }
+    return card("BrainHierarchyScore", facts, study.top_table_)
 
 
 def announce_work(
