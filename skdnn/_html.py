@@ -18,11 +18,14 @@ _LONGEST = 160
 _LISTED = 6
 # In the attributes, so that no style sheet leaks; colours come from the notebook, dark or light.
 _LINE = "1px solid rgba(128,128,128,.35)"
-_CARD = f"display:inline-block;max-width:100%;border:{_LINE};border-radius:4px;padding:.5em .8em"
+_CARD = (
+    "display:inline-block;box-sizing:border-box;max-width:100%;margin-bottom:.4em;"
+    f"border:{_LINE};border-radius:4px;padding:.5em .8em"
+)
 _TABLE = "border-collapse:collapse;margin:.4em 0 0 0;font-size:.92em"
 _NAME = "text-align:left;font-weight:normal;opacity:.7;padding:.1em 1em .1em 0;vertical-align:top"
-_VALUE = "text-align:left;padding:.1em 0"
-_HEAD = f"text-align:left;padding:.15em .8em .15em 0;border-bottom:{_LINE}"
+_VALUE = "text-align:left;padding:.1em 0;overflow-wrap:anywhere"  # paths have no other breaks
+_HEAD = f"padding:.15em .8em .15em 0;border-bottom:{_LINE}"
 _CELL = "text-align:left;padding:.15em .8em .15em 0"
 _NUMBER = "text-align:right;padding:.15em .8em .15em 0;font-variant-numeric:tabular-nums"
 _REST = "opacity:.7;font-size:.92em;margin-top:.3em"
@@ -123,7 +126,7 @@ def _in_numbers(array: np.ndarray) -> str:
     if array.dtype.kind not in "fiu" or not known.size:
         return product(array.shape)
     low, middle, high = (_plain(x) for x in (known.min(), np.median(known), known.max()))
-    return f"{product(array.shape)}; {low} to {high}, median {middle}"
+    return f"{product(array.shape)} values, {low} to {high}, median {middle}"
 
 
 def _joined(parts: Iterable[str], n_parts: int) -> str:
@@ -144,8 +147,12 @@ def _table(table: pd.DataFrame, more: int, index: bool) -> str:
     """The beginning of a table, and how much there is of the rest."""
     part = table.iloc[:MAX_ROWS, :MAX_COLUMNS]
     names = [_plain(list(map(str, filter(None, part.index.names))))] if index else []
+    sides = ["left"] * len(names) + [
+        "right" if kind.kind in "iuf" else "left" for kind in part.dtypes
+    ]
     heads = "".join(
-        f'<th scope="col" style="{_HEAD}">{text(name)}</th>' for name in [*names, *part.columns]
+        f'<th scope="col" style="text-align:{side};{_HEAD}">{text(name)}</th>'
+        for name, side in zip([*names, *part.columns], sides, strict=True)
     )
     body = "".join(
         f"<tr>{_cells(label, row, index)}</tr>"

@@ -434,17 +434,18 @@ def test_named_tuples_of_arrays() -> None:
     assert bootstrap_scores(y[:, 0], y[:, 1], n_bootstraps=20, random_state=0)._repr_html_()
     averaged = average_repeats(np.ones((6, 4)), ["b", "a", "<i>"] * 2)
     rows = shown(averaged).rows
-    assert ["responses", "3 \N{MULTIPLICATION SIGN} 4; 1 to 1, median 1"] in rows
+    assert ["responses", "3 \N{MULTIPLICATION SIGN} 4 values, 1 to 1, median 1"] in rows
     assert ["0", "<i>", "2"] in rows
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         normalized = normalize_scores(np.full(50, 0.9), [0.01] * 2 + [0.5] * 48)
+        undefined = normalize_scores([np.nan], [0.0])
     found = shown(normalized)
     assert ["unreliable", "2 of 50"] in found.rows
     assert ["above_one", "48 of 50"] in found.rows
     assert found.text.endswith(f"and {50 - MAX_ROWS} more rows")
     assert shown(NoiseCeiling(0.37, 0.67)).rows == [["lower", "0.37"], ["upper", "0.67"]]
-    assert shown(normalize_scores([np.nan], [0.0])).rows[0] == ["values", "1"]
+    assert shown(undefined).rows[0] == ["values", "1"]
 
 
 def test_opened_files(tmp_path: Path) -> None:
