@@ -6,21 +6,26 @@ import html
 import math
 import numbers
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+
+Kind = TypeVar("Kind")
 
 MAX_ROWS, MAX_COLUMNS = 20, 12
 _LONGEST = 160
 _LISTED = 6
 # In the attributes, so that no style sheet leaks; colours come from the notebook, dark or light.
 _LINE = "1px solid rgba(128,128,128,.35)"
-_CARD = f"display:inline-block;max-width:100%;border:{_LINE};border-radius:4px;padding:.5em .8em"
+_CARD = (
+    "display:inline-block;box-sizing:border-box;max-width:100%;margin-bottom:.4em;"
+    f"border:{_LINE};border-radius:4px;padding:.5em .8em"
+)
 _TABLE = "border-collapse:collapse;margin:.4em 0 0 0;font-size:.92em"
 _NAME = "text-align:left;font-weight:normal;opacity:.7;padding:.1em 1em .1em 0;vertical-align:top"
-_VALUE = "text-align:left;padding:.1em 0"
-_HEAD = f"text-align:left;padding:.15em .8em .15em 0;border-bottom:{_LINE}"
+_VALUE = "text-align:left;padding:.1em 0;overflow-wrap:anywhere"  # paths have no other breaks
+_HEAD = f"padding:.15em .8em .15em 0;border-bottom:{_LINE}"
 _CELL = "text-align:left;padding:.15em .8em .15em 0"
 _NUMBER = "text-align:right;padding:.15em .8em .15em 0;font-variant-numeric:tabular-nums"
 _REST = "opacity:.7;font-size:.92em;margin-top:.3em"
@@ -65,6 +70,28 @@ def card(
     return f'<div style="{_CARD}"><strong>{text(title)}</strong>{listed}{shown}</div>'
 
 
+def with_card(kind: type[Kind]) -> type[Kind]:
+    """A class of named tuples, of which notebooks show a card."""
+    kind._repr_html_ = tuple_card  # type: ignore[attr-defined]
+    return kind
+
+
+def tuple_card(found: Any) -> str:
+    """A card of a named tuple: arrays in a few numbers and, of one dimension, as columns."""
+    facts, columns = {}, {}
+    for name, value in found._asdict().items():
+        is_array = isinstance(value, np.ndarray) and value.ndim > 0
+        facts[name] = _in_numbers(value) if is_array else value
+        if is_array and value.ndim == 1:
+            columns[name] = value
+    return card(type(found).__name__, facts, pd.DataFrame(columns), index=True)
+
+
+def facts_in(lines: str) -> dict[str, str]:
+    """Lines of a name and a value, as facts of a card."""
+    return dict(line.split(maxsplit=1) for line in lines.splitlines())
+
+
 def text(value: Any) -> str:
     """Any value as short, escaped text."""
     return html.escape(_shortened(_plain(value)))
@@ -91,6 +118,17 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
+def _in_numbers(array: np.ndarray) -> str:
+    """How many are true; the range of numbers; else how many there are."""
+    if array.dtype == bool:
+        return f"{int(array.sum()):,} of {array.size:,}"
+    known = array[~pd.isna(array)]
+    if array.dtype.kind not in "fiu" or not known.size:
+        return product(array.shape)
+    low, middle, high = (_plain(x) for x in (known.min(), np.median(known), known.max()))
+    return f"{product(array.shape)} values, {low} to {high}, median {middle}"
+
+
 def _joined(parts: Iterable[str], n_parts: int) -> str:
     """The first of many."""
     first = [part for part, _ in zip(parts, range(_LISTED), strict=False)]
@@ -109,8 +147,12 @@ def _table(table: pd.DataFrame, more: int, index: bool) -> str:
     """The beginning of a table, and how much there is of the rest."""
     part = table.iloc[:MAX_ROWS, :MAX_COLUMNS]
     names = [_plain(list(map(str, filter(None, part.index.names))))] if index else []
+    sides = ["left"] * len(names) + [
+        "right" if kind.kind in "iuf" else "left" for kind in part.dtypes
+    ]
     heads = "".join(
-        f'<th scope="col" style="{_HEAD}">{text(name)}</th>' for name in [*names, *part.columns]
+        f'<th scope="col" style="text-align:{side};{_HEAD}">{text(name)}</th>'
+        for name, side in zip([*names, *part.columns], sides, strict=True)
     )
     body = "".join(
         f"<tr>{_cells(label, row, index)}</tr>"

@@ -46,6 +46,8 @@ def import_optional(name: str, purpose: str) -> ModuleType:
     root = name.partition(".")[0]
     if root in ("torch", "torchvision"):
         _make_torch_safe_after_tensorflow()
+    if "IPython" in sys.modules:
+        _import_tqdm_quietly()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -54,6 +56,14 @@ def import_optional(name: str, purpose: str) -> ModuleType:
         extra = _EXTRAS.get(root)
         install = f'pip install "skdnn[{extra}]"' if extra else f"pip install {root}"
         raise ImportError(f"{root} is needed {purpose}. Install it with: {install}") from error
+
+
+def _import_tqdm_quietly() -> None:
+    """Without its warning that bars of ipywidgets are missing: timm and others import it."""
+    if "tqdm.autonotebook" not in sys.modules:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")
+            importlib.import_module("tqdm.autonotebook")
 
 
 def _make_torch_safe_after_tensorflow() -> None:

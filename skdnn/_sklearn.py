@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import sklearn
@@ -63,6 +64,27 @@ class StoredAttributesHTML:
         return BaseEstimator._get_fitted_attr_html(stand_in, doc_link)
 
 
+class CardWhenFitted:
+    """Mixin for estimators: once they are fitted, a card stands above scikit-learn's picture."""
+
+    def _card(self) -> str:
+        """A fragment of HTML, empty before `fit`."""
+        raise NotImplementedError
+
+    @property
+    def _repr_html_(self) -> Callable[[], str]:
+        picture = super()._repr_html_  # type: ignore[misc]  # no such attribute: text is wanted
+        return lambda: self._card() + picture()
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        shown: dict[str, str] = super()._repr_mimebundle_(**options)  # type: ignore[misc]
+        return {k: self._card() + v if k == "text/html" else v for k, v in shown.items()}
+
+
+require(
+    hasattr(BaseEstimator, "_repr_html_") and hasattr(BaseEstimator, "_repr_mimebundle_"),
+    "its BaseEstimator has no _repr_html_ or no _repr_mimebundle_, by which notebooks show it",
+)
 require(
     hasattr(BaseEstimator, "_get_fitted_attr_html")
     or tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9),  # shows no such attributes
@@ -70,6 +92,7 @@ require(
 )
 
 __all__ = [
+    "CardWhenFitted",
     "Interval",
     "RealNotInt",
     "StoredAttributesHTML",

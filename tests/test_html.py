@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,11 +15,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import estimator_html_repr
 
-import skdnn
 from skdnn import (
     RDM,
     ActivationStore,
@@ -30,17 +30,25 @@ from skdnn import (
     DNNFeatureExtractor,
     LayerSearchCV,
     RSAScorer,
+    SearchEstimate,
     VoxelwiseRidgeCV,
 )
 from skdnn._html import MAX_COLUMNS, MAX_ROWS, card
 from skdnn._wording import in_bytes
-from skdnn.encoding import LayerFeatures, SelectKBestRidge, brain_hierarchy_score
+from skdnn.encoding import (
+    LayerFeatures,
+    SelectKBestRidge,
+    average_repeats,
+    bootstrap_scores,
+    brain_hierarchy_score,
+    normalize_scores,
+)
 from skdnn.encoding._hierarchy._bootstrap import HierarchyBootstrap
 from skdnn.formats import BData, NiftiBetas, read_feature_folder, write_feature_folder
-from skdnn.io import load_features, save_features
+from skdnn.io import load_features, open_features, save_features
 from skdnn.model_comparison import ModelComparison
 from skdnn.models import Model
-from skdnn.rsa import bootstrap_rsa, compute_rdm, permutation_test, regression_rsa
+from skdnn.rsa import NoiseCeiling, bootstrap_rsa, compute_rdm, permutation_test, regression_rsa
 
 SHOWS_ATTRIBUTES = pytest.mark.skipif(
     not hasattr(BaseEstimator, "_get_fitted_attr_html"),
@@ -404,6 +412,51 @@ def test_scores_of_hierarchies() -> None:
     assert ["samples", "1,000"] in found.rows
 
 
+def test_estimates_are_in_units_that_people_read(tmp_path: Path) -> None:
+    estimate = extractor(["0", "3"], cache=tmp_path).estimate(IMAGES, measure=False)
+    rows = shown(estimate).rows
+    assert ["images", "12, of which 12 go through the network"] in rows
+    assert ["result", in_bytes(estimate.result_bytes)] in rows
+    assert ["time", "not measured"] in rows
+    assert rows[-2:] == [["0", "252"], ["3", "5"]]
+    of_search = SearchEstimate(estimate, 2, 1234, 7200.0, 7300.0)
+    assert ["search", "about 2.0 h, 1,234 fits"] in shown(of_search).rows
+    assert ["extraction", "not measured"] in shown(of_search).rows
+    assert ["together", "about 2 min"] in shown(SearchEstimate(None, 1, 1, 1.0, 120.0)).rows
+
+
+def test_named_tuples_of_arrays() -> None:
+    y = RNG.normal(size=(30, 3))
+    interval = bootstrap_scores(y, y + RNG.normal(size=y.shape), n_bootstraps=20, random_state=0)
+    rows = shown(interval).rows
+    assert rows[-4:][0] == ["", "lower", "upper", "standard_error"]
+    assert rows[-1] == ["2", *(f"{part[2]:.4g}" for part in interval)]
+    assert bootstrap_scores(y[:, 0], y[:, 1], n_bootstraps=20, random_state=0)._repr_html_()
+    averaged = average_repeats(np.ones((6, 4)), ["b", "a", "<i>"] * 2)
+    rows = shown(averaged).rows
+    assert ["responses", "3 \N{MULTIPLICATION SIGN} 4 values, 1 to 1, median 1"] in rows
+    assert ["0", "<i>", "2"] in rows
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        normalized = normalize_scores(np.full(50, 0.9), [0.01] * 2 + [0.5] * 48)
+        undefined = normalize_scores([np.nan], [0.0])
+    found = shown(normalized)
+    assert ["unreliable", "2 of 50"] in found.rows
+    assert ["above_one", "48 of 50"] in found.rows
+    assert found.text.endswith(f"and {50 - MAX_ROWS} more rows")
+    assert shown(NoiseCeiling(0.37, 0.67)).rows == [["lower", "0.37"], ["upper", "0.67"]]
+    assert shown(undefined).rows[0] == ["values", "1"]
+
+
+def test_opened_files(tmp_path: Path) -> None:
+    save_features(
+        {"conv<1>": np.ones((4, 6), np.float32)}, tmp_path / "a.npz", labels=list("abcd")
+    )
+    found = shown(open_features(tmp_path / "a.npz"))
+    assert ["names", "a, b, c, d"] in found.rows
+    assert found.rows[-1][:3] == ["conv<1>", "6", "float32"]
+
+
 # --- data of others ----------------------------------------------------------------------------
 
 
@@ -486,6 +539,45 @@ def test_estimators_fitted_and_not(make: Callable[[], Any]) -> None:
             assert type(step).__name__ in picture(step)
 
 
+def in_notebook(estimator: Any) -> Balance:
+    """What a cell that ends with an estimator shows, by either of IPython's ways."""
+    fragment = estimator._repr_mimebundle_()["text/html"]
+    assert fragment.partition("<style")[0] == estimator._repr_html_().partition("<style")[0]
+    return parsed(fragment)
+
+
+def test_a_search_shows_its_scores_once_it_is_fitted() -> None:
+    fitted = search().fit(list(IMAGES), VOXELS)
+    assert search()._repr_html_().startswith("<style")
+    found = in_notebook(fitted)
+    best, profile = fitted.best_params_["dnn__layer"], fitted.layer_profile_
+    assert ["chosen", f"dnn__layer: {best}"] in found.rows
+    assert ["out of", "2 candidates in 3 folds"] in found.rows
+    assert found.rows[3] == ["layer", "depth", "mean", "std", "rank"]
+    for _, row in profile.iterrows():
+        told = [f"{row[name]:.4g}" for name in ("mean", "std")]
+        assert [row["layer"], str(row["depth"]), *told, str(row["rank"])] in found.rows
+    with config_context(display="text"):
+        assert "text/html" not in fitted._repr_mimebundle_()
+        assert not hasattr(fitted, "_repr_html_")
+
+
+@pytest.mark.parametrize(
+    ("refit", "scoring"),
+    [(False, None), (False, ["r2", "explained_variance"]), ("r2", ["r2", "explained_variance"]),
+     (lambda results: 1, None), (lambda results: 1, ["r2", "explained_variance"])],
+)  # fmt: skip
+def test_searches_of_every_kind_have_a_card(refit: Any, scoring: Any) -> None:
+    grid = {"dnnfeatureextractor__layer": ["0", "3"], "ridge__alpha": [1.0, 10.0]}
+    fitted = LayerSearchCV(
+        make_pipeline(extractor(), Ridge()), grid, cv=3, refit=refit, scoring=scoring
+    ).fit(list(IMAGES), VOXELS)
+    found = in_notebook(fitted)
+    assert ["out of", "4 candidates in 3 folds"] in found.rows
+    assert ("chosen" in [row[0] for row in found.rows if row]) == hasattr(fitted, "best_params_")
+    assert "optimistic" in found.text.partition("Pipeline")[0]
+
+
 @SHOWS_ATTRIBUTES
 def test_an_extractor_shows_its_layers_once_it_is_fitted() -> None:
     fitted = extractor(["0", "3"]).fit(list(IMAGES))
@@ -536,30 +628,7 @@ def test_a_hierarchy_study_and_its_table(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(BrainHierarchyScore, "table_", property(tables.append))
     text = parsed(picture(study)).text
     assert "score_" in text
+    found = in_notebook(study)
+    assert ["score", f"{study.score_:.4g}"] in found.rows
+    assert ["areas", "V1, HVC"] in found.rows
     assert tables == []
-
-
-# --- progress ----------------------------------------------------------------------------------
-
-
-def imported_from_tqdm(source: str) -> list[str]:
-    """Modules of tqdm that a source imports."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.split(".")[0] == "tqdm"]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tqdm":
-            found.append(str(node.module))
-    return found
-
-
-def test_all_progress_bars_know_notebooks() -> None:
-    assert imported_from_tqdm("from tqdm import tqdm\nimport tqdm.std") == ["tqdm", "tqdm.std"]
-    root = Path(skdnn.__file__).parent
-    found = [
-        (path.name, module)
-        for path in root.rglob("*.py")
-        for module in imported_from_tqdm(path.read_text(encoding="utf-8"))
-    ]
-    assert found
-    assert [pair for pair in found if pair[1] != "tqdm.auto"] == []

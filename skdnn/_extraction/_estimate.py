@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import effective_n_jobs
 
 from skdnn._conditions import Conditions
@@ -17,6 +17,7 @@ from skdnn._digests import digest_images, first_rows
 from skdnn._extraction import _store_writer
 from skdnn._extraction._chosen_network import input_size, prepare
 from skdnn._extraction._task import ExtractionTask, Group, group_rows
+from skdnn._html import card, facts_in
 from skdnn._images import ImageInputs, check_images, read_image
 from skdnn._threads import cores
 from skdnn._wording import in_bytes, in_time
@@ -112,6 +113,12 @@ class ExtractionEstimate:
         else:
             told = "not measured" if self.n_to_forward else "nothing to compute"
         return "\n".join([*lines, f"time      {told}"])
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        layers = pd.DataFrame({"layer": list(self.n_units), "units": list(self.n_units.values())})
+        facts = {n: v for n, v in facts_in(str(self)).items() if n != "layers"}
+        return card("ExtractionEstimate", facts, layers)
 
     def _layers(self) -> str:
         told = [f"{name} ({n:,} units)" for name, n in self.n_units.items()]
@@ -225,18 +232,17 @@ def seconds_per_image(
 
 def announce(task: ExtractionTask, inputs: ImageInputs, groups: list[Group]) -> None:
     """Say what is to come, from one image decoded and one blank batch forwarded."""
-    from tqdm.auto import tqdm
+    from skdnn._progress import tell
 
     each = seconds_per_image(task, inputs, groups[0][1])
     if each is None:
         return
     folder = task.store_folder
     n_images = sum(len(rows) for _, rows in groups)
-    tqdm.write(
+    tell(
         f"{task.network.spec.name}: {n_images} of {len(inputs)} images to forward for "
         f"{len(task.all_layers.captures)} layer(s); "
         f"{in_bytes(bytes_to_write(task, inputs, groups))} to write to {folder.root} "
         f"({in_bytes(folder.free_bytes)} free); about {in_time(n_images * each)} in one "
-        "process on this machine.",
-        file=sys.stderr,
+        "process on this machine."
     )

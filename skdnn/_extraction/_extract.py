@@ -435,9 +435,9 @@ def _progress(total: int, verbose: int) -> Iterator[Advance]:
     if not verbose:
         yield lambda n: None
         return
-    from tqdm.auto import tqdm
+    from skdnn._progress import progress_bar
 
-    with tqdm(total=total, unit="image", desc="extracting") as bar:
+    with progress_bar(total=total, unit="image", desc="extracting") as bar:
         yield bar.update
 
 

@@ -146,8 +146,8 @@ class MethodsText:
 
     def _repr_html_(self) -> str:
         return (
-            f'<div class="skdnn-methods"><p>{html.escape(self.text)}</p><details><summary>BibTeX'
-            f"</summary><pre>{html.escape(self.bibtex)}</pre></details></div>"
+            f'<div style="overflow-wrap:anywhere"><p>{html.escape(self.text)}</p>'
+            f"<details><summary>BibTeX</summary><pre>{html.escape(self.bibtex)}</pre></details></div>"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from skdnn._search._layer_profile import layer_profile
 from skdnn._search._lent_store import TemporaryStore, give_back, lend, with_hashed_weights
 from skdnn._search._precompute import precompute
 from skdnn._search._reduced_features import reduced
+from skdnn._search._search_card import ShownWithScores
 from skdnn._sklearn import fit_context
 from skdnn._store import ActivationStore
 from skdnn._threads import few_threads
@@ -53,7 +53,7 @@ def _with_store(name: str) -> Any:
     return method
 
 
-class LayerSearchCV(Described, GridSearchCV):
+class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
     """Grid search with cross-validation that sends each image through each network once.
 
     :class:`~sklearn.model_selection.GridSearchCV`, with the same results. But before the search,
@@ -354,9 +354,11 @@ class LayerSearchCV(Described, GridSearchCV):
 
     def _tell(self, reason: str, n: int) -> None:
         if self.verbose > 0:
+            from skdnn._progress import tell
+
             shared = f"what {n} images have in common, {n} x {n + 1} numbers a layer"
             what = f"all units: {reason}" if reason else shared
-            print(f"[LayerSearchCV] folds run on {what}", file=sys.stderr)
+            tell(f"[LayerSearchCV] folds run on {what}")
 
     def _fit_on_images(
         self, running: LayerSearchCV, repeats: bool, X: Any, y: Any, params: dict[str, Any]

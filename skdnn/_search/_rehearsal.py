@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.model_selection import KFold, check_cv, cross_validate
 from sklearn.pipeline import Pipeline
 
+from skdnn._html import card, facts_in
 from skdnn._search._layer_search import LayerSearchCV
 from skdnn._wording import in_time
 
@@ -150,6 +151,17 @@ class SearchEstimate:
             f"about {in_time(self.search_seconds)}\n"
             f"all together about {in_time(self.total_seconds)}"
         )
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks."""
+        facts = {} if self.extraction is None else facts_in(str(self.extraction))
+        facts |= {
+            "layers": f"{self.n_layers:,}",
+            "extraction": facts.pop("time", ""),
+            "search": f"about {in_time(self.search_seconds)}, {self.n_fits:,} fits",
+            "together": f"about {in_time(self.total_seconds)}",
+        }
+        return card("SearchEstimate", {name: value for name, value in facts.items() if value})
 
 
 def estimate_search(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skdnn._html import card
 from skdnn._labels import without_ending
 from skdnn.io._load_features import SavedFeatures, as_saved, load_features, read_files, tell
 from skdnn.io._reading import Ask
@@ -59,6 +60,16 @@ class OpenFeatures:
     def n_rows(self) -> int:
         """Number of images."""
         return len(next(iter(self.layers.values())))
+
+    def _repr_html_(self) -> str:
+        """A card for notebooks; no numbers are read."""
+        rows = [
+            (name, layer.shape[1], layer.dtype, "memory" if type(layer) is np.ndarray else "disk")
+            for name, layer in self.layers.items()
+        ]
+        table = pd.DataFrame(rows, columns=["layer", "units", "type", "place"])
+        facts = {"file": self.path, "images": self.n_rows, "names": self.names}
+        return card("OpenFeatures", facts, table)
 
 
 def open_features(

@@ -146,7 +146,7 @@ def compare_models(
     >>> result.to_frame().shape
     (3, 3)
     """
-    from tqdm.auto import tqdm
+    from skdnn._progress import progress_bar
 
     _check_measures(metric, comparison)
     twin = check_twin(twin)
@@ -170,9 +170,9 @@ def compare_models(
     check_networks(extractors, X)
     rdms: dict[tuple[str, str], pd.DataFrame] = {}
     patterns: dict[tuple[str, str], Array] = {}
-    bar = tqdm(extractors, unit="network", disable=not verbose)
+    bar = progress_bar(extractors, desc="comparing", unit="network", disable=not verbose)
     for name in bar:
-        bar.set_description(name)
+        bar.set_postfix_str(name)
         for layer, features in _features(extractors[name], X):
             if transformer is not None:
                 features = np.asarray(clone(transformer).fit_transform(features))

@@ -55,7 +55,7 @@ def complete(url: str, part: Path, *, checked: bool) -> None:
 def _request(url: str, part: Path, start: int, version: list[str]) -> None:
     """One request, for what comes behind the first `start` bytes."""
     pooch, requests = (import_optional(name, _PURPOSE) for name in ("pooch", "requests"))
-    from tqdm.auto import tqdm
+    from skdnn._progress import progress_bar
 
     headers = {"User-Agent": f"skdnn/{__version__}", "Accept-Encoding": "identity"}
     headers |= {"Range": f"bytes={start}-"} if start else {}
@@ -67,7 +67,7 @@ def _request(url: str, part: Path, start: int, version: list[str]) -> None:
             if response.status_code == 416 or (response.ok and not response.is_redirect):
                 total[:] = _place(response, file, start, version)
 
-        bar = tqdm(total=1, unit="B", unit_scale=True, desc=part.name, disable=None)
+        bar = progress_bar(total=1, unit="B", unit_scale=True, desc=part.name, disable=None)
         options = {"headers": headers, "timeout": _TIMEOUT, "hooks": {"response": look}}
         try:
             pooch.HTTPDownloader(bar, _CHUNK, **options)(url, file, None)

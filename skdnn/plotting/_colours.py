@@ -40,10 +40,16 @@ def styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
 
     @functools.wraps(draw)
     def under_settings(*args: Arguments.args, **options: Arguments.kwargs) -> Drawn:
-        import matplotlib as mpl
+        from matplotlib import rcParams
 
-        with mpl.rc_context(_SETTINGS):
+        # Not rc_context: a notebook's backend, loaded by the first figure, makes settings of its
+        # own (`interactive`), and without them no cell would show a picture again.
+        before = {name: rcParams[name] for name in _SETTINGS}
+        rcParams.update(_SETTINGS)
+        try:
             return draw(*args, **options)
+        finally:
+            rcParams.update(before)
 
     return under_settings
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from skdnn._figures import root_figure, show
 from skdnn._files import write_whole
 from skdnn.plotting._colours import styled
 
@@ -65,10 +66,10 @@ class Display:
 
     def _ipython_display_(self) -> None:
         """In a notebook: the picture without a line of text, and not twice."""
-        if hasattr(self, "figure_") and not is_open(self.figure_):
-            from IPython.display import display
-
-            display(self.figure_)
+        if hasattr(self, "figure_"):
+            show(self.figure_)
+        else:
+            print(f"{type(self).__name__}: not drawn yet, plot() draws it")
 
     def _open(self, ax: Axes | None, size: tuple[float, float]) -> Axes:
         """Draw into `ax`, or into a figure of its own."""
@@ -80,27 +81,6 @@ class Display:
         self.ax_ = ax
         self.figure_ = root_figure(ax)
         return ax
-
-
-def root_figure(ax: Axes) -> Figure:
-    """The figure that an axes belongs to, also from within a subfigure."""
-    figure: Any = ax.figure
-    while getattr(figure, "figure", None) not in (None, figure):
-        figure = figure.figure
-    return figure
-
-
-def is_open(figure: Figure) -> bool:
-    """Whether pyplot holds the figure, and so shows it at the end of a notebook's cell."""
-    import matplotlib.pyplot as plt
-
-    number = getattr(figure, "number", None)
-    if number is None or not plt.fignum_exists(number):
-        return False
-    current = plt.gcf().number
-    found = plt.figure(number)  # numbers are given again, and asking makes it the current one
-    plt.figure(current)
-    return found is figure
 
 
 def settle(figure: Figure) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skdnn._figures import root_figure
 from skdnn.plotting._colours import CEILING, GREY
-from skdnn.plotting._display import root_figure
 
 if TYPE_CHECKING:
     import pandas as pd

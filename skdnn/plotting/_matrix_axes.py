@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skdnn._figures import root_figure
 from skdnn.plotting._colours import GREY, PALE, group_styles
-from skdnn.plotting._display import root_figure
 from skdnn.plotting._marks import shortened
 from skdnn.plotting._thumbnails import fitted
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skdnn._figures import root_figure
 from skdnn.plotting._colours import GREY
-from skdnn.plotting._display import root_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

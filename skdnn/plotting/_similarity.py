@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist, squareform
 
+from skdnn._figures import root_figure
 from skdnn.plotting._colours import COLOUR_MAP, styled
-from skdnn.plotting._display import Display, root_figure, settle
+from skdnn.plotting._display import Display, settle
 from skdnn.plotting._marks import shortened
 from skdnn.plotting._matrix_axes import (
     TREE_HEIGHT,

@@ -431,6 +431,9 @@ def test_plot(data: dict[str, Any]) -> None:
     assert [text.get_text().split("\n")[0] for text in ax.get_xticklabels()] == list(SHAPES)
     with pytest.raises(ValueError, match="was not computed"):
         study(data, direction="decoding").plot("encoding")
+    copied = pickle.loads(pickle.dumps(ax.figure)).axes[0]  # with what notebooks ask for
+    assert callable(ax._ipython_display_)
+    assert callable(copied._ipython_display_)
     plt.close("all")
 
 

@@ -103,6 +103,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn._html",
         "skdnn._labels",
         "skdnn._optional",
+        "skdnn._progress",
         "skdnn._sklearn",
         "skdnn.cli._rdm_files",
         "skdnn.cli._row_order",

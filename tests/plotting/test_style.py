@@ -1,10 +1,10 @@
 """What all pictures share, and what a notebook shows of them."""
 
-import sys
 from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
+import pytest
 
 from skdnn.plotting import LayerScoresDisplay, RDMDisplay
 
@@ -33,14 +33,24 @@ def test_letters_stay_letters(tmp_path):
     assert "a title</text>" in path.read_text(encoding="utf-8")
 
 
-def test_a_notebook_shows_no_line_of_text(monkeypatch):
+@pytest.fixture
+def shown(monkeypatch):
+    """What IPython was asked to display, as a list of dictionaries."""
+    pytest.importorskip("IPython")
+    from IPython.core.formatters import DisplayFormatter
+
+    displayed = []
+    shell = SimpleNamespace(display_formatter=DisplayFormatter())
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    monkeypatch.setattr("IPython.display.display", lambda data, **_: displayed.append(data))
+    return displayed
+
+
+def test_a_notebook_shows_pictures_once_and_no_line_of_text(shown, monkeypatch):
     """IPython asks for this method first, and prints nothing besides where there is one."""
     import matplotlib.pyplot as plt
 
-    shown = []
-    ipython = SimpleNamespace(display=shown.append)
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=ipython))
-    monkeypatch.setitem(sys.modules, "IPython.display", ipython)
+    monkeypatch.setitem(mpl.rcParams, "interactive", True)
     display = RDMDisplay.from_rdm(1 - np.eye(3))
     display._ipython_display_()
     assert shown == []  # pyplot shows what is open at the end of a cell
@@ -48,7 +58,35 @@ def test_a_notebook_shows_no_line_of_text(monkeypatch):
     plt.close(display.figure_)
     other = plt.figure(number)  # the number of a closed figure is given again
     display._ipython_display_()
-    assert shown == [display.figure_]
+    assert shown[0]["image/png"].startswith(b"\x89PNG")
     assert plt.gcf() is other
-    RDMDisplay(1 - np.eye(3))._ipython_display_()  # nothing drawn, nothing shown
-    assert len(shown) == 1
+
+
+def test_pictures_are_shown_where_pyplot_shows_none(shown):
+    """E.g. with MPLBACKEND=agg in the environment."""
+    assert not mpl.is_interactive()
+    RDMDisplay.from_rdm(1 - np.eye(3))._ipython_display_()
+    assert [data.keys() for data in shown] == [{"text/plain", "image/png"}]
+
+
+def test_a_display_without_a_picture_says_so(capsys):
+    RDMDisplay(1 - np.eye(3))._ipython_display_()
+    assert capsys.readouterr().out == "RDMDisplay: not drawn yet, plot() draws it\n"
+
+
+def test_what_the_first_figure_sets_stays(monkeypatch):
+    """A notebook's backend turns interaction on when it is loaded; off, no cell has a picture."""
+    import matplotlib.pyplot as plt
+
+    subplots = plt.subplots
+
+    def load(*args, **options):
+        mpl.interactive(True)
+        return subplots(*args, **options)
+
+    monkeypatch.setattr(plt, "subplots", load)
+    try:
+        LayerScoresDisplay.from_scores({"conv1": [0.1, 0.2]})
+        assert mpl.is_interactive()
+    finally:
+        mpl.interactive(False)

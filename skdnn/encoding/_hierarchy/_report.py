@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from joblib import effective_n_jobs
 
+from skdnn._html import card
 from skdnn._wording import in_bytes, in_time
 from skdnn.encoding._hierarchy._jobs import JobMaker
 from skdnn.encoding._hierarchy._work import Job, ResultFolder
@@ -54,6 +54,23 @@ def draw_shares(
     return ax
 
 
+def study_card(study: Any) -> str:
+    """A card for notebooks of a fitted study, the table of best areas and layers in it."""
+    if not hasattr(study, "score_"):
+        return ""
+    low, high = getattr(study, "interval_", (None, None))
+    facts = {
+        "score": study.score_,
+        "interval": None if low is None else f"{low:.4g} to {high:.4g}",
+        "p": getattr(study, "p_value_", None),
+        "layers": study.layers_,
+        "areas": study.rois_,
+        "subjects": study.subjects_,
+        "test images": study.n_test_images_,
+    }
+    return card("BrainHierarchyScore", facts, study.top_table_)
+
+
 def announce_work(
     maker: JobMaker,
     n_all: int,
@@ -63,19 +80,18 @@ def announce_work(
     seconds: Mapping[str, tuple[float, float]],
 ) -> None:
     """Print what the jobs that are left will take, by the first of each direction."""
-    from tqdm.auto import tqdm
+    from skdnn._progress import tell
 
     workers = effective_n_jobs(n_jobs)
     total = sum(job.cost * _rate(seconds, job.name[0]) for job in left)
     largest = max((maker.n_bytes(job) for job in left), default=0)
     where = "" if folder is None else f" ({n_all - len(left)} are done and in {folder.root})"
     study = maker.study
-    tqdm.write(
+    tell(
         f"Brain hierarchy score: {len(study.layers)} layers, {len(study.subjects)} subjects, "
         f"{len(study.rois)} areas; {len(left)} of {n_all} jobs to do{where}; about "
         f"{in_time(total / workers)} in {workers} worker{'s' if workers > 1 else ''} of this "
-        f"process, and up to {in_bytes(largest)} of memory in each, beside the data.",
-        file=sys.stderr,
+        f"process, and up to {in_bytes(largest)} of memory in each, beside the data."
     )
 
 

@@ -17,14 +17,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn._blocks import Array
-from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
+from skdnn._figures import without_text
+from skdnn._sklearn import CardWhenFitted, Interval, StoredAttributesHTML, StrOptions, fit_context
 from skdnn._wording import listed
 from skdnn.encoding._decoding._select_k_best import SelectKBestRidge
 from skdnn.encoding._hierarchy._both_directions import combine
 from skdnn.encoding._hierarchy._jobs import JobMaker, draw_columns
 from skdnn.encoding._hierarchy._p_values import UnitsThatCount, hierarchy_p_values
 from skdnn.encoding._hierarchy._permutation import check_pairings
-from skdnn.encoding._hierarchy._report import announce_work, draw_shares
+from skdnn.encoding._hierarchy._report import announce_work, draw_shares, study_card
 from skdnn.encoding._hierarchy._study_data import (
     extract_layers,
     given_layers,
@@ -40,7 +41,7 @@ Accuracies = dict[tuple[str, str, str], Array]
 _DIRECTIONS = ("decoding", "encoding")
 
 
-class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
+class BrainHierarchyScore(CardWhenFitted, StoredAttributesHTML, BaseEstimator):
     r"""Is the order of a network's layers that of the brain's areas? From data to a score.
 
     The study of Nonaka et al. (2021). Decoding: each unit is predicted from the voxels of each
@@ -356,7 +357,9 @@ class BrainHierarchyScore(StoredAttributesHTML, BaseEstimator):
         ax = draw_shares(table, *self._levels(direction), f"best {best}", ax)
         ax.set(ylabel=f"share of {what}", xlabel=f"(number of {what} that count)")
         ax.set_title(f"{direction.capitalize()}: score {getattr(self, f'{direction}_score_'):.2f}")
-        return ax
+        return without_text(ax)
+
+    _card = study_card
 
     def _directions(self) -> tuple[str, ...]:
         return _DIRECTIONS if self.direction == "both" else (self.direction,)

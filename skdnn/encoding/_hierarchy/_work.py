@@ -180,11 +180,11 @@ class _Run:
     def __init__(
         self, jobs: Sequence[Job], folder: ResultFolder | None, n_jobs: int | None, verbose: int
     ) -> None:
-        from tqdm.auto import tqdm
+        from skdnn._progress import progress_bar
 
         self.jobs, self.folder, self.n_jobs = jobs, folder, n_jobs
         self.results: dict[int, Array] = {}
-        self.bar = tqdm(total=len(jobs), unit="job", disable=not verbose)
+        self.bar = progress_bar(total=len(jobs), unit="job", disable=not verbose)
 
     def all(self, announce: Callable[..., None] | None) -> list[Array]:
         with self.bar:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._blocks import Array, is_lazy, refuse_sparse, row_parts
+from skdnn._html import with_card
 from skdnn._labels import find_rows
 from skdnn._wording import listed
 
@@ -19,6 +20,7 @@ from skdnn._wording import listed
 _SUM_BYTES = 2**29
 
 
+@with_card
 class AveragedRepeats(NamedTuple):
     """Responses averaged over repeats: a named tuple with one row for each stimulus.
 

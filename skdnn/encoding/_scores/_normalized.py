@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._blocks import Array
+from skdnn._html import with_card
 from skdnn.encoding._repeats._noise_ceilings import mean_inverse, ncsnr_ceiling
 
 _KINDS = ("r", "r2")
@@ -18,6 +19,7 @@ _MIN_CEILING = 0.1
 _CEILINGS = ("reliability", "explainable_variance", "ncsnr", "max_r")
 
 
+@with_card
 class NormalizedScores(NamedTuple):
     """Normalised scores and what became of them: a named tuple; arrays have the scores' shape.
 

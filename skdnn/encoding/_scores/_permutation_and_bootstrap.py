@@ -15,6 +15,7 @@ from scipy.special import stdtr
 from sklearn.utils import check_random_state
 
 from skdnn._blocks import Array
+from skdnn._html import with_card
 from skdnn._multiple import adjusted
 from skdnn.encoding._scores._correlation import correlations, determinations, explained_variances
 from skdnn.encoding._scores._measured_and_predicted import (
@@ -277,6 +278,7 @@ def correlation_p_values(
     return adjusted(p_values, adjust)
 
 
+@with_card
 class ScoreInterval(NamedTuple):
     """Percentile interval of scores and their standard error: a named tuple of arrays.
 

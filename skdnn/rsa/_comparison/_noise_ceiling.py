@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._docs import filled
+from skdnn._html import with_card
 from skdnn.rsa._comparison._compare_rdms import warn_no_ceiling
 from skdnn.rsa._comparison._rank_pools import rank_pools
 from skdnn.rsa._comparison._rdm_stack import read_rdms, without_level
@@ -25,6 +26,7 @@ from skdnn.rsa._comparison._similarity_measures import (
 Array = NDArray[np.float64]
 
 
+@with_card
 class NoiseCeiling(NamedTuple):
     """Bounds of the similarity that a perfect model could reach: a named tuple.
 
