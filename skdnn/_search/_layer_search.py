@@ -22,14 +22,15 @@ from sklearn.utils.metaestimators import available_if
 from skdnn._feature_extractor import DNNFeatureExtractor
 from skdnn._images import images_of
 from skdnn._search._callbacks import pass_on
-from skdnn._search._checks import make_folds, splitter_of, tell_signs
 from skdnn._search._describe_search import Described
 from skdnn._search._extractors import extractors_in
 from skdnn._search._fit_memory import FitMemory
+from skdnn._search._folds import make_folds, splitter_of
 from skdnn._search._layer_profile import layer_profile
-from skdnn._search._lent_store import TemporaryStore, give_back, lend, with_hashed_weights
 from skdnn._search._precompute import precompute
 from skdnn._search._reduced_features import reduced
+from skdnn._search._temporary_store import TemporaryStore, give_back, lend, with_hashed_weights
+from skdnn._search._warn_of_signs import tell_signs
 from skdnn._sklearn import fit_context
 from skdnn._store import ActivationStore
 from skdnn._threads import few_threads

@@ -18,8 +18,8 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from skdnn._feature_extractor import DNNFeatureExtractor
-from skdnn._search._checks import Folds
 from skdnn._search._extractors import grids_of, make_candidates, rebuild
+from skdnn._search._folds import Folds
 from skdnn._search._invariant_steps import exact, is_claimed, why_not
 from skdnn._sklearn import safe_indexing, wants_dataframe
 from skdnn.decomposition import isometric
