@@ -169,15 +169,14 @@ class LayerSearchCV(Described, GridSearchCV):
     transformer that has been fitted with the same parameters on the same data is not fitted
     again. What draws random numbers is only reused if its ``random_state`` is an int.
 
-    *Candidates drawn at random.* :class:`~sklearn.model_selection.ParameterSampler` draws them,
-    and a list of grids of one candidate each is searched as any other:
+    *Other searches.* What ``RandomizedSearchCV`` draws,
+    :class:`~sklearn.model_selection.ParameterSampler` draws too, and a list of grids of one
+    candidate each is searched as any other:
     ``LayerSearchCV(pipe, [{k: [v] for k, v in p.items()} for p in ParameterSampler(...)])``.
-
-    *Other searches.* ``GridSearchCV``, ``RandomizedSearchCV`` and ``HalvingGridSearchCV`` forward
+    ``GridSearchCV``, ``RandomizedSearchCV`` and ``HalvingGridSearchCV`` themselves forward
     nothing when the extractor's cache is warm (:meth:`skdnn.DNNFeatureExtractor.precompute`).
-    Halving with RSA needs ``min_resources`` of at least three times the number of folds (each
-    test fold must hold three conditions), and many more are better: the rank correlation of
-    three conditions has no more than four values.
+    Halving with RSA needs three conditions in each test fold of the first round:
+    ``min_resources`` of three times the number of folds at least, and better many more.
 
     Examples
     --------
