@@ -372,7 +372,11 @@ class LayerSearchCV(Described, GridSearchCV):
                 memory.clear()
 
     def _refit(self, running: LayerSearchCV, lent: Any, X: Any, y: Any, params: Any) -> None:
-        """Fit the best candidate to all images, with all its units."""
+        """Fit the best candidate to all images, with all its units.
+
+        GridSearchCV has fitted it to their coordinates: one fit of few numbers, by which it
+        checks `refit`, chooses, and lets callbacks count what they announced.
+        """
         best = ParameterGrid(lent[1])[running.best_index_]
         estimator = clone(lent[0]).set_params(**clone(best, safe=False))
         start = time.perf_counter()
