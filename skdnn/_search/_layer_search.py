@@ -277,7 +277,7 @@ class LayerSearchCV(Described, GridSearchCV):
             X = images_of(X)  # of a dataset, folds are read image by image
             split_params, fit_params, params = self._routed(params)
             folds = make_folds(running.cv, X, y, self.estimator, self.scoring, **split_params)
-            store = self._open_store() if any(e.cache is None for e in extractors) else None
+            store = self._open_store(extractors)
             hashed, hashed_grid = with_hashed_weights(self.estimator, self.param_grid)
             estimator, grid = lend(hashed, store), lend(hashed_grid, store)
             repeats = precompute(
@@ -416,7 +416,10 @@ class LayerSearchCV(Described, GridSearchCV):
             self._layer_profile = profile
         return self
 
-    def _open_store(self) -> ActivationStore:
+    def _open_store(self, extractors: Sequence[DNNFeatureExtractor]) -> ActivationStore | None:
+        """What is lent to extractors without a cache; None where none of them needs it."""
+        if all(each.cache is not None for each in extractors):
+            return None
         if self.cache is None:
             return self._temporary_store().open()
         is_open = isinstance(self.cache, ActivationStore)
@@ -431,7 +434,7 @@ class LayerSearchCV(Described, GridSearchCV):
         found = extractors_in(best)
         if not found:
             return self
-        store = self._open_store() if any(each.cache is None for each in found) else None
+        store = self._open_store(found)
         if "_is_clone" in self.__dict__:
             # Other clones will want other layers of these images, e.g. in the next outer fold.
             precompute(lend(self.estimator, store), lend(self.param_grid, store), X, tolerant=True)
