@@ -278,8 +278,8 @@ class LayerSearchCV(Described, GridSearchCV):
             split_params, fit_params, params = self._routed(params)
             folds = make_folds(running.cv, X, y, self.estimator, self.scoring, **split_params)
             store = self._open_store(extractors)
-            hashed, hashed_grid = with_hashed_weights(self.estimator, self.param_grid)
-            estimator, grid = lend(hashed, store), lend(hashed_grid, store)
+            hashed = with_hashed_weights(self.estimator, self.param_grid)
+            estimator, grid = lend(hashed, store)
             repeats = precompute(
                 estimator,
                 grid,
@@ -306,8 +306,7 @@ class LayerSearchCV(Described, GridSearchCV):
         chosen = running.best_index_ if self.refit or not running.multimetric_ else None
         profile = None
         if is_grid:
-            results = running.cv_results_
-            profile = layer_profile(estimator, grid, results, self.refit, X, chosen)
+            profile = layer_profile(estimator, grid, running.cv_results_, self.refit, X, chosen)
         return self._take_over(running, profile)
 
     @property
@@ -364,8 +363,8 @@ class LayerSearchCV(Described, GridSearchCV):
         """As any search, but that fits which repeat are kept."""
         memory = FitMemory() if repeats else None
         try:
-            running.estimator = lend(running.estimator, None, memory)
-            running.param_grid = lend(running.param_grid, None, memory)
+            lent = lend((running.estimator, running.param_grid), None, memory)
+            running.estimator, running.param_grid = lent
             GridSearchCV.fit(running, X, y, **params)
         finally:
             if memory is not None:
@@ -437,7 +436,8 @@ class LayerSearchCV(Described, GridSearchCV):
         store = self._open_store(found)
         if "_is_clone" in self.__dict__:
             # Other clones will want other layers of these images, e.g. in the next outer fold.
-            precompute(lend(self.estimator, store), lend(self.param_grid, store), X, tolerant=True)
+            estimator, grid = lend((self.estimator, self.param_grid), store)
+            precompute(estimator, grid, X, tolerant=True)
         if store is None:
             return self
         twin = copy(self)
