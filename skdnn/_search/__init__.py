@@ -2,10 +2,10 @@
 
 from skdnn._search._bootstrap_search import bootstrap_search
 from skdnn._search._describe_study import describe_study
+from skdnn._search._estimate_search import SearchEstimate, estimate_search, rehearse_search
 from skdnn._search._layer_search import LayerSearchCV
-from skdnn._search._rehearsal import SearchEstimate, estimate_search, rehearse_search
+from skdnn._search._make_search import make_search, nested_search, passed_on_layers
 from skdnn._search._untrained_twin import compare_with_twin
-from skdnn._search._usual_search import make_search, nested_search, passed_on_layers
 
 __all__ = [
     "LayerSearchCV",

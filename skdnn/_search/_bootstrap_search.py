@@ -6,15 +6,7 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn._search._layer_rdms import (
-    axes_of,
-    brain_of,
-    extractors_of,
-    layer_rdms,
-    rdm_of,
-    scorer_of,
-    with_cache,
-)
+from skdnn._search._layer_rdms import brain_of, layer_rdms, scorer_of
 from skdnn._search._layer_search import LayerSearchCV
 from skdnn.rsa import bootstrap_rsa
 from skdnn.rsa._inference._bootstrap_result import BootstrapResult
@@ -102,16 +94,8 @@ def bootstrap_search(
     brain = brain_of(scorer, y)
     if brain is None:
         raise ValueError("y is of several areas: fit and compare one at a time.")
-    extractors = extractors_of(search)
-    if len(extractors) != 1 or axes_of(search) != {f"{name}__layer" for name in extractors}:
-        candidates = search.cv_results_["params"]
-        rdms = {_named(each): rdm_of(search.estimator, each, X, y) for each in candidates}
-    else:
-        ((name, extractor),) = extractors.items()
-        with with_cache(search, name, extractor) as own:
-            rdms = layer_rdms(own, name, search, X, y)
     return bootstrap_rsa(
-        rdms,
+        layer_rdms(search, X, y),
         brain,
         scorer.comparison,
         n_boot=n_boot,
@@ -120,7 +104,3 @@ def bootstrap_search(
         random_state=random_state,
         n_jobs=n_jobs,
     )
-
-
-def _named(params: dict[str, Any]) -> str:
-    return ", ".join(f"{key.rpartition('__')[2]}={value}" for key, value in params.items())

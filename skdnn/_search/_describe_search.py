@@ -60,7 +60,8 @@ class Described:
         found = extractors_in([getattr(search, "best_estimator_", search.estimator)])
         if not found:
             raise ValueError("The search holds no DNNFeatureExtractor: there is no network.")
-        parameter = next((name for name in _searched(search) if _is(name, "layer")), None)
+        searched = (k.removeprefix("param_") for k in search.cv_results_ if k.startswith("param_"))
+        parameter = next((name for name in searched if name.split("__")[-1] == "layer"), None)
         layers = None if parameter is None else layers_in(search.cv_results_[f"param_{parameter}"])
         facts = found[0].describe(X, layers).facts
         study = {
@@ -73,15 +74,6 @@ class Described:
             "tests": tests_told(tests),
         }
         return MethodsText({**facts, "study": study})
-
-
-def _searched(search: Any) -> list[str]:
-    start = "param_"
-    return [name[len(start) :] for name in search.cv_results_ if name.startswith(start)]
-
-
-def _is(parameter: str, name: str) -> bool:
-    return parameter == name or parameter.endswith(f"__{name}")
 
 
 def _folds(search: Any) -> str:

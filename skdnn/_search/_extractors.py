@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -77,6 +77,13 @@ def extractors_in(value: Any) -> list[DNNFeatureExtractor]:
 def grids_of(param_grid: Any) -> list[Any]:
     """A grid may be one dict, or several."""
     return list(param_grid) if isinstance(param_grid, list | tuple) else [param_grid]
+
+
+def scorers_of(scoring: Any) -> list[Any]:
+    """A search may have one scorer, or several."""
+    if isinstance(scoring, Mapping):
+        return list(scoring.values())
+    return list(scoring) if isinstance(scoring, list | tuple | set) else [scoring]
 
 
 def make_candidates(estimator: Any, param_grid: Any) -> Iterator[tuple[dict[str, Any], Any]]:

@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.metrics import get_scorer
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from skdnn._search._checks import scorers_of
+from skdnn._search._extractors import scorers_of
 from skdnn._sklearn import wants_dataframe
 from skdnn.decomposition import GramPCA
 from skdnn.encoding import VoxelwiseRidgeCV

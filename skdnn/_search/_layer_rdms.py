@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +10,11 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skdnn._feature_extractor import DNNFeatureExtractor
-from skdnn._search._extractors import grids_of
-from skdnn._search._layer_profile import layer_label, layers_in
+from skdnn._search._extractors import extractors_in, grids_of, make_candidates
+from skdnn._search._layer_profile import layer_label
 from skdnn._search._layer_search import LayerSearchCV
+from skdnn._search._precompute import precompute
+from skdnn._search._temporary_store import lend
 from skdnn.rsa import RDM, RSAScorer
 from skdnn.rsa._scoring._targets import read_targets
 
@@ -31,44 +30,24 @@ def axes_of(search: LayerSearchCV) -> set[str]:
     return {key for grid in grids_of(search.param_grid) for key in grid}
 
 
-def changed(search: LayerSearchCV, name: str, changes: Mapping[str, Any]) -> LayerSearchCV:
-    """A copy, not fitted, whose extractor has other parameters."""
-    other: LayerSearchCV = clone(search)
-    other.estimator.set_params(**{f"{name}__{key}": value for key, value in changes.items()})
-    other.set_params(return_train_score=False)
-    if search.refit is True:  # a name or a rule says which of several scores counts
-        other.set_params(refit=False)
-    return other
+def layer_rdms(search: LayerSearchCV, X: Any, y: Any) -> dict[str, Any]:
+    """RDMs of all images by layer, or by candidate: the other steps are fitted to all of them.
 
-
-@contextlib.contextmanager
-def with_cache(
-    search: LayerSearchCV, name: str, extractor: DNNFeatureExtractor
-) -> Iterator[LayerSearchCV]:
-    """A copy of the search that keeps activations: each image passes each network once."""
-    with contextlib.ExitStack() as stack:
-        cache = search.cache if extractor.cache is None else extractor.cache
-        if cache is None:
-            cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="skdnn-"))
-        yield changed(search, name, {"cache": cache})
-
-
-def layer_rdms(search: LayerSearchCV, name: str, fitted: LayerSearchCV, X: Any, y: Any) -> Any:
-    """By layer, the RDM of all images, after one pass through the network of `search`.
-
-    The layers are those of a `fitted` search over nothing else, as its profile calls them.
+    The search keeps the activations, as when it was fitted.
     """
-    wanted = {layer_label(*each.values()): each for each in fitted.cv_results_["params"]}
-    layers = layers_in(value for each in wanted.values() for value in each.values())
-    search.estimator.get_params()[name].precompute(X, layers, verbose=0)
-    return {layer: rdm_of(search.estimator, each, X, y) for layer, each in wanted.items()}
-
-
-def rdm_of(estimator: Pipeline, params: Mapping[str, Any], X: Any, y: Any) -> Any:
-    """Of all images, the other steps fitted to all of them."""
-    fitted = clone(estimator).set_params(**params)
-    steps = fitted[:-1] if isinstance(fitted[-1], RSAScorer) else fitted
-    return np.asarray(steps.fit_transform(X, y))
+    given = [search.estimator, search.param_grid]
+    estimator, grid = lend(given, search._open_store(extractors_in(given)))
+    precompute(estimator, grid, X, n_jobs=search.n_jobs)
+    names = extractors_of(search)
+    of_layers = len(names) == 1 and axes_of(search) == {f"{name}__layer" for name in names}
+    rdms = {}
+    for params, candidate in make_candidates(estimator, grid):
+        steps = clone(candidate)  # clones say together what there is to say, once
+        steps = steps[:-1] if isinstance(steps[-1], RSAScorer) else steps
+        told = (f"{key.rpartition('__')[2]}={value}" for key, value in params.items())
+        name = layer_label(*params.values()) if of_layers else ", ".join(told)
+        rdms[name] = np.asarray(steps.fit_transform(X, y))
+    return rdms
 
 
 def scorer_of(search: LayerSearchCV) -> RSAScorer | None:

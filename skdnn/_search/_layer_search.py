@@ -21,15 +21,16 @@ from sklearn.utils.metaestimators import available_if
 from skdnn._feature_extractor import DNNFeatureExtractor
 from skdnn._images import images_of
 from skdnn._search._callbacks import pass_on
-from skdnn._search._checks import make_folds, splitter_of, tell_signs
 from skdnn._search._describe_search import Described
 from skdnn._search._extractors import extractors_in
 from skdnn._search._fit_memory import FitMemory
+from skdnn._search._folds import make_folds, splitter_of
 from skdnn._search._layer_profile import layer_profile
-from skdnn._search._lent_store import TemporaryStore, give_back, lend, with_hashed_weights
 from skdnn._search._precompute import precompute
 from skdnn._search._reduced_features import reduced
 from skdnn._search._search_card import ShownWithScores
+from skdnn._search._temporary_store import TemporaryStore, give_back, lend, with_hashed_weights
+from skdnn._search._warn_of_signs import tell_signs
 from skdnn._sklearn import fit_context
 from skdnn._store import ActivationStore
 from skdnn._threads import few_threads
@@ -168,15 +169,14 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
     transformer that has been fitted with the same parameters on the same data is not fitted
     again. What draws random numbers is only reused if its ``random_state`` is an int.
 
-    *Candidates drawn at random.* :class:`~sklearn.model_selection.ParameterSampler` draws them,
-    and a list of grids of one candidate each is searched as any other:
+    *Other searches.* What ``RandomizedSearchCV`` draws,
+    :class:`~sklearn.model_selection.ParameterSampler` draws too, and a list of grids of one
+    candidate each is searched as any other:
     ``LayerSearchCV(pipe, [{k: [v] for k, v in p.items()} for p in ParameterSampler(...)])``.
-
-    *Other searches.* ``GridSearchCV``, ``RandomizedSearchCV`` and ``HalvingGridSearchCV`` forward
+    ``GridSearchCV``, ``RandomizedSearchCV`` and ``HalvingGridSearchCV`` themselves forward
     nothing when the extractor's cache is warm (:meth:`skdnn.DNNFeatureExtractor.precompute`).
-    Halving with RSA needs ``min_resources`` of at least three times the number of folds (each
-    test fold must hold three conditions), and many more are better: the rank correlation of
-    three conditions has no more than four values.
+    Halving with RSA needs three conditions in each test fold of the first round:
+    ``min_resources`` of three times the number of folds at least, and better many more.
 
     Examples
     --------
@@ -277,9 +277,9 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
             X = images_of(X)  # of a dataset, folds are read image by image
             split_params, fit_params, params = self._routed(params)
             folds = make_folds(running.cv, X, y, self.estimator, self.scoring, **split_params)
-            store = self._open_store() if any(e.cache is None for e in extractors) else None
-            hashed, hashed_grid = with_hashed_weights(self.estimator, self.param_grid)
-            estimator, grid = lend(hashed, store), lend(hashed_grid, store)
+            store = self._open_store(extractors)
+            hashed = with_hashed_weights(self.estimator, self.param_grid)
+            estimator, grid = lend(hashed, store)
             repeats = precompute(
                 estimator,
                 grid,
@@ -306,8 +306,7 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
         chosen = running.best_index_ if self.refit or not running.multimetric_ else None
         profile = None
         if is_grid:
-            results = running.cv_results_
-            profile = layer_profile(estimator, grid, results, self.refit, X, chosen)
+            profile = layer_profile(estimator, grid, running.cv_results_, self.refit, X, chosen)
         return self._take_over(running, profile)
 
     @property
@@ -366,15 +365,19 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
         """As any search, but that fits which repeat are kept."""
         memory = FitMemory() if repeats else None
         try:
-            running.estimator = lend(running.estimator, None, memory)
-            running.param_grid = lend(running.param_grid, None, memory)
+            lent = lend((running.estimator, running.param_grid), None, memory)
+            running.estimator, running.param_grid = lent
             GridSearchCV.fit(running, X, y, **params)
         finally:
             if memory is not None:
                 memory.clear()
 
     def _refit(self, running: LayerSearchCV, lent: Any, X: Any, y: Any, params: Any) -> None:
-        """Fit the best candidate to all images, with all its units."""
+        """Fit the best candidate to all images, with all its units.
+
+        GridSearchCV has fitted it to their coordinates: one fit of few numbers, by which it
+        checks `refit`, chooses, and lets callbacks count what they announced.
+        """
         best = ParameterGrid(lent[1])[running.best_index_]
         estimator = clone(lent[0]).set_params(**clone(best, safe=False))
         start = time.perf_counter()
@@ -414,7 +417,10 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
             self._layer_profile = profile
         return self
 
-    def _open_store(self) -> ActivationStore:
+    def _open_store(self, extractors: Sequence[DNNFeatureExtractor]) -> ActivationStore | None:
+        """What is lent to extractors without a cache; None where none of them needs it."""
+        if all(each.cache is not None for each in extractors):
+            return None
         if self.cache is None:
             return self._temporary_store().open()
         is_open = isinstance(self.cache, ActivationStore)
@@ -429,10 +435,11 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
         found = extractors_in(best)
         if not found:
             return self
-        store = self._open_store() if any(each.cache is None for each in found) else None
+        store = self._open_store(found)
         if "_is_clone" in self.__dict__:
             # Other clones will want other layers of these images, e.g. in the next outer fold.
-            precompute(lend(self.estimator, store), lend(self.param_grid, store), X, tolerant=True)
+            estimator, grid = lend((self.estimator, self.param_grid), store)
+            precompute(estimator, grid, X, tolerant=True)
         if store is None:
             return self
         twin = copy(self)

@@ -18,8 +18,8 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from skdnn._feature_extractor import DNNFeatureExtractor
-from skdnn._search._checks import Folds
 from skdnn._search._extractors import grids_of, make_candidates, rebuild
+from skdnn._search._folds import Folds
 from skdnn._search._invariant_steps import exact, is_claimed, why_not
 from skdnn._sklearn import safe_indexing, wants_dataframe
 from skdnn.decomposition import isometric
@@ -153,9 +153,8 @@ def reduced(
         for (_, candidate), params in zip(candidates, ParameterGrid(grid), strict=True):
             key = _with(own, params)[0].key
             if key not in found and not reason:
-                try:
-                    found[key] = _features(candidate[0], X, f"{folder}/{len(found)}")
-                except _NotFinite:
+                found[key] = _features(candidate[0], X, f"{folder}/{len(found)}")
+                if found[key] is None:
                     reason = "there are NaN or infinity among them"
         with warnings.catch_warnings():  # the folds say it again
             warnings.simplefilter("ignore")
@@ -224,20 +223,19 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, _PLAIN)
 
 
-class _NotFinite(Exception):
-    """Features of NaN or infinity, of which the steps behind them say what they think."""
+def _features(head: Any, X: Any, path: str) -> tuple[str, tuple[int, ...]] | Exception | None:
+    """All images' features, in as few numbers as tell them apart; or why there are none.
 
-
-def _features(head: Any, X: Any, path: str) -> tuple[str, tuple[int, ...]] | Exception:
-    """All images' features, in as few numbers as tell them apart; or why there are none."""
+    None of what is not finite: the steps behind say what they think of that.
+    """
     try:
         features = np.asarray(clone(head).fit_transform(X))
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         return error  # raised in each fold, as without
     try:
         coordinates = isometric(features).astype(np.float64, copy=False)
-    except ValueError as error:
-        raise _NotFinite from error
+    except ValueError:
+        return None
     coordinates.tofile(path)
     return path, coordinates.shape
 

@@ -6,17 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from skdnn._feature_extractor import DNNFeatureExtractor, check_twin, twins_of
-from skdnn._search._layer_rdms import (
-    axes_of,
-    brain_of,
-    changed,
-    extractors_of,
-    layer_rdms,
-    scorer_of,
-    with_cache,
-)
+from skdnn._search._layer_rdms import axes_of, brain_of, extractors_of, layer_rdms, scorer_of
 from skdnn._search._layer_search import LayerSearchCV
 from skdnn.rsa._inference._planned_comparisons import against_twins
 
@@ -106,19 +99,24 @@ def compare_with_twin(
     seeds = twins_of(extractor, count)
     own = search.layer_profile_
     table = own[[key for key in _KEYS if key in own]].copy()
-    with with_cache(search, name, extractor) as trained:
-        untrained = [changed(trained, name, each) for each in seeds.values()]
-        means = np.stack([each.fit(X, y).layer_profile_["mean"].to_numpy() for each in untrained])
-        table["twin"] = means.mean(axis=0)
-        table["twin_std"] = means.std(axis=0, ddof=1) if count > 1 else np.nan
-        scorer = scorer_of(search)
-        brain = None if scorer is None else brain_of(scorer, y)
-        if brain is None or scorer is None:
-            return table
-        rdms, *of_twins = (layer_rdms(s, name, search, X, y) for s in (trained, *untrained))
+    untrained = []
+    for changes in seeds.values():
+        other = clone(search)  # which keeps activations where the search does
+        other.estimator.set_params(**{f"{name}__{key}": each for key, each in changes.items()})
+        other.set_params(return_train_score=False)
+        if search.refit is True:  # a name or a rule says which of several scores counts
+            other.set_params(refit=False)
+        untrained.append(other.fit(X, y))
+    means = np.stack([other.layer_profile_["mean"].to_numpy() for other in untrained])
+    table["twin"] = means.mean(axis=0)
+    table["twin_std"] = means.std(axis=0, ddof=1) if count > 1 else np.nan
+    scorer = scorer_of(search)
+    brain = None if scorer is None else brain_of(scorer, y)
+    if brain is None or scorer is None:
+        return table
     planned = against_twins(
-        {"": rdms},
-        {"": of_twins},
+        {"": layer_rdms(search, X, y)},
+        {"": [layer_rdms(other, X, y) for other in untrained]},
         brain,
         scorer.comparison,
         n_boot=n_boot,

@@ -49,6 +49,7 @@ def test_as_by_hand_for_several_subjects(subjects):
         pipeline(("rdm", RDM("cosine")), ("rsa", RSAScorer())), {"dnn__layer": LAYERS}, cv=2
     ).fit(IMAGES, subjects)
     found = bootstrap_search(search, IMAGES, subjects, **OPTIONS)
+    assert search._temporary.open().stats["images_forwarded"] == 18  # nothing after the search
     data = {who: np.asarray(compute_rdm(each)) for who, each in PATTERNS.items()}
     expected = by_hand(data)
     assert_frame_equal(found.to_frame(), expected.to_frame(), rtol=1e-4, atol=1e-6)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import loguniform
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401 (the import does it)
 from sklearn.linear_model import Ridge
@@ -18,14 +19,16 @@ from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
     KFold,
+    ParameterSampler,
     RandomizedSearchCV,
     cross_validate,
 )
 from sklearn.pipeline import Pipeline
 
+from helpers.searches import assert_same_results
 from skdnn import ActivationStore, DNNFeatureExtractor, LayerSearchCV
 from skdnn.models import Model
-from skdnn.rsa import RSAScorer
+from skdnn.rsa import RDM, RSAScorer, compute_rdm
 
 N = 19
 FOLDS = KFold(4, shuffle=True, random_state=1)
@@ -191,3 +194,36 @@ def test_other_searches_over_a_warm_store(kind, paths, witness, met, patterns, t
     search.fit(paths, patterns)
     assert not met
     assert store.stats["images_forwarded"] == N
+
+
+def test_halving_by_rsa(paths, model, patterns, tmp_path):
+    square = compute_rdm(patterns.to_numpy())
+    rdm = pd.DataFrame(square, index=patterns.index, columns=patterns.index)
+
+    def halve(cache: ActivationStore | None) -> HalvingGridSearchCV:
+        steps = [("dnn", dnn(model, cache=cache)), ("rdm", RDM()), ("rsa", RSAScorer())]
+        if cache is not None:
+            steps[0][1].precompute(paths, LAYERS["dnn__layer"])
+        # Seven images at first, of which the smaller test fold holds three.
+        options = {"factor": 2, "min_resources": 7, "random_state": 0, "error_score": "raise"}
+        cv = KFold(2, shuffle=True, random_state=0)
+        return HalvingGridSearchCV(Pipeline(steps), LAYERS, cv=cv, **options).fit(paths, rdm)
+
+    store = ActivationStore(tmp_path)
+    found, reference = halve(store), halve(None)
+    assert found.n_resources_ == [7, 14]
+    assert_same_results(found, reference)
+    assert store.stats["images_forwarded"] == N
+
+
+def test_candidates_drawn_at_random(paths, witness, met, patterns):
+    many = LAYERS | {"ridge__alpha": loguniform(0.1, 1000)}
+    drawn = ParameterSampler(many, n_iter=7, random_state=3)
+    grids = [{key: [value] for key, value in each.items()} for each in drawn]
+    search = LayerSearchCV(encoding(witness), grids, cv=FOLDS).fit(paths, patterns)
+    assert set(met.values()) == {1}
+    assert search.reduction_ == ""
+    assert len(search.layer_profile_) == 3
+    reference = RandomizedSearchCV(encoding(witness), many, n_iter=7, cv=FOLDS, random_state=3)
+    assert_same_results(search, reference.fit(paths, patterns))
+    assert search.best_params_ == reference.best_params_

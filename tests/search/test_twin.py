@@ -105,6 +105,7 @@ def test_one_twin_has_no_spread(trained: str) -> None:
     assert found["twin_std"].isna().all()
     assert np.isfinite(found[["difference", "low", "high", "p"]]).all(axis=None)
     assert search.estimator.get_params()["dnn__cache"] is None
+    assert search._temporary.open().stats["images_forwarded"] == 2 * 15
 
 
 def test_an_encoding_model_has_scores_and_no_test(trained: str) -> None:
