@@ -12,7 +12,8 @@ import pandas as pd
 from skdnn._wording import listed
 from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._input_files import read_features, read_names, reading
-from skdnn.cli._output_files import TABLES, checked_outs, write_table
+from skdnn.cli._output_files import REPORTS, TABLES, checked_outs, write_all
+from skdnn.cli._report_files import of_encoding
 from skdnn.cli._row_order import matched, read_responses
 from skdnn.cli._terminal import note, records, show_facts, visible
 
@@ -28,7 +29,7 @@ def run(arguments: Arguments) -> None:
     from skdnn.encoding import LayerFeatures, nested_encoding, pool_folds
 
     _check_usage(arguments)
-    outs = checked_outs(arguments, TABLES)
+    outs = checked_outs(arguments, (*TABLES, *REPORTS))
     features = read_features(arguments.features, arguments.layer)
     names = _names(features, arguments)
     responses = read_responses(
@@ -43,12 +44,11 @@ def run(arguments: Arguments) -> None:
         f"{features.n_rows} images, {len(voxels)} voxels, {len(features.layers)} layer(s)",
         arguments,
     )
+    encoder = LayerwiseEncoder(
+        select=arguments.select, cv=_inner_folds(groups, arguments), random_state=arguments.seed
+    )
     table = nested_encoding(
-        LayerwiseEncoder(
-            select=arguments.select,
-            cv=_inner_folds(groups, arguments),
-            random_state=arguments.seed,
-        ),
+        encoder,
         LayerFeatures(features.layers),
         responses.to_numpy(),
         cv,
@@ -61,8 +61,8 @@ def run(arguments: Arguments) -> None:
     )
     voxels_table = pool_folds(table)
     _report(voxels_table, list(features.layers), arguments)
-    for out in outs:
-        write_table(table if arguments.per == "fold" else voxels_table, out)
+    write_all(outs, table if arguments.per == "fold" else voxels_table)
+    of_encoding(arguments, table, voxels_table, list(features.layers), encoder)
 
 
 def _check_usage(arguments: Arguments) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from skdnn._wording import counted
 from skdnn.report._result import Result
 
 Chart = dict[str, Any]
+Facts = Mapping[str, Any]
 
 _MAP = 640  # sides of a map of images, in its own units
 _BINS = 30
@@ -19,18 +21,16 @@ _BINS = 30
 def charts_of(name: str, result: Result) -> list[Chart]:
     """Everything that is drawn of a result, in its order on the page."""
     return [
-        chart
+        {**chart, "of": name, "table": title}
         for title, table in result.tables.items()
-        for draw in _DRAWN.get(title, ())
-        for chart in draw(name, title, table)
-        if chart
+        for chart in (_DRAWN[title](table, result.facts) if title in _DRAWN else ())
     ]
 
 
 # --- scores with intervals -----------------------------------------------------------------------
 
 
-def _profile(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
+def _profile(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     """Layers from input to output, beside their noise ceiling and untrained twin."""
     if not {"layer", "mean"} <= set(table) or "metric" in table:
         return
@@ -52,7 +52,7 @@ def _profile(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
     yield _intervals("Layer profile", rows, ends, notes)
 
 
-def _scores(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
+def _scores(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     """Models, or parts of a score; a chart for each reference."""
     label = next((each for each in ("model", "score of", "network") if each in table), None)
     if label is None or "score" not in table:
@@ -74,7 +74,7 @@ def _scores(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
         )
 
 
-def _against(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
+def _against(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     """The scores of a comparison of networks, under (reference, statistic)."""
     for reference in table.columns.unique(0):
         part = table[reference]
@@ -84,7 +84,7 @@ def _against(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
         yield _intervals(f"Scores against {reference}", rows, ends, [])
 
 
-def _regions(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
+def _regions(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     for (subject, region), part in table.groupby(["subject", "roi"], sort=False):
         rows = pd.DataFrame({"label": part["layer"].astype(str), "value": part["score"]})
         rows["low"], rows["high"] = part["score"] - part["std"], part["score"] + part["std"]
@@ -147,13 +147,14 @@ def _ticks(low: float, high: float) -> list[float]:
 # --- voxels --------------------------------------------------------------------------------------
 
 
-def _histogram(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
+def _histogram(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     """How well voxels are predicted; those that surely are stand below."""
     known = table[np.isfinite(table["r"].to_numpy(dtype=float))]
     if known.empty:
         return
     ends = np.histogram_bin_edges(known["r"], bins=_BINS)
-    sure = np.histogram(known.loc[known["p_fdr"] < 0.05, "r"], ends)[0]
+    alpha = facts.get("false_discovery_rate", 0.05)
+    sure = np.histogram(known.loc[known["p_fdr"] < alpha, "r"], ends)[0]
     rest = np.histogram(known["r"], ends)[0] - sure
     most = int((sure + rest).max())
     bars = [
@@ -161,29 +162,30 @@ def _histogram(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
          "told": f"{low:.3f} to {high:.3f}: {s + r} voxels, {s} of them significant"}
         for s, r, low, high in zip(sure.tolist(), rest.tolist(), ends, ends[1:], strict=False)
     ]  # fmt: skip
-    note = f"Correlations with held-out responses. Dark: p_fdr below .05 ({sure.sum()} voxels)."
+    n_sure = counted(int(sure.sum()), "voxel")
+    note = f"Correlations with held-out responses. Dark: p_fdr below {alpha:g} ({n_sure})."
     yield {"draw": "histogram", "title": "How well voxels are predicted", "bars": bars,
            "most": most, "low": f"{ends[0]:.2f}", "high": f"{ends[-1]:.2f}", "note": note,
            "n": len(known)}  # fmt: skip
 
 
-# --- matrices and maps: painted by the page's script, from the results in it ----------------------
+# --- matrices and maps: painted by the page's script, from the results in it --------------------
 
 
-def _rdm(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
+def _rdm(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     labels = [str(label) for label in table.index]
-    yield {"draw": "matrix", "title": "Dissimilarities", "of": name, "table": title,
-           "rows": labels, "columns": labels, "what": "dissimilarity"}  # fmt: skip
+    yield {"draw": "matrix", "title": "Dissimilarities", "rows": labels, "columns": labels,
+           "what": "dissimilarity"}  # fmt: skip
 
 
-def _alike(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
+def _alike(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     labels = [" / ".join(map(str, key)) if isinstance(key, tuple) else str(key)
               for key in table.index]  # fmt: skip
-    yield {"draw": "matrix", "title": "Similarities", "of": name, "table": title,
-           "rows": labels, "columns": labels, "what": "similarity"}  # fmt: skip
+    yield {"draw": "matrix", "title": "Similarities", "rows": labels, "columns": labels,
+           "what": "similarity"}  # fmt: skip
 
 
-def _shares(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
+def _shares(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     """Which levels are best for the units of each level."""
     groups = table.groupby("direction", sort=False) if "direction" in table else [("", table)]
     for direction, part in groups:
@@ -195,7 +197,7 @@ def _shares(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
                "columns": list(map(str, shares.columns)), "what": "share"}  # fmt: skip
 
 
-def _map(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
+def _map(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     """Conditions in a plane, in a picture that is as wide as it is told."""
     places = table[["x", "y"]].to_numpy(dtype=float)
     places = (places - places.min(axis=0)) * [1, -1]  # upwards is up
@@ -208,16 +210,14 @@ def _map(name: str, title: str, table: pd.DataFrame) -> Iterator[Chart]:
            "height": float(places[:, 1].max() + side)}  # fmt: skip
 
 
-Draw = Callable[[str, str, pd.DataFrame], Iterator[Chart]]
-
-_DRAWN: dict[str, tuple[Draw, ...]] = {
-    "layer profile": (_profile,),
-    "scores": (_scores,),
-    "scores against references": (_against,),
-    "regions": (_regions,),
-    "voxels": (_histogram,),
-    "RDM": (_rdm,),
-    "places": (_map,),
-    "similarities": (_alike,),
-    "best levels": (_shares,),
+_DRAWN: dict[str, Callable[[pd.DataFrame, Facts], Iterator[Chart]]] = {
+    "layer profile": _profile,
+    "scores": _scores,
+    "scores against references": _against,
+    "regions": _regions,
+    "voxels": _histogram,
+    "RDM": _rdm,
+    "places": _map,
+    "similarities": _alike,
+    "best levels": _shares,
 }
