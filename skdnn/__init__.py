@@ -16,7 +16,7 @@ import lazy_loader
 # reference and the tests of docstrings and imports read this list, and each room's ``__all__``.
 _ROOMS = (
     *("rsa", "encoding", "decomposition", "models", "model_comparison", "datasets", "io"),
-    *("formats", "fmri", "plotting"),
+    *("formats", "fmri", "plotting", "report"),
 )
 _named, _names, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

@@ -51,7 +51,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
             {"_extraction", "_feature_extractor", "_classifier", "_text_encoder"},
             {"rsa", "encoding", "decomposition"},
             {"datasets", "formats", "io", "model_comparison", "plotting", "_search"},
-            {"fmri"},
+            {"fmri", "report"},
             {"__init__"},  # the package's public names
             {"demo", "cli", "__main__"},
         ),
@@ -82,7 +82,7 @@ PUBLIC = {
 # Loaded when first used; the torch engine is itself imported inside a function.
 LATE = {
     *("torch", "torchvision", "timm", "open_clip", "tensorflow", "keras"),
-    *("matplotlib", "h5py", "PIL", "pooch", "nibabel", "rsatoolbox", "himalaya"),
+    *("matplotlib", "h5py", "PIL", "pooch", "nibabel", "rsatoolbox", "himalaya", "jinja2"),
 }
 ENGINES = {
     **{

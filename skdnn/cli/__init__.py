@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from skdnn.cli import _usage_networks as networks
 from skdnn.cli import _usage_studies as studies
 from skdnn.cli._frame import made_parser, run
+from skdnn.cli._report_files import reporting
 from skdnn.cli._terminal import one_line, reason, visible
 
 __all__ = ["main", "parser"]
@@ -23,7 +24,7 @@ __all__ = ["main", "parser"]
 _COMMANDS = (
     *(networks.DEMO, networks.MODELS, networks.LAYERS_OF, networks.EXTRACT),
     *(studies.RDM, studies.COMPARE, studies.SEARCH, studies.ENCODE, studies.HIERARCHY),
-    *(networks.CLASSIFY, networks.CACHE, networks.DESCRIBE, networks.VERSION),
+    *(networks.CLASSIFY, networks.CACHE, networks.DESCRIBE, studies.REPORT, networks.VERSION),
 )
 _DESCRIPTION = (
     "Deep network activations for scikit-learn: RSA, encoding models and layer searches for "
@@ -69,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a terminal can't show is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        run(arguments)
+        with reporting(arguments, sys.argv[1:] if argv is None else argv):
+            run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

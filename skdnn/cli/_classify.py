@@ -6,7 +6,8 @@ from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import image_paths
 from skdnn.cli._input_files import read_lines
 from skdnn.cli._network_and_layers import network, weights_from
-from skdnn.cli._output_files import TABLES, checked_outs, write_table
+from skdnn.cli._output_files import REPORTS, TABLES, checked_outs, write_all
+from skdnn.cli._report_files import of_classes
 from skdnn.cli._terminal import note, show_table
 
 
@@ -15,7 +16,7 @@ def run(arguments: Arguments) -> None:
     from skdnn import DNNClassifier
 
     paths = image_paths(arguments.images)
-    files = checked_outs(arguments, TABLES)
+    files = checked_outs(arguments, (*TABLES, *REPORTS))
     weights, classes = weights_from(arguments), arguments.classes
     classifier = DNNClassifier(
         network(arguments.model, weights, arguments.seed),
@@ -31,7 +32,7 @@ def run(arguments: Arguments) -> None:
         refuse(f"--top {arguments.top}: between 1 and {len(classifier.classes_)} classes")
     note(classifier.classes_note_, arguments)
     table = classifier.top_k(paths, k=arguments.top)
-    for file in files:
-        write_table(table, file)
+    write_all(files, table)
+    of_classes(arguments, table, classifier, paths)
     if not files:
         show_table(table, as_json=arguments.json)

@@ -11,8 +11,16 @@ import pandas as pd
 from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import image_names, image_paths
 from skdnn.cli._network_and_layers import extractor_from, is_own, name_and_weights, weights_from
-from skdnn.cli._output_files import PICTURES, TABLES, checked_outs, is_picture, write_all
+from skdnn.cli._output_files import (
+    PICTURES,
+    REPORTS,
+    TABLES,
+    checked_outs,
+    is_picture,
+    write_all,
+)
 from skdnn.cli._rdm_files import Order, check_measures, in_common_order, read_file, read_references
+from skdnn.cli._report_files import of_comparison
 from skdnn.cli._terminal import note, show_table
 from skdnn.cli._unfinished_work import unfinished
 
@@ -29,7 +37,7 @@ def run(arguments: Arguments) -> None:
     from skdnn.model_comparison import score_rdms
 
     _check_usage(arguments)
-    outs = checked_outs(arguments, (*TABLES, *PICTURES))
+    outs = checked_outs(arguments, (*TABLES, *PICTURES, *REPORTS))
     known = None if arguments.comparison == _CKA else arguments.comparison
     check_measures(arguments, comparison=known)
     if arguments.model:
@@ -42,7 +50,7 @@ def run(arguments: Arguments) -> None:
         models, references = in_common_order(
             found, arguments.reference, arguments.metric, assume_order=arguments.assume_order
         )
-        alike = None
+        alike, result = None, None
     if references:
         note(f"comparing with {', '.join(references)}", arguments)
         table, results = score_rdms(
@@ -63,6 +71,12 @@ def run(arguments: Arguments) -> None:
         outs,
         table,
         lambda: _bars(table, results, arguments) if references else _heatmap(alike, arguments),
+    )
+    networks = arguments.model or []
+    of_comparison(
+        *(arguments, table, {**models, **references}, results, result),
+        image_paths(arguments.images) if networks else None,
+        {text: _extractor(text, arguments) for text in networks},
     )
 
 

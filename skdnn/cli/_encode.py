@@ -14,11 +14,13 @@ from skdnn.cli import _encode_betas as _betas
 from skdnn.cli._betas_files import wrong_with_betas
 from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._input_files import read_features, read_names, reading
-from skdnn.cli._output_files import MAPS, TABLES, checked_outs, is_map, write_table
+from skdnn.cli._output_files import MAPS, REPORTS, TABLES, checked_outs, is_map, write_all
+from skdnn.cli._report_files import of_encoding
 from skdnn.cli._row_order import matched, read_responses
 from skdnn.cli._terminal import note, records, show_facts, visible
 
 if TYPE_CHECKING:
+    from skdnn import LayerwiseEncoder
     from skdnn.io import OpenFeatures
 
 _INNER = 5
@@ -29,7 +31,8 @@ def run(arguments: Arguments) -> None:
     from skdnn.encoding import pool_folds
 
     _check_usage(arguments)
-    outs = checked_outs(arguments, (*TABLES, *MAPS) if arguments.betas else TABLES)
+    kinds = (*TABLES, *REPORTS)
+    outs = checked_outs(arguments, (*kinds, *MAPS) if arguments.betas else kinds)
     features = read_features(arguments.features, arguments.layer)
     targets = _targets(features, arguments)
     maps = _betas.checked_maps(outs, list(targets), arguments)
@@ -49,9 +52,11 @@ def run(arguments: Arguments) -> None:
             _betas.write_maps(target, voxels[-1], subject, list(features.layers), maps)
     voxels_table = pd.concat(voxels, ignore_index=True)
     _report(voxels_table, list(features.layers), arguments)
-    table = pd.concat(tables, ignore_index=True) if arguments.per == "fold" else voxels_table
-    for out in tables_out:
-        write_table(table, out)
+    folds = pd.concat(tables, ignore_index=True)
+    write_all(tables_out, folds if arguments.per == "fold" else voxels_table)
+    _, _, n_inner = next(iter(plans.values()))
+    encoder = _encoder(n_inner, arguments)
+    of_encoding(arguments, folds, voxels_table, list(features.layers), encoder)
 
 
 def _targets(features: OpenFeatures, arguments: Arguments) -> dict[str, Any]:
@@ -76,6 +81,12 @@ def _images(target: Any) -> list[str]:
     return list(target.index) if isinstance(target, pd.DataFrame) else target.images
 
 
+def _encoder(n_inner: int, arguments: Arguments) -> LayerwiseEncoder:
+    from skdnn import LayerwiseEncoder
+
+    return LayerwiseEncoder(select=arguments.select, cv=n_inner, random_state=arguments.seed)
+
+
 def _encoded(
     target: Any,
     subject: str,
@@ -86,10 +97,9 @@ def _encoded(
     arguments: Arguments,
 ) -> pd.DataFrame:
     """A row for each voxel and fold of one subject."""
-    from skdnn import LayerwiseEncoder
     from skdnn.encoding import LayerFeatures, nested_encoding
 
-    encoder = LayerwiseEncoder(select=arguments.select, cv=n_inner, random_state=arguments.seed)
+    encoder = _encoder(n_inner, arguments)
     X = LayerFeatures(features.layers)
     options = {
         "groups": groups,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from skdnn.cli import _hierarchy_accuracies, _hierarchy_study
 from skdnn.cli._betas_files import wrong_with_betas
 from skdnn.cli._frame import Arguments, refuse
-from skdnn.cli._output_files import PICTURES, TABLES, checked_outs
+from skdnn.cli._output_files import PICTURES, REPORTS, TABLES, checked_outs
 
 
 def run(arguments: Arguments) -> None:
     """Score a study from its data, or accuracies that are there already."""
     _check_usage(arguments)
-    outs = checked_outs(arguments, (*TABLES, *PICTURES))
+    outs = checked_outs(arguments, (*TABLES, *PICTURES, *REPORTS))
     form = _hierarchy_accuracies if arguments.accuracies else _hierarchy_study
     form.run(outs, arguments)
 

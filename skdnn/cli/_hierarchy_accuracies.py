@@ -12,6 +12,7 @@ import pandas as pd
 from skdnn.cli._frame import Arguments
 from skdnn.cli._input_files import reading
 from skdnn.cli._output_files import write_all
+from skdnn.cli._report_files import of_hierarchy
 from skdnn.cli._terminal import note, show_table
 
 
@@ -45,6 +46,7 @@ def run(outs: Sequence[Path], arguments: Arguments) -> None:
         shown = table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
     show_table(shown, as_json=arguments.json)
     write_all(outs, table, lambda: _drawn(table, folders))
+    of_hierarchy(arguments, table)
 
 
 def _plan(networks: list[str], folders: list[str], settings: Any) -> pd.DataFrame:

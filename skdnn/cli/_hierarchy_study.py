@@ -14,6 +14,7 @@ from skdnn.cli._betas_files import read_subjects
 from skdnn.cli._frame import Arguments
 from skdnn.cli._input_files import read_features, read_names, reading
 from skdnn.cli._output_files import write_all
+from skdnn.cli._report_files import of_hierarchy
 from skdnn.cli._row_order import matched
 from skdnn.cli._terminal import note, show_facts, visible
 
@@ -209,6 +210,7 @@ def _finish(study: Any, outs: Sequence[Path], arguments: Arguments) -> None:
         lines += [f"\n{name}: share of each level whose {best} is", shares.round(3).to_string()]
     show_facts(facts, "\n".join(lines), as_json=arguments.json)
     write_all(outs, study.table_, lambda: _drawn(study, directions))
+    of_hierarchy(arguments, study)
 
 
 def _drawn(study: Any, directions: Sequence[str]) -> Any:

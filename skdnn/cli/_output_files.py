@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TABLES = (".csv", ".tsv", ".json")
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
 MAPS = (".nii.gz", ".nii")
+REPORTS = (".html", ".skdnn.json")
 RDM_FILES = (".csv", ".tsv", ".npy", ".npz", ".mat", ".h5")
 
 
@@ -98,12 +99,22 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURES
 
 
-def write_all(outs: Sequence[Path], table: pd.DataFrame, draw: Callable[[], Any]) -> None:
-    """Each file as its ending says: the table, or the picture of it that is drawn anew."""
+def is_report(path: Path) -> bool:
+    """Whether a file's name asks for a report, or for the results that it is made of."""
+    return path.name.lower().endswith(REPORTS)
+
+
+def write_all(
+    outs: Sequence[Path], table: pd.DataFrame, draw: Callable[[], Any] | None = None
+) -> None:
+    """Each file as its ending says: the table, or the picture of it that is drawn anew.
+
+    Reports are written when the command is done.
+    """
     for out in outs:
-        if is_picture(out):
+        if draw is not None and is_picture(out):
             save_picture(draw(), out)
-        else:
+        elif not is_report(out):
             write_table(table, out)
 
 

@@ -22,8 +22,16 @@ from skdnn.cli._network_and_layers import (
     is_own,
     precomputed,
 )
-from skdnn.cli._output_files import PICTURES, TABLES, check_free, checked_outs, write_all
+from skdnn.cli._output_files import (
+    PICTURES,
+    REPORTS,
+    TABLES,
+    check_free,
+    checked_outs,
+    write_all,
+)
 from skdnn.cli._rdm_files import check_measures, read_rdm
+from skdnn.cli._report_files import of_search
 from skdnn.cli._row_order import read_responses
 from skdnn.cli._terminal import note, records, show_facts
 from skdnn.cli._unfinished_work import unfinished
@@ -34,7 +42,7 @@ def run(arguments: Arguments) -> None:
     from skdnn import compare_with_twin, estimate_search, rehearse_search
 
     _check_usage(arguments)
-    outs = checked_outs(arguments, (*TABLES, *PICTURES))
+    outs = checked_outs(arguments, (*TABLES, *PICTURES, *REPORTS))
     _check_methods_file(arguments)
     check_measures(arguments, comparison=arguments.comparison)
     paths = image_paths(arguments.images)
@@ -78,6 +86,7 @@ def run(arguments: Arguments) -> None:
             note(f"the untrained twin: {arguments.twin} seed(s)", arguments)
             seeds = {"twin": arguments.twin, "random_state": arguments.seed}
             twin = compare_with_twin(found, paths, y, **seeds)
+        of_search(arguments, found, paths, y, nested, twin)
     _report(found, nested, twin, arguments)
     if arguments.methods:
         _write_methods(found.describe(paths, nested=nested and nested["scores"]), arguments)

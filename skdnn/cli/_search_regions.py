@@ -15,6 +15,7 @@ from skdnn._wording import counted
 from skdnn.cli._betas_files import read_subjects
 from skdnn.cli._frame import Arguments
 from skdnn.cli._output_files import write_all
+from skdnn.cli._report_files import of_regions
 from skdnn.cli._terminal import note, records, show_facts
 
 _N = 1000  # samples, permutations
@@ -88,6 +89,7 @@ def run(
             random_state=arguments.seed,
             verbose=int(not arguments.quiet),
         )
+    of_regions(arguments, table, len(paths))
     _report(table, measure, arguments)
     write_all(outs, table, lambda: RegionScoresDisplay(table).plot(ylabel=f"score ({measure})"))
 

@@ -111,7 +111,7 @@ CLASSIFY = Command(
             "names of the network's outputs, one on a line, in its order; or 'imagenet' (default: "
             "those of the weights)",
         ),
-        shared.out("write .csv, .tsv or .json instead of printing"),
+        shared.out("write .csv, .tsv or .json instead of printing", report=True),
         option("--cache FOLDER", "a folder that keeps the network's outputs"),
         *(shared.OVERWRITE, shared.QUIET, shared.JSON, shared.THE_NETWORK),
     ),

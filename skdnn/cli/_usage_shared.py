@@ -93,6 +93,7 @@ def needed(given: Option) -> Option:
 THE_NETWORK = group("network", needed(MODEL), *_OF_NETWORKS)
 
 
-def out(help: str, *, required: bool = False) -> Option:
+def out(help: str, *, required: bool = False, report: bool = False) -> Option:
     """--out: one file or several; each ending says what is written."""
+    help += "; .html: a page that tells all of it; .skdnn.json: its results" if report else ""
     return option("--out FILE...", help, required=required)

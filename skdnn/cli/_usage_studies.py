@@ -82,7 +82,9 @@ COMPARE = Command(
             ),
             option("--permutations N", "Mantel's test with N permutations of the images"),
         ),
-        shared.out("also write the table (.csv, .tsv, .json) or a picture (.png, .pdf, ...)"),
+        shared.out(
+            "also write the table (.csv, .tsv, .json), a picture (.png, .pdf, ...)", report=True
+        ),
         shared.IMAGES,
         option(
             "--layer NAME...",
@@ -165,7 +167,10 @@ SEARCH = Command(
             "also score the whole search on images that had no part in the choice of the layer",
         ),
         shared.TWIN,
-        shared.out("the layer profile as a table (.csv, .tsv, .json) or picture (.png, .pdf, ..)"),
+        shared.out(
+            "the layer profile as a table (.csv, .tsv, .json) or picture (.png, .pdf, ..)",
+            report=True,
+        ),
         option(
             "--methods FILE",
             "also write the paragraph for the methods section: .txt, or .json, which 'skdnn "
@@ -245,7 +250,8 @@ ENCODE = Command(
         shared.out(
             "a row for each voxel (.csv, .tsv, .json); with --betas also maps in the grid of the "
             "mask (.nii.gz, .nii): of several subjects or quantities a file each, with both in "
-            "its name"
+            "its name",
+            report=True,
         ),
         option(
             "--maps QUANTITY...",
@@ -350,8 +356,23 @@ HIERARCHY = Command(
             ),
             option("--seed SEED", "of everything random", 0),
         ),
-        shared.out("a table (.csv, .tsv, .json) or a picture (.png, .pdf, .svg, .jpg)"),
+        shared.out("a table (.csv, .tsv, .json), a picture (.png, .pdf, .svg, .jpg)", report=True),
         option("--dry-run", "check everything, say how much work it is, stop"),
         *(shared.JOBS, shared.OVERWRITE, shared.QUIET, shared.JSON),
+    ),
+)
+REPORT = Command(
+    "report",
+    "a page of results that were saved, for people to read",
+    "Make one file of HTML of what search, compare, encode, hierarchy or classify has "
+    "written to --out STUDY.skdnn.json, or Results.save in Python. It opens in any browser, "
+    "without a network.",
+    ("skdnn report study.skdnn.json --out report.html",),
+    (
+        option("results FILE", "a file of results (.skdnn.json)"),
+        shared.out("the page (.html)", required=True),
+        option("--title TEXT", "of the page (default: that of the results)"),
+        option("--question TEXT", "what was asked (default: that of the results)"),
+        shared.OVERWRITE,
     ),
 )
