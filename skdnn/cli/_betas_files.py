@@ -87,8 +87,8 @@ def read_subjects(
             subjects = {name: betas.roi(list(betas.rois)) for name, betas in subjects.items()}
     except (ValueError, FileNotFoundError) as error:
         text = str(error) if unseen else str(error).replace(", or set unseen='drop'", "")
-        told = in_words_of_options(text).replace("--images: ", f"{source}: ")
-        raise type(error)(told) from error
+        text = in_words_of_options(text).replace("--images: ", f"{source}: ")
+        raise type(error)(text) from error
     for name, betas in subjects.items():
         subjects[name] = _usable(betas, name or "the subject", arguments)
         told = [counted(len(betas), "trial"), counted(len(betas.images), "image")]
