@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from skdnn.report import Results
 
 # Arguments that name files to read, of which the report tells the digests.
-_READ = ("rdm", "responses", "betas", "events", "mask", "features", "files", "reference")
-_READ += ("test_images", "groups", "settings")
+_READ = (
+    *("rdm", "responses", "betas", "events", "mask"),
+    *("features", "files", "reference", "test_images", "groups", "settings"),
+)
 _MOST_RDMS, _MOST_CONDITIONS, _MOST_NETWORKS = 8, 400, 4
 
 
@@ -117,7 +119,8 @@ def of_regions(arguments: Arguments, table: pd.DataFrame, n_images: int) -> None
     results.title = f"Layers of {arguments.model}, by subject and region"
     results.question = (
         f"Which layer of {arguments.model} is most like each region of "
-        f"{_measured(arguments).name} ({n_images} images, {arguments.cv} folds, {arguments.repeats} times)?"
+        f"{_measured(arguments).name} ({n_images} images, {arguments.cv} folds, "
+        f"{arguments.repeats} times)?"
     )
     results.add(table, name="Regions")
 
