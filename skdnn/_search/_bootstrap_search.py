@@ -64,7 +64,8 @@ def bootstrap_search(
 
     Notes
     -----
-    Other steps of the pipeline, such as a PCA, are fitted to all images. The best layer of many
+    Activations that the search has kept are read again. Other steps of the pipeline, such as a
+    PCA, are fitted to all images. The best layer of many
     scores too high here as anywhere: compare layers that were chosen beforehand, or on other data.
 
     Examples

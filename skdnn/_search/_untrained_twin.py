@@ -79,7 +79,8 @@ def compare_with_twin(
     Folds are not independent samples, and no test is made of them. The planned comparison takes
     RDMs of all images, with the pipeline's other steps fitted to all of them, and resamples the
     images, and the subjects where there are several. It stands for the seeds that were drawn:
-    ``twin_std`` says how much they differ.
+    ``twin_std`` says how much they differ. Activations of the twins are kept where the search
+    keeps its own.
 
     Examples
     --------

@@ -151,7 +151,8 @@ def of_comparison(
     if references:
         results.add(table, name="Scores")
     for name, tested in tests.items():
-        results.add(tested, name=f"Tests against {name}" if len(tests) > 1 else "Tests")
+        among = results.add(tested, name=f"Among models, against {name}")
+        among[f"Among models, against {name}"].tables.pop("scores")  # in the table above
     if compared is not None:
         results.add(compared, name="Similarities")
     _add_rdms(rdms, arguments, paths)

@@ -163,7 +163,9 @@ def _histogram(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
         for s, r, low, high in zip(sure.tolist(), rest.tolist(), ends, ends[1:], strict=False)
     ]  # fmt: skip
     n_sure = counted(int(sure.sum()), "voxel")
-    note = f"Correlations with held-out responses. Dark: p_fdr below {alpha:g} ({n_sure})."
+    note = (
+        f"Correlations with held-out responses. Strong colour: p_fdr below {alpha:g} ({n_sure})."
+    )
     yield {"draw": "histogram", "title": "How well voxels are predicted", "bars": bars,
            "most": most, "low": f"{ends[0]:.2f}", "high": f"{ends[-1]:.2f}", "note": note,
            "n": len(known)}  # fmt: skip

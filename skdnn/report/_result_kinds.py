@@ -225,7 +225,7 @@ def _facts(thing: Any, *names: str) -> dict[str, Any]:
     return {
         name: dict(value) if isinstance(value, Mapping) else value
         for name, value in found.items()
-        if value is not None
+        if value is not None and not (isinstance(value, Mapping) and not value)
     }
 
 

@@ -19,12 +19,16 @@ _OPEN = 30  # rows of a first table that need no click
 
 def tables_of(result: Result) -> list[Chart]:
     """All tables of a result; the page's script knows them by their names."""
-    return [
-        {"name": name, "n_rows": len(table), "n_columns": table.shape[1], "exported": True}
-        if name in _EXPORTED
-        else _shown(name, table, is_open=k == 0 and len(table) <= _OPEN)
-        for k, (name, table) in enumerate(result.tables.items())
-    ]
+    shown = []
+    for k, (name, table) in enumerate(result.tables.items()):
+        if name in _EXPORTED:
+            size = {"n_rows": len(table), "n_columns": table.shape[1]}
+            shown.append({"name": name, "exported": True, **size})
+        else:
+            is_short = len(table) <= _OPEN or len(result.tables) == 1
+            is_open = k == 0 and is_short and not result.pictures
+            shown.append(_shown(name, table, is_open=is_open))
+    return shown
 
 
 def _shown(name: str, table: pd.DataFrame, *, is_open: bool) -> Chart:

@@ -166,8 +166,8 @@ const matrices = [...document.querySelectorAll(".matrix")].map((box) => {
   };
   const tell = (i, j) => {
     const value = columns[j][i], told = document.createElement("strong");
-    told.textContent = Number.isFinite(value) ? `${box.dataset.what} ${value.toPrecision(4)}` : "undefined";
-    tip.replaceChildren(named(labels[i]), named(labels[j]), told);
+    told.textContent = Number.isFinite(value) ? `${box.dataset.what} ${digits(value)}` : "undefined";
+    tip.replaceChildren(told, named(labels[i]), named(labels[j]));
     cursor.hidden = false;
     cursor.style.cssText = `left: ${(100 * j) / m}%; top: ${(100 * i) / n}%; width: ${100 / m}%; height: ${100 / n}%`;
   };
