@@ -3,5 +3,17 @@
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._load import load_betas
 from skdnn.fmri._search_regions import search_regions
+from skdnn.fmri._searchlight._estimate import SearchlightEstimate, estimate_searchlight
+from skdnn.fmri._searchlight._result import SearchlightResult, SearchlightTest
+from skdnn.fmri._searchlight._searchlight_rsa import searchlight_rsa
 
-__all__ = ["Betas", "load_betas", "search_regions"]
+__all__ = [
+    "Betas",
+    "SearchlightEstimate",
+    "SearchlightResult",
+    "SearchlightTest",
+    "estimate_searchlight",
+    "load_betas",
+    "search_regions",
+    "searchlight_rsa",
+]

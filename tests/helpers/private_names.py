@@ -11,6 +11,8 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn._blocks",
         "skdnn.encoding._blocks_of_columns",
         "skdnn.encoding._decoding._select_k_best",
+        "skdnn.fmri._searchlight._centres",
+        "skdnn.fmri._searchlight._neighbours",
         "skdnn._extraction._sink",
         "skdnn.io._bdata",
         "skdnn.io._saved_header",
