@@ -145,6 +145,35 @@ def test_voxelwise_study(quick: list[int]) -> None:
     assert found["shares"].idxmax().tolist() == ["layer 1", "layer 2", "layer 3"]
 
 
+@pytest.mark.slow
+def test_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads no published files, so that it runs everywhere."""
+    nibabel, plotting = pytest.importorskip("nibabel"), pytest.importorskip("nilearn.plotting")
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    matplotlib.use("agg")
+    plt.close("all")
+    assert plotting
+    shown: list[int] = []
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
+    found = run_example("plot_study.py")
+    plt.close("all")
+    assert len(shown) == 3  # the regions, and the maps of two subjects
+    table, planted = found["table"], found["study"].planted
+    chosen = table[table["chosen"]]
+    assert chosen["layer"].tolist() == list(planted.values()) * 2
+    maps = nibabel.load(Path(found["folder"]) / "sub-02_maps.nii.gz")
+    assert maps.shape == (10, 8, 11, 2)
+    assert set(np.unique(maps.get_fdata()[..., 1])[:3]) == {1, 2, 3}
+
+
+def test_the_whole_study_has_fewer_than_forty_lines() -> None:
+    text = (ROOT / "examples" / "plot_study.py").read_text(encoding="utf-8")
+    code = text.split('"""', 2)[2].splitlines()
+    assert 20 < sum(bool(line.strip()) and not line.startswith("#") for line in code) < 40
+
+
 def test_brain_hierarchy(quick: list[int]) -> None:
     found = run_example("plot_brain_hierarchy.py")
     assert len(quick) == 2

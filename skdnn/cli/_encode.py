@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from skdnn._wording import listed
+from skdnn.cli import _encode_betas as _betas
+from skdnn.cli._betas_files import wrong_with_betas
 from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._input_files import read_features, read_names, reading
-from skdnn.cli._output_files import TABLES, checked_outs, write_table
+from skdnn.cli._output_files import MAPS, TABLES, checked_outs, is_map, write_table
 from skdnn.cli._row_order import matched, read_responses
 from skdnn.cli._terminal import note, records, show_facts, visible
 
@@ -24,45 +26,83 @@ _INNER = 5
 
 def run(arguments: Arguments) -> None:
     """Predict voxels, report and write."""
-    from skdnn import LayerwiseEncoder
-    from skdnn.encoding import LayerFeatures, nested_encoding, pool_folds
+    from skdnn.encoding import pool_folds
 
     _check_usage(arguments)
-    outs = checked_outs(arguments, TABLES)
+    outs = checked_outs(arguments, (*TABLES, *MAPS) if arguments.betas else TABLES)
     features = read_features(arguments.features, arguments.layer)
+    targets = _targets(features, arguments)
+    maps = _betas.checked_maps(outs, list(targets), arguments)
+    tables_out = [out for out in outs if not is_map(out)]
+    plans = {subject: _plan(target, arguments) for subject, target in targets.items()}
+    if arguments.dry_run:
+        _betas.show_plan(features, targets, [*tables_out, *maps], arguments)
+        return
+    tables, voxels = [], []
+    for subject, target in targets.items():
+        counts = f"{len(_images(target))} images, {_betas.n_voxels(target)} voxels"
+        told = f"{counts}, {len(features.layers)} layer(s)"
+        note(f"{subject}: {told}" if subject else told, arguments)
+        tables.append(_encoded(target, subject, features, *plans[subject], arguments))
+        voxels.append(pool_folds(tables[-1]))
+        if arguments.betas:
+            _betas.write_maps(target, voxels[-1], subject, list(features.layers), maps)
+    voxels_table = pd.concat(voxels, ignore_index=True)
+    _report(voxels_table, list(features.layers), arguments)
+    table = pd.concat(tables, ignore_index=True) if arguments.per == "fold" else voxels_table
+    for out in tables_out:
+        write_table(table, out)
+
+
+def _targets(features: OpenFeatures, arguments: Arguments) -> dict[str, Any]:
+    """Responses of the only subject, or betas of each."""
+    if arguments.betas:
+        return _betas.read_targets(features, arguments)
     names = _names(features, arguments)
     responses = read_responses(
         arguments.responses, names, "--responses", assume_order=arguments.assume_order
     )
-    cv = _folds(names, arguments)
+    return {"": responses}
+
+
+def _plan(target: Any, arguments: Arguments) -> tuple[Any, np.ndarray | None, int]:
+    """Folds, groups, and folds inside the training images."""
+    names = _images(target)
     groups = _groups(names, arguments) if arguments.groups else None
-    columns = responses.columns
+    return _folds(names, arguments), groups, _inner_folds(groups, arguments)
+
+
+def _images(target: Any) -> list[str]:
+    return list(target.index) if isinstance(target, pd.DataFrame) else target.images
+
+
+def _encoded(
+    target: Any,
+    subject: str,
+    features: OpenFeatures,
+    cv: Any,
+    groups: np.ndarray | None,
+    n_inner: int,
+    arguments: Arguments,
+) -> pd.DataFrame:
+    """A row for each voxel and fold of one subject."""
+    from skdnn import LayerwiseEncoder
+    from skdnn.encoding import LayerFeatures, nested_encoding
+
+    encoder = LayerwiseEncoder(select=arguments.select, cv=n_inner, random_state=arguments.seed)
+    X = LayerFeatures(features.layers)
+    options = {
+        "groups": groups,
+        "model": Path(arguments.features).stem,
+        "n_permutations": arguments.permutations,
+        "random_state": arguments.seed,
+    }
+    if arguments.betas:
+        return _betas.encoded(encoder, X, features, target, subject, cv, options, arguments)
+    columns = target.columns
     voxels = columns.get_level_values(-1).to_numpy()
     areas = columns.get_level_values(0).to_numpy() if columns.nlevels > 1 else ""
-    note(
-        f"{features.n_rows} images, {len(voxels)} voxels, {len(features.layers)} layer(s)",
-        arguments,
-    )
-    table = nested_encoding(
-        LayerwiseEncoder(
-            select=arguments.select,
-            cv=_inner_folds(groups, arguments),
-            random_state=arguments.seed,
-        ),
-        LayerFeatures(features.layers),
-        responses.to_numpy(),
-        cv,
-        groups=groups,
-        model=Path(arguments.features).stem,
-        roi=areas,
-        voxels=voxels,
-        n_permutations=arguments.permutations,
-        random_state=arguments.seed,
-    )
-    voxels_table = pool_folds(table)
-    _report(voxels_table, list(features.layers), arguments)
-    for out in outs:
-        write_table(table if arguments.per == "fold" else voxels_table, out)
+    return nested_encoding(encoder, X, target.to_numpy(), cv, roi=areas, voxels=voxels, **options)
 
 
 def _check_usage(arguments: Arguments) -> None:
@@ -75,7 +115,7 @@ def _check_usage(arguments: Arguments) -> None:
         wrong = f"--fdr {arguments.fdr}: give a number between 0 and 1"
     elif arguments.groups and arguments.test_images:
         wrong = "--groups parts folds, and --test-images is instead of folds"
-    refuse(wrong)
+    refuse(wrong or wrong_with_betas(arguments) or _betas.wrong_maps(arguments))
 
 
 def _names(features: OpenFeatures, arguments: Arguments) -> list[str]:
@@ -146,7 +186,15 @@ def _report(voxels: pd.DataFrame, layers: Sequence[str], arguments: Arguments) -
     """How many voxels, how well, how many surely, and which layers."""
     from skdnn.encoding import summarize_voxels
 
-    table = summarize_voxels(voxels, layers=layers, alpha=arguments.fdr)
+    parts = voxels.groupby("subject", sort=False)
+    table = pd.concat(
+        summarize_voxels(part, layers=layers, alpha=arguments.fdr).assign(subject=subject)
+        for subject, part in parts
+    )
+    if (table["subject"] == "").all():
+        table = table.drop(columns="subject")
+    else:
+        table.insert(0, "subject", table.pop("subject"))
     which = f"significant voxels (FDR {arguments.fdr:g})"
     text = table.to_string(index=False, float_format="{:.3f}".format)
     text += f"\nlayers: numbers of {which} that are predicted best from each"

@@ -20,7 +20,7 @@ from skdnn.cli._terminal import visible
 
 Arguments = argparse.Namespace
 _USAGE = re.compile(r"(?P<name>\S+)(?: (?P<value>.+))?")
-_NUMBERS: dict[str, type] = {"N": int, "K": int, "DAYS": float}
+_NUMBERS: dict[str, type] = {"N": int, "K": int, "DAYS": float, "NUMBER": float}
 _COMPLETED = {
     **dict.fromkeys(("FILE", "PATH", "FEATURES"), shtab.FILE),
     "FOLDER": shtab.DIRECTORY,

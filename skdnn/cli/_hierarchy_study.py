@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skdnn._wording import listed
+from skdnn.cli._betas_files import read_subjects
 from skdnn.cli._frame import Arguments
 from skdnn.cli._input_files import read_features, read_names, reading
 from skdnn.cli._output_files import write_all
@@ -42,7 +43,8 @@ def run(outs: Sequence[Path], arguments: Arguments) -> None:
     names = read_names(arguments.test_images)
     test = np.sort(matched(features.names, features.n_rows, names, f"--features {features.path}"))
     subjects = _subjects(features, arguments)
-    _check_shown(subjects, test, features)
+    option = "--betas" if arguments.betas else "--responses"
+    _check_shown(subjects, test, features.names, option)
     train = np.setdiff1d(np.concatenate([each.shown for each in subjects.values()]), test)
     if arguments.dry_run:
         return _show_plan(features, subjects, train, test, arguments)
@@ -50,7 +52,9 @@ def run(outs: Sequence[Path], arguments: Arguments) -> None:
 
 
 def _subjects(features: OpenFeatures, arguments: Arguments) -> dict[str, Trials]:
-    """All files of responses."""
+    """All files of responses, or of betas."""
+    if arguments.betas:
+        return _of_betas(features, arguments)
     found: dict[str, Trials] = {}
     for path in arguments.responses:
         name = Path(path).stem
@@ -58,6 +62,26 @@ def _subjects(features: OpenFeatures, arguments: Arguments) -> dict[str, Trials]
             raise ValueError(f"--responses: two files are named {name}: each is a subject.")
         note(f"reading {path}", arguments)
         found[name] = _read(path, features, arguments)
+    return found
+
+
+def _of_betas(features: OpenFeatures, arguments: Arguments) -> dict[str, Trials]:
+    """Trials of each subject; images that nobody saw are of no use, and no error."""
+    assert features.names is not None
+    subjects = read_subjects(arguments, features.names, unseen="drop")
+    arguments.areas = arguments.areas or list(next(iter(subjects.values())).rois)
+    row_of = {name: row for row, name in enumerate(features.names)}
+    found = {}
+    for name, betas in subjects.items():
+        try:
+            areas = {
+                area: np.asarray(betas.roi(area).responses[:], np.float64)
+                for area in arguments.areas
+            }
+        except ValueError as error:
+            raise ValueError(f"--areas: {error}") from error
+        rows = np.array([row_of[image] for image in betas.images])
+        found[name or "subject"] = Trials(areas, rows[betas.trials["image"]])
     return found
 
 
@@ -75,16 +99,15 @@ def _read(path: str, features: OpenFeatures, arguments: Arguments) -> Trials:
     return Trials(areas, np.array([row_of[name] for name in names]))
 
 
-def _check_shown(subjects: dict[str, Trials], test: np.ndarray, features: OpenFeatures) -> None:
+def _check_shown(
+    subjects: dict[str, Trials], test: np.ndarray, images: Sequence[str], option: str
+) -> None:
     """Every subject has to have seen all test images."""
-    assert features.names is not None
     for subject, each in subjects.items():
         missing = np.setdiff1d(test, each.shown)
         if missing.size:
-            names = [features.names[row] for row in missing]
-            raise ValueError(
-                f"--responses: {subject} has no trial of {listed(names, 10, visible)}."
-            )
+            names = [images[row] for row in missing]
+            raise ValueError(f"{option}: {subject} has no trial of {listed(names, 10, visible)}.")
 
 
 def _fitted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".tsv", ".json")
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
+MAPS = (".nii.gz", ".nii")
 RDM_FILES = (".csv", ".tsv", ".npy", ".npz", ".mat", ".h5")
 
 
@@ -34,7 +36,7 @@ def checked_outs(arguments: Arguments, endings: Sequence[str]) -> list[Path]:
         If its folder can't be written to.
     """
     found = [Path(name) for name in arguments.out or []]
-    wrong = [path for path in found if path.suffix.lower() not in endings]
+    wrong = [path for path in found if _ending(path) not in endings]
     if wrong:
         raise ValueError(
             f"--out {listed(wrong, 10, visible)}: the name must end in {', '.join(endings)}."
@@ -59,6 +61,31 @@ def check_free(paths: Sequence[Path], arguments: Arguments) -> None:
             raise NotADirectoryError(f"--out {path}: {folder} is no folder.")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(f"--out {path}: the folder {folder} can't be written to.")
+
+
+def _ending(path: Path) -> str:
+    """The suffix of a name, both of a compressed map."""
+    packed = path.name.lower().endswith(".nii.gz")
+    return ".nii.gz" if packed else path.suffix.lower()
+
+
+def is_map(path: Path) -> bool:
+    """Whether a file's ending asks for a map of voxels."""
+    return _ending(path) in MAPS
+
+
+def map_files(
+    out: Path, subjects: Sequence[str], quantities: Sequence[str]
+) -> dict[tuple[str, str], Path]:
+    """A file for each subject and quantity, with both in its name where there are several."""
+    ending = out.name[-len(_ending(out)) :]
+    stem = out.name.removesuffix(ending)
+    several = (len(subjects) > 1, len(quantities) > 1)
+    files = {}
+    for key in itertools.product(subjects, quantities):
+        parts = [part for part, named in zip(key, several, strict=True) if named]
+        files[key] = out.with_name("_".join([stem, *parts]) + ending)
+    return files
 
 
 def is_picture(path: Path) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 
 from skdnn._files import write_whole
+from skdnn.cli import _search_regions as _regions
+from skdnn.cli._betas_files import wrong_with_betas
 from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import image_paths
 from skdnn.cli._network_and_layers import (
@@ -37,13 +39,16 @@ def run(arguments: Arguments) -> None:
     check_measures(arguments, comparison=arguments.comparison)
     paths = image_paths(arguments.images)
     arguments.n_images = len(paths)
-    y = _target(arguments, paths)
+    regions = _regions.read(arguments, paths) if arguments.betas else {}
+    y = next(iter(regions.values())) if regions else _target(arguments, paths)
     n_train = _n_training_images(arguments)
     extractor = extractor_from(arguments, cache=None)
     search = _search_over(extractor, [], y, arguments)
     if arguments.components is None and search.estimator["pca"].n_components >= n_train - 1:
         note(f"components: {n_train - 1}, since a fold has {n_train} training images", arguments)
-    rehearse_search(search, y, max(64, arguments.components or 0) + 1)
+    for name, each in (regions or {"": y}).items():
+        with _regions.of(name):
+            rehearse_search(search, each, max(64, arguments.components or 0) + 1)
     layers = _worth_scoring(arguments, extractor)
     if arguments.dry_run:
         estimate = estimate_search(
@@ -53,11 +58,18 @@ def run(arguments: Arguments) -> None:
             n_nested=arguments.cv if arguments.nested else 0,
             n_twins=arguments.twin,
         )
+        if regions:
+            _regions.show_plan(estimate, regions, outs, arguments)
+            return
         show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
         return
     nested = twin = None
     with _activations(outs, arguments) as folder:
         extractor = precomputed(folder, paths, layers, arguments)
+        if regions:
+            searched = _search_over(extractor, layers, y, arguments)
+            _regions.run(searched, paths, regions, outs, _score_name(arguments), arguments)
+            return
         found = _search_over(extractor, layers, y, arguments).fit(paths, y)
         _check_scores(found, arguments)
         if arguments.nested:
@@ -88,9 +100,13 @@ def _check_usage(arguments: Arguments) -> None:
         wrong = f"--twin {arguments.twin}: give 1 or more"
     elif arguments.twin and (is_own(arguments.model) or arguments.weights.lower() == "none"):
         wrong = "--twin is for a trained network that is given by its name"
+    elif arguments.betas and (arguments.nested or arguments.twin or arguments.methods):
+        wrong = "--nested, --twin and --methods go with --rdm or --responses, not with --betas"
     elif arguments.components is not None and arguments.components < 0:
         wrong = f"--components {arguments.components}: give 0 or more"
-    refuse(wrong)
+    elif min(arguments.bootstrap, arguments.permutations) < 0:
+        wrong = "--bootstrap and --permutations: give 0 or more"
+    refuse(wrong or wrong_with_betas(arguments))
 
 
 def _check_methods_file(arguments: Arguments) -> None:

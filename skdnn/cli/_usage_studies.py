@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skdnn.cli import _usage_shared as shared
 from skdnn.cli._frame import Command, group, one_of, option
+from skdnn.cli._usage_betas import BETAS, OF_BETAS
 
 RDM = Command(
     "rdm",
@@ -106,14 +107,19 @@ SEARCH = Command(
     "Cross-validated search over the layers of a network. Features are centred and reduced to "
     "their main components, learnt on the training images of each fold; then rsa compares the RDM "
     "of the held-out images with that of the brain, and encoding predicts the responses to them "
-    "by ridge regression (mean R2 over voxels). Each image goes through the network once. An "
-    "interrupted run goes on where it stopped when the same command is given again: until it is "
-    "done, activations lie in OUT.unfinished, or in --cache. --seed also decides the folds.",
+    "by ridge regression (mean R2 over voxels). With --betas there is a search for each subject "
+    "and region, in one table (.csv) and one picture (.png). Each image goes through the network "
+    "once. An interrupted run goes on where it stopped when the same command is given again: "
+    "until it is done, activations lie in OUT.unfinished, or in --cache. --seed also decides the "
+    "folds.",
     (
         "skdnn search --model alexnet --layer features.2 features.5 classifier.5 --images "
         "./images --rdm it.csv --out profile.csv profile.png",
         "skdnn search --model resnet50 --layer 'layer*' --images ./images --responses voxels.csv "
         "--method encoding --cache activations/ --nested",
+        "skdnn search --model alexnet --layer 'features.*' --images ./images --betas "
+        "sub-*/*_betas.nii.gz --events sub-*/*_events.tsv --mask mask.nii.gz --rois "
+        "V1=atlas.nii.gz:1 IT=atlas.nii.gz:2 --out regions.csv regions.png",
     ),
     (
         shared.needed(shared.IMAGES),
@@ -128,8 +134,17 @@ SEARCH = Command(
                 "responses to the images: .csv with their names in the first column and a voxel "
                 "in each other one, or a file of features",
             ),
+            BETAS,
             required=True,
         ),
+        OF_BETAS,
+        option(
+            "--bootstrap N",
+            "with --betas and rsa: samples of the images for each layer's interval; 0 for neither "
+            "intervals nor p-values",
+            1000,
+        ),
+        option("--permutations N", "likewise: of the images, for each layer's p-value", 1000),
         shared.ASSUME_ORDER,
         shared.LAYERS,
         option("--method {rsa,encoding}", "compare RDMs, or predict responses", "rsa"),
@@ -173,21 +188,29 @@ ENCODE = Command(
     "predict voxels from features: which layer, how well, how surely",
     "Voxelwise encoding: for each voxel, ridge regression chooses a layer and a penalty inside "
     "the training images and predicts the images that were held out. A voxel has one p-value, of "
-    "its mean correlation over folds, adjusted for the number of voxels (false discovery rate).",
+    "its mean correlation over folds, adjusted for the number of a subject's voxels (false "
+    "discovery rate).",
     (
         "skdnn encode features.h5 --responses voxels.csv --out voxels_table.csv",
         "skdnn encode features.h5 --responses subj1.h5 --layer features.2 features.10 "
         "--test-images test.txt --json",
         "skdnn encode features.h5 --responses voxels.csv --groups images.csv category",
+        "skdnn encode features.h5 --betas sub-*/*_betas.nii.gz --events sub-*/*_events.tsv --mask "
+        "sub-*/*_mask.nii.gz --out voxels.csv r.nii.gz",
     ),
     (
         option("features FEATURES", "a file of features"),
-        option(
-            "--responses FILE",
-            "responses to the images: .csv with their names in the first column and a voxel in "
-            "each other one, or a file of arrays (.npy, .mat, .h5, .parquet), one for each area",
+        one_of(
+            option(
+                "--responses FILE",
+                "responses to the images: .csv with their names in the first column and a voxel "
+                "in each other one, or a file of arrays (.npy, .mat, .h5, .parquet), one for each "
+                "area",
+            ),
+            BETAS,
             required=True,
         ),
+        OF_BETAS,
         option("--layer NAME...", "layers of the file to choose from (default: all in it)"),
         option(
             "--select {layer,best_overall,stack}",
@@ -217,20 +240,36 @@ ENCODE = Command(
         ),
         option("--fdr Q", "false discovery rate at which a voxel counts as predicted", 0.05),
         option("--seed SEED", "of folds and permutations", 0),
-        shared.out("a row for each voxel (.csv, .tsv, .json)"),
+        shared.out(
+            "a row for each voxel (.csv, .tsv, .json); with --betas also maps in the grid of the "
+            "mask (.nii.gz, .nii): of several subjects or quantities a file each, with both in "
+            "its name"
+        ),
+        option(
+            "--maps QUANTITY...",
+            "what maps show: r, r2, normalised (r divided by the noise ceiling), p, p_fdr, layer "
+            "(the number of the one that most folds chose, with its name in a .json beside it) or "
+            "layer_share (of the folds)",
+            ["r"],
+        ),
+        option("--dry-run", "check everything, say what would be done and written, stop"),
         *(shared.ASSUME_ORDER, shared.OVERWRITE, shared.QUIET, shared.JSON),
     ),
 )
 HIERARCHY = Command(
     "hierarchy",
     "brain hierarchy score: are the layers in the order of the brain's areas",
-    "The brain hierarchy score of Nonaka et al. (2021). From data (--features and --responses): "
+    "The brain hierarchy score of Nonaka et al. (2021). From data (--features, and --responses or "
+    "--betas): "
     "decodes units from each area and encodes voxels from each layer, and scores both; a stopped "
     "study goes on when the same command with the same --results is given again. Or from "
     "accuracies that were computed before, of one network or many (--accuracies).",
     (
         "skdnn hierarchy --features alexnet.h5 --responses S1.h5 S2.h5 --areas V1 V2 V3 V4 HVC "
         "--test-images test.txt --results study/ --out table.csv shares.png",
+        "skdnn hierarchy --features alexnet.h5 --betas sub-*/*_betas.nii.gz --events "
+        "sub-*/*_events.tsv --mask mask.nii.gz --rois V1=atlas.nii.gz:1 IT=atlas.nii.gz:2 "
+        "--test-images test.txt --out table.csv",
         "skdnn hierarchy --accuracies published/ --out ranking.csv ranking.png",
     ),
     (
@@ -247,9 +286,13 @@ HIERARCHY = Command(
                 "features with an array for each area and the images' names as labels",
                 [],
             ),
+            BETAS,
             option("--test-images FILE", "a text file with a test image's name in each line"),
             option("--layer NAME...", "layers, the lowest first"),
-            option("--areas NAME...", "brain areas, the lowest first"),
+            option(
+                "--areas NAME...",
+                "brain areas, the lowest first (default: of --rois, in the order given)",
+            ),
             option(
                 "--stimulus-key KEY",
                 "BData: the label that names the image of a trial",
@@ -259,6 +302,7 @@ HIERARCHY = Command(
             option("--voxels N", "encoded, per area", 1000),
             option("--results FOLDER", "keeps finished work, to go on after an interruption"),
         ),
+        OF_BETAS,
         group(
             "from accuracies",
             option(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from skdnn._files import write_whole
 from skdnn._html import card, product
 from skdnn._optional import import_optional
 from skdnn._wording import listed, nearest
 from skdnn.encoding import average_repeats, ncsnr, ncsnr_ceiling, split_half_reliability
+from skdnn.fmri._tables_of_voxels import VOXEL, as_maps
 from skdnn.fmri._trials import Trials
 from skdnn.io._nifti import NiftiBetas
 from skdnn.io._nifti_writing import write_map
@@ -56,10 +61,10 @@ class Betas:
     array([[1., 0., 0.],
            [0., 0., 1.]])
     >>> betas.keep([2]).averages()
-                 0
+    voxel      2
     image
-    cat.jpg    0.5
-    dog.jpg    0.0
+    cat.jpg  0.5
+    dog.jpg  0.0
     """
 
     def __init__(
@@ -94,11 +99,16 @@ class Betas:
         -------
         averages : DataFrame of shape (n_images, n_voxels)
             Row ``i`` is the response to ``images[i]``, which is its label: a pipeline or a search
-            compares it with its images. NaN in a trial stays NaN.
+            compares it with its images. Columns are labelled by `voxels`, so that results can be
+            put back into the brain (:meth:`save_map`). NaN in a trial stays NaN.
         """
         shown = self.trials["image"].to_numpy()
         found = average_repeats(self.responses, shown, order=list(range(len(self.images))))
-        return pd.DataFrame(found.responses, index=pd.Index(self.images, name="image"))
+        return pd.DataFrame(
+            found.responses,
+            index=pd.Index(self.images, name="image"),
+            columns=pd.Index(self.voxels, name=VOXEL),
+        )
 
     def repeats(self) -> NDArray[Any]:
         """Sort the trials by repeat: the first showing of each image, the second, and so on.
@@ -153,7 +163,7 @@ class Betas:
                 ),
                 "ceiling": ncsnr_ceiling(signal, counts),
             },
-            index=pd.Index(self.voxels, name="voxel"),
+            index=pd.Index(self.voxels, name=VOXEL),
         )
 
     def keep(self, voxels: ArrayLike) -> Betas:
@@ -199,38 +209,60 @@ class Betas:
             rois={name: inside[chosen] for name, inside in self.rois.items()},
         )
 
-    def roi(self, name: str) -> Betas:
-        """Keep the voxels of one region.
+    def roi(self, name: str | Sequence[str]) -> Betas:
+        """Keep the voxels of one region, or of several together.
 
         Parameters
         ----------
-        name : str
-            One of `rois`.
+        name : str or sequence of str
+            One of `rois`, or some: what is in at least one of them is kept.
 
         Returns
         -------
         betas : Betas
-            With its voxels.
+            With these voxels.
 
         Raises
         ------
         ValueError
             If there is no such region, or none of its voxels were kept.
         """
-        if name not in self.rois:
-            known = list(dict.fromkeys([*nearest(name, self.rois), *self.rois]))
-            raise ValueError(f"There is no region {name!r}; there are {listed(known) or 'none'}.")
-        if not self.rois[name].any():
-            raise ValueError(f"No voxel of {name!r} is among those that were kept.")
-        return self.keep(self.rois[name])
+        names = [name] if isinstance(name, str) else list(name)
+        for one in names:
+            if one not in self.rois:
+                known = list(dict.fromkeys([*nearest(one, self.rois), *self.rois]))
+                raise ValueError(
+                    f"There is no region {one!r}; there are {listed(known) or 'none'}."
+                )
+            if not self.rois[one].any():
+                raise ValueError(f"No voxel of {one!r} is among those that were kept.")
+        if not names:
+            raise ValueError("name is empty: name a region.")
+        return self.keep(np.any([self.rois[one] for one in names], axis=0))
 
-    def unmask(self, values: ArrayLike, *, fill: float = np.nan) -> Any:
+    @property
+    def regions_of_voxels(self) -> NDArray[np.object_]:
+        """Names of the region that each voxel is in: ``""`` in none, ``"V1 & hV4"`` in two."""
+        found = np.full(self.n_voxels, "", dtype=object)
+        for name, inside in self.rois.items():
+            found[inside] = [f"{one} & {name}" if one else name for one in found[inside]]
+        return found
+
+    def unmask(
+        self,
+        values: ArrayLike | pd.DataFrame,
+        *,
+        columns: str | Sequence[str] | None = None,
+        fill: float = np.nan,
+    ) -> Any:
         """Put a number for each voxel, such as a score, into the original grid.
 
         Parameters
         ----------
-        values : array-like of shape (n_voxels,) or (n_maps, n_voxels)
-            Numbers of the voxels that are here.
+        values : array-like of shape (n_voxels,) or (n_maps, n_voxels), or DataFrame
+            Numbers of the voxels that are here, or a table as for :meth:`save_map`.
+        columns : str or sequence of str, default=None
+            Of a table, as for :meth:`save_map`.
         fill : float, default=nan
             What all other voxels get, those outside of the mask and those left out.
 
@@ -243,55 +275,87 @@ class Betas:
         Raises
         ------
         ValueError
-            If the number of voxels does not fit, or betas came from an array without a mask.
+            If the voxels do not fit, or betas came from an array without a mask.
         """
-        whole = self._whole(values, fill)
+        whole = self._whole(as_maps(values, columns, self.voxels).numbers, fill)
         if self._mask is None:
             raise ValueError("Betas from an array without a mask have no place in space.")
         flat = np.full((*whole.shape[:-1], self._mask.size), fill, dtype=np.float32)
         flat[..., self._mask.ravel()] = whole
-        if self.affine is None:
-            return flat.reshape(*whole.shape[:-1], *self._mask.shape)
-        nibabel = import_optional("nibabel", "to make NIfTI images")
         volume = flat.reshape(*whole.shape[:-1], *self._mask.shape)
-        image = nibabel.Nifti1Image(np.moveaxis(volume, 0, -1) if whole.ndim == 2 else volume,
-                                    self.affine)  # fmt: skip
+        if self.affine is None:
+            return volume
+        nibabel = import_optional("nibabel", "to make NIfTI images")
+        last = np.moveaxis(volume, 0, -1) if whole.ndim == 2 else volume
+        image = nibabel.Nifti1Image(last, self.affine)
         image.header.set_xyzt_units("mm")
         return image
 
     def save_map(
-        self, values: ArrayLike, path: OnePath | Sequence[OnePath], *, fill: float = np.nan
+        self,
+        values: ArrayLike | pd.DataFrame,
+        path: OnePath | Sequence[OnePath],
+        *,
+        columns: str | Sequence[str] | None = None,
+        fill: float = np.nan,
     ) -> None:
-        """Write a number for each voxel or vertex into a file, whole or not at all.
+        """Write numbers for each voxel or vertex into a file, whole or not at all.
 
         Parameters
         ----------
-        values : array-like of shape (n_voxels,) or (n_maps, n_voxels)
-            Numbers of the voxels that are here.
+        values : array-like of shape (n_voxels,) or (n_maps, n_voxels), or DataFrame
+            Numbers of the voxels that are here. A table has its voxels in a column or index
+            called ``voxel``, in any order, and a map in each other column of numbers: of
+            :func:`~skdnn.encoding.pool_folds`, :meth:`reliability`, or, with the voxels along its
+            columns, :func:`~skdnn.encoding.voxel_variance_partitioning`. A table that names no
+            voxels has a map in each row, called as its index says.
         path : str or path-like, or a pair of them
             ``.nii`` or ``.nii.gz``; of surfaces ``.func.gii`` or ``.mgz``, one for each
             hemisphere.
+        columns : str or sequence of str, default=None
+            Of a table, which maps, in this order; None takes all that hold numbers. One map makes
+            a file of three dimensions, several the volumes of one, and their names go into a
+            JSON file beside it. A categorical column, such as the layer, becomes numbers from 1,
+            whose meaning stands in that file.
         fill : float, default=nan
             What all other voxels get.
+
+        Raises
+        ------
+        TypeError
+            If a column holds text.
+        ValueError
+            If the voxels are not those that are here, or a table has several rows for one.
+
+        See Also
+        --------
+        unmask : The same in memory.
+
+        Examples
+        --------
+        >>> table = pool_folds(nested_encoding(encoder, X, betas.averages()))  # doctest: +SKIP
+        >>> betas.save_map(table, "r.nii.gz", columns="r")  # doctest: +SKIP
+        >>> betas.save_map(table, "maps.nii.gz")  # and maps.json  # doctest: +SKIP
         """
+        maps = as_maps(values, columns, self.voxels)
         reference = self._source
         if not isinstance(reference, NiftiBetas):
             if self._mask is None or self.affine is None:
                 raise ValueError("Betas from an array without a place in space make no map.")
             nibabel = import_optional("nibabel", "to write NIfTI files")
             reference = nibabel.Nifti1Image(self._mask.astype(np.uint8), self.affine)
-        write_map(self._whole(values, fill), reference, path, fill=fill)
+        write_map(self._whole(maps.numbers, fill), reference, path, fill=fill)
+        if maps.meanings or len(maps.names) > 1:
+            told = {"maps": maps.names, **({"values": maps.meanings} if maps.meanings else {})}
+            text = f"{json.dumps(told, indent=1, ensure_ascii=False)}\n".encode()
+            for one in [path] if isinstance(path, str | os.PathLike) else path:
+                write_whole(_sidecar(Path(one)), text)
 
-    def _whole(self, values: ArrayLike, fill: float) -> NDArray[np.float32]:
+    def _whole(self, values: NDArray[np.float32], fill: float) -> NDArray[np.float32]:
         """Values of all voxels of the mask."""
-        given = np.asarray(values, dtype=np.float32)
-        if given.ndim not in (1, 2) or given.shape[-1] != self.n_voxels:
-            raise ValueError(
-                f"values has shape {given.shape}, but there are {self.n_voxels} voxels."
-            )
         n_all = self.responses.source.shape[1]
-        whole = np.full((*given.shape[:-1], n_all), fill, dtype=np.float32)
-        whole[..., self.voxels] = given
+        whole = np.full((*values.shape[:-1], n_all), fill, dtype=np.float32)
+        whole[..., self.voxels] = values
         return whole
 
     def __len__(self) -> int:
@@ -319,3 +383,9 @@ class Betas:
     def _repr_html_(self) -> str:
         """A card for notebooks; no file is opened."""
         return card("Betas", self._facts())
+
+
+def _sidecar(path: Path) -> Path:
+    """The file beside a map that says what is in it, named as BIDS does."""
+    stem = re.sub(r"(\.nii|\.func)?\.[a-z]+$", "", path.expanduser().name)
+    return path.expanduser().with_name(f"{stem}.json")

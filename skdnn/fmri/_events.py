@@ -34,23 +34,27 @@ def entities(name: str) -> dict[str, str]:
     return dict(_ENTITY.findall(name.replace("\\", "/")))
 
 
-def files_of(given: Any) -> list[Any]:
+def files_of(given: Any, what: str) -> list[Any]:
     """One thing or several; a path with wildcards is all files that it fits, in natural order."""
-    if isinstance(given, str | os.PathLike):
-        text = os.path.expanduser(os.fspath(given))
-        if not has_magic(text) or os.path.exists(text):
-            return [text]
-        found = sorted(glob(text), key=natural_key)
-        if not found:
-            raise FileNotFoundError(f"no file fits {text!r}.")
-        return found
-    return [given] if isinstance(given, pd.DataFrame) else list(given)
+    if isinstance(given, pd.DataFrame):
+        return [given]
+    found: list[Any] = []
+    for one in [given] if isinstance(given, str | os.PathLike) else given:
+        text = os.path.expanduser(os.fspath(one)) if isinstance(one, str | os.PathLike) else ""
+        if has_magic(text) and not os.path.exists(text):
+            fitting = sorted(glob(text), key=natural_key)
+            if not fitting:
+                raise FileNotFoundError(f"{what}: no file fits {text!r}.")
+            found += fitting
+        else:
+            found.append(text or one)
+    return found
 
 
 def read_events(events: Any, stimulus: str) -> list[Run]:
     """The tables of all runs, each row a trial in the order of time."""
     runs = []
-    for number, one in enumerate(files_of(events), 1):
+    for number, one in enumerate(files_of(events, "events"), 1):
         if isinstance(one, pd.DataFrame):
             name, table, known = f"events {number}", one.reset_index(drop=True), {}
         else:
@@ -184,17 +188,18 @@ def rows_with_betas(
 
 
 def images_of(
-    trials: pd.DataFrame, rows: np.ndarray, images: Sequence[str], surplus: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which of these rows are kept, and the position of the image that each shows.
+    trials: pd.DataFrame, rows: np.ndarray, images: Sequence[str], surplus: str, unseen: str
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Which of these rows are kept, the position of the image that each shows, and the images.
 
     Raises
     ------
     ValueError
         Naming events without an image, images without an event, and names that fit several.
     """
-    if surplus not in ("error", "drop"):
-        raise ValueError(f"surplus must be 'error' or 'drop', got {surplus!r}.")
+    for name, value in {"surplus": surplus, "unseen": unseen}.items():
+        if value not in ("error", "drop"):
+            raise ValueError(f"{name} must be 'error' or 'drop', got {value!r}.")
     refuse_repeated(images)
     labels = trials["stimulus"].to_numpy()[rows]
     names = list(dict.fromkeys(labels))
@@ -207,12 +212,15 @@ def images_of(
             f"drop= if they are catch trials, or set surplus='drop'. {MEANING}"
         )
     shown = {position for position in found.values() if position is not None}
-    unseen = [image for position, image in enumerate(images) if position not in shown]
-    if unseen:
+    missing = [image for position, image in enumerate(images) if position not in shown]
+    if missing and unseen == "error":
         raise ValueError(
-            f"images: {len(unseen)} of {len(images)} were never shown: {listed(unseen)}"
-            f"{nearest_names(unseen, names)}. Leave them out. {MEANING}"
+            f"images: {len(missing)} of {len(images)} were never shown: {listed(missing)}"
+            f"{nearest_names(missing, names)}. Leave them out, or set unseen='drop'. {MEANING}"
         )
+    if not shown:
+        raise ValueError(f"events show none of the images{nearest_names(images, names)}.")
+    seen = sorted(shown)
     kept = np.array([found[label] is not None for label in labels], dtype=bool)
-    positions = np.array([found[label] for label in labels[kept]], dtype=np.intp)
-    return rows[kept], positions
+    positions = np.searchsorted(seen, [found[label] for label in labels[kept]])
+    return rows[kept], positions, [images[position] for position in seen]

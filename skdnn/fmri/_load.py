@@ -46,6 +46,7 @@ def load_betas(
     stimulus: str = "stim_file",
     drop: Any = (),
     surplus: str = "error",
+    unseen: str = "error",
     standardize: str | None = None,
     scale: float | None = None,
     key: str | None = None,
@@ -68,7 +69,7 @@ def load_betas(
         `betas`. Rows are trials in the order of their onsets. Run and session are read from the
         files' names, or from columns ``run`` and ``session``.
     images : sequence of str or Path, or Bunch with ``paths``
-        The images, each once; all must have been shown.
+        The images, each once.
     mask : NIfTI image, path-like, ndarray or pair of them, default=None
         Which voxels, as for :func:`~skdnn.formats.read_betas`; volumes need one.
     rois : mapping of str to mask, default=None
@@ -81,6 +82,8 @@ def load_betas(
         columns, such as ``{"trial_type": "catch"}``. Nothing else is left out.
     surplus : {"error", "drop"}, default="error"
         What to do with trials whose image is not in `images`.
+    unseen : {"error", "drop"}, default="error"
+        What to do with images that were not shown.
     standardize : {"session", "run"} or None, default=None
         Z-score each voxel over the trials that are used, within sessions or within runs.
     scale : float, default=None
@@ -148,7 +151,9 @@ def load_betas(
     _same_runs(names, runs, n_maps)
     estimated = rows_with_betas(trials, leave, runs, n_maps)
     has_image = trials["stimulus"].notna().to_numpy() & ~leave
-    rows, positions = images_of(trials, estimated[has_image[estimated]], paths, surplus)
+    rows, positions, paths = images_of(
+        trials, estimated[has_image[estimated]], paths, surplus, unseen
+    )
     used = trials.iloc[rows].drop(columns="file").reset_index(drop=True)
     used.insert(1, "image", positions)
     groups = None
@@ -172,7 +177,7 @@ def _open(
     if isinstance(betas, np.ndarray):
         source, inside, affine = _from_array(betas, mask, threshold, label, "betas", False)
         return source, [source.shape[0]], [], inside, affine
-    files = files_of(betas)
+    files = files_of(betas, "betas")
     if not files:
         raise ValueError("betas is empty: give at least one file.")
     first = files[0] if isinstance(files[0], str | os.PathLike) else ""
@@ -185,7 +190,7 @@ def _open(
         source, inside, affine = _from_container(Path(first), mask, threshold, label, key)
         return source, [source.shape[0]], [os.fspath(first)], inside, affine
     found = read_betas(files, mask, threshold=threshold, label=label)
-    counts = np.bincount(found._file_of, minlength=len(files)).tolist()
+    counts = np.bincount(found.file_of, minlength=len(files)).tolist()
     names = [os.fspath(one if isinstance(one, str | os.PathLike) else one[0]) for one in files]
     if len(files) == n_runs > 1:
         return found, counts, names, found.mask, found.affine
@@ -260,13 +265,12 @@ def _scale(source: Any, scale: float | None) -> float:
         if not (np.isfinite(scale) and scale > 0):
             raise ValueError(f"scale must be a number above 0, got {scale!r}.")
         return float(scale)
-    kind, own = source.dtype.kind, False
-    if isinstance(source, GridArray):
-        kind = source.values.dtype.kind
-    elif isinstance(source, NiftiBetas):
-        file = source._files[0][0]
-        kind, own = file.dtype.kind, file.scaling != (1.0, 0.0)
-    if kind in "iu" and not own:
+    if isinstance(source, NiftiBetas):
+        integers = source.plain_integers
+    else:
+        held = source.values if isinstance(source, GridArray) else source
+        integers = held.dtype.kind in "iu"
+    if integers:
         raise ValueError(
             "betas holds integers: say what they are to be divided by, scale=300 for the Natural "
             "Scenes Dataset, scale=1 for nothing."
@@ -311,7 +315,7 @@ def _regions(
         raise ValueError("rois lie in a grid: give the mask of betas, too.")
     found = {}
     for name, given in rois.items():
-        region, label = given if _is_atlas(given) else (given, None)
+        region, label = given if is_atlas(given) else (given, None)
         try:
             if resample and mask is not None and affine is not None:
                 region = _in_grid(region, mask.shape, affine)
@@ -339,7 +343,7 @@ def _regions(
     return found
 
 
-def _is_atlas(given: Any) -> bool:
+def is_atlas(given: Any) -> bool:
     """A pair of an atlas and what is meant in it, not a pair of hemispheres."""
     if not isinstance(given, tuple) or len(given) != 2:
         return False

@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from skdnn._multiple import adjusted
 from skdnn._search import LayerSearchCV, bootstrap_search
 from skdnn._search._layer_rdms import extractors_of, scorer_of
 from skdnn._wording import listed
 from skdnn.fmri._betas import Betas
+from skdnn.fmri._subjects import by_subject, same_images
 from skdnn.rsa import compute_rdm, noise_ceiling
 
 COLUMNS = [
     "subject", "roi", "layer", "depth", "score", "std", "chosen", "low", "high", "p",
-    "ceiling_lower", "ceiling_upper",
+    "p_adjusted", "ceiling_lower", "ceiling_upper",
 ]  # fmt: skip
 
 
@@ -47,7 +49,7 @@ def search_regions(
         or of all voxels where there are no regions.
     n_boot : int, default=1000
         Bootstrap samples of the images for ``low`` and ``high``, where the search compares RDMs;
-        0 leaves ``low``, ``high`` and ``p`` empty.
+        0 leaves ``low``, ``high`` and the p-values empty.
     n_permutations : int, default=1000
         Permutations of the images for ``p``.
     random_state : int, default=0
@@ -60,8 +62,9 @@ def search_regions(
     table : DataFrame
         A row for each subject, region and layer: ``score`` and ``std`` over folds, ``depth`` of
         the layer, ``chosen`` (whether the search chose it), ``low``, ``high`` and ``p`` as of
-        :func:`skdnn.bootstrap_search`, on all images, and the noise ceiling of the region over
-        subjects, on all images, where there are several.
+        :func:`skdnn.bootstrap_search`, on all images, ``p_adjusted`` (Holm's correction for the
+        layers of this subject and region), and the noise ceiling of the region over subjects, on
+        all images, where there are several.
 
     Raises
     ------
@@ -76,8 +79,8 @@ def search_regions(
 
     Notes
     -----
-    The score of the chosen layer is the best of several, and so a little too high; the p-values
-    are of single layers and not adjusted: the table has as many as it has rows.
+    The score of the chosen layer is the best of several, and so a little too high. No p-value is
+    adjusted for the number of subjects and regions.
 
     Examples
     --------
@@ -114,6 +117,7 @@ def search_regions(
                 p = result.to_frame().set_index("model")["p"]
                 table[["low", "high"]] = ends.loc[table["layer"], ["low", "high"]].to_numpy()
                 table["p"] = p.loc[table["layer"]].to_numpy()
+                table["p_adjusted"] = adjusted(table["p"], "holm")
             if verbose:
                 best = table.loc[table["chosen"], "layer"].iloc[0]
                 print(f"{subject} {region}: {best} ({table['score'].max():.3f})".strip())
@@ -127,19 +131,9 @@ def search_regions(
 
 def _targets(responses: Any, X: Any) -> Iterator[tuple[tuple[str, str], Any]]:
     """Responses by subject and region, of as many images as there are."""
-    by_subject = responses
-    if isinstance(responses, Betas) or not any(
-        isinstance(one, Betas | Mapping) for one in responses.values()
-    ):
-        by_subject = {"": responses}
-    for subject, given in by_subject.items():
+    for subject, given in by_subject(responses).items():
         if isinstance(given, Betas):
-            names = [str(one) for one in getattr(X, "paths", X)]
-            if names != given.images:
-                raise ValueError(
-                    f"responses of {subject or 'the subject'} are to {len(given.images)} images, "
-                    f"which are not those of X, or in another order: load_betas(images=X)."
-                )
+            same_images(given, X, subject)
             regions = {name: given.roi(name).averages() for name in given.rois}
             regions = regions or {"": given.averages()}
         else:

@@ -52,6 +52,11 @@ class NiftiBetas(LazyArray):
         What the grayordinates are, before the mask.
     names : list of str or None
         Of the maps, where all files name them (GIFTI, CIFTI).
+    file_of : ndarray of int, shape (n_images,)
+        Which of `paths` each row is in.
+    plain_integers : bool
+        Whether a file holds integers without a factor of their own, as the Natural Scenes Dataset
+        does: numbers that its reader has to divide.
 
     Raises
     ------
@@ -91,9 +96,12 @@ class NiftiBetas(LazyArray):
             [_points(one) + end - one.size for one, end in zip(kept, self._ends, strict=True)]
         )
         n_maps = [row[0].n_maps for row in self._files]
-        self._file_of = np.repeat(np.arange(len(rows)), n_maps)
+        self.file_of = np.repeat(np.arange(len(rows)), n_maps)
         self._map_of = np.concatenate([np.arange(n) for n in n_maps])
         self.dtype = np.result_type(np.float32, *{file.dtype for file in files})
+        self.plain_integers = any(
+            file.dtype.kind in "iu" and file.scaling == (1.0, 0.0) for file in files
+        )
         self.shape = (len(self._map_of), len(self._voxels))
         self.mask = kept[0] if len(kept) == 1 else np.concatenate(kept)
         self.affine, self.axis = masks[0].affine, masks[0].axis
@@ -103,7 +111,7 @@ class NiftiBetas(LazyArray):
         self.names = names if len(names) == len(self) else None
 
     def _fill(self, out: np.ndarray, rows: Positions, columns: Positions | slice) -> None:
-        voxels, file_of = self._voxels[columns], self._file_of[rows]
+        voxels, file_of = self._voxels[columns], self.file_of[rows]
         part_of = np.searchsorted(self._ends, voxels, side="right")
         for part, end in enumerate(self._ends):
             here = np.flatnonzero(part_of == part)

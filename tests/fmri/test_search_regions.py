@@ -42,7 +42,8 @@ def test_planted_layers_in_every_subject_and_region(
     assert chosen["layer"].tolist() == 2 * list(study.planted.values())
     assert chosen["roi"].tolist() == 2 * list(study.planted)
     assert chosen["subject"].tolist() == ["sub-01"] * 3 + ["sub-02"] * 3
-    assert (chosen["p"] < 0.01).all()
+    assert (chosen["p_adjusted"] < 0.02).all()
+    assert (table["p_adjusted"] >= table["p"]).all()
     assert (table["low"] < table["high"]).all()
     assert store.stats["images_forwarded"] == len(study.images)  # once, for six searches
 

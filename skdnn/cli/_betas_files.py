@@ -1,0 +1,171 @@
+"""Betas, events and masks as commands are given them, as responses of each subject."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skdnn._wording import counted, listed
+from skdnn.cli._frame import Arguments
+from skdnn.cli._input_files import check_regular
+from skdnn.cli._terminal import note
+
+if TYPE_CHECKING:
+    from skdnn.fmri import Betas
+
+_REGION = re.compile(r"(?P<name>[^=]+)=(?P<file>.+?)(?::(?P<label>[^/\\:]+))?")
+# What a message calls an argument in Python, and what it is called here.
+_OPTIONS = {
+    r"\bstimulus=(?=\.|$)": "--stim-column",
+    r"\bresample=True\b": "--resample",
+    r"\b(surplus|unseen)='drop'": "--surplus drop",
+    r"\bdrop=": "--drop",
+    r"\bscale=(\d+)": r"--scale \1",
+    r"\bscale\b(?= must)": "--scale",
+    r"\bscale=": "--scale",
+    r"\bkey=": "--key",
+    r"\bstandardize='(\w+)'": r"--zscore \1",
+    r"(?<![\w-])rois\['(.*?)'\]": r"--rois \1",
+    r"(?<![\w-])(betas|events|mask|images|drop): ": r"--\1: ",
+    r" threshold= keeps.*? equal$": " --rois NAME=FILE:LABEL takes some of them",
+}
+_WITH_BETAS = ("events", "mask", "rois", "drop", "zscore", "scale", "key", "resample", "min_ncsnr")
+
+
+def wrong_with_betas(arguments: Arguments) -> str | None:
+    """What of these options does not go together, before any file is looked at."""
+    if arguments.betas and not arguments.events:
+        return "--betas needs --events"
+    if not arguments.betas:
+        given = [name for name in _WITH_BETAS if getattr(arguments, name)]
+        return f"--{given[0].replace('_', '-')} goes with --betas" if given else None
+    for text in arguments.rois:
+        if not _REGION.fullmatch(text):
+            return f"--rois {text}: give NAME=FILE, or NAME=FILE:LABEL of an atlas"
+    names = [_region(text)[0] for text in arguments.rois]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return f"--rois: {twice[0]} is given twice" if twice else None
+
+
+def read_subjects(
+    arguments: Arguments, images: Sequence[str], *, unseen: str = "error"
+) -> dict[str, Betas]:
+    """Each subject's betas, joined with their events and the images; in regions, if there are any.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        What does not belong together, in the words of the options.
+    """
+    from skdnn.fmri import load_subjects
+
+    files = [*arguments.betas, *arguments.events, *(arguments.mask or ())]
+    check_regular(*files)
+    try:
+        subjects = load_subjects(
+            arguments.betas,
+            events=arguments.events,
+            images=images,
+            mask=arguments.mask,
+            rois=dict(map(_region, arguments.rois)),
+            stimulus=arguments.stim_column,
+            drop=_dropped(arguments),
+            surplus=arguments.surplus,
+            unseen=unseen,
+            standardize=arguments.zscore,
+            scale=arguments.scale,
+            key=arguments.key,
+            resample=arguments.resample,
+        )
+        if arguments.rois:
+            subjects = {name: betas.roi(list(betas.rois)) for name, betas in subjects.items()}
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(in_words_of_options(str(error))) from error
+    for name, betas in subjects.items():
+        subjects[name] = _usable(betas, name or "the subject", arguments)
+        told = [counted(len(betas), "trial"), counted(len(betas.images), "image")]
+        told.append(counted(subjects[name].n_voxels, "voxel"))
+        note(f"{name}: {', '.join(told)}".removeprefix(": "), arguments)
+    return subjects
+
+
+def in_words_of_options(text: str) -> str:
+    """A message for people who write Python, for those who write commands."""
+    for pattern, option in _OPTIONS.items():
+        text = re.sub(pattern, option, text)
+    return text
+
+
+def facts_of(subjects: dict[str, Betas]) -> dict[str, Any]:
+    """Of each subject what a plan says: trials, images and the voxels of each region."""
+    return {
+        name: {
+            "trials": len(betas),
+            "images": len(betas.images),
+            "voxels": {area: int(inside.sum()) for area, inside in betas.rois.items()}
+            or {"all": betas.n_voxels},
+        }
+        for name, betas in subjects.items()
+    }
+
+
+def lines_of(subjects: dict[str, Betas]) -> list[str]:
+    """The same, a line for each subject."""
+    lines = []
+    for name, facts in facts_of(subjects).items():
+        voxels = ", ".join(f"{area} {n}" for area, n in facts["voxels"].items())
+        lines.append(
+            f"{f'subject {name}' if name else 'one subject'}: {counted(facts['trials'], 'trial')} "
+            f"of {counted(facts['images'], 'image')}; voxels: {voxels}"
+        )
+    return lines
+
+
+def _region(text: str) -> tuple[str, Any]:
+    """``V1=atlas.nii.gz:1,2`` as a name and an atlas with labels, or a mask."""
+    found = _REGION.fullmatch(text)
+    assert found is not None
+    if found["label"] is None:
+        return found["name"], found["file"]
+    labels = [int(one) if one.isdecimal() else one for one in found["label"].split(",")]
+    return found["name"], (found["file"], labels)
+
+
+def _dropped(arguments: Arguments) -> dict[str, list[str]]:
+    """Names to leave out, by the column that they stand in."""
+    columns: dict[str, list[str]] = {}
+    for text in arguments.drop:
+        column, sign, value = text.partition("=")
+        place = (column, value) if sign else (arguments.stim_column, text)
+        columns.setdefault(place[0], []).append(place[1])
+    return columns
+
+
+def _usable(betas: Betas, whose: str, arguments: Arguments) -> Betas:
+    """The voxels that are reliable enough; those without numbers would fail when work is done."""
+    known = np.ones(betas.n_voxels, dtype=bool)
+    for _, block in betas.responses.iter_blocks():
+        known &= np.isfinite(block).all(axis=0)
+    if arguments.min_ncsnr is None:
+        if not known.all():
+            raise ValueError(
+                f"--betas: of {whose} {counted(int((~known).sum()), 'voxel')} of {len(known)} "
+                "hold NaN or infinity in some trial: take them out of the mask"
+                f"{'' if betas.trials['image'].is_unique else ', or give --min-ncsnr 0'}."
+            )
+        return betas
+    kept = known.copy()
+    try:
+        if known.any():
+            signal = betas.keep(known).reliability(n_splits=1)["ncsnr"].to_numpy()
+            kept[known] = signal >= arguments.min_ncsnr
+    except ValueError as error:
+        raise ValueError(f"--min-ncsnr: {whose}: {error}") from error
+    empty = [area for area, inside in betas.rois.items() if not (kept & inside).any()]
+    if empty or not kept.any():
+        where = f" in {listed(empty, show=str)}" if empty else ""
+        raise ValueError(f"--min-ncsnr {arguments.min_ncsnr:g} keeps no voxel of {whose}{where}.")
+    return betas.keep(kept)
