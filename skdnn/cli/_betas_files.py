@@ -51,9 +51,11 @@ def wrong_with_betas(arguments: Arguments) -> str | None:
 
 
 def read_subjects(
-    arguments: Arguments, images: Sequence[str], *, unseen: str = "error"
+    arguments: Arguments, images: Sequence[str], *, unseen: str = "error", gaps: bool = False
 ) -> dict[str, Betas]:
     """Each subject's betas, joined with their events and the images; in regions, if there are any.
+
+    Voxels without numbers are refused, unless there may be `gaps`.
 
     Raises
     ------
@@ -85,7 +87,8 @@ def read_subjects(
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(in_words_of_options(str(error))) from error
     for name, betas in subjects.items():
-        subjects[name] = _usable(betas, name or "the subject", arguments)
+        if not gaps or arguments.min_ncsnr is not None:
+            subjects[name] = _usable(betas, name or "the subject", arguments)
         told = [counted(len(betas), "trial"), counted(len(betas.images), "image")]
         told.append(counted(subjects[name].n_voxels, "voxel"))
         note(f"{name}: {', '.join(told)}".removeprefix(": "), arguments)

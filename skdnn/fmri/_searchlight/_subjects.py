@@ -202,9 +202,9 @@ def _read_residuals(residuals: Any, subject: Subject, n_points: int) -> NDArray[
     ):
         if not isinstance(subject.data, Betas) or subject.data.affine is None:
             raise ValueError(f"{of} are files, which need betas of volumes.")
-        nibabel_mask = Places(_own_mask(subject.data), subject.data.affine).image
-        residuals = read_betas(files_of(residuals), nibabel_mask(np.ones(subject.data.n_voxels),
-                                                                 fill=0))  # fmt: skip
+        mask = Places(_own_mask(subject.data), subject.data.affine)
+        inside = mask.image(np.ones(mask.n_points), fill=0)
+        residuals = read_betas(files_of(residuals, "residuals"), inside)
         columns = np.arange(len(subject.points))  # volumes come in the order of the points
     else:
         columns = subject.columns
