@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from skdnn.cli import _usage_networks as networks
+from skdnn.cli import _usage_searchlight as searchlight
 from skdnn.cli import _usage_studies as studies
 from skdnn.cli._frame import made_parser, run
 from skdnn.cli._report_files import reporting
@@ -24,7 +25,8 @@ __all__ = ["main", "parser"]
 _COMMANDS = (
     *(networks.DEMO, networks.MODELS, networks.LAYERS_OF, networks.EXTRACT),
     *(studies.RDM, studies.COMPARE, studies.SEARCH, studies.ENCODE, studies.HIERARCHY),
-    *(networks.CLASSIFY, networks.CACHE, networks.DESCRIBE, studies.REPORT, networks.VERSION),
+    *(searchlight.SEARCHLIGHT, networks.CLASSIFY, networks.CACHE, networks.DESCRIBE),
+    *(studies.REPORT, networks.VERSION),
 )
 _DESCRIPTION = (
     "Deep network activations for scikit-learn: RSA, encoding models and layer searches for "
@@ -36,7 +38,8 @@ exit codes:
   1  failed; the reason is on stderr in one line (with --debug also where in the code it was),
      and what had been computed is kept
   2  wrong usage
-  130  interrupted; extract, search and compare go on where they stopped when given again
+  130  interrupted; extract, search, searchlight and compare go on where they stopped when
+       given again
 
 Shell completion, e.g. for bash: skdnn --print-completion bash >> ~/.bash_completion
 """

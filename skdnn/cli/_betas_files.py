@@ -51,12 +51,18 @@ def wrong_with_betas(arguments: Arguments, *own: str) -> str | None:
 
 
 def read_subjects(
-    arguments: Arguments, images: Sequence[str], source: str, *, unseen: str | None = None
+    arguments: Arguments,
+    images: Sequence[str],
+    source: str,
+    *,
+    unseen: str | None = None,
+    gaps: bool = False,
 ) -> dict[str, Betas]:
     """Each subject's betas, joined with their events and the images; in regions, if there are any.
 
     `source` is where the images come from, for messages; `unseen` what becomes of those that were
-    not shown, None where nothing but an error can.
+    not shown, None where nothing but an error can. Voxels without numbers are refused, unless
+    there may be `gaps`.
 
     Raises
     ------
@@ -90,7 +96,8 @@ def read_subjects(
         text = in_words_of_options(text).replace("--images: ", f"{source}: ")
         raise type(error)(text) from error
     for name, betas in subjects.items():
-        subjects[name] = _usable(betas, name or "the subject", arguments)
+        if not gaps or arguments.min_ncsnr is not None:
+            subjects[name] = _usable(betas, name or "the subject", arguments)
         told = [counted(len(betas), "trial"), counted(len(betas.images), "image")]
         told.append(counted(subjects[name].n_voxels, "voxel"))
         note(f"{name}: {', '.join(told)}".removeprefix(": "), arguments)

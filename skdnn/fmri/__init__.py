@@ -6,12 +6,20 @@ from skdnn.fmri._encode_regions import encode_regions
 from skdnn.fmri._load import load_betas
 from skdnn.fmri._load_subjects import load_subjects
 from skdnn.fmri._search_regions import search_regions
+from skdnn.fmri._searchlight._estimate import SearchlightEstimate, estimate_searchlight
+from skdnn.fmri._searchlight._result import SearchlightResult, SearchlightTest
+from skdnn.fmri._searchlight._searchlight_rsa import searchlight_rsa
 
 __all__ = [
     "Betas",
+    "SearchlightEstimate",
+    "SearchlightResult",
+    "SearchlightTest",
     "compare_regions",
     "encode_regions",
+    "estimate_searchlight",
     "load_betas",
     "load_subjects",
     "search_regions",
+    "searchlight_rsa",
 ]

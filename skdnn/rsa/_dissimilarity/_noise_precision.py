@@ -122,7 +122,7 @@ def _precision(residuals: Any, method: str, dof: float | None) -> Array:
             f"residuals of feature(s) {', '.join(map(str, constant[:8]))} have no variance: "
             "leave these features out, here and in the patterns."
         )
-    covariance = _COVARIANCES[method](rows - rows.mean(axis=0), dof)
+    covariance = covariance_of(rows - rows.mean(axis=0), method, dof)
     if covariance.ndim == 1:
         return 1 / covariance
     too_few = len(rows) - 1 < rows.shape[1] and method == "full"
@@ -157,9 +157,9 @@ def _shrunk_to_diagonal(rows: Array, dof: float | None) -> Array:
     n = len(rows)
     covariance = _covariance(rows, dof)
     deviation = np.sqrt(np.diag(covariance))
-    scaled = rows / deviation
-    correlation = scaled.T @ scaled / (n - 1)
-    squares = (scaled**2).T @ scaled**2 / (n - 1)
+    correlation = covariance * ((dof or n - 1) / (n - 1)) / np.outer(deviation, deviation)
+    squared = np.square(rows / deviation)
+    squares = squared.T @ squared / (n - 1)
     variance = n / (dof or n - 1) ** 2 * (squares - correlation**2)
     np.fill_diagonal(variance, 0.0)
     np.fill_diagonal(correlation, 0.0)
@@ -177,6 +177,11 @@ _COVARIANCES: dict[str, Callable[[Array, float | None], Array]] = {
     "full": _covariance,
     "diag": _variances,
 }
+
+
+def covariance_of(centred: Array, method: str, dof: float | None = None) -> Array:
+    """The covariance of residuals less their mean, or the variances alone for "diag"."""
+    return _COVARIANCES[method](centred, dof)
 
 
 def check_precision(precision: Any, n_features: int, name: str = "noise_precision") -> Array:

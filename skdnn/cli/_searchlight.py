@@ -1,0 +1,165 @@
+"""``skdnn searchlight``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skdnn._wording import listed
+from skdnn.cli._betas_files import in_words_of_options, read_subjects, wrong_with_betas
+from skdnn.cli._frame import Arguments, refuse
+from skdnn.cli._input_files import check_regular
+from skdnn.cli._rdm_files import check_measures, in_common_order, read_file
+from skdnn.cli._terminal import note, records, show_facts
+
+_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
+# What a run keeps until it is done; whatever else is there is somebody's own.
+_KEPT = re.compile(r"[0-9a-f]{32}\.npz|\.claim-[0-9a-f]{32}|\.tmp-.*")
+
+
+def run(arguments: Arguments) -> None:
+    """Search, report and write."""
+    from skdnn.fmri import estimate_searchlight, searchlight_rsa
+
+    _check_usage(arguments)
+    out = _checked_folder(arguments)
+    check_measures(arguments, comparison=arguments.comparison)
+    layers = _layers(arguments)
+    images = list(next(iter(layers.values())).index)
+    subjects = read_subjects(arguments, images, "layers", gaps=True)
+    options: dict[str, Any] = {
+        "radius": arguments.radius, "metric": arguments.brain_metric,
+        "comparison": arguments.comparison, "min_voxels": arguments.min_voxels,
+        "folds": arguments.folds, "residuals": _residuals(arguments, list(subjects)),
+    }  # fmt: skip
+    with _told_in_options():
+        if arguments.dry_run:
+            estimate = estimate_searchlight(subjects, layers, **options)
+            show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
+            return
+        note(f"{len(layers)} layer(s) around each voxel", arguments)
+        result = searchlight_rsa(
+            subjects, layers, folder=out / "unfinished", n_jobs=arguments.jobs,
+            verbose=int(not arguments.quiet), **options,
+        )  # fmt: skip
+    result.save(out)
+    test = None
+    if len(subjects) > 1 and arguments.flips:
+        test = result.test(n_flips=arguments.flips, random_state=arguments.seed)
+        test.save(out)
+    _tidy(out / "unfinished")
+    _report(result, test, out, arguments)
+
+
+def _check_usage(arguments: Arguments) -> None:
+    wrong = wrong_with_betas(arguments)
+    if arguments.flips < 0:
+        wrong = f"--flips {arguments.flips}: give 0 or more"
+    elif arguments.residuals and arguments.brain_metric not in ("crossnobis", "mahalanobis"):
+        wrong = "--residuals goes with --brain-metric crossnobis or mahalanobis"
+    refuse(wrong)
+
+
+def _checked_folder(arguments: Arguments) -> Path:
+    """The folder of --out, if maps can be written there."""
+    out = Path(arguments.out)
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"--out {out} is a file: give the name of a folder.")
+    if (out / "searchlight.json").exists() and not arguments.overwrite:
+        raise FileExistsError(f"{out} holds maps: give --overwrite, or another name.")
+    place = next(folder for folder in (out.absolute(), *out.absolute().parents)
+                 if folder.exists())  # fmt: skip
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(f"--out {out}: the folder {place} can't be written to.")
+    return out
+
+
+def _layers(arguments: Arguments) -> dict[str, pd.DataFrame]:
+    """An RDM for each layer, with the names of images."""
+    found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
+    if arguments.layer:
+        known = [one.name for one in found]
+        missing = [name for name in arguments.layer if name not in known]
+        if missing:
+            raise ValueError(f"--layer {missing[0]}: the files have {listed(known, 10)}.")
+        found = [one for name in arguments.layer for one in found if one.name == name]
+    if all(one.labels is None for one in found):
+        raise ValueError(
+            f"{found[0].path} has no names of images, so nothing says which row is which image: "
+            "save it with labels."
+        )
+    models, _ = in_common_order(found, [], arguments.metric, assume_order=arguments.assume_order)
+    if len(arguments.files) > 1:
+        return models
+    return {one.name or name: rdm for one, (name, rdm) in zip(found, models.items(), strict=True)}
+
+
+def _residuals(arguments: Arguments, subjects: list[str]) -> dict[str, Any] | None:
+    """Files of each subject, by their names."""
+    if not arguments.residuals:
+        return None
+    check_regular(*arguments.residuals)
+    if subjects == [""] or len(subjects) == 1:
+        return {subjects[0]: list(arguments.residuals)}
+    given: dict[str, list[str]] = {}
+    for path in arguments.residuals:
+        named = _SUBJECT.findall(path)
+        given.setdefault(named[-1] if named else "", []).append(path)
+    strangers = [path for name, paths in given.items() if name not in subjects for path in paths]
+    if strangers:
+        raise ValueError(f"--residuals {listed(strangers, show=str)}: of no subject of --betas.")
+    return given
+
+
+@contextlib.contextmanager
+def _told_in_options() -> Any:
+    """What Python calls an argument is called here as it was given."""
+    try:
+        yield
+    except ValueError as error:
+        text = in_words_of_options(str(error))
+        for name, option in (
+            ("radius=", "--radius "), ("min_voxels", "--min-voxels"), ("folds=", "--folds "),
+            ("metric=", "--brain-metric "), ("residuals", "--residuals"),
+        ):  # fmt: skip
+            text = text.replace(name, option)
+        raise ValueError(text) from error
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what was kept to go on from."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _KEPT.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody else's files
+        folder.rmdir()
+
+
+def _report(result: Any, test: Any, out: Path, arguments: Arguments) -> None:
+    """Of each layer how high it reaches, where it is best, and where it is found."""
+    mean, best = result.mean(), result.best_layer()
+    table = pd.DataFrame({
+        "layer": result.layers,
+        "largest": np.nanmax(mean, axis=1),
+        "median": np.nanmedian(mean, axis=1),
+        "best_in": [int((best == row).sum()) for row in range(len(mean))],
+    })  # fmt: skip
+    if test is not None:
+        table["significant"] = test.significant().sum(axis=1)
+    facts: Mapping[str, Any] = {
+        "folder": str(out), "subjects": result.subjects, "layers": records(table),
+        "settings": result.settings,
+    }  # fmt: skip
+    text = table.to_string(index=False, float_format="{:.3f}".format)
+    text += f"\nbest_in: voxels of {int((best >= 0).sum())} where the layer is the most similar"
+    if test is not None:
+        text += "; significant: voxels with p <= .05, corrected for all voxels and layers"
+    text += f"\nmaps are in {out}"
+    show_facts(dict(facts), text, as_json=arguments.json)

@@ -1,0 +1,64 @@
+"""The searchlight command, as its help page shows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from skdnn.cli import _usage_shared as shared
+from skdnn.cli._frame import Command, group, option
+from skdnn.cli._usage_betas import BETAS, OF_BETAS
+
+SEARCHLIGHT = Command(
+    "searchlight",
+    "where in the brain is each layer: RSA around every voxel",
+    "Searchlight RSA: the RDM of the responses in a sphere around each voxel is compared with the "
+    "RDM of each layer. Writes a map for each layer, the best layer, sizes of spheres, and, of "
+    "several subjects in one space, noise ceilings and a test. An interrupted run goes on where "
+    "it stopped when the same command is given again.",
+    (
+        "skdnn searchlight features.h5 --betas sub-*/*_betas.nii.gz --events sub-*/*_events.tsv "
+        "--mask sub-*/*_mask.nii.gz --radius 9 --out maps",
+        "skdnn searchlight conv1.csv conv5.csv --betas betas.nii.gz --events events.tsv --mask "
+        "mask.nii.gz --radius 8 --brain-metric crossnobis --residuals residuals.nii.gz --out maps",
+    ),
+    (
+        option("files FILE...", "layers: features, or RDMs"),
+        replace(BETAS, settings={
+            **BETAS.settings, "required": True,
+            "help": str(BETAS.settings["help"]).removeprefix("instead: "),
+        }),
+        OF_BETAS,
+        option("--radius NUMBER", "of spheres, in millimetres", required=True),
+        option("--layer NAME...", "layers of files of features (default: all)"),
+        replace(shared.METRIC, settings={
+            **shared.METRIC.settings, "help": f"of features: {shared.METRIC.settings['help']}",
+        }),
+        shared.COMPARISON,
+        group(
+            "spheres",
+            option(
+                "--brain-metric NAME",
+                "dissimilarity of two responses in a sphere: as --metric, or crossnobis",
+                "correlation",
+            ),
+            option("--min-voxels N", "spheres of fewer voxels have no score", 10),
+            option("--folds {run,session}", "of crossnobis: trials with independent noise", "run"),
+            option(
+                "--residuals FILE...",
+                "of crossnobis and mahalanobis: what the GLM left over, as time series (NIfTI), "
+                "of which the noise of each sphere is estimated; one for each subject, told apart "
+                "by 'sub-'",
+                [],
+            ),
+        ),
+        group(
+            "test, of several subjects in one space",
+            option("--flips N", "random sets of signs; 0 does not test", 5000),
+            option("--seed SEED", "of the signs", 0),
+        ),
+        option("--out FOLDER", "where maps are written", required=True),
+        option("--dry-run", "check everything, say how many spheres of how many voxels, and how "
+               "long it takes"),
+        *(shared.JOBS, shared.ASSUME_ORDER, shared.OVERWRITE, shared.QUIET, shared.JSON),
+    ),
+)  # fmt: skip

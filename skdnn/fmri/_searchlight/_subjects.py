@@ -1,0 +1,232 @@
+"""What searchlights are made of, from betas or arrays: each subject's patterns at all points."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from skdnn._labels import row_labels
+from skdnn._wording import listed
+from skdnn.fmri._betas import Betas
+from skdnn.fmri._events import files_of
+from skdnn.fmri._searchlight._places import Places, places_of_betas, places_of_mask, together
+from skdnn.fmri._searchlight._sphere_rdms import Patterns
+from skdnn.formats import read_betas
+from skdnn.io._lazy_array import LazyArray
+from skdnn.rsa._dissimilarity._noise_precision import _COVARIANCES
+
+_BLOCK_BYTES = 2**26
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One subject's data, not read yet, and its place among the points of all."""
+
+    name: str
+    data: Any  # Betas, or an array (n_images, n_voxels)
+    columns: NDArray[np.intp]  # of the data, in the order of `points`
+    points: NDArray[np.intp]
+    images: list[str] | None
+
+
+def read_subjects(betas: Any, mask: Any) -> tuple[list[Subject], Places]:
+    """Subjects whose images are the same, and all points; nothing large is read."""
+    given = betas if isinstance(betas, Mapping) else {"": betas}
+    if not given:
+        raise ValueError("betas is empty: give at least one subject.")
+    of_mask = None
+    if mask is not None:
+        of_mask = places_of_mask(mask)
+    places, columns, images, data = {}, {}, {}, {}
+    for key, one in given.items():
+        name = str(key)
+        of = f"betas of {name!r}" if name else "betas"
+        if isinstance(one, Betas):
+            if mask is not None:
+                raise ValueError("mask goes with arrays: Betas know their own.")
+            places[name], columns[name] = places_of_betas(one)
+            images[name], data[name] = one.images, one
+            continue
+        if of_mask is None:
+            raise ValueError(f"{of} are an array, which has no place in space: give mask=.")
+        values = one.to_numpy() if isinstance(one, pd.DataFrame) else np.asarray(one)
+        if values.ndim != 2 or values.dtype.kind not in "iuf":
+            raise ValueError(
+                f"{of} must be numbers of shape (n_images, n_voxels), got {values.shape} of "
+                f"{values.dtype}."
+            )
+        if values.shape[1] != of_mask.n_points:
+            raise ValueError(
+                f"{of} have {values.shape[1]} voxels, the mask has {of_mask.n_points}."
+            )
+        places[name], columns[name] = of_mask, np.arange(values.shape[1])
+        images[name], data[name] = row_labels(one), values
+    _same_images(images, data)
+    whole, points = together(places)
+    return [
+        Subject(name, data[name], columns[name], points[name], images[name]) for name in data
+    ], whole
+
+
+def _same_images(images: Mapping[str, list[str] | None], data: Mapping[str, Any]) -> None:
+    first = next(iter(images))
+    for name, own in images.items():
+        sizes = [_n_images(data[one]) for one in (first, name)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                f"betas of {name!r} have {sizes[1]} images, those of {first!r} {sizes[0]}."
+            )
+        if own is not None and images[first] is not None and own != images[first]:
+            raise ValueError(
+                f"betas of {name!r} are of other images than those of {first!r}, or in another "
+                "order: load them with the same images=."
+            )
+
+
+def _n_images(data: Any) -> int:
+    return len(data.images) if isinstance(data, Betas) else len(data)
+
+
+def fold_codes(betas: Betas, folds: str, what: str) -> tuple[NDArray[np.intp], int]:
+    """The fold of each trial, and their number."""
+    by = {"run": ["session", "run"], "session": ["session"]}.get(folds)
+    if by is None:
+        raise ValueError(f"folds must be 'run' or 'session', got {folds!r}.")
+    codes = betas.trials.groupby(by, sort=False).ngroup().to_numpy().astype(np.intp)
+    n_folds = int(codes.max()) + 1
+    if n_folds < 2:
+        raise ValueError(
+            f"{what} have one {folds} only: crossnobis needs trials of two or more, whose noise "
+            "is independent."
+        )
+    return codes, n_folds
+
+
+def patterns_of(subject: Subject, n_points: int, folds: str | None, residuals: Any) -> Patterns:
+    """A subject's data at all points; those without data are not usable.
+
+    A point has no data where a response is not finite, where all responses are the same, as
+    outside of the brain, and where it has residuals that are not finite or all the same.
+    """
+    if folds is None:
+        rows = subject.data.averages() if isinstance(subject.data, Betas) else subject.data
+        found = np.asarray(rows)
+        if found.dtype.kind != "f":
+            found = found.astype(np.float64)
+        counts = np.ones((1, len(found)), dtype=np.int64)
+        values = np.zeros((n_points, len(found)), dtype=found.dtype)
+        values[subject.points] = found.T[subject.columns]
+    else:
+        sums, counts = _fold_means(subject.data, folds, f"betas of {subject.name!r}")
+        values = np.zeros((n_points, counts.size))
+        values[subject.points] = sums.reshape(counts.size, -1).T[subject.columns]
+    finite = np.isfinite(values).all(axis=1)
+    usable = np.zeros(n_points, dtype=bool)
+    usable[subject.points] = True
+    usable &= finite
+    values[~finite] = 0.0
+    measured = counts.ravel() > 0
+    usable &= np.ptp(values if measured.all() else values[:, measured], axis=1) > 0
+    if folds is not None:
+        _centre(values.reshape(n_points, *counts.shape), counts)
+    kept = None
+    if residuals is not None:
+        kept = _read_residuals(residuals, subject, n_points)
+        with np.errstate(invalid="ignore"):
+            spread = np.ptp(kept, axis=1)
+        usable &= np.isfinite(spread) & (spread > 0)
+    if not usable.any():
+        raise ValueError(f"betas of {subject.name!r} have no voxel with data.")
+    return Patterns(values, usable, counts, kept)
+
+
+def _fold_means(
+    betas: Betas, folds: str, what: str
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Means of the trials of each image in each fold (n_folds, n_images, n_voxels); counts."""
+    codes, n_folds = fold_codes(betas, folds, what)
+    shown = betas.trials["image"].to_numpy()
+    counts = np.zeros((n_folds, len(betas.images)), dtype=np.int64)
+    np.add.at(counts, (codes, shown), 1)
+    sums = np.zeros((*counts.shape, betas.n_voxels))
+    for rows, block in betas.responses.iter_blocks():
+        for fold, image, row in zip(codes[rows], shown[rows], block, strict=True):
+            sums[fold, image] += row
+    sums /= np.maximum(counts, 1)[:, :, None]
+    return sums, counts
+
+
+def _centre(values: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
+    """What changes no difference goes: the mean over the images of a fold, or over all.
+
+    A fold's own mean would not cancel in a mean over folds that holds images differently often.
+    """
+    measured = counts > 0
+    if measured.all() and not (counts == counts[0]).all():
+        values -= values.mean(axis=(1, 2), keepdims=True)
+        return
+    for fold, here in enumerate(measured):
+        values[:, fold, here] -= values[:, fold, here].mean(axis=1, keepdims=True)
+
+
+def check_residuals(residuals: Any, subjects: list[Subject], method: str) -> dict[str, Any]:
+    """What each subject's noise is estimated from, by name; None where there is none."""
+    if method not in _COVARIANCES:
+        raise ValueError(
+            f"covariance={method!r} is not known: choose one of {listed(_COVARIANCES, 9)}."
+        )
+    if residuals is None:
+        return {subject.name: None for subject in subjects}
+    if not isinstance(residuals, Mapping):
+        if len(subjects) > 1:
+            raise ValueError("residuals must be a dict of subjects, as betas are.")
+        residuals = {subjects[0].name: residuals}
+    given = {str(name): one for name, one in residuals.items()}
+    missing = [subject.name for subject in subjects if subject.name not in given]
+    if missing:
+        raise ValueError(f"residuals has nothing for {listed(missing)}.")
+    return {subject.name: given[subject.name] for subject in subjects}
+
+
+def _read_residuals(residuals: Any, subject: Subject, n_points: int) -> NDArray[Any]:
+    """Residuals at all points (n_points, n_residuals) less their mean, of their own precision."""
+    of = f"residuals of {subject.name!r}" if subject.name else "residuals"
+    if isinstance(residuals, str | os.PathLike) or (
+        isinstance(residuals, list) and isinstance(residuals[0], str | os.PathLike)
+    ):
+        if not isinstance(subject.data, Betas) or subject.data.affine is None:
+            raise ValueError(f"{of} are files, which need betas of volumes.")
+        mask = Places(_own_mask(subject.data), subject.data.affine)
+        inside = mask.image(np.ones(mask.n_points), fill=0)
+        residuals = read_betas(files_of(residuals, "residuals"), inside)
+        columns = np.arange(len(subject.points))  # volumes come in the order of the points
+    else:
+        columns = subject.columns
+    if not isinstance(residuals, LazyArray):
+        residuals = np.asarray(residuals)
+    if len(residuals.shape) != 2 or residuals.shape[1] != len(subject.points):
+        raise ValueError(
+            f"{of} have shape {residuals.shape}: (n_residuals, {len(subject.points)}), a column "
+            "for each voxel of the betas, is needed."
+        )
+    if residuals.shape[0] < 3:
+        raise ValueError(f"{of} have {residuals.shape[0]} rows: too few to estimate noise.")
+    dtype = np.float64 if residuals.dtype.kind != "f" else residuals.dtype
+    out = np.zeros((n_points, residuals.shape[0]), dtype=dtype)
+    step = max(1, _BLOCK_BYTES // (residuals.shape[1] * np.dtype(dtype).itemsize))
+    for start in range(0, residuals.shape[0], step):
+        rows = slice(start, min(start + step, residuals.shape[0]))
+        out[subject.points, rows] = np.asarray(residuals[rows])[:, columns].T
+    with np.errstate(invalid="ignore"):
+        out -= out.mean(axis=1, keepdims=True, dtype=np.float64).astype(dtype)
+    return out
+
+
+def _own_mask(betas: Betas) -> NDArray[np.bool_]:
+    return places_of_betas(betas)[0].mask
