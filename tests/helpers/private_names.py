@@ -94,6 +94,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.rsa._inference._bootstrap_ranks",
         "skdnn.rsa._inference._bootstrap_variance",
         "skdnn.rsa._inference._score_kernels",
+        "skdnn.rsa._inference._sign_flips",
         "skdnn.rsa._scoring._targets",
     ),
     "rules that many public functions share, tested once": (
