@@ -16,6 +16,8 @@ from ._inference._bootstrap_result import BootstrapResult
 from ._inference._permutation_test import PermutationResult, permutation_test
 from ._inference._planned_comparisons import planned_comparisons
 from ._inference._random_effects_test import random_effects_test, subject_layer_table
+from ._inference._time_course_result import TimeCourseTest
+from ._inference._time_course_test import time_course_test
 from ._scoring._cka_scorer import CKAScorer
 from ._scoring._rsa_scorer import RSAScorer
 from ._scoring._weighted_by_pairs import best_by_pairs, weighted_scores
@@ -30,6 +32,7 @@ __all__ = [
     "PermutationResult",
     "RSAScorer",
     "RegressionRSA",
+    "TimeCourseTest",
     "best_by_pairs",
     "bootstrap_rsa",
     "category_rdm",
@@ -47,6 +50,7 @@ __all__ = [
     "regression_rsa",
     "stack_layers",
     "subject_layer_table",
+    "time_course_test",
     "to_rsatoolbox",
     "variance_partitioning",
     "weighted_scores",

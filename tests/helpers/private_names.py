@@ -18,6 +18,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._nifti_files",
         "skdnn.rsa._dissimilarity._patterns",
         "skdnn.rsa._inference._bootstrap",
+        "skdnn.rsa._inference._time_course_test",
         "skdnn._search._reduced_features",
     ),
     "a fault is planted: a call that fails, a connection, a clock": (
