@@ -16,6 +16,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._saved_header",
         "skdnn.io._lazy_array",
         "skdnn.io._nifti_files",
+        "skdnn.rsa._comparison._integer_ranks",
         "skdnn.rsa._dissimilarity._patterns",
         "skdnn.rsa._inference._bootstrap",
         "skdnn.rsa._inference._time_course_test",

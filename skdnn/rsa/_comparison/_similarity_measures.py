@@ -14,6 +14,7 @@ from scipy.stats import kendalltau
 
 from skdnn._threads import cores
 from skdnn._wording import nearest
+from skdnn.rsa._comparison._integer_ranks import rank_rows
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -33,7 +34,7 @@ MIN_PAIRS = 3
 _CONSTANT = 1e-12
 # So is an eigenvalue below this share of the largest, times their number.
 _NULL = 1e-15
-# From this length on, sorting is worth some care.
+# From this length on, rows are worth a thread each.
 _LONG = 2**15
 # Numbers of prepared pairs held at a time when many RDMs are compared.
 _CHUNK = 2**25
@@ -231,55 +232,12 @@ def prepare(
 def ranks(pairs: Array) -> Array:
     """Mid-ranks from 1 of each row, without NaN."""
     if len(pairs) == 1 or pairs.shape[1] < _LONG:
-        return np.stack([_ranks(row) for row in pairs])
+        return rank_rows(pairs)
+    out = np.empty(pairs.shape)
+    rows = [slice(row, row + 1) for row in range(len(pairs))]
     with ThreadPoolExecutor(min(len(pairs), cores())) as pool:  # sorting frees Python
-        return np.stack(list(pool.map(_ranks, pairs)))
-
-
-def _ranks(values: Array) -> Array:
-    # Mid-ranks don't depend on the order of ties, so the fastest sort will do.
-    order = ascending(values)
-    ordered = values[order]
-    new = np.empty(len(values), dtype=bool)
-    new[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    out = np.empty(len(values))
-    starts = np.flatnonzero(new)
-    if len(starts) == len(values):
-        out[order] = np.arange(1.0, len(values) + 1)
-        return out
-    ends = np.append(starts[1:], len(values))
-    out[order] = np.repeat((starts + ends + 1) / 2, ends - starts)
+        list(pool.map(lambda row: rank_rows(pairs[row], out[row]), rows))
     return out
-
-
-def ascending(values: Array) -> NDArray[np.intp]:
-    """Positions that sort finite values; equal ones stand in any order.
-
-    Sorting is nearly twice as fast as finding the order, so the place of each number is put into
-    its last bits; what only those bits would have told apart is sorted again.
-    """
-    if len(values) < _LONG:
-        return np.argsort(values)
-    n_bits = (len(values) - 1).bit_length()
-    keys = (values + 0.0).view(np.int64)  # turns -0.0 into 0.0; as integers they sort alike
-    keys ^= (keys >> 63) & np.iinfo(np.int64).max  # but for the order of negative ones
-    keys >>= n_bits
-    keys <<= n_bits
-    keys |= np.arange(len(values))
-    keys.sort()
-    order = keys & ((1 << n_bits) - 1)
-    ordered = values[order]
-    wrong = np.flatnonzero(ordered[1:] < ordered[:-1])
-    if wrong.size == 0:
-        return order
-    keys >>= n_bits
-    close = np.isin(keys, keys[wrong])
-    if close.mean() > 0.2:
-        return np.argsort(values)
-    part = order[close]
-    order[close] = part[np.lexsort((values[part], keys[close]))]
-    return order
 
 
 def is_flat(pairs: Array, comparison: str) -> Mask:
