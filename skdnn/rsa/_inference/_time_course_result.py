@@ -56,9 +56,9 @@ class TimeCourseTest:
     >>> scores = np.random.default_rng(0).normal(size=(12, 1, 50))
     >>> scores[:, :, 20:30] += 2
     >>> found = time_course_test(scores, times=np.arange(50) / 100, kind="cluster")
-    >>> found.clusters[["start", "stop"]].query("stop > 0.2")
-       start  stop
-    0    0.2  0.29
+    >>> found.clusters[["start", "stop", "p"]].query("p < 0.05").round(4)
+       start  stop       p
+    0    0.2  0.29  0.0002
     """
 
     statistic: Array

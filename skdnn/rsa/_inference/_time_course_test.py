@@ -128,7 +128,8 @@ def time_course_test(
     >>> scores[:, 1, 20:30] += 2
     >>> found = time_course_test(scores, times=np.arange(50) / 100, layers=["conv1", "fc"])
     >>> found.onsets()
-    conv1     NaN
+    layer
+    conv1    NaN
     fc       0.2
     Name: onset, dtype: float64
     """
