@@ -21,6 +21,7 @@ from ._inference._time_course_test import time_course_test
 from ._scoring._cka_scorer import CKAScorer
 from ._scoring._rsa_scorer import RSAScorer
 from ._scoring._weighted_by_pairs import best_by_pairs, weighted_scores
+from ._time._compute_rdm_movie import compute_rdm_movie
 from ._time._condition_tests import ceiling_test_over_time, condition_test_over_time
 from ._time._peak_latencies import LatencyOrder
 from ._time._rdm_movie import RDMMovie
@@ -51,6 +52,7 @@ __all__ = [
     "cka",
     "compare_rdms",
     "compute_rdm",
+    "compute_rdm_movie",
     "condition_test_over_time",
     "estimate_noise_precision",
     "from_rsatoolbox",
