@@ -144,24 +144,28 @@ def compute_rdm_movie(
         distances = _distances(metric, data, windows, noise_precision)
     n = data.n_conditions
     out = np.empty((len(windows.starts), n * (n - 1) // 2))
-    width = windows.n_features(data.trials.shape[1]) * (len(data.trials) + n_groups)
-    size = max(1, _BLOCK // width)
+    rows = data.trials if groups is None else _means(data.trials, groups, n_groups)
+    size = max(1, _BLOCK // (windows.n_features(rows.shape[1]) * len(rows)))
     for first in range(0, len(out), size):
         part = slice(first, min(first + size, len(out)))
-        frames = windows.patterns(data.trials, part)
-        _check_finite(frames, windows.times[part])
-        if groups is not None:
-            frames = _means(frames, groups, n_groups)
+        frames = windows.patterns(rows, part)
+        if not _is_finite(frames):
+            _refuse_nan(data)
         out[part] = distances(frames, part)
     _warn_undefined(out, metric, windows.times)
     subjects = pd.RangeIndex(1) if subject is None else pd.Index([subject])
     return RDMMovie(out[None], windows.times, data.conditions, subjects.rename("subject"))
 
 
-def _means(frames: Array, groups: NDArray[np.intp], n_groups: int) -> Array:
-    """Means (n_frames, n_groups, n_features) of the rows of each group."""
+def _means(trials: NDArray[Any], groups: NDArray[np.intp], n_groups: int) -> Array:
+    """Means (n_groups, n_channels, n_samples) of the trials of each group."""
     average = averaging(groups, np.ones(len(groups), dtype=bool), n_groups)
-    return np.stack([average @ patterns for patterns in frames])
+    out = np.empty((n_groups, *trials.shape[1:]))
+    for channel in range(0, trials.shape[1], 8):  # a few: the float64 copy stays small
+        part = trials[:, channel : channel + 8]
+        found = average @ part.reshape(len(trials), -1).astype(np.float64, copy=False)
+        out[:, channel : channel + 8] = found.reshape(n_groups, *part.shape[1:])
+    return out
 
 
 def _distances(metric: str, data: EpochData, windows: Windows, noise_precision: Any) -> Distances:
@@ -253,17 +257,21 @@ def _whitened(frames: Array, roots: list[Array], part: slice) -> Array:
     return np.stack([whiten(one, root) for one, root in zip(frames, roots[part], strict=True)])
 
 
-def _check_finite(frames: Array, times: Array) -> None:
+def _is_finite(frames: Array) -> bool:
     with np.errstate(invalid="ignore", over="ignore"):
-        if np.isfinite(frames.sum()):
-            return
-    wrong = np.argwhere(~np.isfinite(frames))
-    if len(wrong):
-        time, trial, _ = wrong[0]
-        raise ValueError(
-            f"epochs holds NaN or infinity, first in trial {trial} at {times[time]:g} s: drop "
-            "such trials or channels first."
-        )
+        return bool(np.isfinite(frames.sum()) or np.isfinite(frames).all())
+
+
+def _refuse_nan(data: EpochData) -> None:
+    """Name the first trial and time that can't be used."""
+    for trial, values in enumerate(data.trials):
+        wrong = np.argwhere(~np.isfinite(values))
+        if len(wrong):
+            channel, sample = wrong[wrong[:, 1].argmin()]
+            raise ValueError(
+                f"epochs holds NaN or infinity, first in trial {trial} at "
+                f"{data.times[sample]:g} s, channel {channel}: drop such trials or channels first."
+            )
 
 
 def _warn_undefined(pairs: Array, metric: str, times: Array) -> None:
