@@ -2,10 +2,10 @@
 
     python benchmarks/time_calibration.py [--studies 500] [--jobs 1]
 
-Each study draws patterns of noise that is smooth in time (an autoregression, or a slow drift
-shared by channels besides), makes RDMs of them at each time, and runs the tests as a user would:
-the share of studies in which anything is below .05 should be .05. Half of the subjects have more
-noise than the others. Seeds are fixed. The standard error of a rate is .010 with 500 studies.
+Each study draws patterns of noise that is smooth in time (an autoregression), makes RDMs of them
+at each time, and runs the tests as a user would: the share of studies in which anything is below
+.05 should be .05. "Unequal noise": the scores of half of the subjects are three times as large.
+Seeds are fixed. The standard error of a rate is .010 with 500 studies.
 """
 
 from __future__ import annotations
@@ -28,22 +28,28 @@ from skdnn.rsa import (
 )
 
 ALPHA = 0.05
-N_CONDITIONS, N_CHANNELS, N_TIMES, N_LAYERS = 12, 15, 50, 3
+N_CHANNELS, N_TIMES, N_LAYERS = 15, 50, 3
+# Conditions, autocorrelation of neighbouring times, subjects.
+SETTINGS = ((12, 0.9, 12), (12, 0.98, 20), (30, 0.9, 12))
 KINDS = ("max", "cluster", "tfce")
 
 
-def noise(rng: np.random.Generator, autocorrelation: float) -> np.ndarray:
+def noise(rng: np.random.Generator, n_conditions: int, autocorrelation: float) -> np.ndarray:
     """Epochs (conditions, channels, times) of one subject."""
-    white = rng.normal(size=(N_CONDITIONS, N_CHANNELS, N_TIMES + 50))
+    white = rng.normal(size=(n_conditions, N_CHANNELS, N_TIMES + 50))
     return lfilter([1.0], [1.0, -autocorrelation], white, axis=2)[:, :, 50:]
 
 
-def study(seed: int, autocorrelation: float, n_subjects: int) -> dict[str, bool]:
+def study(
+    seed: int, n_conditions: int, autocorrelation: float, n_subjects: int
+) -> dict[str, bool]:
     """Whether each test finds anything in noise."""
     rng = np.random.default_rng(seed)
-    layers = {f"layer {k}": compute_rdm(rng.normal(size=(N_CONDITIONS, 8)))
+    layers = {f"layer {k}": compute_rdm(rng.normal(size=(n_conditions, 8)))
               for k in range(N_LAYERS)}  # fmt: skip
-    subjects = [compute_rdm_movie(noise(rng, autocorrelation)) for _ in range(n_subjects)]
+    subjects = [
+        compute_rdm_movie(noise(rng, n_conditions, autocorrelation)) for _ in range(n_subjects)
+    ]
     result = time_resolved_rsa(layers, subjects, ceiling=False)
     mixed = result.scores * np.where(np.arange(n_subjects) % 2, 3.0, 1.0)[:, None, None]
     found = {}
@@ -79,9 +85,10 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=500)
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
-    for autocorrelation, n_subjects in ((0.9, 12), (0.98, 20)):
+    for n_conditions, autocorrelation, n_subjects in SETTINGS:
         rows = Parallel(n_jobs=arguments.jobs)(
-            delayed(study)(seed, autocorrelation, n_subjects) for seed in range(arguments.studies)
+            delayed(study)(seed, n_conditions, autocorrelation, n_subjects)
+            for seed in range(arguments.studies)
         )
         rates = pd.Series({key: np.mean([row[key] for row in rows]) for key in rows[0]})
         rates = pd.crosstab(
@@ -92,8 +99,10 @@ def main() -> None:
             colnames=[""],
             aggfunc="mean",
         )
-        print(f"\n{arguments.studies} studies, autocorrelation {autocorrelation}, "
-              f"{n_subjects} subjects")  # fmt: skip
+        print(
+            f"\n{arguments.studies} studies, {n_conditions} conditions, autocorrelation "
+            f"{autocorrelation}, {n_subjects} subjects"
+        )
         print(rates.round(3).to_string(), flush=True)
 
 

@@ -68,6 +68,10 @@ class TimeCourseDisplay(Display):
     2
     """
 
+    lines_: list[Any]
+    image_: Any
+    colorbar_: Any
+
     def __init__(self, scores: Any, times: Any, layers: Any, *, ceilings: Any = None) -> None:
         self.scores = np.asarray(scores, dtype=np.float64)
         self.times = np.asarray(times, dtype=np.float64)
@@ -309,14 +313,15 @@ class TimeCourseDisplay(Display):
         if lacking:
             raise ValueError(f"peaks lacks the column(s) {', '.join(sorted(lacking))}.")
         of = dict(zip(self.layers, palette, strict=True))
-        rows = peaks.assign(layer=peaks["layer"].map(str))
-        for row in rows[rows["layer"].isin(self.layers)].itertuples():
-            colour = of[str(row.layer)]
-            ax.plot([row.low, row.high], [row.score] * 2, color=colour, linewidth=1.2, zorder=4)
+        columns = [peaks[name] for name in ("layer", "latency", "low", "high", "score")]
+        for layer, latency, low, high, score in zip(*columns, strict=True):
+            if str(layer) not in of:
+                continue
+            colour = of[str(layer)]
+            ax.plot([low, high], [score] * 2, color=colour, linewidth=1.2, zorder=4)
             ax.plot(
-                row.latency, row.score, "o", color=colour, markersize=6, markeredgecolor="white",
-                zorder=5,
-            )  # fmt: skip
+                latency, score, "o", color=colour, markersize=6, markeredgecolor="white", zorder=5
+            )
         ax.plot([], [], "o-", color=GREY, markersize=6, linewidth=1.2, label="peak, interval")
 
     def _draw_spans(

@@ -141,7 +141,9 @@ def scale_columns(columns: Array) -> tuple[Array, Groups]:
     n = known.sum(axis=0)
     if whole:
         return scaled, Groups(n.astype(np.float64), [(slice(None), len(columns))])
-    each = [(np.flatnonzero(n == count), int(count)) for count in np.unique(n)]
+    each: list[tuple[NDArray[np.intp] | slice, int]] = [
+        (np.flatnonzero(n == count), int(count)) for count in np.unique(n)
+    ]
     return scaled, Groups(n.astype(np.float64), each)
 
 

@@ -27,8 +27,8 @@ from skdnn.rsa._inference._time_course_result import TimeCourseTest
 Array = NDArray[np.float64]
 
 KINDS = ("max", "cluster", "tfce")
-# Values of maps that are enhanced at a time.
-_BLOCK = 2**20
+# Values of maps that are worked on at a time: they should stay in the processor's cache.
+_BLOCK = 2**18
 
 
 def time_course_test(

@@ -160,6 +160,9 @@ def compute_rdm_movie(
 def _means(trials: NDArray[Any], groups: NDArray[np.intp], n_groups: int) -> Array:
     """Means (n_groups, n_channels, n_samples) of the trials of each group."""
     average = averaging(groups, np.ones(len(groups), dtype=bool), n_groups)
+    if trials.dtype == np.float64 and trials.flags.c_contiguous:
+        found = np.asarray(average @ trials.reshape(len(trials), -1))
+        return found.reshape(n_groups, *trials.shape[1:])
     out = np.empty((n_groups, *trials.shape[1:]))
     for channel in range(0, trials.shape[1], 8):  # a few: the float64 copy stays small
         part = trials[:, channel : channel + 8]

@@ -122,8 +122,8 @@ def condition_test_over_time(
     labels = stack.labels("layers")
     flat = flat_or_unknown(stack.pairs, comparison)
     if flat.any():
-        names = listed([labels[k] for k in np.flatnonzero(flat)], show=str)
-        raise ValueError(f"{names}: an RDM that is constant or holds NaN can't be tested.")
+        wrong = listed([labels[k] for k in np.flatnonzero(flat)], show=str)
+        raise ValueError(f"{wrong}: an RDM that is constant or holds NaN can't be tested.")
     n, space = stack.n_conditions, PairSpace(stack.n_conditions)
     models = prepare(stack.pairs, space, comparison)[0]
     target = np.zeros(data.pairs.shape[1:])
