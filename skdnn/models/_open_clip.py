@@ -13,11 +13,10 @@ from threading import Lock
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._hub_weights import HubFile, file_at, published_at
 from skdnn.models._model_spec import ModelSpec, did_you_mean
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
-from skdnn.models._weights_choice import Weights, other_weights
-from skdnn.models._weights_folder import WebFile
+from skdnn.models._weights_choice import Weights, other_weights, published_at
+from skdnn.models._weights_folder import HubFile, WebFile, file_at
 
 PREFIX = "open_clip/"
 # OpenAI trained with another GELU than torch's, which these architectures have.
@@ -42,9 +41,7 @@ def _open_clip() -> Any:
 
 def names() -> list[str]:
     """Names of open_clip's architectures, and the two short ones; none without open_clip."""
-    if importlib.util.find_spec("open_clip") is None:
-        return []
-    return [*ALIASES, *_open_clip().list_models()]
+    return [*ALIASES, *_open_clip().list_models()] if importlib.util.find_spec("open_clip") else []
 
 
 @dataclass(frozen=True)
@@ -138,10 +135,11 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     clip = find_clip(name, weights, seed)
     return clip.weights.spec(
         clip.name,
-        PREFIX + clip.architecture,
+        lambda: split(_build(clip.architecture))["images"],
+        seed,
+        known_as=PREFIX + clip.architecture,
         preprocess=as_preprocessing(preprocess, _preprocessing(clip)),
         load=lambda: clip.take("images"),
-        skeleton=lambda: split(_build(clip.architecture, meta=True))["images"],
         packages=("open_clip_torch",),
     )
 
@@ -192,27 +190,22 @@ def _preprocessing(clip: Clip) -> Preprocessing:
     transform = import_optional("open_clip.transform", "to prepare images for CLIP")
     card = transform.merge_preprocess_dict(transform.PreprocessCfg(), clip.card)
     side = _open_clip().get_model_config(clip.architecture)["vision_cfg"].get("image_size", 224)
-    size = (int(side), int(side)) if not isinstance(side, list | tuple) else tuple(side)
-    if card["resize_mode"] == "longest" or (
-        card["resize_mode"] != "squash" and len(set(size)) > 1
-    ):
+    size = tuple(side) if isinstance(side, list | tuple) else (side, side)
+    mode = card["resize_mode"]
+    if mode == "longest" or (mode != "squash" and len(set(size)) > 1):
         raise ValueError(
-            f"{clip.name} asks for images resized by their {card['resize_mode']} side to {size}, "
-            "which skdnn does not know: give preprocess={...} or a callable."
+            f"{clip.name} asks for images resized by their {mode} side to {size}, which skdnn "
+            "does not know: give preprocess={...} or a callable."
         )
-    squash = card["resize_mode"] == "squash"
-    return Preprocessing(
-        resize=size if squash else size[0],
-        crop=None if squash else size[0],
-        interpolation="bilinear" if card["interpolation"] == "bilinear" else "bicubic",
-        mean=_three(card["mean"]),
-        std=_three(card["std"]),
+    return Preprocessing.from_dict(
+        {
+            "resize": size if mode == "squash" else size[0],
+            "crop": None if mode == "squash" else size[0],
+            "interpolation": "bilinear" if card["interpolation"] == "bilinear" else "bicubic",
+            "mean": card["mean"],
+            "std": card["std"],
+        }
     )
-
-
-def _three(values: Any) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
-    return red, green, blue
 
 
 # --- building and loading ------------------------------------------------------------------------
@@ -221,20 +214,16 @@ def _three(values: Any) -> tuple[float, float, float]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """open_clip warns, through the root logger, of random weights and of files of its own."""
-    root = logging.getLogger()
-
-    def not_open_clips(record: logging.LogRecord) -> bool:
-        return "open_clip" not in record.pathname
-
-    root.addFilter(not_open_clips)
+    root, others = logging.getLogger(), lambda record: "open_clip" not in record.pathname
+    root.addFilter(others)
     try:
         yield
     finally:
-        root.removeFilter(not_open_clips)
+        root.removeFilter(others)
 
 
-def _build(architecture: str, meta: bool = False) -> Any:
-    """Both towers with random weights, or none at all; nothing is downloaded for a tower."""
+def _build(architecture: str) -> Any:
+    """Both towers with random weights; nothing is downloaded for a tower."""
     import torch
 
     create = _open_clip().create_model
@@ -245,14 +234,8 @@ def _build(architecture: str, meta: bool = False) -> Any:
             f"open_clip {_open_clip().__version__} takes none of {', '.join(_PRETRAINED_TOWER)}: "
             "it would download weights for the tower of texts. Install another version."
         )
-    with torch.random.fork_rng(devices=[]), _quiet():
-        if meta:
-            try:
-                with torch.device("meta"):
-                    return create(architecture, device="meta", **options).eval()
-            except (NotImplementedError, RuntimeError):  # builders that compute with tensors
-                pass
-        return create(architecture, device="cpu", **options).eval()
+    with _quiet():  # on the device that torch is set to: a skeleton has none
+        return create(architecture, device=torch.empty(0).device, **options)
 
 
 @functools.lru_cache(maxsize=4)

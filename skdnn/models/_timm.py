@@ -16,12 +16,11 @@ import numpy as np
 
 from skdnn._optional import import_optional
 from skdnn._wording import listed
-from skdnn.models._hub_weights import HubFile, file_at, published_at
-from skdnn.models._model_spec import ModelSpec, build_skeleton, unknown_model
+from skdnn.models._model_spec import ModelSpec, unknown_model
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
 from skdnn.models._torch_weights import load_state_dict
-from skdnn.models._weights_choice import Weights, other_weights
-from skdnn.models._weights_folder import WebFile
+from skdnn.models._weights_choice import other_weights, published_at
+from skdnn.models._weights_folder import HubFile, WebFile, file_at
 
 PREFIX = "timm/"
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -34,9 +33,7 @@ def _timm() -> Any:
 
 def names() -> list[str]:
     """Names of timm's architectures, without tags; none where timm is not installed."""
-    if importlib.util.find_spec("timm") is None:
-        return []
-    return list(_timm().list_models())
+    return list(_timm().list_models()) if importlib.util.find_spec("timm") else []
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
@@ -53,24 +50,35 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
             f"model={PREFIX + name!r}: no weights of this architecture are tagged {own_tag!r} "
             f"(tags: {listed(published, 20) or 'none'})."
         )
-    own = None
-    if not (isinstance(weights, str) and (weights == "default" or weights in cards)):
-        own = other_weights(weights, PREFIX + name, seed, "timm", published)
-    tag = _tag(name, own_tag, cards, "default" if own is not None else weights)
-    card = cards[tag]
-    if own is None and not card.has_weights:
-        raise ValueError(
-            f"weights={weights!r}: there are no published weights for {PREFIX + name}; use "
-            "weights=None (random) or the path of a file."
-        )
-    full_name = f"{arch}.{tag}" if tag else arch
-    chosen = own or published_at(card.tag or "default", _file(card))
+    tag, chosen, more = own_tag or next(iter(cards)), None, {}
+    if not isinstance(weights, str) or weights not in ("default", *cards):
+        chosen = other_weights(weights, PREFIX + name, seed, "timm", published)
+    elif weights != "default":
+        tag = weights
+        if own_tag and tag != own_tag:
+            raise ValueError(
+                f"weights={weights!r} contradicts the tag in model={PREFIX + name!r}: give one of "
+                "the two."
+            )
+    card, full_name = cards[tag], f"{arch}.{tag}" if tag else arch
+    if chosen is None:
+        if not card.has_weights:
+            raise ValueError(
+                f"weights={weights!r}: there are no published weights for {PREFIX + name}; use "
+                "weights=None (random) or the path of a file."
+            )
+        file = _file(card)
+        chosen = published_at(card.tag or "default", file)
+        more["load"] = lambda: _load_published(full_name, file.path())
     return chosen.spec(
         PREFIX + full_name,
+        lambda: _build(full_name),
+        seed,
+        shown=PREFIX + full_name,
+        convert=_as_timm,
         preprocess=as_preprocessing(preprocess, _preprocessing(card)),
-        load=lambda: _load(full_name, chosen, own is None, seed),
-        skeleton=lambda: build_skeleton(lambda: _build(full_name)),
         packages=("timm",),
+        **more,
     )
 
 
@@ -88,18 +96,6 @@ def _cards(arch: str, name: str) -> dict[str, Any]:
             "it: skdnn.models.Model(timm.create_model(...), preprocess={...})."
         )
     return {card.tag or "": card for card in cards}
-
-
-def _tag(name: str, own_tag: str, cards: dict[str, Any], weights: str) -> str:
-    """Whose head and preprocessing the network has, and whose weights where they are wanted."""
-    if weights == "default":
-        return own_tag or next(iter(cards))
-    if own_tag and weights != own_tag:
-        raise ValueError(
-            f"weights={weights!r} contradicts the tag in model={PREFIX + name!r}: give one of "
-            "the two."
-        )
-    return weights
 
 
 def _file(card: Any) -> HubFile | WebFile:
@@ -160,7 +156,7 @@ def _preprocessing(card: Any) -> Preprocessing:
     if mode == "squash":
         return Preprocessing(resize=scaled, **common)
     if mode == "border" or scaled[0] != scaled[1]:
-        mode = "border" if mode == "border" else "cover"
+        mode = mode if mode == "border" else "cover"
         return TimmPreprocessing(resize=scaled, mode=mode, **common)
     return Preprocessing(resize=scaled[0], **common)
 
@@ -169,13 +165,7 @@ def _preprocessing(card: Any) -> Preprocessing:
 
 
 def _build(full_name: str, **options: Any) -> Any:
-    return _timm().create_model(full_name, **options).eval()
-
-
-def _load(full_name: str, weights: Weights, published: bool, seed: int) -> Any:
-    if published and weights.file is not None:
-        return _load_published(full_name, weights.file.path())
-    return weights.network(lambda: _build(full_name), PREFIX + full_name, seed, convert=_as_timm)
+    return _timm().create_model(full_name, **options)
 
 
 def _load_published(full_name: str, path: Path) -> Any:
@@ -193,7 +183,7 @@ def _load_published(full_name: str, path: Path) -> Any:
             "it downloaded again."
         ) from error
     network.pretrained_cfg.pop("state_dict", None)  # a second copy of the weights
-    return network
+    return network.eval()
 
 
 def _as_timm(network: Any, state: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,6 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn._config",
         "skdnn._identity._installed_packages",
         "skdnn._identity._fingerprint",
-        "skdnn.models._hub_weights",
     ),
     "one engine by itself, without the extractor around it": (
         "skdnn._backends._engine",
