@@ -11,7 +11,7 @@ from skdnn._wording import listed
 from skdnn.models._model_spec import ModelSpec
 from skdnn.models._own_network import Model
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
-from skdnn.models._weights_choice import Weights, choose_weights, published_as
+from skdnn.models._weights_choice import Weights, choose_weights
 from skdnn.models._weights_folder import WebFile
 
 PREFIX = "cornet/"
@@ -130,8 +130,8 @@ def _published(letter: str) -> WebFile:
 
 
 def _choose(letter: str, weights: Any, seed: int) -> Weights:
-    published = published_as(f"cornet_{letter}-{_HASHES[letter]}", _published(letter))
-    return choose_weights(weights, f"cornet-{letter}", seed, "torchvision", published)
+    name, tag = f"cornet-{letter}", f"cornet_{letter}-{_HASHES[letter]}"
+    return choose_weights(weights, name, seed, "torchvision", tag, _published(letter))
 
 
 def _build(letter: str, times: int) -> Any:

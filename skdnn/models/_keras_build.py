@@ -19,10 +19,6 @@ from typing import Any
 
 from skdnn.models._keras_weights import PUBLISHED
 
-# Modules whose networks have a layer more with published weights than with `weights=None`: their
-# scaling of pixels, with the mean and variance of ImageNet as weights.
-_SCALED_IF_PUBLISHED = ("efficientnet",)
-_UNSPECIFIED_SIZE = 224  # of networks that take any size (MobileNetV3): what they were trained on
 _random_lock = threading.Lock()
 
 
@@ -60,8 +56,8 @@ def homes() -> dict[str, str]:
 
 
 def scaled_if_published(name: str) -> bool:
-    """Whether a network has its scaling of pixels only together with published weights."""
-    return homes()[name] in _SCALED_IF_PUBLISHED
+    """Whether a network has its scaling of pixels, by weights, only with published ones."""
+    return homes()[name] == "efficientnet"
 
 
 def apart(build: Callable[[], Any]) -> Any:
@@ -151,7 +147,7 @@ def own_size(name: str) -> tuple[int, int]:
         height, width = apart(lambda: constructor(weights=None)).input_shape[1:3]
     except _Stopped as found:
         height = width = found.args[0]
-    return height or _UNSPECIFIED_SIZE, width or _UNSPECIFIED_SIZE
+    return height or 224, width or 224  # MobileNetV3 takes any size, and was trained on these
 
 
 def with_helpers(name: str, **helpers: Any) -> Any:

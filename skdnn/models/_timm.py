@@ -39,8 +39,7 @@ def names() -> list[str]:
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a timm network, ``"ARCHITECTURE"`` or ``"ARCHITECTURE.TAG"``; nothing is loaded.
 
-    `weights` are a tag, a file, None for random ones; ``"default"`` is the tag in the name, or
-    timm's default. Preprocessing is what the weights ask for, of a random twin too.
+    Preprocessing is what the weights ask for, of a random twin too.
     """
     arch, _, own_tag = name.partition(".")
     cards = _cards(arch, name)
@@ -50,7 +49,8 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
             f"model={PREFIX + name!r}: no weights of this architecture are tagged {own_tag!r} "
             f"(tags: {listed(published, 20) or 'none'})."
         )
-    tag, chosen, more = own_tag or next(iter(cards)), None, {}
+    tag, chosen = own_tag or next(iter(cards)), None
+    more: dict[str, Any] = {}
     if not isinstance(weights, str) or weights not in ("default", *cards):
         chosen = other_weights(weights, PREFIX + name, seed, "timm", published)
     elif weights != "default":
@@ -72,7 +72,7 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         more["load"] = lambda: _load_published(full_name, file.path())
     return chosen.spec(
         PREFIX + full_name,
-        lambda: _build(full_name),
+        lambda: _timm().create_model(full_name),
         seed,
         shown=PREFIX + full_name,
         convert=_as_timm,
@@ -86,7 +86,8 @@ def _cards(arch: str, name: str) -> dict[str, Any]:
     """Tag to timm's description of weights; timm's default comes first."""
     timm = _timm()
     if not timm.is_model(arch) or arch not in timm.list_models():
-        raise ValueError(unknown_model(PREFIX + name, arch, timm.list_models(), "timm"))
+        known = timm.list_models()
+        raise ValueError(unknown_model(PREFIX + name, arch, known, "timm", "unknown to timm"))
     first = timm.get_pretrained_cfg(arch)
     found = timm.models.get_arch_pretrained_cfgs(arch).values()
     cards = [card for card in (first, *found) if card is not None]
@@ -125,20 +126,11 @@ class TimmPreprocessing(Preprocessing):
 
     def pixels(self, image: Any) -> np.ndarray:
         """Resize and crop a PIL image in RGB: uint8 array (height, width, 3)."""
-        functional = import_optional("torchvision.transforms.functional", "to prepare images")
-        assert isinstance(self.resize, tuple)
-        ratios = (image.height / self.resize[0], image.width / self.resize[1])
-        ratio = max(ratios) if self.mode == "border" else min(ratios)
-        size = [round(image.height / ratio), round(image.width / ratio)]
-        mode = functional.InterpolationMode(self.interpolation)
-        image = functional.resize(image, size, mode)
-        height, width = self.input_size or (0, 0)
-        if self.mode == "border":
-            x, y = max(width - image.width, 0), max(height - image.height, 0)
-            fill = [round(255 * value) for value in self.mean]
-            edges = [x // 2, y // 2, (x + 1) // 2, (y + 1) // 2]
-            image = functional.pad(image, edges, fill=fill)
-        return np.asarray(functional.center_crop(image, [height, width]))
+        timms = import_optional("timm.data.transforms", "to prepare images")
+        border = self.mode == "border"
+        fill = tuple(round(255 * value) for value in self.mean) if border else 0
+        resized = timms.ResizeKeepRatio(self.resize, float(border), self.interpolation)(image)
+        return np.asarray(timms.CenterCropOrPad(self.input_size, fill)(resized))
 
 
 def _preprocessing(card: Any) -> Preprocessing:
@@ -164,10 +156,6 @@ def _preprocessing(card: Any) -> Preprocessing:
 # --- building and loading ------------------------------------------------------------------------
 
 
-def _build(full_name: str, **options: Any) -> Any:
-    return _timm().create_model(full_name, **options)
-
-
 def _load_published(full_name: str, path: Path) -> Any:
     """timm turns its checkpoints into what the network takes; nothing is unpickled."""
     if path.suffix == ".npz":  # arrays in another framework's layout, which timm reads
@@ -175,7 +163,7 @@ def _load_published(full_name: str, path: Path) -> Any:
     else:
         source = {"state_dict": load_state_dict(path)}
     try:
-        network = _build(full_name, pretrained=True, pretrained_cfg_overlay=source)
+        network = _timm().create_model(full_name, pretrained=True, pretrained_cfg_overlay=source)
     except (RuntimeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         # torch's, of a state dict that does not fit; numpy's, of an archive
         raise ValueError(

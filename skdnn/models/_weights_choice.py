@@ -19,17 +19,13 @@ from skdnn.models._weights_file import WeightsFile, kind_of
 from skdnn.models._weights_folder import HubFile, WebFile, as_hash, own_name
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
-_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
 class File(Protocol):
-    """A file of weights, wherever it is."""
+    """Where a file of weights is, downloaded where need be, and what is known without that."""
 
-    def path(self) -> Path:
-        """Where it is, downloaded where need be."""
-
-    def checkpoint(self) -> Checkpoint:
-        """What is known of it; nothing is downloaded."""
+    def path(self) -> Path: ...
+    def checkpoint(self) -> Checkpoint: ...
 
 
 @dataclass(frozen=True)
@@ -115,12 +111,16 @@ class Weights:
 # --- published -----------------------------------------------------------------------------------
 
 
-def published_as(tag: str, file: Any) -> Weights:
-    """A network's one set of published weights, in a `WebFile` or what is like one.
+def choose_weights(
+    weights: Any, name: str, seed: int, package: str, tag: str, file: Any
+) -> Weights:
+    """Read the ``weights`` parameter of a network with one published `file`, called `tag`.
 
     Without a published hash only the file itself says what is in it: another one put in its place
     is another network.
     """
+    if not isinstance(weights, str) or weights not in ("default", tag):
+        return other_weights(weights, name, seed, package, [tag])
     if file.sha256 is not None:
         told = ["published", file.url, file.sha256]
         return Weights(tag, (tag, file.url), lambda: told, file)
@@ -132,15 +132,6 @@ def published_at(described: str, file: HubFile | WebFile, *tag: str) -> Weights:
     """One of several sets of published weights; a `tag` tells them apart, too."""
     where = (file.repo, file.names[0]) if isinstance(file, HubFile) else (file.url,)
     return Weights(described, (*tag, *where), lambda: ["published", *tag, *where], file)
-
-
-def choose_weights(
-    weights: Any, name: str, seed: int, package: str, published: Weights
-) -> Weights:
-    """Read the ``weights`` parameter of a network that has one set of published weights."""
-    if isinstance(weights, str) and weights in ("default", published.described):
-        return published
-    return other_weights(weights, name, seed, package, [published.described])
 
 
 # --- random, or a user's own ---------------------------------------------------------------------
@@ -197,7 +188,7 @@ def _own_weights(
             f"{hint if isinstance(weights, Mapping) else ''}"
         )
     text = os.fspath(weights)
-    if _ADDRESS.match(text):
+    if re.match("https?://", text, re.IGNORECASE):
         return _at_address(text, name_here(text.partition("#sha256=")[0]))
     is_path = isinstance(weights, os.PathLike) or text.lower().endswith(suffixes)
     if not is_path and os.sep not in text and not Path(text).exists():

@@ -27,7 +27,6 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._mat",
         "skdnn._store._shard",
         "skdnn._store._write",
-        "skdnn.models._resume_download",
         "skdnn.models._weights_folder",
         "skdnn.plotting._display",
     ),

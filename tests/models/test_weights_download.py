@@ -21,7 +21,7 @@ import torch
 import skdnn
 from helpers.late import models
 from skdnn._config import weights_home
-from skdnn.models import _resume_download, _torchvision
+from skdnn.models import _torchvision, _weights_folder
 from skdnn.models._registry import resolve_model
 from skdnn.models._weights_choice import SUFFIXES, OwnFile
 from skdnn.models._weights_folder import IN_NAME, WebFile, base_name, own_name
@@ -104,7 +104,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of weights that no other test sees; tries follow each other at once."""
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(_resume_download, "_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(_weights_folder, "_PAUSES", (0.0, 0.0, 0.0))
     return tmp_path / "weights"
 
 
@@ -441,7 +441,7 @@ def test_every_published_network_has_a_hash_in_its_address():
 
 def test_published_weights_without_a_network(monkeypatch, home):
     def no_network(*args: object, **kwargs: object) -> None:
-        raise _resume_download.NetworkError("no network")
+        raise _weights_folder.NetworkError("no network")
 
     monkeypatch.setattr("skdnn.models._weights_folder.complete", no_network)
     with pytest.raises(OSError, match=r"alexnet-owt-7be5be79\.pth.*weights=None") as caught:
