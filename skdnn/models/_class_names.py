@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import inspect
 import json
@@ -21,7 +20,6 @@ from skdnn.models._published_checkpoints import ends_in_features
 
 IMAGENET = "imagenet"  # what a user writes for the names of ImageNet's 1,000 classes
 _N_IMAGENET = 1000
-_INDEX_FILE = "imagenet_class_index.json"
 _INDEX_URL = (
     "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json"
 )
@@ -47,46 +45,40 @@ def find_classes(spec: ModelSpec, n_outputs: int) -> ClassNames:
     A ValueError says that a network has no classes: what it gives is an embedding.
     """
     found = _named(spec)
+    if found is not None and len(found.names) == n_outputs:
+        return found
     if found is None:
         origin = "one's own network" if not spec.owned else f"{spec.name} ({spec.weights})"
-        return numbered(n_outputs, f"No names of classes come with {origin}. {_OWN}")
-    if len(found.names) != n_outputs:
-        return numbered(
-            n_outputs,
+        note = f"No names of classes come with {origin}. {_OWN}"
+    else:
+        note = (
             f"{spec.name} has {n_outputs} outputs, and its metadata names {len(found.names)} "
-            f"classes, which therefore are not used. {_OWN}",
+            f"classes, which therefore are not used. {_OWN}"
         )
-    return found
+    return ClassNames(tuple(f"class {index}" for index in range(n_outputs)), None, note)
 
 
 def own_classes(classes: Any, n_outputs: int, model_name: str) -> ClassNames:
     """Names that a user gives, or ``"imagenet"``: as many as outputs."""
     if isinstance(classes, str) and classes == IMAGENET:
-        given, note = imagenet_classes(), "ImageNet's 1,000 classes, as torchvision names them."
+        note = "ImageNet's 1,000 classes, as torchvision names them."
+        given = replace(imagenet_classes(), note=note)
     elif isinstance(classes, str):
         raise ValueError(
             f"classes={classes!r} must be a list of str, None, or {IMAGENET!r} for the names of "
             "ImageNet's 1,000 classes."
         )
     else:
-        names = list(classes)
-        wrong = [place for place, name in enumerate(names) if not isinstance(name, str)]
-        if wrong:
-            raise TypeError(
-                f"classes must be a list of str, got {names[wrong[0]]!r} at place {wrong[0]}."
-            )
-        given, note = ClassNames(tuple(map(str, names)), None, ""), "As given in classes=."
+        for place, name in enumerate(names := list(classes)):
+            if not isinstance(name, str):
+                raise TypeError(f"classes must be a list of str, got {name!r} at place {place}.")
+        given = ClassNames(tuple(map(str, names)), None, "As given in classes=.")
     if len(given.names) != n_outputs:
         raise ValueError(
             f"classes has {len(given.names)} names, and {model_name} has {n_outputs} outputs: "
             "give one name for each output, in the network's order."
         )
-    return replace(given, note=note)
-
-
-def numbered(n_outputs: int, note: str) -> ClassNames:
-    """Names of outputs that nobody has named."""
-    return ClassNames(tuple(f"class {index}" for index in range(n_outputs)), None, note)
+    return given
 
 
 def imagenet_classes() -> ClassNames:
@@ -179,31 +171,28 @@ def _of_keras(spec: ModelSpec) -> ClassNames:
     """As ``decode_predictions`` names them where its file is at hand, else as torchvision does."""
     path = _index_file()
     if path is not None:
-        names, synsets = _read_index(path)
-        return ClassNames(names, synsets, _about(spec, f"Keras's decode_predictions ({path})"))
-    places = " or ".join(str(place) for place in _index_places())
+        return replace(_read(path), note=_about(spec, f"Keras's decode_predictions ({path})"))
     source = (
         "torchvision, in the same order. For those of Keras's decode_predictions, download "
-        f"{_INDEX_URL} and put it at {places}"
+        f"{_INDEX_URL} and put it at {' or '.join(map(str, _index_places()))}"
     )
     return replace(imagenet_classes(), note=_about(spec, source))
 
 
 def _index_places() -> list[Path]:
-    return [folder / _INDEX_FILE for folder in folders()]
+    return [folder / _INDEX_URL.rpartition("/")[2] for folder in folders()]
 
 
 def _index_file() -> Path | None:
     return next((place for place in _index_places() if place.is_file()), None)
 
 
-def _read_index(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _read(path: Path) -> ClassNames:
     """Names and synsets of Keras's class index: {"0": ["n01440764", "tench"], ...}."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        entries = [content[str(index)] for index in range(_N_IMAGENET)]
-        synsets = tuple(str(synset) for synset, _ in entries)
-        names = tuple(str(name) for _, name in entries)
+        rows = [map(str, content[str(index)]) for index in range(_N_IMAGENET)]
+        synsets, names = zip(*rows, strict=True)
         whole = (synsets[0], synsets[-1], len(content)) == (_FIRST, _LAST, _N_IMAGENET)
     except (ValueError, KeyError, TypeError):
         whole = False
@@ -212,22 +201,18 @@ def _read_index(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
             f"{path} is not Keras's index of ImageNet's 1,000 classes, from {_FIRST} to {_LAST}. "
             f"Download {_INDEX_URL} again, or remove the file."
         )
-    return names, synsets
+    return ClassNames(names, synsets, "")
 
 
 def imagenet_synsets() -> tuple[str, ...] | None:
     """WordNet identifiers of ImageNet's 1,000 classes, of timm or Keras; None without both."""
     if importlib.util.find_spec("timm") is not None:
-        return _synsets_of_timm()
+        purpose = "for the synsets of ImageNet's classes"
+        import_optional("torchvision", purpose)  # before timm: see _optional
+        data = import_optional("timm.data", purpose)
+        return tuple(data.ImageNetInfo("imagenet-1k").label_names())
     path = _index_file()
-    return None if path is None else _read_index(path)[1]
-
-
-@functools.cache
-def _synsets_of_timm() -> tuple[str, ...]:
-    purpose = "for the synsets of ImageNet's classes"
-    import_optional("torchvision", purpose)  # before timm: see _optional
-    return tuple(import_optional("timm.data", purpose).ImageNetInfo("imagenet-1k").label_names())
+    return None if path is None else _read(path).synsets
 
 
 # --- what the last layer does --------------------------------------------------------------------

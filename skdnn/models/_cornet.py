@@ -8,10 +8,10 @@ from typing import Any
 
 from skdnn._optional import import_optional
 from skdnn._wording import listed
-from skdnn.models._model_spec import ModelSpec, build_skeleton
+from skdnn.models._model_spec import ModelSpec
 from skdnn.models._own_network import Model
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
-from skdnn.models._weights_choice import Weights, choose_weights, published_as
+from skdnn.models._weights_choice import Weights, choose_weights
 from skdnn.models._weights_folder import WebFile
 
 PREFIX = "cornet/"
@@ -29,13 +29,17 @@ def names() -> list[str]:
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a CORnet; the weights are checked for being nameable, nothing is loaded."""
     letter = name.removeprefix("cornet-")
-    chosen = _choose(letter, weights, seed)
-    return chosen.spec(
+    return _choose(letter, weights, seed).spec(
         PREFIX + name,
+        lambda: _build(letter, _TIMES),
+        seed,
         preprocess=as_preprocessing(preprocess, Preprocessing()),
-        load=lambda: _load(letter, chosen, seed, _TIMES),
-        skeleton=lambda: build_skeleton(lambda: _build(letter, _TIMES).eval()),
     )
+
+
+def is_here(name: str) -> bool:
+    """Whether the published weights of a network are on this machine."""
+    return _published(name.removeprefix("cornet-")).is_here()
 
 
 def cornet(
@@ -98,8 +102,8 @@ def cornet(
     if letter not in _HASHES:
         raise ValueError(f"letter={letter!r} is unknown: use one of {listed(_HASHES)}.")
     name = f"cornet-{letter}"
-    chosen = _choose(letter, weights, random_state)
-    network = _load(letter, chosen, random_state, _checked_times(letter, times))
+    chosen, steps = _choose(letter, weights, random_state), _checked_times(letter, times)
+    network = chosen.network(lambda: _build(letter, steps), name, random_state)
     return Model(network, name=name if times is None else f"{name} (times={times})")
 
 
@@ -125,16 +129,9 @@ def _published(letter: str) -> WebFile:
     return WebFile(_ADDRESS + file, file, _HASHES[letter])
 
 
-def is_here(name: str) -> bool:
-    """Whether the published weights of a network are on this machine."""
-    return _published(name.removeprefix("cornet-")).is_here()
-
-
 def _choose(letter: str, weights: Any, seed: int) -> Weights:
-    published = published_as(f"cornet_{letter}-{_HASHES[letter]}", _published(letter))
-    return choose_weights(
-        weights, f"cornet-{letter}", seed=seed, published=published, package="torchvision"
-    )
+    name, tag = f"cornet-{letter}", f"cornet_{letter}-{_HASHES[letter]}"
+    return choose_weights(weights, name, seed, "torchvision", tag, _published(letter))
 
 
 def _build(letter: str, times: int) -> Any:
@@ -146,8 +143,3 @@ def _build(letter: str, times: int) -> Any:
     if letter == "s":
         return networks.cornet_s()
     return networks.CORnetR(times, delayed=letter == "rt")
-
-
-def _load(letter: str, chosen: Weights, seed: int, times: int) -> Any:
-    import_optional("torch", "to build CORnet")
-    return chosen.network(lambda: _build(letter, times), f"cornet-{letter}", seed)

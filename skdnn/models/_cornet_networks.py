@@ -51,13 +51,8 @@ def cornet_s() -> nn.Module:
 class CORnetR(nn.Module):
     """CORnet-R and CORnet-RT: the same modules, run in another order.
 
-    Parameters
-    ----------
-    times : int
-        Steps of time.
-    delayed : bool
-        RT: at each step an area reads what the area below gave at the step before. Else R: what
-        it has just given.
+    In RT, which is delayed, an area reads at each step what the area below gave at the step
+    before; in R, what it has just given.
     """
 
     def __init__(self, times: int, *, delayed: bool) -> None:

@@ -16,7 +16,7 @@ from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional
 from skdnn._wording import listed
 from skdnn.models._hugging_face_processors import local_folder, processor_in
-from skdnn.models._model_spec import Checkpoint, ModelSpec, build_skeleton
+from skdnn.models._model_spec import Checkpoint, ModelSpec
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
 from skdnn.models._weights_choice import Weights, other_weights
 
@@ -70,15 +70,17 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     )
     build = Builder(repo)
     version = platform_identity("transformers")["transformers"]
+    more: dict[str, Any] = {"load": build.from_files} if is_default else {}
     return chosen.spec(
         PREFIX + name,
+        build.from_settings,
+        seed,
         preprocess=_preparation(repo, preprocess),
-        load=lambda: _load(build, None if is_default else chosen, seed),
-        skeleton=lambda: build_skeleton(build.from_settings),
         forward=build.forward,
         key=("hf", name, digest_of(repo.settings), *chosen.key),
         identify=lambda _: [PREFIX, repo.settings, version, *chosen.identify()],
         packages=("transformers",),
+        **more,
     )
 
 
@@ -256,8 +258,8 @@ class Builder:
         ValueError
             If the files lack some: they would be random, others in every process.
         """
-        import torch
-
+        torch = import_optional("torch", "to build networks")
+        self.repo.path()  # downloaded before anything big is built
         auto, config = self._class()
         network, told = auto.from_pretrained(
             str(self.repo.folder),
@@ -320,11 +322,3 @@ def in_order(network: Any, batch: Any) -> Any:
     n_patches = (batch.shape[-2] // patch) * (batch.shape[-1] // patch)
     noise = torch.arange(n_patches, device=batch.device, dtype=torch.float32)
     return network(pixel_values=batch, noise=noise.expand(len(batch), -1))
-
-
-def _load(build: Builder, chosen: Weights | None, seed: int) -> Any:
-    """Of None the repository's own weights."""
-    if chosen is not None:
-        return chosen.network(build.from_settings, build.repo.name, seed)
-    build.repo.path()  # downloaded before anything big is built
-    return build.from_files()

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._preprocessing import Processor
+from skdnn.models._preprocessing import Processor, is_of_transformers
 
 
 def own_processor(network: Any) -> Processor | None:
     """The processor that lies where a network of Hugging Face was loaded from, on this machine.
 
-    None, with a warning, where there is none.
+    None, with a warning, where there is none; of other networks without one.
     """
+    if not is_of_transformers(network, "PreTrainedModel"):
+        return None
     place = getattr(network, "name_or_path", "")
     folder = local_folder(place) if place else None
     if folder is not None and (found := processor_in(folder)) is not None:

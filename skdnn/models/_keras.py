@@ -6,8 +6,8 @@ import importlib
 import importlib.util
 import re
 import sys
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,42 +16,18 @@ from skdnn._digests import file_digest
 from skdnn._identity._keras_fingerprint import keras_identity
 from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional
-from skdnn.models._keras_build import (
-    apart,
-    build,
-    constructor_of,
-    homes,
-    names,
-    own_size,
-    published_file,
-    scaled_if_published,
-    skeleton,
-    with_helpers,
-)
-from skdnn.models._keras_preprocessing import KerasPreprocessing, as_keras_preprocessing
-from skdnn.models._keras_weights import (
-    PUBLISHED,
-    SUFFIXES,
-    folders,
-    get_file_for,
-    load_file,
-    n_layers,
-)
+from skdnn.models import _keras_build, _keras_weights
+from skdnn.models._keras_build import apart, build, homes, scaled_if_published
+from skdnn.models._keras_weights import PUBLISHED, SUFFIXES, folders, load_file
 from skdnn.models._model_spec import Checkpoint, ModelSpec
 from skdnn.models._own_network import own_spec
-from skdnn.models._preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from skdnn.models._weights_choice import (
-    Weights,
-    at_address,
-    in_file,
-    not_published,
-    random_weights,
-    weights_text,
-)
+from skdnn.models._preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, is_default
+from skdnn.models._weights_choice import Weights, other_weights
 from skdnn.models._weights_file import WeightsFile
 from skdnn.models._weights_folder import own_name
 
 PREFIX = "keras/"
+names = _keras_build.names
 # What Keras writes around the name of a network in the name of its file, where that is more.
 _FILE_NAME = re.compile(r"(?:weights)?(?P<name>.+?)(?:weightstfdim.*|10224tf|22410float)?")
 
@@ -77,14 +53,14 @@ def import_keras(purpose: str = "to build keras's networks") -> Any:
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a network of keras.applications; nothing is built."""
     import_keras(f"for the network {PREFIX + name}")
-    own = own_size(name)
+    own = _keras_build.own_size(name)
     default = KerasPreprocessing(resize=own, crop=None, module=homes()[name])
     chosen = as_keras_preprocessing(preprocess, default)
     fixed = chosen.input_size if isinstance(chosen, KerasPreprocessing) else None
     size = fixed if fixed is not None else own
     source = choose_weights(weights, name, seed)
     is_published = source.origin == "published"
-    more: dict[str, Any] = {"checkpoint": lambda: _published(name)} if is_published else {}
+    known = source.file.checkpoint if source.file else Checkpoint
     corrected = []  # what was stored before these networks were right is not found
     if scaled_if_published(name) and not (is_published and size == own):
         corrected = ["scaled"]
@@ -95,29 +71,31 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
         keras_version = platform_identity("keras")["keras"]  # whose architecture it is
         return [PREFIX + name, list(size), keras_version, *source.identify(), *corrected]
 
-    return source.spec(
+    return ModelSpec(
         PREFIX + name,
-        backend="tensorflow",
-        preprocess=chosen,
+        "tensorflow",
+        source.described,
+        chosen,
         load=lambda: apart(lambda: _load(name, size, source, seed)),
-        skeleton=lambda: apart(lambda: skeleton(name, size)),
+        skeleton=lambda: apart(lambda: _keras_build.skeleton(name, size)),
         key=("keras", name, size, *source.key),
         identify=identity,
-        **more,
+        origin=source.origin,
+        checkpoint=(lambda: _published(name)) if is_published else known,
     )
 
 
 def keras_custom_spec(wrapped: Any, preprocess: Any) -> ModelSpec:
     """Spec of a user's keras.Model, given by a `skdnn.models.Model`: never copied or changed."""
     import_keras("to run a keras.Model")
-    is_default = isinstance(preprocess, str) and preprocess == "default"
-    chosen = wrapped.preprocess if is_default else preprocess
-    network = wrapped.network
+    chosen = wrapped.preprocess if is_default(preprocess) else preprocess
     return own_spec(
         wrapped,
         "tensorflow",
         as_keras_preprocessing(chosen, KerasPreprocessing()),
-        lambda version: keras_identity(network, version, getattr(wrapped, "_weights", None)),
+        lambda version: keras_identity(
+            wrapped.network, version, getattr(wrapped, "_weights", None)
+        ),
     )
 
 
@@ -134,7 +112,7 @@ def is_here(name: str) -> bool:
 
 def _published(name: str) -> Checkpoint:
     """What is known of published weights; nothing is downloaded."""
-    file, address, published = published_file(name)
+    file, address, published = _keras_build.published_file(name)
     if len(published) == 64:
         return Checkpoint(address, sha256=published)
     here = (folder / file for folder in folders() if (folder / file).is_file())
@@ -146,44 +124,39 @@ def choose_weights(weights: Any, name: str, seed: int) -> Weights:
 
     Published weights have no file here: Keras fetches it as it builds.
     """
-    if weights is None:
-        tensorflow = importlib.import_module("tensorflow").__version__  # of several distributions
-        platform = {**platform_identity("keras"), "tensorflow": tensorflow}
-        return replace(random_weights(seed), identify=lambda: ["random", seed, platform])
     if isinstance(weights, str) and weights in ("default", PUBLISHED):
         return Weights(PUBLISHED, (PUBLISHED,), lambda: [PUBLISHED])
     if isinstance(weights, WeightsFile):
         raise TypeError(f"weights={weights!r}: names are changed in files for torch only.")
-    text = weights_text(weights)
-    if text.lower().startswith(("http://", "https://")):
-        return _at_address(text)
-    path = Path(text).expanduser()
-    if not text.lower().endswith(SUFFIXES) and not path.exists():
-        raise ValueError(not_published(text, name, SUFFIXES, [PUBLISHED]))
-    return in_file(path, SUFFIXES)
+    found = other_weights(weights, name, seed, "", [PUBLISHED], SUFFIXES, _name_here)
+    if weights is not None:
+        return found
+    tensorflow = importlib.import_module("tensorflow").__version__  # of several distributions
+    platform = {**platform_identity("keras"), "tensorflow": tensorflow}
+    return replace(found, identify=lambda: ["random", seed, platform])
 
 
-def _at_address(address: str) -> Weights:
-    url = address.partition("#sha256=")[0]
-    suffix = next((end for end in SUFFIXES if url.endswith(end)), None)
-    if suffix is None:
-        raise ValueError(
-            f"weights={address!r}: the address must end in one of {', '.join(SUFFIXES)}, and "
-            "then '#sha256=HASH'."
-        )
-    return at_address(address, own_name(url, (), suffix))
+def _name_here(url: str) -> str:
+    """What the file at an address is called here, where it ends as Keras asks."""
+    for suffix in SUFFIXES:
+        if url.endswith(suffix):
+            return own_name(url, (), suffix)
+    raise ValueError(
+        f"weights={url!r}: the address must end in one of {', '.join(SUFFIXES)}, and then "
+        "'#sha256=HASH'."
+    )
 
 
 def _load(name: str, size: tuple[int, int], source: Weights, seed: int) -> Any:
     if source.origin == "published":
-        constructor = with_helpers(constructor_of(name), get_file=get_file_for(name))
-        network = constructor(weights=PUBLISHED)
+        get_file = _keras_weights.get_file_for(name)
+        network = _keras_build.with_helpers(name, get_file=get_file)(weights=PUBLISHED)
         return network if network.input_shape[1:3] == size else _at_size(network, name, size)
     if source.file is not None:
         path = source.file.path()  # downloaded before anything big is built
         network = build(name, size)
         load_file(network, path, name)
-        if scaled_if_published(name) and n_layers(path, "rescaling") == 1:
+        if scaled_if_published(name) and _keras_weights.n_layers(path, "rescaling") == 1:
             # As it was when it was saved.
             network = apart(lambda: build(name, size, as_published=False))
             load_file(network, path, name)
@@ -223,4 +196,52 @@ def _at_size(network: Any, name: str, size: tuple[int, int]) -> Any:
     return other
 
 
-__all__ = ["KerasPreprocessing", "is_here", "keras_custom_spec", "load_file", "names", "spec"]
+# --- preparation of images -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KerasPreprocessing(Preprocessing):
+    """Resize and crop; then the ``preprocess_input`` of keras.applications.`module`.
+
+    Without a module, `mean` and `std` are applied as torchvision does it.
+    """
+
+    module: str = ""
+
+    def batch(self, pixels: np.ndarray) -> np.ndarray:
+        """Float32 input of the network for uint8 pixels (n, height, width, 3)."""
+        values = pixels.astype(np.float32)
+        if self.module:
+            module = importlib.import_module(f"keras.applications.{self.module}")
+            return np.asarray(module.preprocess_input(values, data_format="channels_last"))
+        values /= np.float32(255)
+        values -= np.asarray(self.mean, np.float32)
+        values /= np.asarray(self.std, np.float32)
+        return values
+
+
+def as_keras_preprocessing(
+    preprocess: Any, default: KerasPreprocessing
+) -> KerasPreprocessing | Callable[[Any], Any]:
+    """Read the ``preprocess`` parameter; what a dict leaves out stays the network's own.
+
+    A mean or standard deviation takes the place of ``preprocess_input``. The length of the
+    shorter side alone, without a crop, asks for a square of that size.
+    """
+    if is_default(preprocess):
+        return default
+    if isinstance(preprocess, dict):
+        read = Preprocessing.from_dict(preprocess)
+        changed = {key: getattr(read, key) for key in preprocess}
+        if default.module and isinstance(changed.get("resize"), int):
+            changed.setdefault("crop", changed["resize"])
+        if "mean" in changed or "std" in changed:
+            changed["module"] = ""
+        return replace(default, **changed)
+    if isinstance(preprocess, KerasPreprocessing) or callable(preprocess):
+        return preprocess
+    if isinstance(preprocess, Preprocessing):
+        return KerasPreprocessing(**vars(preprocess))
+    raise ValueError(
+        f"preprocess must be 'default', a dict or a callable on a PIL image, got {preprocess!r}."
+    )

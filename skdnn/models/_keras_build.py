@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import importlib.util
 import random
+import re
 import sys
 import threading
 import types
@@ -19,10 +19,6 @@ from typing import Any
 
 from skdnn.models._keras_weights import PUBLISHED
 
-# Modules whose networks have a layer more with published weights than with `weights=None`: their
-# scaling of pixels, with the mean and variance of ImageNet as weights.
-_SCALED_IF_PUBLISHED = ("efficientnet",)
-_UNSPECIFIED_SIZE = 224  # of networks that take any size (MobileNetV3): what they were trained on
 _random_lock = threading.Lock()
 
 
@@ -42,14 +38,13 @@ def homes() -> dict[str, str]:
         return {}
     root = Path(found.origin).parent
     for folder in (root / "applications", root / "api" / "applications"):  # by Keras's version
-        index = folder / "__init__.py"
-        if index.is_file():
+        if (folder / "__init__.py").is_file():
+            text = {
+                path.parent.name: path.read_text("utf-8") for path in folder.rglob("__init__.py")
+            }
+            imports = re.findall(r"from [\w.]*\.(\w+) import \(?\s*(\w+)", text[folder.name])
             return {
-                name: module
-                for module, name in _imported(index)
-                if (folder / module / "__init__.py").is_file()
-                and "preprocess_input"
-                in (name for _, name in _imported(folder / module / "__init__.py"))
+                name: home for home, name in imports if "preprocess_input" in text.get(home, "")
             }
     warnings.warn(
         f"keras.applications is not where this version of skdnn looks for it (in {root}): Keras's "
@@ -60,17 +55,9 @@ def homes() -> dict[str, str]:
     return {}
 
 
-def _imported(index: Path) -> Iterator[tuple[str, str]]:
-    """(last part of the module, name) of all that a file imports from other modules."""
-    for node in ast.parse(index.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                yield node.module.rpartition(".")[2], alias.asname or alias.name
-
-
 def scaled_if_published(name: str) -> bool:
-    """Whether a network has its scaling of pixels only together with published weights."""
-    return homes()[name] in _SCALED_IF_PUBLISHED
+    """Whether a network has its scaling of pixels, by weights, only with published ones."""
+    return homes()[name] == "efficientnet"
 
 
 def apart(build: Callable[[], Any]) -> Any:
@@ -117,16 +104,15 @@ def constructor_of(name: str) -> Any:
 
 def build(name: str, size: tuple[int, int], seed: int = 0, *, as_published: bool = True) -> Any:
     """The architecture that published weights are for, with random ones."""
-    constructor = constructor_of(name)
     with _seeded(seed):
         if as_published and scaled_if_published(name):
-            return _built_as_published(constructor, (*size, 3))
-        return constructor(weights=None, input_shape=(*size, 3))
+            return _built_as_published(name, (*size, 3))
+        return constructor_of(name)(weights=None, input_shape=(*size, 3))
 
 
-def _built_as_published(constructor: Any, shape: tuple[int, ...]) -> Any:
+def _built_as_published(name: str, shape: tuple[int, ...]) -> Any:
     """What a constructor has made when it asks for its published weights."""
-    functional = sys.modules[constructor.__module__].Functional
+    functional = sys.modules[constructor_of(name).__module__].Functional
     made: list[Any] = []
 
     def remember(*args: Any, **kwargs: Any) -> Any:
@@ -138,7 +124,7 @@ def _built_as_published(constructor: Any, shape: tuple[int, ...]) -> Any:
 
     helpers = {"get_file": get_file, "obtain_input_shape": lambda *args, **kwargs: shape}
     with suppress(_Stopped):
-        with_helpers(constructor, **helpers, Functional=remember)(weights=PUBLISHED)
+        with_helpers(name, **helpers, Functional=remember)(weights=PUBLISHED)
     return made[-1]
 
 
@@ -156,16 +142,17 @@ def own_size(name: str) -> tuple[int, int]:
         size = kwargs.get("default_size", args[1] if len(args) > 1 else None)
         raise _Stopped(size)
 
-    constructor = with_helpers(constructor_of(name), obtain_input_shape=obtain_input_shape)
+    constructor = with_helpers(name, obtain_input_shape=obtain_input_shape)
     try:
         height, width = apart(lambda: constructor(weights=None)).input_shape[1:3]
     except _Stopped as found:
         height = width = found.args[0]
-    return height or _UNSPECIFIED_SIZE, width or _UNSPECIFIED_SIZE
+    return height or 224, width or 224  # MobileNetV3 takes any size, and was trained on these
 
 
-def with_helpers(constructor: Any, **helpers: Any) -> Any:
+def with_helpers(name: str, **helpers: Any) -> Any:
     """A copy of a constructor that sees other helper functions; Keras itself stays as it is."""
+    constructor = constructor_of(name)
     scope = _scope(sys.modules[constructor.__module__], helpers)
     return scope[constructor.__name__]
 
@@ -178,9 +165,8 @@ def published_file(name: str) -> tuple[str, str, str]:
         raise _Stopped(fname, origin, options.get("file_hash") or "")
 
     def build() -> None:
-        constructor = with_helpers(constructor_of(name), get_file=get_file)
         with importlib.import_module("keras").StatelessScope(initialize_variables=False):
-            constructor(weights=PUBLISHED)
+            with_helpers(name, get_file=get_file)(weights=PUBLISHED)
 
     try:
         apart(build)
@@ -190,7 +176,10 @@ def published_file(name: str) -> tuple[str, str, str]:
 
 
 def _scope(home: types.ModuleType, helpers: dict[str, Any]) -> dict[str, Any]:
-    """Globals of a module, with its functions bound to them, and helpers replaced."""
+    """Globals of a module, with its functions bound to them, and helpers replaced.
+
+    resnet_v2 builds on resnet: what one borrows from the other is copied too.
+    """
     scope: dict[str, Any] = {**vars(home), **helpers}
     for name, value in vars(home).items():
         if isinstance(value, types.FunctionType) and value.__module__ == home.__name__:
@@ -201,13 +190,6 @@ def _scope(home: types.ModuleType, helpers: dict[str, Any]) -> dict[str, Any]:
             scope[name] = copy
         elif name in ("file_utils", "imagenet_utils"):
             scope[name] = types.SimpleNamespace(**{**vars(value), **helpers})
-        elif isinstance(value, types.ModuleType) and _is_network_module(value):
+        elif isinstance(value, types.ModuleType) and hasattr(value, "preprocess_input"):
             scope[name] = types.SimpleNamespace(**_scope(value, helpers))
     return scope
-
-
-def _is_network_module(module: types.ModuleType) -> bool:
-    """resnet_v2 builds on resnet: what one borrows from the other is copied too."""
-    return module.__name__.startswith("keras.src.applications.") and hasattr(
-        module, "preprocess_input"
-    )

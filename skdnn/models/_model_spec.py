@@ -23,53 +23,26 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A network before it is built.
+    """A network before it is built."""
 
-    Attributes
-    ----------
-    name : str
-        E.g. ``"torchvision/alexnet"``, or the class of one's own network.
-    backend : str
-        ``"torch"``.
-    weights : str
-        What the weights are: a published version, a file, ``"random (seed 0)"`` or ``"as given"``.
-    preprocess : Preprocessing or callable
-        A callable takes a PIL image in RGB and returns a float tensor or array (3, H, W).
-    load : callable
-        Gives the network with its weights, ready for one engine.
-    skeleton : callable or None
-        Gives the network without weights, to list its layers; None where `load` costs nothing.
-    owned : bool
-        Whether the network is ours to move and convert; a user's own is left as it was found.
-    forward : callable or None
-        ``forward(network, batch)`` for a network that is not called with a batch alone.
-    key : tuple or None
-        What tells this network from others within a process; None is never shared.
-    identify : callable or None
-        ``identify(version)`` gives what the network computes as plain values, which is what
-        stored activations are found by; `version` stands for code that cannot be fingerprinted.
-    origin : {"own", "random", "address", "file", "published"}
-        Where the weights are from; ``"own"`` came with the network.
-    checkpoint : callable
-        Gives what is known of their file, without downloading it; of one's own network, the
-        SHA-256 of all its parameters and buffers.
-    packages : tuple of str
-        What the architecture is from, beside its framework.
-    """
-
-    name: str
-    backend: str
-    weights: str
+    name: str  # "torchvision/alexnet", or the class of one's own network
+    backend: str  # "torch" or "tensorflow"
+    weights: str  # a published version, a file, "random (seed 0)" or "as given"
+    # A callable takes a PIL image in RGB and returns a float tensor or array (3, H, W).
     preprocess: Preprocessing | Callable[[Any], Any]
-    load: Callable[[], Any] = field(repr=False)
+    load: Callable[[], Any] = field(repr=False)  # the network with its weights, for one engine
+    # Without weights, to list its layers; None where `load` costs nothing.
     skeleton: Callable[[], Any] | None = field(default=None, repr=False)
-    owned: bool = True
+    owned: bool = True  # ours to move and convert; a user's own is left as it was found
+    # ``forward(network, batch)``, of a network that is not called with a batch alone.
     forward: Callable[[Any, Any], Any] | None = field(default=None, repr=False)
-    key: tuple[Any, ...] | None = None
+    key: tuple[Any, ...] | None = None  # tells networks of a process apart; None is never shared
+    # What is computed, as plain values; a `version` stands for code that can't be fingerprinted.
     identify: Callable[[str | None], Any] | None = field(default=None, repr=False)
-    origin: str = "published"
+    origin: str = "published"  # of the weights; or "own", "random", "address" or "file"
+    # What is known of their file, which is not downloaded; of one's own network, their digest.
     checkpoint: Callable[[], Checkpoint] = field(default=Checkpoint, repr=False)
-    packages: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()  # what the architecture is from, beside its framework
 
     def steps(self) -> dict[str, Any] | str:
         """The preparation of images, for people: mean and deviation only where applied."""
@@ -101,23 +74,19 @@ def build_skeleton(build: Callable[[], Any]) -> Any:
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
-                return build()
+                return build().eval()
         except RuntimeError:  # NotImplementedError is one
-            return build()
+            return build().eval()
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question for messages, with the names most like one that does not exist, or nothing."""
-    near = listed(nearest(name, known))
-    return f"Did you mean {near}? " if near else ""
-
-
-def unknown_model(model: str, name: str, known: Iterable[str], source: str = "") -> str:
+def unknown_model(
+    model: str, name: str, known: Iterable[str], source: str = "", what: str = "unknown"
+) -> str:
     """Why a network can't be had; `name` is without the prefix that `model` may have."""
-    return (
-        f"model={model!r} is unknown{f' to {source}' if source else ''}. "
-        f"{did_you_mean(name, known)}list_models({source and repr(source)}) gives all names."
-    )
+    near = listed(nearest(name, known))
+    hint = f"Did you mean {near}? " if near else ""
+    all_names = f"list_models({source and repr(source)}) gives all names."
+    return f"model={model!r} is {what}. {hint}{all_names}"
 
 
 def needs_download(spec: ModelSpec) -> bool:

@@ -13,16 +13,16 @@ from threading import Lock
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._hub_weights import HubFile, file_at, published_at
-from skdnn.models._model_spec import ModelSpec, did_you_mean
+from skdnn.models._model_spec import ModelSpec, unknown_model
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
-from skdnn.models._weights_choice import Weights, other_weights
-from skdnn.models._weights_folder import WebFile
+from skdnn.models._weights_choice import Weights, other_weights, published_at
+from skdnn.models._weights_folder import HubFile, WebFile, file_at
 
 PREFIX = "open_clip/"
 # OpenAI trained with another GELU than torch's, which these architectures have.
 ALIASES = {"clip-ViT": "ViT-B-32-quickgelu", "clip-RN": "RN50-quickgelu"}
-# Of several published weights, the default: OpenAI's own, then by the data trained with.
+# Of several published weights, the default: OpenAI's own, then by the data trained with, and the
+# last one listed; else the first one of all.
 _PREFERRED = (
     "openai", "webli", "datacomp_xl", "datacomp1b", "datacompdr", "dfn", "laion2b", "metaclip",
 )  # fmt: skip
@@ -41,29 +41,22 @@ def _open_clip() -> Any:
 
 
 def names() -> list[str]:
-    """Names of open_clip's architectures, and the two short ones; none without open_clip."""
-    if importlib.util.find_spec("open_clip") is None:
-        return []
-    return [*ALIASES, *_open_clip().list_models()]
+    """Names of open_clip's architectures; none without open_clip."""
+    return list(_open_clip().list_models()) if importlib.util.find_spec("open_clip") else []
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A CLIP network before it is built, as open_clip and as skdnn call it.
+    """A CLIP network before it is built."""
 
-    The card is what open_clip says of the published weights; of random ones, of those they stand
-    for.
-    """
-
-    architecture: str
-    name: str
+    architecture: str  # as open_clip calls it
+    name: str  # as skdnn does
     weights: Weights
-    card: dict[str, Any]
+    card: dict[str, Any]  # what open_clip says of them; of random ones, of those they stand for
     seed: int
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells this network from others within a process."""
         return ("open_clip", self.architecture, *self.weights.key)
 
     @property
@@ -72,12 +65,8 @@ class Clip:
         return int(_open_clip().get_model_config(self.architecture)["embed_dim"])
 
     def take(self, side: str) -> Any:
-        """The tower for ``"images"`` or ``"texts"``, the caller's to keep, move and convert.
-
-        Both are built from one reading of the weights; the other one waits for its turn until
-        another network is loaded.
-        """
-        with _lock:
+        """The tower for ``"images"`` or ``"texts"``, the caller's to keep, move and convert."""
+        with _lock:  # of one reading of the weights the other tower waits for its turn
             towers = _unused.pop(self.key, {})
             if side not in towers:
                 _unused.clear()
@@ -92,13 +81,7 @@ class Clip:
 
 
 def find_clip(model: str, weights: Any, seed: int) -> Clip:
-    """Find out which CLIP network is meant, with which weights; build nothing.
-
-    `weights` are a tag of ``open_clip.list_pretrained()``, a file, an address with its hash, or
-    None for random ones. ``"default"`` is OpenAI's where they exist for this architecture, else
-    those trained with WebLI, DataComp (XL, 1B or DR), DFN, LAION-2B or MetaCLIP, in this order
-    (the last one that open_clip lists), else the first one listed.
-    """
+    """Find out which CLIP network is meant, with which weights; build nothing."""
     if not isinstance(model, str):
         raise TypeError(
             f"model must be the name of a CLIP network, such as 'clip-ViT'; got {model!r}."
@@ -107,10 +90,8 @@ def find_clip(model: str, weights: Any, seed: int) -> Clip:
     architecture = ALIASES.get(short, short)
     known = [*ALIASES, *_open_clip().list_models()]
     if architecture not in known:
-        raise ValueError(
-            f"model={model!r} is no CLIP network of open_clip. {did_you_mean(short, known)}"
-            "list_models('open_clip') gives all names."
-        )
+        what = "no CLIP network of open_clip"
+        raise ValueError(unknown_model(model, short, known, "open_clip", what))
     tags = _tags(architecture)
     default = _default_tag(architecture)
     tag = default if isinstance(weights, str) and weights == "default" else weights
@@ -130,18 +111,15 @@ def find_clip(model: str, weights: Any, seed: int) -> Clip:
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
-    """Spec of the image tower of a CLIP network; see `find_clip`.
-
-    Its layers are called as in the whole network: ``"visual"`` gives the image features in the
-    space that images and words share.
-    """
+    """Spec of the image tower of a CLIP network, its layers called as in the whole network."""
     clip = find_clip(name, weights, seed)
     return clip.weights.spec(
         clip.name,
-        PREFIX + clip.architecture,
+        lambda: split(_build(clip.architecture))["images"],
+        seed,
+        known_as=PREFIX + clip.architecture,
         preprocess=as_preprocessing(preprocess, _preprocessing(clip)),
         load=lambda: clip.take("images"),
-        skeleton=lambda: split(_build(clip.architecture, meta=True))["images"],
         packages=("open_clip_torch",),
     )
 
@@ -192,27 +170,22 @@ def _preprocessing(clip: Clip) -> Preprocessing:
     transform = import_optional("open_clip.transform", "to prepare images for CLIP")
     card = transform.merge_preprocess_dict(transform.PreprocessCfg(), clip.card)
     side = _open_clip().get_model_config(clip.architecture)["vision_cfg"].get("image_size", 224)
-    size = (int(side), int(side)) if not isinstance(side, list | tuple) else tuple(side)
-    if card["resize_mode"] == "longest" or (
-        card["resize_mode"] != "squash" and len(set(size)) > 1
-    ):
+    size = tuple(side) if isinstance(side, list | tuple) else (side, side)
+    mode = card["resize_mode"]
+    if mode == "longest" or (mode != "squash" and len(set(size)) > 1):
         raise ValueError(
-            f"{clip.name} asks for images resized by their {card['resize_mode']} side to {size}, "
-            "which skdnn does not know: give preprocess={...} or a callable."
+            f"{clip.name} asks for images resized by their {mode} side to {size}, which skdnn "
+            "does not know: give preprocess={...} or a callable."
         )
-    squash = card["resize_mode"] == "squash"
-    return Preprocessing(
-        resize=size if squash else size[0],
-        crop=None if squash else size[0],
-        interpolation="bilinear" if card["interpolation"] == "bilinear" else "bicubic",
-        mean=_three(card["mean"]),
-        std=_three(card["std"]),
+    return Preprocessing.from_dict(
+        {
+            "resize": size if mode == "squash" else size[0],
+            "crop": None if mode == "squash" else size[0],
+            "interpolation": "bilinear" if card["interpolation"] == "bilinear" else "bicubic",
+            "mean": card["mean"],
+            "std": card["std"],
+        }
     )
-
-
-def _three(values: Any) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
-    return red, green, blue
 
 
 # --- building and loading ------------------------------------------------------------------------
@@ -221,20 +194,16 @@ def _three(values: Any) -> tuple[float, float, float]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """open_clip warns, through the root logger, of random weights and of files of its own."""
-    root = logging.getLogger()
-
-    def not_open_clips(record: logging.LogRecord) -> bool:
-        return "open_clip" not in record.pathname
-
-    root.addFilter(not_open_clips)
+    root, others = logging.getLogger(), lambda record: "open_clip" not in record.pathname
+    root.addFilter(others)
     try:
         yield
     finally:
-        root.removeFilter(not_open_clips)
+        root.removeFilter(others)
 
 
-def _build(architecture: str, meta: bool = False) -> Any:
-    """Both towers with random weights, or none at all; nothing is downloaded for a tower."""
+def _build(architecture: str) -> Any:
+    """Both towers with random weights; nothing is downloaded for a tower."""
     import torch
 
     create = _open_clip().create_model
@@ -245,14 +214,8 @@ def _build(architecture: str, meta: bool = False) -> Any:
             f"open_clip {_open_clip().__version__} takes none of {', '.join(_PRETRAINED_TOWER)}: "
             "it would download weights for the tower of texts. Install another version."
         )
-    with torch.random.fork_rng(devices=[]), _quiet():
-        if meta:
-            try:
-                with torch.device("meta"):
-                    return create(architecture, device="meta", **options).eval()
-            except (NotImplementedError, RuntimeError):  # builders that compute with tensors
-                pass
-        return create(architecture, device="cpu", **options).eval()
+    with _quiet():  # on the device that torch is set to: a skeleton has none
+        return create(architecture, device=torch.empty(0).device, **options)
 
 
 @functools.lru_cache(maxsize=4)

@@ -11,12 +11,7 @@ from skdnn._digests import digest_weights
 from skdnn._identity._fingerprint import is_torch, network_identity
 from skdnn.models._hugging_face_processors import own_processor
 from skdnn.models._model_spec import Checkpoint, ModelSpec
-from skdnn.models._preprocessing import (
-    Preprocessing,
-    as_preprocessing,
-    is_default,
-    is_of_transformers,
-)
+from skdnn.models._preprocessing import Preprocessing, as_preprocessing, is_default
 
 
 class Model:
@@ -69,7 +64,7 @@ class Model:
                 "network must be a torch.nn.Module or a keras.Model, got "
                 f"{type(network).__name__}: {network!r}."
             )
-        if forward is not None and not (callable(forward) and is_torch_module(network)):
+        if forward is not None and not (callable(forward) and is_torch(network, "nn.Module")):
             raise TypeError(f"forward must be a function for a torch network, got {forward!r}.")
         self.network = network
         self.preprocess = preprocess
@@ -106,12 +101,7 @@ def without_known_weights(model: Any) -> Any:
 
 def is_network(candidate: Any) -> bool:
     """Whether `candidate` is a network of either framework, without importing them for it."""
-    return is_torch_module(candidate) or is_keras_model(candidate)
-
-
-def is_torch_module(candidate: Any) -> bool:
-    """Whether `candidate` is a torch.nn.Module, without importing torch for it."""
-    return is_torch(candidate, "nn.Module")
+    return is_torch(candidate, "nn.Module") or is_keras_model(candidate)
 
 
 def is_keras_model(candidate: Any) -> bool:
@@ -123,7 +113,7 @@ def is_keras_model(candidate: Any) -> bool:
 def custom_spec(model: Model, preprocess: Any) -> ModelSpec:
     """Spec of a user's torch network."""
     chosen = model.preprocess if is_default(preprocess) else preprocess
-    if is_default(chosen) and is_of_transformers(model.network, "PreTrainedModel"):
+    if is_default(chosen):
         chosen = own_processor(model.network) or "default"
     return own_spec(
         model,

@@ -72,8 +72,8 @@ def load_own_network(text: str, *, seed: int = 0) -> Model:
     if not path.is_file():
         raise FileNotFoundError(f"{text}: there is no file {path}.")
     state = path.stat()
-    function = found["function"] or ""
-    return _made(text, path.resolve(), function, seed, (state.st_mtime_ns, state.st_size))
+    version = (state.st_mtime_ns, state.st_size)
+    return _made(text, path.resolve(), found["function"] or "", seed, version)
 
 
 @lru_cache(maxsize=8)  # a command asks several times, and random weights must be the same ones

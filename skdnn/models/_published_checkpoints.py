@@ -5,87 +5,58 @@ from __future__ import annotations
 import functools
 import tomllib
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._model_spec import ModelSpec, build_skeleton
+from skdnn.models._model_spec import ModelSpec
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
 from skdnn.models._torch_weights import unwrapped, without_prefixes
-from skdnn.models._weights_choice import Weights, choose_weights, published_as
+from skdnn.models._weights_choice import choose_weights
 from skdnn.models._weights_folder import WebFile
 
 PREFIX = "published/"
+TABLE = tomllib.loads(files("skdnn.models").joinpath("networks.toml").read_text("utf-8"))
+_ALIASES = TABLE["spelled"]
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One network: its architecture, where its weights are, and how their file is laid out."""
+    """One network: its architecture, and where its weights are."""
 
     architecture: str
     package: str  # torchvision or timm
     url: str
-    layout: Callable[[Any], Any]
+    dropped: Sequence[str] = ()  # beginnings of names, in its file, of what is no part of it
     options: dict[str, Any] = field(default_factory=dict)
     headless: bool = False  # its last linear layer is the identity
 
-
-# --- layouts: from what a file holds to the state dict of our network ---------------------------
-
-
-def _without(*starts: str) -> Callable[[Any], Any]:
-    """Layout of a state dict that holds more than the network, under names that begin so."""
-
-    def layout(content: Any) -> Any:
-        state = unwrapped(content)
+    def layout(self, content: Any) -> Any:
+        """The state dict of our network, of what a file holds; VISSL's trunk lies deeper."""
+        state = content
+        for key in ("classy_state_dict", "base_model", "model", "trunk"):
+            state = state.get(key) if isinstance(state, dict) else None
+        state = unwrapped(content) if state is None else state
         if not isinstance(state, dict):
             return state
-        plain = without_prefixes(state)
-        return {key: value for key, value in plain.items() if not str(key).startswith(starts)}
-
-    return layout
-
-
-without_head = _without("fc.")  # our network has no classifier on top
-encoder_of_mae = _without("decoder_", "mask_token")  # these are for training only
-
-
-def vissl_trunk(content: Any) -> Any:
-    """The trunk of a network trained with VISSL, its keys as torchvision has them."""
-    state = content
-    for key in ("classy_state_dict", "base_model", "model", "trunk"):
-        state = state.get(key) if isinstance(state, dict) else None
-    if state is None:
-        state = without_head(content)
-    if not isinstance(state, dict):
-        return state
-    prefix = "_feature_blocks."
-    names = {key: key.removeprefix(prefix) if isinstance(key, str) else key for key in state}
-    return {names[key]: value for key, value in state.items()}
-
-
-_LAYOUTS = {
-    "plain": unwrapped,
-    "without head": without_head,
-    "vissl": vissl_trunk,
-    "mae": encoder_of_mae,
-}
-
-
-# --- the networks --------------------------------------------------------------------------------
+        start = "_feature_blocks."  # of VISSL, too
+        named = {
+            key.removeprefix(start) if isinstance(key, str) else key: tensor
+            for key, tensor in without_prefixes(state).items()
+        }
+        return {
+            k: tensor for k, tensor in named.items() if not str(k).startswith(tuple(self.dropped))
+        }
 
 
 def _entry(kind: str, architecture: str, place: str) -> _Entry:
     known = TABLE["kind"][kind]
-    found = {"url": known["url"].format(place), "layout": _LAYOUTS[known["layout"]]}
-    return _Entry(architecture, **{**known, **found})
+    return _Entry(architecture, **{**known, "url": known["url"].format(place)})
 
 
-TABLE = tomllib.loads(files("skdnn.models").joinpath("networks.toml").read_text("utf-8"))
 _ENTRIES = {name: _entry(*entry) for name, entry in TABLE["published"].items()}
-_ALIASES = TABLE["spelled"]
 
 
 def names() -> list[str]:
@@ -98,13 +69,13 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     name = _ALIASES.get(name, name)
     entry = _ENTRIES[name]
     _package(entry)
-    published = published_as(name, _file(name))
-    chosen = choose_weights(weights, name, seed=seed, published=published, package=entry.package)
+    chosen = choose_weights(weights, name, seed, entry.package, name, _file(name))
     return chosen.spec(
         PREFIX + name,
+        functools.partial(_build, entry, chosen.file is None),
+        seed,
+        unwrap=entry.layout,
         preprocess=as_preprocessing(preprocess, Preprocessing()),
-        load=lambda: _load(entry, name, chosen, seed),
-        skeleton=lambda: build_skeleton(lambda: _build(entry, False).eval()),
         packages=("timm",) if entry.package == "timm" else (),
     )
 
@@ -141,12 +112,5 @@ def _build(entry: _Entry, initialise: bool) -> Any:
         warnings.simplefilter("ignore", FutureWarning)  # of Inception's initialisation
         network = package.models.get_model(entry.architecture, weights=None, **options)
     if entry.headless:
-        torch = import_optional("torch", "to build networks")
-        network.fc = torch.nn.Identity()
+        network.fc = import_optional("torch.nn", "to build networks").Identity()
     return network
-
-
-def _load(entry: _Entry, name: str, chosen: Weights, seed: int) -> Any:
-    import_optional("torch", "to build networks")
-    build = functools.partial(_build, entry, chosen.file is None)
-    return chosen.network(build, name, seed, unwrap=entry.layout)

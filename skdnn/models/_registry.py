@@ -21,27 +21,17 @@ from skdnn.models import (
 )
 from skdnn.models._model_spec import ModelSpec, unknown_model
 from skdnn.models._own_network import Model, custom_spec, is_keras_model, is_network
+from skdnn.models._preprocessing import is_default
 
-_BACKENDS = {
-    "auto": "auto",
-    "torch": "torch",
-    "pt": "torch",
-    "tensorflow": "tensorflow",
-    "tf": "tensorflow",
-}
+_BACKENDS = {"pt": "torch", "tf": "tensorflow"}  # spellings of THINGSvision's
 
 
 class Source(Protocol):
-    """Where networks come from."""
+    """Names without prefix, whether default weights are here, and what is not built yet."""
 
-    def names(self) -> list[str]:
-        """All names, without the prefix."""
-
-    def is_here(self, name: str) -> bool:
-        """Whether the default weights of a network are on this machine."""
-
-    def spec(self, name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
-        """What a network is; nothing is built."""
+    def names(self) -> list[str]: ...
+    def is_here(self, name: str) -> bool: ...
+    def spec(self, name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec: ...
 
 
 INSTALLED = "installed"  # of any source, with weights on this machine
@@ -118,8 +108,7 @@ def list_models(source: str | None = None) -> list[str]:
         f"{prefix}/{name}" if prefix in _PREFIXED else name
         for prefix, room in chosen.items()
         for name in _names(prefix)
-        if not (prefix in _PREFIXED and name in _open_clip.ALIASES)
-        and (source != INSTALLED or room.is_here(name))
+        if source != INSTALLED or room.is_here(name)
     )
 
 
@@ -132,13 +121,13 @@ def resolve_model(
     seed: int = 0,
 ) -> ModelSpec:
     """Find out which network is meant, with which weights and preprocessing; build nothing."""
-    if backend not in _BACKENDS:
+    wanted = _BACKENDS.get(backend, backend)
+    if wanted not in ("auto", "torch", "tensorflow"):
         raise ValueError(
             f"backend={backend!r} is unknown: use 'auto', 'torch' ('pt') or 'tensorflow' ('tf')."
         )
-    wanted = _BACKENDS[backend]
     if isinstance(model, Model) or is_network(model):
-        if not (isinstance(weights, str) and weights == "default"):
+        if not is_default(weights):
             raise ValueError(
                 f"weights={weights!r} goes with a network named by its name. Your own network "
                 "keeps the weights that it has: load them into it first, and leave "

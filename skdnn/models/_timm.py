@@ -16,12 +16,11 @@ import numpy as np
 
 from skdnn._optional import import_optional
 from skdnn._wording import listed
-from skdnn.models._hub_weights import HubFile, file_at, published_at
-from skdnn.models._model_spec import ModelSpec, build_skeleton, unknown_model
+from skdnn.models._model_spec import ModelSpec, unknown_model
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
 from skdnn.models._torch_weights import load_state_dict
-from skdnn.models._weights_choice import Weights, other_weights
-from skdnn.models._weights_folder import WebFile
+from skdnn.models._weights_choice import other_weights, published_at
+from skdnn.models._weights_folder import HubFile, WebFile, file_at
 
 PREFIX = "timm/"
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -34,16 +33,13 @@ def _timm() -> Any:
 
 def names() -> list[str]:
     """Names of timm's architectures, without tags; none where timm is not installed."""
-    if importlib.util.find_spec("timm") is None:
-        return []
-    return list(_timm().list_models())
+    return list(_timm().list_models()) if importlib.util.find_spec("timm") else []
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     """Spec of a timm network, ``"ARCHITECTURE"`` or ``"ARCHITECTURE.TAG"``; nothing is loaded.
 
-    `weights` are a tag, a file, None for random ones; ``"default"`` is the tag in the name, or
-    timm's default. Preprocessing is what the weights ask for, of a random twin too.
+    Preprocessing is what the weights ask for, of a random twin too.
     """
     arch, _, own_tag = name.partition(".")
     cards = _cards(arch, name)
@@ -53,24 +49,36 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
             f"model={PREFIX + name!r}: no weights of this architecture are tagged {own_tag!r} "
             f"(tags: {listed(published, 20) or 'none'})."
         )
-    own = None
-    if not (isinstance(weights, str) and (weights == "default" or weights in cards)):
-        own = other_weights(weights, PREFIX + name, seed, "timm", published)
-    tag = _tag(name, own_tag, cards, "default" if own is not None else weights)
-    card = cards[tag]
-    if own is None and not card.has_weights:
-        raise ValueError(
-            f"weights={weights!r}: there are no published weights for {PREFIX + name}; use "
-            "weights=None (random) or the path of a file."
-        )
-    full_name = f"{arch}.{tag}" if tag else arch
-    chosen = own or published_at(card.tag or "default", _file(card))
+    tag, chosen = own_tag or next(iter(cards)), None
+    more: dict[str, Any] = {}
+    if not isinstance(weights, str) or weights not in ("default", *cards):
+        chosen = other_weights(weights, PREFIX + name, seed, "timm", published)
+    elif weights != "default":
+        tag = weights
+        if own_tag and tag != own_tag:
+            raise ValueError(
+                f"weights={weights!r} contradicts the tag in model={PREFIX + name!r}: give one of "
+                "the two."
+            )
+    card, full_name = cards[tag], f"{arch}.{tag}" if tag else arch
+    if chosen is None:
+        if not card.has_weights:
+            raise ValueError(
+                f"weights={weights!r}: there are no published weights for {PREFIX + name}; use "
+                "weights=None (random) or the path of a file."
+            )
+        file = _file(card)
+        chosen = published_at(card.tag or "default", file)
+        more["load"] = lambda: _load_published(full_name, file.path())
     return chosen.spec(
         PREFIX + full_name,
+        lambda: _timm().create_model(full_name),
+        seed,
+        shown=PREFIX + full_name,
+        convert=_as_timm,
         preprocess=as_preprocessing(preprocess, _preprocessing(card)),
-        load=lambda: _load(full_name, chosen, own is None, seed),
-        skeleton=lambda: build_skeleton(lambda: _build(full_name)),
         packages=("timm",),
+        **more,
     )
 
 
@@ -78,7 +86,8 @@ def _cards(arch: str, name: str) -> dict[str, Any]:
     """Tag to timm's description of weights; timm's default comes first."""
     timm = _timm()
     if not timm.is_model(arch) or arch not in timm.list_models():
-        raise ValueError(unknown_model(PREFIX + name, arch, timm.list_models(), "timm"))
+        known = timm.list_models()
+        raise ValueError(unknown_model(PREFIX + name, arch, known, "timm", "unknown to timm"))
     first = timm.get_pretrained_cfg(arch)
     found = timm.models.get_arch_pretrained_cfgs(arch).values()
     cards = [card for card in (first, *found) if card is not None]
@@ -88,18 +97,6 @@ def _cards(arch: str, name: str) -> dict[str, Any]:
             "it: skdnn.models.Model(timm.create_model(...), preprocess={...})."
         )
     return {card.tag or "": card for card in cards}
-
-
-def _tag(name: str, own_tag: str, cards: dict[str, Any], weights: str) -> str:
-    """Whose head and preprocessing the network has, and whose weights where they are wanted."""
-    if weights == "default":
-        return own_tag or next(iter(cards))
-    if own_tag and weights != own_tag:
-        raise ValueError(
-            f"weights={weights!r} contradicts the tag in model={PREFIX + name!r}: give one of "
-            "the two."
-        )
-    return weights
 
 
 def _file(card: Any) -> HubFile | WebFile:
@@ -129,20 +126,11 @@ class TimmPreprocessing(Preprocessing):
 
     def pixels(self, image: Any) -> np.ndarray:
         """Resize and crop a PIL image in RGB: uint8 array (height, width, 3)."""
-        functional = import_optional("torchvision.transforms.functional", "to prepare images")
-        assert isinstance(self.resize, tuple)
-        ratios = (image.height / self.resize[0], image.width / self.resize[1])
-        ratio = max(ratios) if self.mode == "border" else min(ratios)
-        size = [round(image.height / ratio), round(image.width / ratio)]
-        mode = functional.InterpolationMode(self.interpolation)
-        image = functional.resize(image, size, mode)
-        height, width = self.input_size or (0, 0)
-        if self.mode == "border":
-            x, y = max(width - image.width, 0), max(height - image.height, 0)
-            fill = [round(255 * value) for value in self.mean]
-            edges = [x // 2, y // 2, (x + 1) // 2, (y + 1) // 2]
-            image = functional.pad(image, edges, fill=fill)
-        return np.asarray(functional.center_crop(image, [height, width]))
+        timms = import_optional("timm.data.transforms", "to prepare images")
+        border = self.mode == "border"
+        fill = tuple(round(255 * value) for value in self.mean) if border else 0
+        resized = timms.ResizeKeepRatio(self.resize, float(border), self.interpolation)(image)
+        return np.asarray(timms.CenterCropOrPad(self.input_size, fill)(resized))
 
 
 def _preprocessing(card: Any) -> Preprocessing:
@@ -160,22 +148,12 @@ def _preprocessing(card: Any) -> Preprocessing:
     if mode == "squash":
         return Preprocessing(resize=scaled, **common)
     if mode == "border" or scaled[0] != scaled[1]:
-        mode = "border" if mode == "border" else "cover"
+        mode = mode if mode == "border" else "cover"
         return TimmPreprocessing(resize=scaled, mode=mode, **common)
     return Preprocessing(resize=scaled[0], **common)
 
 
 # --- building and loading ------------------------------------------------------------------------
-
-
-def _build(full_name: str, **options: Any) -> Any:
-    return _timm().create_model(full_name, **options).eval()
-
-
-def _load(full_name: str, weights: Weights, published: bool, seed: int) -> Any:
-    if published and weights.file is not None:
-        return _load_published(full_name, weights.file.path())
-    return weights.network(lambda: _build(full_name), PREFIX + full_name, seed, convert=_as_timm)
 
 
 def _load_published(full_name: str, path: Path) -> Any:
@@ -185,7 +163,7 @@ def _load_published(full_name: str, path: Path) -> Any:
     else:
         source = {"state_dict": load_state_dict(path)}
     try:
-        network = _build(full_name, pretrained=True, pretrained_cfg_overlay=source)
+        network = _timm().create_model(full_name, pretrained=True, pretrained_cfg_overlay=source)
     except (RuntimeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         # torch's, of a state dict that does not fit; numpy's, of an archive
         raise ValueError(
@@ -193,7 +171,7 @@ def _load_published(full_name: str, path: Path) -> Any:
             "it downloaded again."
         ) from error
     network.pretrained_cfg.pop("state_dict", None)  # a second copy of the weights
-    return network
+    return network.eval()
 
 
 def _as_timm(network: Any, state: dict[str, Any]) -> dict[str, Any]:

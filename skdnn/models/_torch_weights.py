@@ -46,33 +46,22 @@ class _Dict:
 
 
 # All classes and functions, beside torch's own, that a file may name, by their modules.
-_PATHS = "PosixPath WindowsPath PurePosixPath PureWindowsPath"
-_BUILTINS = "int float str bool list dict set range slice"
 _HARMLESS = {
     "argparse": "Namespace",
     "types": "SimpleNamespace",
     "datetime": "datetime timedelta",
-    "pathlib": _PATHS,
-    "pathlib._local": _PATHS,
-    "builtins": _BUILTINS,
-    "__builtin__": _BUILTINS,
+    "pathlib pathlib._local": "PosixPath WindowsPath PurePosixPath PureWindowsPath",
+    "builtins __builtin__": "int float str bool list dict set range slice",
     "_codecs": "encode",
     "numpy": "ndarray dtype",
-    "numpy.core.multiarray": "_reconstruct scalar",
-    "numpy._core.multiarray": "_reconstruct scalar",
+    "numpy.core.multiarray numpy._core.multiarray": "_reconstruct scalar",
     "numpy.dtypes": "BoolDType Float16DType Float32DType Float64DType Int8DType Int16DType "
     "Int32DType Int64DType UInt8DType ObjectDType StrDType",
     "collections": "defaultdict",
-    "pytorch_lightning.utilities.parsing": "AttributeDict",
-    "lightning_fabric.utilities.data": "AttributeDict",
+    "pytorch_lightning.utilities.parsing lightning_fabric.utilities.data "
     "lightning.fabric.utilities.data": "AttributeDict",
 }
 _SHOWN = {"_reconstruct": "numpy array", "scalar": "numpy number"}
-
-
-def _stand_in(module: str, name: str) -> type:
-    kind = _Dict if name in ("defaultdict", "AttributeDict") else _Aside
-    return type(name, (kind,), {"__module__": module, "__qualname__": name})
 
 
 def _harmless() -> Any:
@@ -80,7 +69,13 @@ def _harmless() -> Any:
     serialization = import_optional("torch", "to read weights").serialization
     if not hasattr(serialization, "safe_globals"):
         return nullcontext()
-    stand_ins = [_stand_in(home, n) for home, names in _HARMLESS.items() for n in names.split()]
+    kinds = {"defaultdict": _Dict, "AttributeDict": _Dict}
+    stand_ins = [
+        type(name, (kinds.get(name, _Aside),), {"__module__": module})
+        for modules, names in _HARMLESS.items()
+        for module in modules.split()
+        for name in names.split()
+    ]
     return serialization.safe_globals(stand_ins)
 
 
@@ -102,10 +97,6 @@ def load_state_dict(path: Path, unwrap: Callable[[Any], Any] | None = None) -> d
     return without_prefixes(state)
 
 
-def _entry(item: tuple[str, str]) -> str:
-    return f"{item[0]!r} ({item[1]})"
-
-
 def _no_state_dict(state: Any) -> str:
     """Why this is no dict of tensors under names; "" if it is one."""
     import torch
@@ -121,7 +112,7 @@ def _no_state_dict(state: Any) -> str:
     others = {key: type(v).__name__ for key, v in state.items() if not torch.is_tensor(v)}
     others = {key: _SHOWN.get(kind, kind) for key, kind in others.items()}
     if len(others) == len(state) > 1:
-        return f"{none}: in it are {listed(others.items(), 3, _entry)}"
+        return f"{none}: in it are {listed(others.items(), 3, lambda kv: f'{kv[0]!r} ({kv[1]})')}"
     return "".join(f"{none}: its entry {key!r} is a {others[key]}" for key in list(others)[:1])
 
 
@@ -196,22 +187,18 @@ def refuse_other_content(path: Path) -> None:
 
 def _refuse_foreign(path: Path) -> int:
     """What torch's readers of pickles would stumble over; else the bytes held, unpacked."""
-    if zipfile.is_zipfile(path):
-        return _refuse_archive(path)
-    with path.open("rb") as file:
-        head = file.read(512)
-    if not (head.startswith((b"PK", b"\x80")) or head[257:262] == b"ustar"):
-        raise ValueError(f"it begins with {head[:8]!r}, as no file does that torch writes")
-    return path.stat().st_size
-
-
-def _refuse_archive(path: Path) -> int:
-    """Numbers that are not there would fill the memory; code is not run."""
+    size = path.stat().st_size
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            head = file.read(512)
+        if not (head.startswith((b"PK", b"\x80")) or head[257:262] == b"ustar"):
+            raise ValueError(f"it begins with {head[:8]!r}, as no file does that torch writes")
+        return size
     with zipfile.ZipFile(path) as archive:
         declared = sum(entry.file_size for entry in archive.infolist())
         code = any(name.endswith("/constants.pkl") for name in archive.namelist())
-    if declared > _PACKED * path.stat().st_size + 2**20:
-        raise ValueError(f"it declares {declared} bytes and has {path.stat().st_size}")
+    if declared > _PACKED * size + 2**20:  # numbers that are not there would fill the memory
+        raise ValueError(f"it declares {declared} bytes and has {size}")
     if code:
         raise ValueError(
             "it is a TorchScript archive, which holds code: where you trust it, "
@@ -326,20 +313,6 @@ def _strange_numbers(tensor: Any, own: Any) -> str:
     return f"{kind}, too large for {own.dtype}" if lost.any() else ""
 
 
-def _check_numbers(own: Mapping[str, Any], state: dict[str, Any], path: Path) -> None:
-    """Refuse numbers that would be converted in silence, or make every feature NaN."""
-    found = {
-        key: strange
-        for key in own
-        if key in state and (strange := _strange_numbers(state[key], own[key]))
-    }
-    if found:
-        shown = listed(found.items(), 3, lambda item: f"{item[0]} ({item[1]})")
-        raise ValueError(
-            f"weights={str(path)!r} holds numbers that are no weights of this network: {shown}."
-        )
-
-
 def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> None:
     """Load a state dict that must fit exactly; modules may still translate names of old."""
     own = network.state_dict()
@@ -351,7 +324,14 @@ def strict_load(network: Any, state: dict[str, Any], path: Path, name: str) -> N
     missing = [key for key in own if key not in state]
     surplus = [key for key in state if key not in own]
     if not shapes:
-        _check_numbers(own, state, path)
+        # They would be converted in silence, or make every feature NaN.
+        pairs = ((key, _strange_numbers(state[key], own[key])) for key in own if key in state)
+        strange = [f"{key} ({what})" for key, what in pairs if what]
+        if strange:
+            raise ValueError(
+                f"weights={str(path)!r} holds numbers that are no weights of this network: "
+                f"{listed(strange, 3, str)}."
+            )
         try:
             missing, surplus = network.load_state_dict(state, strict=False)
         except (RuntimeError, KeyError) as error:  # what a translation runs into

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from pathlib import Path
 from typing import Any
 
 from skdnn._optional import import_optional
-from skdnn.models._hub_weights import IN_NAME
-from skdnn.models._model_spec import ModelSpec, build_skeleton
+from skdnn.models._model_spec import ModelSpec
 from skdnn.models._preprocessing import Preprocessing, as_preprocessing
+from skdnn.models._published_checkpoints import TABLE
 from skdnn.models._weights_choice import SUFFIXES, Weights, other_weights
-from skdnn.models._weights_folder import WebFile, base_name, own_name
+from skdnn.models._weights_folder import IN_NAME, WebFile, base_name, own_name
 
 PREFIX = "torchvision/"
-# Parts of torchvision.models whose networks cannot be used here, and why.
-_REFUSED = {
-    "detection": "takes lists of images and gives boxes: pass the part that sees images, e.g. "
-    "skdnn.models.Model(torchvision.models.get_model(...).backbone)",
-    "video": "takes clips, not images",
-    "optical_flow": "takes pairs of images",
-    "quantization": "computes with integers: use the network that it was made from",
-}
 
 
 def _models() -> Any:
@@ -30,25 +21,18 @@ def _models() -> Any:
 
 
 @functools.cache
+def _names_in(part: str) -> list[str]:
+    return _models().list_models(module=getattr(_models(), part) if part else _models())
+
+
 def names() -> list[str]:
     """Classification and segmentation networks of the installed torchvision."""
-    models = _models()
-    return models.list_models(module=models) + _segmentation()
-
-
-@functools.cache
-def _segmentation() -> list[str]:
-    models = _models()
-    return models.list_models(module=models.segmentation)
+    return _names_in("") + _names_in("segmentation")
 
 
 def refusal(name: str) -> str:
     """Why a network of torchvision cannot be used here; "" for any other name."""
-    models = _models()
-    for kind, why in _REFUSED.items():
-        if name in models.list_models(module=getattr(models, kind)):
-            return why
-    return ""
+    return next((why for part, why in TABLE["refused"].items() if name in _names_in(part)), "")
 
 
 def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
@@ -56,16 +40,20 @@ def spec(name: str, *, weights: Any, seed: int, preprocess: Any) -> ModelSpec:
     published = _models().get_model_weights(name)
     enum = _published(name, published, weights)
     default = enum if enum is not None else getattr(published, "DEFAULT", None)
+    options = _twin_options(name, default)
+    more: dict[str, Any] = {}
     if enum is None:
         chosen = other_weights(weights, name, seed, "torchvision", published.__members__)
     else:  # whose hash is in its address
-        told = [enum.name, enum.url]
-        chosen = Weights(enum.name, (enum.name,), lambda: told, _file(enum.url))
+        file, told = _file(enum.url), [enum.name, enum.url]
+        chosen = Weights(enum.name, (enum.name,), lambda: told, file)
+        more["load"] = lambda: _models().get_model(name, weights=_read(enum, file.path())).eval()
     return chosen.spec(
         PREFIX + name,
+        lambda: _models().get_model(name, weights=None, **options),
+        seed,
         preprocess=as_preprocessing(preprocess, _published_preprocessing(default)),
-        load=lambda: _load(name, enum, chosen, default, seed),
-        skeleton=lambda: _skeleton(name, default),
+        **more,
     )
 
 
@@ -96,16 +84,14 @@ def _published_preprocessing(enum: Any) -> Preprocessing:
     if enum is None:
         return Preprocessing()
     preset = enum.transforms()
-
-    def size(values: list[int]) -> int | tuple[int, int]:
-        return values[0] if len(values) == 1 else (values[0], values[1])
-
-    return Preprocessing(
-        resize=size(preset.resize_size),
-        crop=size(preset.crop_size) if hasattr(preset, "crop_size") else None,
-        interpolation=preset.interpolation.value,
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
+    return Preprocessing.from_dict(
+        {
+            "resize": preset.resize_size,
+            "crop": getattr(preset, "crop_size", None),
+            "interpolation": preset.interpolation.value,
+            "mean": preset.mean,
+            "std": preset.std,
+        }
     )
 
 
@@ -116,36 +102,13 @@ def _twin_options(name: str, default: Any) -> dict[str, Any]:
         options |= {"transform_input": True, "init_weights": True}
     if name == "googlenet":
         options["aux_logits"] = False
-    if name in _segmentation():
+    if name in _names_in("segmentation"):
         options["weights_backbone"] = None
         if not name.startswith("lraspp"):  # the only one without an auxiliary head
             options["aux_loss"] = default is not None or None
     if name.startswith("vit_") and default is not None:
         options["image_size"] = default.meta["min_size"][0]
     return options
-
-
-def _skeleton(name: str, default: Any) -> Any:
-    models = _models()
-    options = _twin_options(name, default)
-    if "init_weights" in options:
-        options["init_weights"] = False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return build_skeleton(lambda: models.get_model(name, weights=None, **options).eval())
-
-
-def _load(name: str, enum: Any, chosen: Weights, default: Any, seed: int) -> Any:
-    models = _models()
-    if enum is not None:
-        return models.get_model(name, weights=_from_file(enum, _file_of(enum))).eval()
-    options = _twin_options(name, default)
-    return chosen.network(lambda: models.get_model(name, weights=None, **options), name, seed)
-
-
-def _file_of(enum: Any) -> Path:
-    """Published weights, downloaded where need be."""
-    return _file(enum.url).path()
 
 
 def _file(url: str) -> WebFile:
@@ -160,13 +123,11 @@ def _file(url: str) -> WebFile:
     return WebFile(url, file, sha256[1], (kept,))
 
 
-def _from_file(enum: Any, path: Path) -> Any:
+def _read(enum: Any, path: Path) -> Any:
     """The same weights, read from a file: torchvision knows how to load its own layouts."""
     import torch
 
     twin = object.__new__(type(enum))
     vars(twin).update(vars(enum))
-    twin.get_state_dict = lambda *args, **kwargs: torch.load(
-        path, map_location="cpu", weights_only=True
-    )
+    twin.get_state_dict = lambda *_, **__: torch.load(path, map_location="cpu", weights_only=True)
     return twin

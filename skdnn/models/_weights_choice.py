@@ -11,24 +11,21 @@ from typing import Any, Protocol
 
 from skdnn._digests import file_digest
 from skdnn._identity._provenance import platform_identity
+from skdnn._optional import import_optional
 from skdnn._wording import listed
-from skdnn.models._model_spec import Checkpoint, ModelSpec
+from skdnn.models._model_spec import Checkpoint, ModelSpec, build_skeleton
 from skdnn.models._torch_weights import by_order, fitting, load_state_dict, strict_load, unwrapped
 from skdnn.models._weights_file import WeightsFile, kind_of
-from skdnn.models._weights_folder import WebFile, as_hash, own_name
+from skdnn.models._weights_folder import HubFile, WebFile, as_hash, own_name
 
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".torch", ".ckpt", ".tar")
-_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
 class File(Protocol):
-    """A file of weights, wherever it is."""
+    """Where a file of weights is, downloaded where need be, and what is known without that."""
 
-    def path(self) -> Path:
-        """Where it is, downloaded where need be."""
-
-    def checkpoint(self) -> Checkpoint:
-        """What is known of it; nothing is downloaded."""
+    def path(self) -> Path: ...
+    def checkpoint(self) -> Checkpoint: ...
 
 
 @dataclass(frozen=True)
@@ -46,42 +43,39 @@ class OwnFile:
 
 @dataclass(frozen=True)
 class Weights:
-    """Which weights a network gets; nothing is read or downloaded before it is asked for.
+    """Which weights a network gets; nothing is read or downloaded before it is asked for."""
 
-    Attributes
-    ----------
-    described : str
-        For people.
-    key : tuple
-        What tells them from others within a process.
-    identify : callable
-        Gives what stored activations are found by, as plain values.
-    file : File or None
-        None for random weights.
-    origin : {"random", "address", "file", "published"}
-    named : WeightsFile or None
-        How names in the file are the network's, where a user says so.
-    """
+    described: str  # for people
+    key: tuple[Any, ...]  # tells them from others within a process
+    identify: Callable[[], list[Any]]  # what stored activations are found by, as plain values
+    file: File | None = None  # None of random ones
+    origin: str = "published"  # or "random", "address" or "file"
+    named: WeightsFile | None = None  # how names in the file are the network's, as a user says
 
-    described: str
-    key: tuple[Any, ...]
-    identify: Callable[[], list[Any]]
-    file: File | None = None
-    origin: str = "published"
-    named: WeightsFile | None = None
+    def spec(
+        self,
+        name: str,
+        build: Callable[[], Any],
+        seed: int,
+        known_as: str = "",
+        shown: str = "",
+        unwrap: Callable[[Any], Any] = unwrapped,
+        convert: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None,
+        **more: Any,
+    ) -> ModelSpec:
+        """Spec of the network that `build` makes, stored as `known_as` if not as `name`.
 
-    def spec(self, name: str, known_as: str = "", **more: Any) -> ModelSpec:
-        """Spec of a network that has these weights, stored as `known_as` if not as `name`."""
-        known_as = known_as or name
+        Messages call it as `shown`, or by its name without the prefix.
+        """
+        known_as, shown = known_as or name, shown or name.partition("/")[2]
         given: dict[str, Any] = {
-            "backend": "torch",
-            "weights": self.described,
             "key": (known_as, *self.key),
             "identify": lambda version: [known_as, *self.identify()],
-            "origin": self.origin,
+            "load": lambda: self.network(build, shown, seed, unwrap, convert),
+            "skeleton": lambda: build_skeleton(build),
             "checkpoint": self.file.checkpoint if self.file else Checkpoint,
         }
-        return ModelSpec(name=name, **{**given, **more})
+        return ModelSpec(name, "torch", self.described, origin=self.origin, **{**given, **more})
 
     def network(
         self,
@@ -96,14 +90,13 @@ class Weights:
         `name` is for messages. `unwrap` takes the state dict out of what the file holds,
         `convert` gives the network's own layout for ``(network, state)``.
         """
-        import torch
-
+        torch = import_optional("torch", "to build networks")
         path = self.file.path() if self.file else None  # before anything big is built
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = build()
+            network = build().eval()
         if path is None:
-            return network.eval()
+            return network
         own, named = network.state_dict(), self.named or WeightsFile(path)
         state = load_state_dict(path, lambda content: unwrap(named._entry(content)))
         state = fitting(named._renamed(state), own, path)
@@ -112,99 +105,98 @@ class Weights:
         if named.by_order:
             state = by_order(state, own) or state
         strict_load(network, state, path, name)
-        return network.eval()
+        return network
 
 
-def published_as(tag: str, file: Any) -> Weights:
-    """A network's one set of published weights, in a `WebFile` or what is like one.
+# --- published -----------------------------------------------------------------------------------
+
+
+def choose_weights(
+    weights: Any, name: str, seed: int, package: str, tag: str, file: Any
+) -> Weights:
+    """Read the ``weights`` parameter of a network with one published `file`, called `tag`.
 
     Without a published hash only the file itself says what is in it: another one put in its place
     is another network.
     """
+    if not isinstance(weights, str) or weights not in ("default", tag):
+        return other_weights(weights, name, seed, package, [tag])
     if file.sha256 is not None:
         told = ["published", file.url, file.sha256]
         return Weights(tag, (tag, file.url), lambda: told, file)
-    state = _state(file.target) if file.target.is_file() else ()
-    return Weights(
-        tag, (tag, file.url, *state), lambda: ["sha256", file_digest(file.path())], file
-    )
+    key = (tag, file.url, *(_state(file.target) if file.target.is_file() else ()))
+    return Weights(tag, key, lambda: ["sha256", file_digest(file.path())], file)
 
 
-def choose_weights(
-    weights: Any, name: str, *, seed: int, published: Weights, package: str
-) -> Weights:
-    """Read the ``weights`` parameter of a network that has one set of published weights.
+def published_at(described: str, file: HubFile | WebFile, *tag: str) -> Weights:
+    """One of several sets of published weights; a `tag` tells them apart, too."""
+    where = (file.repo, file.names[0]) if isinstance(file, HubFile) else (file.url,)
+    return Weights(described, (*tag, *where), lambda: ["published", *tag, *where], file)
 
-    `package` is whose version random weights depend on, beside torch's.
-    """
-    if isinstance(weights, str) and weights in ("default", published.described):
-        return published
-    return other_weights(weights, name, seed, package, [published.described])
+
+# --- random, or a user's own ---------------------------------------------------------------------
+
+
+def _name_here(url: str) -> str:
+    return own_name(url, SUFFIXES, ".pth")
 
 
 def other_weights(
-    weights: Any, name: str, seed: int, package: str, published: Iterable[str]
+    weights: Any,
+    name: str,
+    seed: int,
+    package: str,
+    published: Iterable[str],
+    suffixes: tuple[str, ...] = SUFFIXES,
+    name_here: Callable[[str], str] = _name_here,
 ) -> Weights:
-    """Random weights, or a user's own; the error for any other word names those `published`."""
-    found = random_weights(seed, package) if weights is None else own_weights(weights)
+    """Random weights, or a user's own; the error for any other word names those `published`.
+
+    Random ones are the same on machines of one kind with the same torch and `package`.
+    """
+    if weights is None:
+        return Weights(
+            f"random (seed {seed})",
+            (None, seed),
+            lambda: ["random", seed, platform_identity("torch", package)],
+            origin="random",
+        )
+    found = _own_weights(weights, suffixes, name_here)
     if found is None:
-        raise ValueError(not_published(weights, name, SUFFIXES, published))
+        raise ValueError(
+            f"weights={weights!r} is neither published for {name!r} nor a file "
+            f"({', '.join(suffixes)}). Published: {listed(published, 20) or 'none'}; None gives "
+            "random weights."
+        )
     return found
 
 
-def not_published(
-    weights: Any, name: str, suffixes: Iterable[str], published: Iterable[str]
-) -> str:
-    """What to give instead of weights that there are none of."""
-    return (
-        f"weights={weights!r} is neither published for {name!r} nor a file "
-        f"({', '.join(suffixes)}). Published: {listed(published, 20) or 'none'}; None gives "
-        "random weights."
-    )
-
-
-def random_weights(seed: int, *packages: str) -> Weights:
-    """Random weights: the same on machines of one kind with the same versions."""
-    return Weights(
-        f"random (seed {seed})",
-        (None, seed),
-        lambda: ["random", seed, platform_identity("torch", *packages)],
-        origin="random",
-    )
-
-
-def own_weights(weights: Any) -> Weights | None:
-    """A user's own weights, a file or ``URL#sha256=...``; None for any other word."""
+def _own_weights(
+    weights: Any, suffixes: tuple[str, ...], name_here: Callable[[str], str]
+) -> Weights | None:
+    """A file or ``URL#sha256=...``; None for any other word."""
     if isinstance(weights, WeightsFile):
-        return _with_names(weights)
-    text = weights_text(weights)
-    if _ADDRESS.match(text):
-        url = text.partition("#sha256=")[0]
-        return at_address(text, own_name(url, SUFFIXES, ".pth"))
-    is_path = isinstance(weights, os.PathLike) or text.lower().endswith(SUFFIXES)
-    if not is_path and os.sep not in text and not Path(text).exists():
-        return None
-    return in_file(Path(text).expanduser())
-
-
-def weights_text(weights: Any) -> str:
-    """A ``weights`` parameter that is a name, a path or an address; else a TypeError."""
-    if isinstance(weights, str | os.PathLike):
-        return os.fspath(weights)
-    hint = ""
-    if isinstance(weights, Mapping):
+        return _with_names(weights, _own_weights(weights.path, suffixes, name_here))
+    if not isinstance(weights, str | os.PathLike):
         hint = (
             " A state dict goes into a network of your own, skdnn.models.Model(network), or into "
             "a file: torch.save(state, 'weights.pth')."
         )
-    raise TypeError(
-        "weights must be 'default', the name of published weights, the path of a file, "
-        f"'URL#sha256=HASH', or None for random ones; got {kind_of(weights)}.{hint}"
-    )
+        raise TypeError(
+            "weights must be 'default', the name of published weights, the path of a file, "
+            f"'URL#sha256=HASH', or None for random ones; got {kind_of(weights)}."
+            f"{hint if isinstance(weights, Mapping) else ''}"
+        )
+    text = os.fspath(weights)
+    if re.match("https?://", text, re.IGNORECASE):
+        return _at_address(text, name_here(text.partition("#sha256=")[0]))
+    is_path = isinstance(weights, os.PathLike) or text.lower().endswith(suffixes)
+    if not is_path and os.sep not in text and not Path(text).exists():
+        return None
+    return _in_file(Path(text).expanduser(), suffixes)
 
 
-def _with_names(given: WeightsFile) -> Weights:
-    found = own_weights(given.path)
+def _with_names(given: WeightsFile, found: Weights | None) -> Weights:
     if found is None:
         raise ValueError(f"{given!r}: there is no such file.")
     file = found.file
@@ -217,7 +209,7 @@ def _with_names(given: WeightsFile) -> Weights:
     )
 
 
-def in_file(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Weights:
+def _in_file(path: Path, suffixes: tuple[str, ...]) -> Weights:
     """Weights in a file of one's own; a pipe or device could be read without end."""
     if not path.is_file():
         what = "it is no regular file" if path.exists() else "there is no such file"
@@ -235,7 +227,7 @@ def _state(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def at_address(address: str, name: str) -> Weights:
+def _at_address(address: str, name: str) -> Weights:
     """Weights at ``URL#sha256=HASH``; `name` is what the file is called here."""
     url, _, sha256 = address.partition("#sha256=")
     try:

@@ -92,18 +92,11 @@ class WeightsFile:
         return held[self.entry]
 
     def _new_name(self, name: str) -> str | None:
-        if self.keys is None:
-            return name
-        if callable(self.keys):
-            return self.keys(name)
-        if name in self.keys:
-            return self.keys[name]
-        starts = [start for start in self.keys if start.endswith(".") and name.startswith(start)]
-        if not starts:
-            return name
-        start = max(starts, key=len)
-        new = self.keys[start]
-        return None if new is None else new + name.removeprefix(start)
+        if not isinstance(self.keys, Mapping):
+            return self.keys(name) if self.keys else name
+        start = max((key for key in self.keys if _begins(name, key)), key=len, default=None)
+        new = name if start is None else self.keys[start]
+        return new if new is None or start in (None, name) else new + name.removeprefix(start)
 
     def _renamed(self, state: dict[str, Any]) -> dict[str, Any]:
         if isinstance(self.keys, Mapping):

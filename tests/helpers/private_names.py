@@ -32,7 +32,6 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.io._mat",
         "skdnn._store._shard",
         "skdnn._store._write",
-        "skdnn.models._resume_download",
         "skdnn.models._weights_folder",
         "skdnn.plotting._display",
     ),
@@ -42,7 +41,6 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn._config",
         "skdnn._identity._installed_packages",
         "skdnn._identity._fingerprint",
-        "skdnn.models._hub_weights",
     ),
     "one engine by itself, without the extractor around it": (
         "skdnn._backends._engine",

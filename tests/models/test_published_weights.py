@@ -18,8 +18,8 @@ from skdnn import DNNFeatureExtractor
 from skdnn._backends import describe_layers
 from skdnn.models import Model, Preprocessing, _published_checkpoints
 from skdnn.models._registry import resolve_model
-from skdnn.models._resume_download import NetworkError
 from skdnn.models._torch_weights import load_state_dict
+from skdnn.models._weights_folder import NetworkError
 
 META = "https://dl.fbaipublicfiles.com"
 VISSL = {  # folder, last phase
@@ -76,7 +76,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of weights that no other test sees, and no network to fill it from."""
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr("skdnn.models._weights_folder.complete", no_network)
-    monkeypatch.setattr("skdnn.models._resume_download._PAUSES", (0.0,))
+    monkeypatch.setattr("skdnn.models._weights_folder._PAUSES", (0.0,))
     (tmp_path / "weights").mkdir()
     return tmp_path / "weights"
 
@@ -245,7 +245,7 @@ def test_another_file_is_another_fingerprint(home):
 def test_classifier_on_top_is_left_out():
     state = {"conv1.weight": torch.ones(1), "fc.weight": torch.ones(2), "fc.bias": torch.ones(2)}
     wrapped = {"state_dict": {f"module.{k}": v for k, v in state.items()}}
-    assert list(_published_checkpoints.without_head(wrapped)) == ["conv1.weight"]
+    assert list(_published_checkpoints._ENTRIES["vicreg-rn50"].layout(wrapped)) == ["conv1.weight"]
 
 
 @pytest.mark.parametrize("name", ["alexnet-ecoset", "swav-rn50", "dino-vit-small-p16"])

@@ -21,10 +21,10 @@ import torch
 import skdnn
 from helpers.late import models
 from skdnn._config import weights_home
-from skdnn.models import _hub_weights, _resume_download, _torchvision
+from skdnn.models import _torchvision, _weights_folder
 from skdnn.models._registry import resolve_model
-from skdnn.models._weights_choice import SUFFIXES
-from skdnn.models._weights_folder import WebFile, base_name, own_name
+from skdnn.models._weights_choice import SUFFIXES, OwnFile
+from skdnn.models._weights_folder import IN_NAME, WebFile, base_name, own_name
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 OTHER = np.random.default_rng(1).bytes(300_000)
@@ -104,7 +104,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of weights that no other test sees; tries follow each other at once."""
     monkeypatch.setenv("SKDNN_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(_resume_download, "_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(_weights_folder, "_PAUSES", (0.0, 0.0, 0.0))
     return tmp_path / "weights"
 
 
@@ -401,7 +401,7 @@ def test_published_weights_of_torchvision_are_found(monkeypatch, tmp_path, folde
     home.mkdir(parents=True)
     made.rename(home / f"squeezenet-{sha256[:8]}.pth")
     enum = models.SqueezeNet1_1_Weights.IMAGENET1K_V1
-    renamed = _torchvision._from_file(enum, made)  # an enum's value is for all who use it
+    renamed = _torchvision._read(enum, made)  # an enum's value is for all who use it
     url = f"http://127.0.0.1:9/models/squeezenet-{sha256[:8]}.pth"
     renamed._value_ = type(enum.value)(url, enum.transforms, enum.meta)
     found = resolve_model("squeezenet1_1", weights=renamed).load().state_dict()
@@ -423,7 +423,7 @@ def test_files_of_torchvision_load_as_torchvision_does(name, monkeypatch, tmp_pa
         state = {key: v for key, v in state.items() if not key.endswith("num_batches_tracked")}
     file = tmp_path / "made.pth"
     torch.save(state, file)
-    monkeypatch.setattr(_torchvision, "_file_of", lambda asked: file)
+    monkeypatch.setattr(_torchvision, "_file", lambda url: OwnFile(file))
     found = resolve_model(name, weights=enum.name).load()
     monkeypatch.setattr(models._api, "load_state_dict_from_url", lambda *a, **k: torch.load(file))
     expected = models.get_model(name, weights=enum)
@@ -436,12 +436,12 @@ def test_files_of_torchvision_load_as_torchvision_does(name, monkeypatch, tmp_pa
 def test_every_published_network_has_a_hash_in_its_address():
     for name in models.list_models(exclude="quantized_*"):
         for enum in models.get_model_weights(name):
-            assert _hub_weights.IN_NAME.search(base_name(enum.url)), enum.url
+            assert IN_NAME.search(base_name(enum.url)), enum.url
 
 
 def test_published_weights_without_a_network(monkeypatch, home):
     def no_network(*args: object, **kwargs: object) -> None:
-        raise _resume_download.NetworkError("no network")
+        raise _weights_folder.NetworkError("no network")
 
     monkeypatch.setattr("skdnn.models._weights_folder.complete", no_network)
     with pytest.raises(OSError, match=r"alexnet-owt-7be5be79\.pth.*weights=None") as caught:

@@ -186,11 +186,11 @@ def test_an_archive_that_declares_more_than_it_holds(tmp_path: Path) -> None:
         load_state_dict(tmp_path / "own.pth")
 
 
-@pytest.mark.parametrize("layout", ["without_head", "vissl_trunk", "encoder_of_mae"])
+@pytest.mark.parametrize("layout", ["vicreg-rn50", "swav-rn50", "mae-vit-base-p16"])
 def test_published_layouts_with_numbers_as_keys(tmp_path: Path, layout: str) -> None:
     torch.save({0: torch.ones(2), 1: torch.ones(2)}, tmp_path / "own.pth")
     with pytest.raises(ValueError, match=r"own\.pth' calls its tensors 0, 1"):
-        load_state_dict(tmp_path / "own.pth", getattr(_published_checkpoints, layout))
+        load_state_dict(tmp_path / "own.pth", _published_checkpoints._ENTRIES[layout].layout)
 
 
 class Counting(nn.Module):
