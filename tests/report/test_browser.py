@@ -120,7 +120,8 @@ def test_cells_have_the_colours_of_their_values(opened: Callable[..., Any]) -> N
     page = opened()
     row, column = np.unravel_index(np.argmax(RDM.to_numpy()), RDM.shape)
     read = """(canvas, [i, j, n]) => {
-        const centre = (k) => Math.floor((k + 0.5) * canvas.width / n), pen = canvas.getContext("2d");
+        const centre = (k) => Math.floor((k + 0.5) * canvas.width / n);
+        const pen = canvas.getContext("2d");
         const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
         return [[3, 3], [i, j]].map(([row, column]) => {
             const at = 4 * (centre(row) * canvas.width + centre(column));
