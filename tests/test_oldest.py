@@ -24,6 +24,7 @@ LEFT_OUT = {
 LINTERS = {"ruff", "mypy", "pandas-stubs", "types-tqdm"}  # the same code, whatever is installed
 # Than the oldest torch, the oldest pandas, the oldest numpy.
 NEWER = {"transformers", "nilearn", "mne", "mne-rsa"}
+DRIVERS = {"playwright"}  # of the browser that a machine has
 
 
 def versions(lines: list[str], sign: str) -> dict[str, str]:
@@ -42,7 +43,9 @@ def promised() -> dict[str, str]:
     kept = [packages for extra, packages in EXTRAS.items() if extra not in LEFT_OUT]
     lines = [line for packages in (PROJECT["dependencies"], *kept) for line in packages]
     others = [
-        line for line in lines if re.split("[^a-z-]", line)[0] not in {"skdnn", *LINTERS, *NEWER}
+        line
+        for line in lines
+        if re.split("[^a-z-]", line)[0] not in {"skdnn", *LINTERS, *NEWER, *DRIVERS}
     ]
     return versions(others, ">=")
 

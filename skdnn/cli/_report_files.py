@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from skdnn.cli._frame import Arguments
 from skdnn.cli._images import image_names
 from skdnn.cli._output_files import is_report
 from skdnn.cli._terminal import note
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from skdnn.report import Results
 
 # Arguments that name files to read, of which the report tells the digests.
@@ -61,7 +61,7 @@ def write_reports(results: Results, paths: Sequence[Path]) -> None:
 
 
 def _files_read(arguments: Arguments) -> list[str]:
-    named: list[str] = []
+    named: list[Any] = []
     for option in _READ:
         value = getattr(arguments, option, None)
         named += value if isinstance(value, list | tuple) else [value]
@@ -82,6 +82,8 @@ def of_search(
     results = arguments.report
     if results is None:
         return
+    import pandas as pd
+
     from skdnn.report import Result
     from skdnn.rsa import compute_rdm
 
@@ -106,7 +108,8 @@ def of_search(
     if is_rsa:
         responses = y if arguments.rdm else compute_rdm(y, arguments.metric)
         layer = next(iter(found.best_params_.values()))
-        best = pd.DataFrame(_array(found.best_estimator_[:-1].transform(paths)))
+        made = found.best_estimator_[:-1].transform(paths)
+        best = pd.DataFrame(getattr(made, "to_numpy", lambda: made)())
         _add_rdms({brain.stem: responses, str(layer): best}, arguments, paths)
     results.add(found.describe(paths, nested=nested and nested["scores"]), name="Methods")
 
@@ -259,7 +262,3 @@ def _joined(study: Any, features: str) -> Any:
     except (ValueError, TypeError, OSError):  # of another program: the text leaves it open
         return study
     return MethodsText({**made.facts, "study": study.facts["study"]})
-
-
-def _array(rdm: Any) -> Any:
-    return rdm.to_numpy() if isinstance(rdm, pd.DataFrame) else rdm

@@ -70,7 +70,7 @@ def _scores(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
         notes = ["Whiskers: 95% confidence."] * has_interval
         notes += ["Hollow: the untrained twin."] * ("untrained" in part)
         yield _intervals(
-            f"Scores against {reference}" if reference else "Scores", rows, ends, notes
+            f"Scores against {reference!s}" if reference else "Scores", rows, ends, notes
         )
 
 
@@ -192,7 +192,9 @@ def _shares(table: pd.DataFrame, facts: Facts) -> Iterator[Chart]:
     groups = table.groupby("direction", sort=False) if "direction" in table else [("", table)]
     for direction, part in groups:
         shares = part.pivot_table("proportion", "level", "best", sort=False, dropna=False)
-        best = {"decoding": "best area", "encoding": "best layer"}.get(direction, "best level")
+        best = {"decoding": "best area", "encoding": "best layer"}.get(
+            str(direction), "best level"
+        )
         title = f"{direction}: share of each level by {best}".lstrip(": ")
         yield {"draw": "matrix", "title": title,
                "values": shares.to_numpy(dtype=float), "rows": list(map(str, shares.index)),

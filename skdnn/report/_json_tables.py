@@ -101,7 +101,7 @@ def _axis_to_json(axis: pd.Index) -> dict[str, Any]:
 def _axis_from_json(held: dict[str, Any]) -> pd.Index:
     names = [from_json(name) for name in held["names"]]
     if "range" in held:
-        return pd.RangeIndex(*held["range"], name=names[0])
+        return pd.RangeIndex(range(*held["range"]), name=names[0])
     levels = [_array_from_json(level) for level in held["levels"]]
     if held["several"]:
         return pd.MultiIndex.from_arrays(levels, names=names)

@@ -33,7 +33,7 @@ def tables_of(result: Result) -> list[Chart]:
 
 def _shown(name: str, table: pd.DataFrame, *, is_open: bool) -> Chart:
     part, heads = table.iloc[:_ROWS], [_head(column) for column in table.columns]
-    columns = [part.iloc[:, k] for k in range(part.shape[1])]
+    columns: list[Any] = [part.iloc[:, k] for k in range(part.shape[1])]
     if not isinstance(table.index, pd.RangeIndex) or table.index.name is not None:
         levels = range(table.index.nlevels)
         heads = [_head(table.index.names[k] or "") for k in levels] + heads
@@ -56,9 +56,10 @@ def cell(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
-        if not np.isfinite(value):
-            return str(float(value))
-        return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+        number = float(value)
+        if not np.isfinite(number):
+            return str(number)
+        return f"{number:.0f}" if 1e4 <= abs(number) < 1e15 else f"{number:.4g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {cell(each)}" for name, each in value.items())
     if isinstance(value, tuple | list):

@@ -21,7 +21,7 @@ from skdnn.cli import main, parser
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     *("demo", "models", "layers", "extract", "rdm", "compare", "search", "encode", "hierarchy"),
-    *("searchlight", "classify", "cache", "describe", "version"),
+    *("searchlight", "classify", "cache", "describe", "report", "version"),
 ]
 
 
