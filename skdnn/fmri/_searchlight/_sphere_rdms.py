@@ -95,16 +95,21 @@ class SphereRDMs:
         if metric == "crossnobis":
             self._folds = _fold_products(patterns.counts)
 
-    def fill(self, spheres: Sequence[Points], start: int, out: Array) -> None:
-        """Write the RDM of each sphere into a row; `start` is the number of the first centre."""
-        for row, (centre, points) in enumerate(zip(range(start, start + len(spheres)), spheres,
-                                                   strict=True)):  # fmt: skip
-            if not self._all_usable:
-                points = points[self.patterns.usable[points]]
-            if len(points) < self.min_voxels or not self.patterns.usable[centre]:
-                out[row] = np.nan
+    def usable(self, centre: int, points: Points) -> Points | None:
+        """Points of a sphere that have data; None where they are few, or not its centre."""
+        if not self._all_usable:
+            points = points[self.patterns.usable[points]]
+        enough = len(points) >= self.min_voxels and self.patterns.usable[centre]
+        return points if enough else None
+
+    def fill(self, spheres: Sequence[tuple[int, Points]], out: Array) -> None:
+        """Write the RDM of each sphere, a centre and its points, into a row."""
+        for (centre, points), row in zip(spheres, out, strict=True):
+            kept = self.usable(centre, points)
+            if kept is None:
+                row[:] = np.nan
             else:
-                self._fill_one(points, out[row])
+                self._fill_one(kept, row)
 
     def _fill_one(self, points: Points, out: Array) -> None:
         if self.metric not in _PRODUCTS:
