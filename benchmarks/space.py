@@ -37,7 +37,7 @@ Row = tuple[str, str, float, float]
 
 def box(n_whole: int) -> tuple[np.ndarray, Any]:
     """A cube in which so many voxels along each axis have whole spheres, as mask and image."""
-    mask = np.ones((n_whole + 6,) * 3, dtype=bool)
+    mask = np.ones((n_whole + 4,) * 3, dtype=bool)
     return mask, nibabel.Nifti1Image(mask.astype(np.uint8), np.diag([3.0, 3, 3, 1]))
 
 
@@ -59,7 +59,7 @@ def cpu(work: Callable[[], Any], runs: int = 1) -> tuple[float, Any]:
 
 def spheres(mask: np.ndarray, some: np.ndarray) -> list[np.ndarray]:
     """The voxels around some of them, as rsatoolbox numbers them."""
-    shifts = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    shifts = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)
     shifts = shifts[(shifts**2).sum(axis=1) < 9]
     places = np.stack(np.unravel_index(some, mask.shape), -1)
     return [np.ravel_multi_index(tuple((place + shifts).T), mask.shape) for place in places]
@@ -69,7 +69,7 @@ def rows() -> Iterator[Row]:
     """Everything but the process of its own."""
     mask, image = box(17)
     voxels = np.random.default_rng(0).normal(size=(N, mask.size))
-    whole = np.flatnonzero(np.pad(np.ones((17,) * 3, dtype=bool), 3))
+    whole = np.flatnonzero(np.pad(np.ones((17,) * 3, dtype=bool), 2))
     for comparison in ("spearman", "pearson"):
         for n_layers in (3, 20):
             layers = layers_of(n_layers)
@@ -137,7 +137,7 @@ def crossnobis_row() -> Row:
                                 residuals=residuals, comparison="pearson"),
         2,
     )  # fmt: skip
-    whole = np.flatnonzero(np.pad(np.ones((10,) * 3, dtype=bool), 3))
+    whole = np.flatnonzero(np.pad(np.ones((10,) * 3, dtype=bool), 2))
     part = whole[::20]
     pairs = layer["layer"].to_numpy()[np.triu_indices(N, 1)]
 

@@ -59,7 +59,8 @@ class Spheres:
     def of(self, start: int, stop: int) -> list[Points]:
         """Neighbours of some centres, themselves among them."""
         found = self._number[self._places[start:stop, None] + self._offsets]
-        return [row if row.min() >= 0 else row[row >= 0] for row in found]
+        whole = found.min(axis=1) >= 0
+        return [row if all_in else row[row >= 0] for row, all_in in zip(found, whole, strict=True)]
 
 
 class Patches:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ class SphereRDMs:
             self._rows = np.empty((len(points), self._rows.shape[1]))
         rows = self._rows[: len(points)]
         if self.patterns.values.dtype == np.float64:
-            return np.take(self.patterns.values, points, axis=0, out=rows, mode="clip")
+            return self.patterns.values.take(points, axis=0, out=rows, mode="clip")
         rows[:] = self.patterns.values[points]
         return rows
 
@@ -138,11 +139,12 @@ class SphereRDMs:
         """One minus correlations or cosines; False where that takes more care."""
         if self.metric == "spearman":
             values = np.ascontiguousarray(rank_rows(np.ascontiguousarray(values.T)).T)
-        raw = np.einsum("ij,ij->j", values, values)
-        squares = raw
+        mean: Any = 0.0
         if self.metric != "cosine":
-            values -= values.mean(axis=0)
-            squares = np.einsum("ij,ij->j", values, values)
+            mean = np.add.reduce(values, axis=0) / len(values)
+            values -= mean
+        squares = np.einsum("ij,ij->j", values, values)
+        raw = squares + len(values) * mean**2
         with np.errstate(invalid="ignore"):
             if not (squares > (4 * self._resolution) ** 2 * raw).all() or not _fine(raw):
                 return False
@@ -173,7 +175,7 @@ class SphereRDMs:
 
     def _products(self, values: Array, out: Array) -> None:
         np.matmul(values.T, values, out=self._square)
-        np.take(self._square.ravel(), self._upper, out=out, mode="clip")
+        self._square.reshape(-1).take(self._upper, out=out, mode="clip")
 
     def _crossnobis(self, values: Array, out: Array) -> None:
         n = self.patterns.counts.shape[1]
