@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from skdnn._threads import blas
 from skdnn._version import __version__
 from skdnn.encoding._hierarchy._work import Job, ResultFolder, run_jobs
-from skdnn.fmri._searchlight._neighbours import Neighbours
+from skdnn.fmri._searchlight._neighbours import Neighbours, Points
 from skdnn.fmri._searchlight._sphere_rdms import Patterns, SphereRDMs
 from skdnn.rsa._comparison._model_scores import ModelScores
 
@@ -89,18 +91,32 @@ def scores_of_centres(work: Work, start: int, stop: int) -> Array:
     held = n_subjects if work.ceilings else 1
     buffer = np.empty((held, min(size, stop - start), n_pairs))
     with blas().limit(limits=1, user_api="blas"):  # small products wait for each other otherwise
-        for first in range(start, stop, size):
-            last = min(first + size, stop)
-            spheres = work.neighbours.of(first, last)
-            columns, rdms = slice(first - start, last - start), buffer[:, : last - first]
+        for spheres in _in_blocks(_worth_a_look(work, makers, start, stop), size):
+            columns, rdms = [centre - start for centre, _ in spheres], buffer[:, : len(spheres)]
             for number, maker in enumerate(makers):
                 pairs = rdms[number if work.ceilings else 0]
-                maker.fill(spheres, first, pairs)
+                maker.fill(spheres, pairs)
                 rows = slice(number * n_models, (number + 1) * n_models)
                 out[rows, columns] = scorer.of(pairs).T
             if work.ceilings:
                 out[-2:, columns] = scorer.ceilings(rdms)
     return out
+
+
+def _worth_a_look(
+    work: Work, makers: list[SphereRDMs], start: int, stop: int
+) -> Iterator[tuple[int, Points]]:
+    """Centres, with their points, that some subject has enough data around."""
+    for first in range(start, stop, _SPHERES):
+        found = work.neighbours.of(first, min(first + _SPHERES, stop))
+        for centre, points in enumerate(found, first):
+            if any(maker.usable(centre, points) is not None for maker in makers):
+                yield centre, points
+
+
+def _in_blocks(things: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while block := list(islice(things, size)):
+        yield block
 
 
 def score_all(work: Work, folder: str | None, n_jobs: int | None, verbose: int) -> Array:

@@ -59,7 +59,8 @@ class Spheres:
     def of(self, start: int, stop: int) -> list[Points]:
         """Neighbours of some centres, themselves among them."""
         found = self._number[self._places[start:stop, None] + self._offsets]
-        return [row if row.min() >= 0 else row[row >= 0] for row in found]
+        whole = found.min(axis=1) >= 0
+        return [row if all_in else row[row >= 0] for row, all_in in zip(found, whole, strict=True)]
 
 
 class Patches:
@@ -146,9 +147,11 @@ def _patches(centres: NDArray[np.intp], xyz: NDArray) -> list[NDArray[np.intp]]:
 
 def sizes_of(neighbours: Neighbours, usable: NDArray[np.bool_]) -> NDArray[np.int32]:
     """How many usable points lie around each centre; 0 where the centre is not usable itself."""
-    sizes = np.zeros(len(usable), dtype=np.int32)
+    sizes, whole = np.zeros(len(usable), dtype=np.int32), usable.all()
     for start in range(0, len(usable), _CHUNK):
         rows = neighbours.of(start, start + _CHUNK)
-        sizes[start : start + _CHUNK] = [np.count_nonzero(usable[row]) for row in rows]
+        sizes[start : start + _CHUNK] = [
+            len(row) if whole else np.count_nonzero(usable[row]) for row in rows
+        ]
     sizes[~usable] = 0
     return sizes

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,16 +96,21 @@ class SphereRDMs:
         if metric == "crossnobis":
             self._folds = _fold_products(patterns.counts)
 
-    def fill(self, spheres: Sequence[Points], start: int, out: Array) -> None:
-        """Write the RDM of each sphere into a row; `start` is the number of the first centre."""
-        for row, (centre, points) in enumerate(zip(range(start, start + len(spheres)), spheres,
-                                                   strict=True)):  # fmt: skip
-            if not self._all_usable:
-                points = points[self.patterns.usable[points]]
-            if len(points) < self.min_voxels or not self.patterns.usable[centre]:
-                out[row] = np.nan
+    def usable(self, centre: int, points: Points) -> Points | None:
+        """Points of a sphere that have data; None where they are few, or not its centre."""
+        if not self._all_usable:
+            points = points[self.patterns.usable[points]]
+        enough = len(points) >= self.min_voxels and self.patterns.usable[centre]
+        return points if enough else None
+
+    def fill(self, spheres: Sequence[tuple[int, Points]], out: Array) -> None:
+        """Write the RDM of each sphere, a centre and its points, into a row."""
+        for (centre, points), row in zip(spheres, out, strict=True):
+            kept = self.usable(centre, points)
+            if kept is None:
+                row[:] = np.nan
             else:
-                self._fill_one(points, out[row])
+                self._fill_one(kept, row)
 
     def _fill_one(self, points: Points, out: Array) -> None:
         if self.metric not in _PRODUCTS:
@@ -125,7 +131,7 @@ class SphereRDMs:
             self._rows = np.empty((len(points), self._rows.shape[1]))
         rows = self._rows[: len(points)]
         if self.patterns.values.dtype == np.float64:
-            return np.take(self.patterns.values, points, axis=0, out=rows, mode="clip")
+            return self.patterns.values.take(points, axis=0, out=rows, mode="clip")
         rows[:] = self.patterns.values[points]
         return rows
 
@@ -133,11 +139,12 @@ class SphereRDMs:
         """One minus correlations or cosines; False where that takes more care."""
         if self.metric == "spearman":
             values = np.ascontiguousarray(rank_rows(np.ascontiguousarray(values.T)).T)
-        raw = np.einsum("ij,ij->j", values, values)
-        squares = raw
+        mean: Any = 0.0
         if self.metric != "cosine":
-            values -= values.mean(axis=0)
-            squares = np.einsum("ij,ij->j", values, values)
+            mean = np.add.reduce(values, axis=0) / len(values)
+            values -= mean
+        squares = np.einsum("ij,ij->j", values, values)
+        raw = squares + len(values) * mean**2
         with np.errstate(invalid="ignore"):
             if not (squares > (4 * self._resolution) ** 2 * raw).all() or not _fine(raw):
                 return False
@@ -168,7 +175,7 @@ class SphereRDMs:
 
     def _products(self, values: Array, out: Array) -> None:
         np.matmul(values.T, values, out=self._square)
-        np.take(self._square.ravel(), self._upper, out=out, mode="clip")
+        self._square.reshape(-1).take(self._upper, out=out, mode="clip")
 
     def _crossnobis(self, values: Array, out: Array) -> None:
         n = self.patterns.counts.shape[1]

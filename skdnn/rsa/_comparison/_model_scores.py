@@ -50,24 +50,26 @@ class ModelScores:
         if not self.fast:
             return similarities(pairs, self.models, self.n_conditions, self.comparison)
         odd = self._odd(pairs)
+        if not odd.any():
+            return self._of_ordinary(pairs)
         scores = np.full((len(pairs), len(self.models)), np.nan)
-        some = bool(odd.any())
-        if some:
-            kept = pairs[odd]
-            pairs[odd] = 0.0
+        known = np.flatnonzero(odd & ~np.isnan(pairs).all(axis=1))
+        scores[known] = similarities(pairs[known], self.models, self.n_conditions, self.comparison)
+        ordinary = pairs[~odd]
+        scores[~odd] = self._of_ordinary(ordinary)
+        pairs[~odd], pairs[odd] = ordinary, np.nan
+        return scores
+
+    def _of_ordinary(self, pairs: Array) -> Array:
         self._prepare(pairs)
         norms = np.sqrt(np.einsum("ij,ij->i", pairs, pairs))
         if self.comparison == "rho-a":
             norms[:] = _rho_norm(pairs.shape[1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            np.divide(pairs @ self._prepared.T, norms[:, None], out=scores)
-            if self.comparison not in ("spearman", "rho-a"):
-                pairs /= norms[:, None]
-        np.clip(scores, -1, 1, out=scores)
-        if some:
-            scores[odd] = similarities(kept, self.models, self.n_conditions, self.comparison)
-            pairs[odd] = np.nan
-        return scores
+        scores = pairs @ self._prepared.T
+        scores /= norms[:, None]
+        if self.comparison not in ("spearman", "rho-a"):
+            pairs /= norms[:, None]
+        return np.clip(scores, -1, 1, out=scores)
 
     def _odd(self, pairs: Array) -> NDArray[np.bool_]:
         """Rows with NaN, constant ones, and those of very large or small numbers."""
