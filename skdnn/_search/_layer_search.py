@@ -278,8 +278,7 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
             split_params, fit_params, params = self._routed(params)
             folds = make_folds(running.cv, X, y, self.estimator, self.scoring, **split_params)
             store = self._open_store(extractors)
-            hashed = with_hashed_weights(self.estimator, self.param_grid)
-            estimator, grid = lend(hashed, store)
+            estimator, grid = lend(with_hashed_weights(self.estimator, self.param_grid), store)
             repeats = precompute(
                 estimator,
                 grid,
@@ -373,11 +372,9 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
                 memory.clear()
 
     def _refit(self, running: LayerSearchCV, lent: Any, X: Any, y: Any, params: Any) -> None:
-        """Fit the best candidate to all images, with all its units.
-
-        GridSearchCV has fitted it to their coordinates: one fit of few numbers, by which it
-        checks `refit`, chooses, and lets callbacks count what they announced.
-        """
+        """Fit the best candidate to all images, with all its units."""
+        # GridSearchCV has fitted it to their coordinates: one fit of few numbers, by which it
+        # checks `refit`, chooses, and lets callbacks count what they announced.
         best = ParameterGrid(lent[1])[running.best_index_]
         estimator = clone(lent[0]).set_params(**clone(best, safe=False))
         start = time.perf_counter()
@@ -401,10 +398,8 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
                 if held.get(name) is lent[name] and lent[name] is not value:
                     held[name] = results[f"param_{name}"][number] = value
         if self.refit:
-            is_shared = not any(each.cache is store for each in extractors)
-            running.best_estimator_ = give_back(
-                running.best_estimator_, store if is_shared else None
-            )
+            lent_store = None if any(each.cache is store for each in extractors) else store
+            running.best_estimator_ = give_back(running.best_estimator_, lent_store)
 
     def _take_over(self, running: LayerSearchCV, profile: pd.DataFrame | None) -> LayerSearchCV:
         """What was found, from the copy that has run: all at once, or nothing."""
