@@ -191,7 +191,8 @@ def _warn_undefined(scores: Array, names: pd.Index, movie: RDMMovie) -> None:
         return
     flat = unknown.all(axis=(0, 2))
     if flat.any():
-        what = f"of {listed([rdm_name(names[k]) for k in np.flatnonzero(flat)])} at all times"
+        wrong = [rdm_name(name) for name, is_flat in zip(names, flat, strict=True) if is_flat]
+        what = f"of {listed(wrong)} at all times"
     else:
         subject, layer, time = np.argwhere(unknown)[0]
         what = (
