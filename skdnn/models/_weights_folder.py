@@ -281,7 +281,7 @@ def _request(url: str, part: Path, start: int, version: list[str]) -> None:
     headers = {"User-Agent": f"skdnn/{__version__}", "Accept-Encoding": "identity"}
     headers |= {"Range": f"bytes={start}-"} if start else {}
     headers |= {"If-Range": version[0]} if start and version else {}
-    options = {"headers": headers, "timeout": _TIMEOUT, "stream": True}
+    options: dict[str, Any] = {"headers": headers, "timeout": _TIMEOUT, "stream": True}
     with requests.get(url, **options) as response, open(part, "r+b") as file:
         told = response.headers.get("Content-Range", "").rpartition("/")[2]
         if response.status_code == 416 and told == str(start):
