@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skdnn.cli._frame import Arguments
-from skdnn.cli._images import image_names
-from skdnn.cli._output_files import is_report
 from skdnn.cli._terminal import note
 
 if TYPE_CHECKING:
@@ -32,11 +30,8 @@ def reporting(arguments: Arguments, given: Sequence[str]) -> Iterator[None]:
 
     Without a report among its files ``arguments.report`` is None.
     """
-    out = getattr(arguments, "out", None)
-    paths = [
-        Path(name) for name in (out if isinstance(out, list) else []) if is_report(Path(name))
-    ]
     arguments.report = None
+    paths = _reports_among(getattr(arguments, "out", None))
     if not paths or arguments.command == "report":
         yield
         return
@@ -49,6 +44,14 @@ def reporting(arguments: Arguments, given: Sequence[str]) -> Iterator[None]:
     if len(results):  # nothing was computed by --dry-run
         results.add_files(_files_read(arguments))
         write_reports(results, paths)
+
+
+def _reports_among(out: Any) -> list[Path]:
+    if not isinstance(out, list):
+        return []
+    from skdnn.cli._output_files import is_report
+
+    return [path for path in map(Path, out) if is_report(path)]
 
 
 def write_reports(results: Results, paths: Sequence[Path]) -> None:
@@ -236,6 +239,8 @@ def _measured(arguments: Arguments) -> Path:
 
 def _add_rdms(rdms: Mapping[str, Any], arguments: Arguments, paths: Sequence[str] | None) -> None:
     """The first RDMs, with images where there are any."""
+    from skdnn.cli._images import image_names
+
     results = arguments.report
     for name, rdm in list(rdms.items())[:_MOST_RDMS]:
         if len(rdm) > _MOST_CONDITIONS:
