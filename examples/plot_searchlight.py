@@ -82,10 +82,11 @@ for axis, (title, image) in zip(axes.ravel(), images.items(), strict=True):
     if find_spec("nilearn"):
         from nilearn.plotting import plot_img
 
-        plot_img(image, axes=axis, title=title, display_mode="z", cut_coords=[0], colorbar=True,
+        plot_img(image, axes=axis, display_mode="z", cut_coords=[0], colorbar=True,
                  cmap="viridis", black_bg=False, annotate=False)  # fmt: skip
     else:
         shown = axis.imshow(image.get_fdata()[:, :, grid[2] // 2].T, origin="lower")
-        axis.set(title=title, xticks=[], yticks=[])
+        axis.set(xticks=[], yticks=[])
         figure.colorbar(shown, ax=axis, shrink=0.7)
+    axis.set_title(title)
 plt.show()

@@ -174,6 +174,29 @@ def test_the_whole_study_has_fewer_than_forty_lines() -> None:
     assert 20 < sum(bool(line.strip()) and not line.startswith("#") for line in code) < 40
 
 
+def test_searchlight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads no published files, so that it runs everywhere."""
+    pytest.importorskip("nibabel")
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    matplotlib.use("agg")
+    plt.close("all")
+    monkeypatch.setenv("SKDNN_EXAMPLE_QUICK", "1")
+    shown: list[int] = []
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
+    found = run_example("plot_searchlight.py")
+    plt.close("all")
+    assert len(shown) == 1
+    for number, name in enumerate(found["layers"]):
+        significant = found["test"].significant()[number]
+        if name in found["regions"]:
+            assert significant[found["regions"][name]].all()
+            assert (found["best"][found["regions"][name]] == number + 1).all()
+        else:
+            assert not significant.any()
+
+
 def test_brain_hierarchy(quick: list[int]) -> None:
     found = run_example("plot_brain_hierarchy.py")
     assert len(quick) == 2

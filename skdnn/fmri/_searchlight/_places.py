@@ -101,12 +101,12 @@ def places_of_betas(betas: Betas) -> tuple[Places, NDArray[np.intp]]:
     mask = np.zeros(betas._mask.size, dtype=bool)
     mask[flat] = True
     sides = tuple(getattr(betas._source, "hemispheres", ()) or ())
-    mask = mask.reshape(betas._mask.shape)
-    if mask.ndim == 1 and not sides:
+    shape = betas._mask.shape
+    if len(shape) == 1 and not sides:
         sides = (("", mask.size),)
-    if mask.ndim == 3 and betas.affine is None:
+    if len(shape) == 3 and betas.affine is None:
         raise ValueError("betas have no affine, so that millimetres have no meaning.")
-    return Places(mask, betas.affine, sides), np.argsort(flat, kind="stable")
+    return Places(mask.reshape(shape), betas.affine, sides), np.argsort(flat, kind="stable")
 
 
 def places_of_mask(mask: Any) -> Places:
@@ -137,7 +137,9 @@ def together(places: dict[str, Places]) -> tuple[Places, dict[str, NDArray[np.in
                 f"{first.mask.shape}: subjects together need one space. Search each alone, and "
                 "bring its maps into a standard space for the group."
             )
-        if first.affine is not None and not np.allclose(one.affine, first.affine, atol=1e-3):
+        if first.affine is None or one.affine is None:
+            continue
+        if not np.allclose(one.affine, first.affine, atol=1e-3):
             raise ValueError(
                 f"betas of {name!r} lie elsewhere than those of {first_name!r}: their affine "
                 "matrices differ. Search each alone, and bring its maps into a standard space."

@@ -94,7 +94,8 @@ class SphereRDMs:
         wide = patterns.values.dtype.itemsize >= 8
         self._resolution = 10 * 2.0**-52 if wide else 2.0**-23
         if metric == "crossnobis":
-            self._folds = _fold_products(patterns.counts)
+            self._folds, times = _fold_products(patterns.counts)
+            self._times = times.ravel()[self._upper]
 
     def usable(self, centre: int, points: Points) -> Points | None:
         """Points of a sphere that have data; None where they are few, or not its centre."""
@@ -180,7 +181,7 @@ class SphereRDMs:
     def _crossnobis(self, values: Array, out: Array) -> None:
         n = self.patterns.counts.shape[1]
         by_fold = values.reshape(len(values), -1, n)
-        own, products, times = self._folds(by_fold, self._square)
+        own, products = self._folds(by_fold, self._square)
         np.take(products.ravel(), self._upper, out=out, mode="clip")
         lower = products.T.ravel()[self._upper]
         out += lower
@@ -192,7 +193,7 @@ class SphereRDMs:
             out += own[self._first, self._second]
             out += own[self._second, self._first]
         with np.errstate(invalid="ignore", divide="ignore"):
-            out /= (times if np.ndim(times) == 0 else times.ravel()[self._upper]) * len(values)
+            out /= self._times * len(values)
 
     def _whitened(self, values: Array, points: Points) -> Array:
         """Rows of voxels whose noise is independent and of variance one."""
@@ -214,7 +215,7 @@ class SphereRDMs:
     def _by_compute_rdm(self, points: Points) -> Array:
         """The RDM as it is computed for any patterns, whatever they hold."""
         patterns = self.patterns.values[points].T
-        options = {}
+        options: dict[str, Any] = {}
         if self.metric == "mahalanobis":
             patterns = self._whitened(self._gathered(points).copy(), points).T
             options = {"noise_precision": np.ones(len(points))}
@@ -230,50 +231,53 @@ def _fine(squares: Array) -> bool:
     return bool(squares.min() > 1e-250 and squares.max() < 1e250)
 
 
-FoldProducts = Callable[[Array, Array], tuple[Array, Array, float | Array]]
+FoldProducts = Callable[[Array, Array], tuple[Array, Array]]
 
 
-def _fold_products(counts: NDArray[np.int64]) -> FoldProducts:
+def _fold_products(counts: NDArray[np.int64]) -> tuple[FoldProducts, Array]:
     """Sums of ``a'b`` over independent sides, by how often images were measured in folds.
 
-    A function of voxels (n_voxels, n_folds, n_images) and a square buffer. It gives the products
-    of each image with itself (or, where folds lack images, with those it was measured with),
-    those of all images, whose symmetric part counts, and the number of splits.
+    A function of voxels (n_voxels, n_folds, n_images) and a square buffer, and the number of
+    splits of each pair of images. The function gives the products of each image with itself (or,
+    where folds lack images, with those it was measured with), and those of all images, whose
+    symmetric part counts.
     """
     n_folds, n = counts.shape
     measured = counts > 0
     if (counts == counts[0]).all() and measured.all():
 
-        def balanced(values: Array, square: Array) -> tuple[Array, Array, float]:
+        def balanced(values: Array, square: Array) -> tuple[Array, Array]:
             # Means of all others: the sum over folds less one's own.
             total = values.sum(axis=1)
             flat = values.reshape(-1, n)
             np.matmul(total.T, total, out=square)
             square -= flat.T @ flat
             square /= n_folds - 1
-            return square.diagonal().copy(), square, float(n_folds)
+            return square.diagonal().copy(), square
 
-        return balanced
+        return balanced, np.full((n, n), float(n_folds))
     if measured.all():
         others = counts.sum(axis=0) - counts
 
-        def unbalanced(values: Array, square: Array) -> tuple[Array, Array, float]:
+        def unbalanced(values: Array, square: Array) -> tuple[Array, Array]:
             weighted = values * counts
             rest = (weighted.sum(axis=1)[:, None] - weighted) / others
             np.matmul(values.reshape(-1, n).T, rest.reshape(-1, n), out=square)
-            return square.diagonal().copy(), square, float(n_folds)
+            return square.diagonal().copy(), square
 
-        return unbalanced
+        return unbalanced, np.full((n, n), float(n_folds))
     pairs = [(i, j, measured[i] & measured[j]) for i, j in combinations(range(n_folds), 2)]
-    times = sum(np.outer(valid, valid).astype(np.float64) for _, _, valid in pairs)
+    times = np.zeros((n, n))
+    for _, _, valid in pairs:
+        times += np.outer(valid, valid)
 
-    def gaps(values: Array, square: Array) -> tuple[Array, Array, Array]:
+    def gaps(values: Array, square: Array) -> tuple[Array, Array]:
         own = np.zeros((n, n))
         square[:] = 0.0
         for i, j, valid in pairs:
             first, second = values[:, i] * valid, values[:, j] * valid
             square += first.T @ second
             own += np.outer(np.einsum("ij,ij->j", first, second), valid)
-        return own, square, times
+        return own, square
 
-    return gaps
+    return gaps, times

@@ -43,7 +43,10 @@ def read_subjects(betas: Any, mask: Any) -> tuple[list[Subject], Places]:
     of_mask = None
     if mask is not None:
         of_mask = places_of_mask(mask)
-    places, columns, images, data = {}, {}, {}, {}
+    places: dict[str, Places] = {}
+    columns: dict[str, NDArray[np.intp]] = {}
+    images: dict[str, list[str] | None] = {}
+    data: dict[str, Any] = {}
     for key, one in given.items():
         name = str(key)
         of = f"betas of {name!r}" if name else "betas"
