@@ -28,6 +28,7 @@ PUBLIC = ("skdnn", *(f"skdnn.{room}" for room in skdnn._ROOMS))
 # Made by functions, not by users: what they hold is documented, not how they are made.
 RESULTS = {
     *("skdnn.rsa.BootstrapResult", "skdnn.rsa.PermutationResult", "skdnn.fmri.Betas"),
+    *("skdnn.rsa.TemporalGeneralization", "skdnn.rsa.TimeCourseTest", "skdnn.rsa.TimeResolvedRSA"),
     *(
         f"skdnn.encoding.{name}"
         for name in ("AveragedRepeats", "HierarchyBootstrap", "HierarchyDetails")
