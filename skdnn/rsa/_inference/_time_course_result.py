@@ -91,7 +91,7 @@ class TimeCourseTest:
         )
 
     def spans(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Runs of times below a level.
+        """Give the runs of times below a level.
 
         Parameters
         ----------

@@ -182,7 +182,7 @@ def ceiling_test_over_time(
         Labels of the conditions of those RDMs that have none, in their order. %(conditions)s
     kind : {"max", "cluster", "tfce"}, default="max"
         How p-values are corrected for all times, see :func:`time_course_test`.
-    cluster_alpha, tfce_step
+    cluster_alpha, tfce_step : float, default=0.05 and 0.2
         See :func:`condition_test_over_time`.
     n_permutations : int, default=1000
         Number of random permutations.

@@ -29,7 +29,7 @@ def read_rdm_movie(
     times: ArrayLike | None = None,
     conditions: ArrayLike | None = None,
 ) -> RDMMovie:
-    """RDMs over time of one subject or several, in any form, as a movie.
+    """Read RDMs over time of one subject or several, in any form, as a movie.
 
     Parameters
     ----------

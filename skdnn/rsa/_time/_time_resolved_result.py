@@ -243,8 +243,14 @@ class TimeResolvedRSA:
             Test the first layer's scores less those of the second, for each of these pairs.
         start, stop : float, default=None
             The times to test, in seconds, both included.
-        alternative, cluster_alpha, tfce_step, n_permutations, random_state
+        alternative : {"greater", "less", "two-sided"}, default="greater"
+            What is to be shown about the mean over subjects.
+        cluster_alpha, tfce_step : float, default=0.05 and 0.2
             See :func:`time_course_test`.
+        n_permutations : int, default=10_000
+            Number of random sets of signs; all of them where there are no more.
+        random_state : int, RandomState or None, default=None
+            Where the signs come from.
 
         Returns
         -------
