@@ -28,12 +28,12 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         (
             {
                 "_wording",
-                "_blocks",
+                "_array_blocks",
                 "_docs",
                 "_figures",
                 "_files",
                 "_html",
-                "_multiple",
+                "_multiple_tests",
                 "_optional",
                 "_progress",
                 "_commonality",
@@ -43,7 +43,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
                 "_threads",
                 "_version",
             },
-            {"_images", "_digests", "_conditions", "_layers", "_methods"},
+            {"_images", "_file_digests", "_conditions", "_layers", "_methods"},
             {"_identity"},
             {"models"},
             {"_backends"},
@@ -60,10 +60,10 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
 GROUND, TOP = FLOORS[0], FLOORS[-1]
 # The only imports between rooms of one floor.
 ARROWS = {
-    ("_blocks", "_threads"),
+    ("_array_blocks", "_threads"),
     ("_labels", "_wording"),
     ("_progress", "_wording"),
-    ("_digests", "_images"),
+    ("_file_digests", "_images"),
     ("_conditions", "_images"),
     ("_feature_extractor", "_extraction"),
     ("_classifier", "_extraction"),
@@ -379,7 +379,7 @@ def test_private_modules_that_tests_know_are_listed_with_a_reason() -> None:
 @pytest.mark.parametrize(
     ("source", "module"),
     [
-        ("from skdnn._blocks import is_lazy", "skdnn._blocks"),
+        ("from skdnn._array_blocks import is_lazy", "skdnn._array_blocks"),
         ("from skdnn.io import _saved_header as c", "skdnn.io._saved_header"),
         ("import skdnn.models._timm", "skdnn.models._timm"),
         ("def f(m): m.setattr('skdnn.io._saved_header.VERSION', 2)", "skdnn.io._saved_header"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skdnn._blocks import not_finite
+from skdnn._array_blocks import not_finite
 from skdnn._conditions import Conditions
 from skdnn._extraction import ChosenLayers
 from skdnn._images import ImageInputs

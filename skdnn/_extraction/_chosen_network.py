@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skdnn._backends import Engine, describe_layers, open_engine, settings_of
-from skdnn._digests import digest_of
+from skdnn._file_digests import digest_of
 from skdnn._images import ImageInputs, check_images, is_prepared, read_image
 from skdnn._layers import LayerInfo
 from skdnn._store import ActivationStore

@@ -13,10 +13,10 @@ import pandas as pd
 from joblib import effective_n_jobs
 
 from skdnn._conditions import Conditions
-from skdnn._digests import digest_images, first_rows
 from skdnn._extraction import _store_writer
 from skdnn._extraction._chosen_network import input_size, prepare
 from skdnn._extraction._task import ExtractionTask, Group, group_rows
+from skdnn._file_digests import digest_images, first_rows
 from skdnn._html import card, facts_in
 from skdnn._images import ImageInputs, check_images, read_image
 from skdnn._threads import cores

@@ -33,7 +33,6 @@ from joblib.parallel import get_active_backend
 
 from skdnn._backends import limit_threads, settings_of
 from skdnn._conditions import Conditions
-from skdnn._digests import digest_images, first_rows, read_unchanged
 from skdnn._extraction import _store_writer
 from skdnn._extraction._chosen_layers import ChosenLayers
 from skdnn._extraction._chosen_network import prepare
@@ -41,6 +40,7 @@ from skdnn._extraction._estimate import announce, bytes_to_write
 from skdnn._extraction._random_networks import refuse_random_network, refuse_random_preparation
 from skdnn._extraction._store_writer import StoreWriter
 from skdnn._extraction._task import ExtractionTask, Group, group_rows
+from skdnn._file_digests import digest_images, first_rows, read_unchanged
 from skdnn._images import ImageInputs, check_images, read_image
 from skdnn._threads import cores
 from skdnn._wording import in_bytes, in_lines

@@ -15,20 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from skdnn._backends import Capture
-from skdnn._digests import DECODING, digest_images, digest_of
+from skdnn._extraction._cache_key import cache_keys
 from skdnn._extraction._chosen_layers import ChosenLayers
 from skdnn._extraction._chosen_network import ChosenNetwork
-from skdnn._extraction._random_networks import CHECK, is_repeatable
+from skdnn._extraction._random_networks import is_repeatable
+from skdnn._file_digests import digest_images
 from skdnn._images import ImageInputs
 from skdnn._sklearn import Interval, StrOptions
 from skdnn._store import ActivationStore, LayerRows, StoreFolder
-from skdnn.models._model_spec import ModelSpec
-
-#: To be raised whenever the same network, image and layer give other values than before.
-_CAPTURE = 1
-#: To be raised whenever Keras's networks are fed the same prepared images otherwise than before.
-_FED = 2
 
 #: What scikit-learn checks of the parameters that all estimators with tasks have.
 TASK_PARAMETERS: dict[str, list[Any]] = {
@@ -85,30 +79,8 @@ class ExtractionTask:
         ValueError if the network or the preprocessing is code that cannot be fingerprinted, or the
         file of its weights has changed since it was looked up.
         """
-        spec, precision = self.network.spec, self.network.precision
-        network, preparation, settings = self.identity
-        common = {
-            "model": spec.name,
-            "weights": spec.weights,
-            "precision": precision,
-            "preprocess": preparation if isinstance(preparation, dict) else "a callable",
-            "network": network,
-            "decoding": DECODING,
-            **({"settings": settings} if settings else {}),
-        }
-        found = {}
-        for capture in self.all_layers.captures:
-            layer, pooling, meaning = capture.canonical, capture.pooling, capture.info.meaning
-            key = [network, preparation, precision, layer, pooling, DECODING, _CAPTURE]
-            found[capture.name] = {
-                "key": digest_of(key + settings + _meaning(spec, capture)),
-                "layer": layer,
-                "module": capture.info.source or capture.request.path,
-                "pooling": pooling,
-                **({"meaning": meaning} if meaning else {}),
-                **common,
-            }
-        return found
+        network = self.network
+        return cache_keys(network.spec, network.precision, self.identity, self.all_layers.captures)
 
     @property
     def store_folder(self) -> StoreFolder:
@@ -178,21 +150,3 @@ def group_rows(
         (list(names[kinds[:, kind]]), rows[kind_of.ravel() == kind])
         for kind in range(kinds.shape[1])
     ]
-
-
-def _meaning(spec: ModelSpec, capture: Capture) -> list[Any]:
-    """What was found out about a layer when it was listed, as far as its values depend on it.
-
-    Of the inner layers of torch's networks known by name, not pooled, nothing is.
-    """
-    info = capture.info
-    found: dict[str, Any] = {}
-    if info.source:
-        found["from"] = [info.side, info.source, capture.wanted_call]
-    if capture.pooling != "flatten":
-        found["units"] = [info.layout, info.n_prefix_tokens, info.has_class_token]
-    if not is_repeatable(spec):
-        found["checked"] = CHECK
-    if spec.backend == "tensorflow":
-        found["fed"] = _FED
-    return [found] if found else []

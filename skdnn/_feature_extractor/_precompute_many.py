@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from skdnn._conditions import as_conditions
-from skdnn._digests import digest_of
 from skdnn._extraction import ExtractionTask, fill_store
 from skdnn._feature_extractor._extractor import DNNFeatureExtractor
+from skdnn._file_digests import digest_of
 
 
 def precompute_many(

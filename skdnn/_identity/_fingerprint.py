@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from skdnn._digests import bytes_of, digest_weights
+from skdnn._file_digests import bytes_of, digest_weights
 from skdnn._identity._installed_packages import MAIN, library, sources
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))

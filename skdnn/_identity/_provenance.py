@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skdnn._digests import digest_images
+from skdnn._file_digests import digest_images
 from skdnn._version import __version__
 
 if TYPE_CHECKING:

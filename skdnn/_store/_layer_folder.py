@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from skdnn._digests import digest_of
+from skdnn._file_digests import digest_of
 from skdnn._store._checksums import read_json
 from skdnn._store._plain_files import ASIDE, remove
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from skdnn._digests import DIGEST
+from skdnn._file_digests import DIGEST
 from skdnn._store._checksums import read_json, row_sums
 from skdnn._store._layer_folder import (
     ForeignLayerError,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skdnn._wording import counted, listed
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._input_files import check_regular
 from skdnn.cli._terminal import note
 

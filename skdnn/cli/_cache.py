@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from skdnn.cli._frame import Arguments, refuse
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._terminal import show_table
 
 _SHOWN = ["model", "weights", "layer", "pooling", "images", "bytes", "date"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skdnn.cli._frame import Arguments, refuse
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._images import image_paths
 from skdnn.cli._input_files import read_lines
 from skdnn.cli._network_and_layers import network, weights_from

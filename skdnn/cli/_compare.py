@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from skdnn.cli._frame import Arguments, refuse
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._images import image_names, image_paths
 from skdnn.cli._network_and_layers import extractor_from, is_own, name_and_weights, weights_from
 from skdnn.cli._output_files import (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._frame import Arguments, refuse
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._input_files import read_lines, read_names, reading
 from skdnn.cli._output_files import is_picture, save_picture, write_table
 from skdnn.cli._rdm_files import Order, RDMFile, read_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 
 
 def run(arguments: Arguments) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from skdnn.cli._frame import Arguments, refuse
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._images import read_images
 from skdnn.cli._input_files import reading
 from skdnn.cli._network_and_layers import choose_layers, extractor_from

@@ -11,8 +11,8 @@ import pandas as pd
 
 from skdnn._wording import listed
 from skdnn.cli import _encode_betas as _betas
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import wrong_with_betas
-from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._input_files import read_features, read_names, reading
 from skdnn.cli._output_files import MAPS, REPORTS, TABLES, checked_outs, is_map, write_all
 from skdnn.cli._report_files import of_encoding

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._betas_files import facts_of, lines_of, read_subjects
-from skdnn.cli._frame import Arguments
 from skdnn.cli._output_files import check_free, is_map, map_files, names_beside
 from skdnn.cli._terminal import note, show_facts
 

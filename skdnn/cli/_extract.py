@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._images import Images, read_images
 from skdnn.cli._input_files import parts_of
 from skdnn.cli._network_and_layers import (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from skdnn.cli import _hierarchy_accuracies, _hierarchy_study
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import wrong_with_betas
-from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._output_files import PICTURES, REPORTS, TABLES, checked_outs
 
 

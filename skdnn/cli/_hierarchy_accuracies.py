@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._input_files import reading
 from skdnn.cli._output_files import write_all
 from skdnn.cli._report_files import of_hierarchy

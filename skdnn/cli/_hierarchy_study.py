@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skdnn._wording import listed
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._betas_files import read_subjects
-from skdnn.cli._frame import Arguments
 from skdnn.cli._input_files import read_features, read_names, reading
 from skdnn.cli._output_files import write_all
 from skdnn.cli._report_files import of_hierarchy

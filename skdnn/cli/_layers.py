@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from skdnn.cli._answer_cache import kept_answer
-from skdnn.cli._frame import Arguments, refuse
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._network_and_layers import is_own, network
 from skdnn.cli._terminal import show_table
 

@@ -6,7 +6,7 @@ import fnmatch
 import json
 
 from skdnn.cli._answer_cache import kept_answer
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 
 
 def run(arguments: Arguments) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skdnn._files import replaced, write_whole
 from skdnn._wording import listed
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._input_files import check_regular
 from skdnn.cli._terminal import encodable, json_rows, visible
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skdnn._wording import listed
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._images import image_paths
 from skdnn.cli._input_files import read_features, reading
 from skdnn.cli._output_files import (

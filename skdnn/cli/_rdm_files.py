@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._input_files import parts_of, reading
 from skdnn.cli._row_order import matched
 

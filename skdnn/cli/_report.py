@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._input_files import reading
 from skdnn.cli._output_files import checked_outs
 from skdnn.cli._report_files import write_reports

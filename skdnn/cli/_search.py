@@ -12,8 +12,8 @@ import pandas as pd
 
 from skdnn._files import write_whole
 from skdnn.cli import _search_regions as _regions
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import wrong_with_betas
-from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._images import image_paths
 from skdnn.cli._network_and_layers import (
     choose_layers,

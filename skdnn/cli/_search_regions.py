@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from skdnn._wording import counted
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._betas_files import read_subjects
-from skdnn.cli._frame import Arguments
 from skdnn.cli._output_files import write_all
 from skdnn.cli._report_files import of_regions
 from skdnn.cli._terminal import note, records, show_facts

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from skdnn._wording import listed
+from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import in_words_of_options, read_subjects, wrong_with_betas
-from skdnn.cli._frame import Arguments, refuse
 from skdnn.cli._input_files import check_regular
 from skdnn.cli._rdm_files import check_measures, in_common_order, read_file
 from skdnn.cli._terminal import note, records, show_facts

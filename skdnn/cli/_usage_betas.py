@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skdnn.cli._frame import group, option
+from skdnn.cli._arguments import group, option
 
 BETAS = option(
     "--betas FILE...",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skdnn.cli import _usage_shared as shared
-from skdnn.cli._frame import Command, one_of, option
+from skdnn.cli._arguments import Command, one_of, option
 
 DEMO = Command(
     "demo",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from skdnn.cli import _usage_shared as shared
-from skdnn.cli._frame import Command, group, option
+from skdnn.cli._arguments import Command, group, option
 from skdnn.cli._usage_betas import BETAS, OF_BETAS
 
 SEARCHLIGHT = Command(

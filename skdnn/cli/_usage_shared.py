@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from skdnn.cli._frame import Option, group, option
+from skdnn.cli._arguments import Option, group, option
 
 JSON = option("--json", "print JSON instead of a table")
 QUIET = option("--quiet", "show no progress")

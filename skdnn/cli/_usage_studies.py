@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skdnn.cli import _usage_shared as shared
-from skdnn.cli._frame import Command, group, one_of, option
+from skdnn.cli._arguments import Command, group, one_of, option
 from skdnn.cli._usage_betas import BETAS, OF_BETAS
 
 RDM = Command(

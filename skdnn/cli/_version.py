@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skdnn._version import __version__
-from skdnn.cli._frame import Arguments
+from skdnn.cli._arguments import Arguments
 
 
 def run(arguments: Arguments) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sklearn.utils import Bunch
 
 from skdnn._config import data_home as _data_home
-from skdnn._digests import file_digest
+from skdnn._file_digests import file_digest
 from skdnn._files import write_whole
 from skdnn.datasets._data_set import DataSet, how_to_place
 from skdnn.datasets._zip_archives import unpack

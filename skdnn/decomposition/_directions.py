@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 
 
 def with_direction_of_ones(scores: NDArray[Any], components: NDArray[Any]) -> Array:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, eigh, solve_triangular
 from sklearn.utils import assert_all_finite
 
-from skdnn._blocks import WORK_ELEMENTS, WORK_MIN, Array, Blocks, sum_over_blocks
+from skdnn._array_blocks import WORK_ELEMENTS, WORK_MIN, Array, Blocks, sum_over_blocks
 
 _EPS = float(np.finfo(np.float64).eps)
 # Shares of the largest eigenvalue. Below the first (or n * eps) an eigenvalue is rounding; below

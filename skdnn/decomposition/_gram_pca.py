@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skdnn._blocks import Array, Blocks, checked_features, row_parts, sum_over_blocks
+from skdnn._array_blocks import Array, Blocks, checked_features, row_parts, sum_over_blocks
 from skdnn._sklearn import Interval, RealNotInt, StrOptions, fit_context, infer_dimension
 from skdnn.decomposition import _gram
 from skdnn.decomposition._directions import (

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh
 from sklearn.utils import check_array
 
-from skdnn._blocks import Array, Blocks, column_blocks, sum_over_blocks
+from skdnn._array_blocks import Array, Blocks, column_blocks, sum_over_blocks
 from skdnn.decomposition._directions import mirror_between, mirrored
 
 # The smallest eigenvalue, as a share of the largest, that inner products still give well. Below

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn._blocks import Array, checked_features
+from skdnn._array_blocks import Array, checked_features
 
 
 class ProbabilisticModel:

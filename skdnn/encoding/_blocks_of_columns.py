@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skdnn._blocks import WORK_ELEMENTS, Array
+from skdnn._array_blocks import WORK_ELEMENTS, Array
 
 # What is read at a time of arrays that stay on disk, and columns in a block, at least.
 _READ_BYTES = 2**26

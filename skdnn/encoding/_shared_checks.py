@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn._wording import listed
 
 Flags = NDArray[np.bool_]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from skdnn._multiple import adjusted
+from skdnn._multiple_tests import adjusted
 from skdnn._search import LayerSearchCV, bootstrap_search
 from skdnn._search._layer_rdms import extractors_of, scorer_of
 from skdnn._wording import listed

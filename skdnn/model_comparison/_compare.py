@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
-from skdnn._blocks import column_blocks
+from skdnn._array_blocks import column_blocks
 from skdnn._conditions import Conditions, as_conditions
 from skdnn._feature_extractor import DNNFeatureExtractor, check_twin
 from skdnn._images import check_images

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from skdnn._digests import digest_of, file_digest
+from skdnn._file_digests import digest_of, file_digest
 from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional
 from skdnn._wording import listed

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from skdnn._digests import file_digest
+from skdnn._file_digests import file_digest
 from skdnn._identity._keras_fingerprint import keras_identity
 from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional

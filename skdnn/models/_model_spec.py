@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from skdnn._digests import digest_of
+from skdnn._file_digests import digest_of
 from skdnn._optional import import_optional
 from skdnn._wording import listed, nearest
 from skdnn.models._preprocessing import KnownCallable, Preprocessing, preprocess_identity

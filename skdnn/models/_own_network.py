@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from skdnn._digests import digest_weights
+from skdnn._file_digests import digest_weights
 from skdnn._identity._fingerprint import is_torch, network_identity
 from skdnn.models._hugging_face_processors import own_processor
 from skdnn.models._model_spec import Checkpoint, ModelSpec

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skdnn._digests import file_digest
+from skdnn._file_digests import file_digest
 from skdnn._optional import import_optional
 from skdnn.models import _timm
 from skdnn.models._model_spec import Checkpoint, ModelSpec

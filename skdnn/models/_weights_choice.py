@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from skdnn._digests import file_digest
+from skdnn._file_digests import file_digest
 from skdnn._identity._provenance import platform_identity
 from skdnn._optional import import_optional
 from skdnn._wording import listed

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 
 from skdnn._config import weights_home
-from skdnn._digests import file_digest
+from skdnn._file_digests import file_digest
 from skdnn._optional import import_optional
 from skdnn._version import __version__
 from skdnn.models._model_spec import Checkpoint

@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.plotting._colours import COLOURS, GREY, group_styles, styled
-from skdnn.plotting._display import Display
-from skdnn.plotting._marks import (
+from skdnn.plotting._axes_parts import (
     ceiling_pair,
     check_columns,
     draw_ceiling,
@@ -21,6 +19,8 @@ from skdnn.plotting._marks import (
     quiet_frame,
     shortened,
 )
+from skdnn.plotting._colours import COLOURS, GREY, group_styles, styled
+from skdnn.plotting._display import Display
 from skdnn.plotting._search_scores import (
     averaged,
     layer_rows,

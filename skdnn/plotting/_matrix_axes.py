@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._figures import root_figure
+from skdnn.plotting._axes_parts import shortened
 from skdnn.plotting._colours import GREY, PALE, group_styles
-from skdnn.plotting._marks import shortened
 from skdnn.plotting._thumbnails import fitted
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from sklearn.manifold import smacof
 from sklearn.utils import check_random_state
 
 from skdnn._wording import listed
+from skdnn.plotting._axes_parts import legend_beside, shortened
 from skdnn.plotting._colours import GREY, group_styles, styled
 from skdnn.plotting._display import Display
-from skdnn.plotting._marks import legend_beside, shortened
 from skdnn.plotting._matrix_axes import MOST_NAMED
 from skdnn.plotting._matrix_order import estimated_rdm
 from skdnn.plotting._thumbnails import fitted, thumbnails

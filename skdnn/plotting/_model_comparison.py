@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn.plotting._colours import COLOURS, GREY, group_styles, styled
-from skdnn.plotting._display import Display
-from skdnn.plotting._marks import (
+from skdnn.plotting._axes_parts import (
     ceiling_pair,
     check_columns,
     draw_ceiling,
@@ -20,6 +18,8 @@ from skdnn.plotting._marks import (
     quiet_frame,
     shortened,
 )
+from skdnn.plotting._colours import COLOURS, GREY, group_styles, styled
+from skdnn.plotting._display import Display
 from skdnn.plotting._significance import draw_stars, draw_wings, wings_inches
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._figures import root_figure
+from skdnn.plotting._axes_parts import shortened
 from skdnn.plotting._colours import COLOUR_MAP, styled
 from skdnn.plotting._display import Display, settle
-from skdnn.plotting._marks import shortened
 from skdnn.plotting._matrix_axes import (
     MOST_NAMED,
     NAME_SIDE,

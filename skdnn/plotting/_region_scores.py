@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skdnn._multiple import adjusted
+from skdnn._multiple_tests import adjusted
+from skdnn.plotting._axes_parts import draw_ceiling, quiet_frame, shortened
 from skdnn.plotting._colours import COLOURS, GREY, styled
 from skdnn.plotting._display import Display
-from skdnn.plotting._marks import draw_ceiling, quiet_frame, shortened
 from skdnn.rsa import random_effects_test
 
 if TYPE_CHECKING:

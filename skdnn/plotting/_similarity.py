@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist, squareform
 
 from skdnn._figures import root_figure
+from skdnn.plotting._axes_parts import shortened
 from skdnn.plotting._colours import COLOUR_MAP, styled
 from skdnn.plotting._display import Display, settle
-from skdnn.plotting._marks import shortened
 from skdnn.plotting._matrix_axes import (
     TREE_HEIGHT,
     draw_boundaries,

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from skdnn.plotting._axes_parts import legend_beside, quiet_frame, shortened
 from skdnn.plotting._colours import CEILING, COLOUR_MAP, COLOURS, GREY, styled
 from skdnn.plotting._display import Display
-from skdnn.plotting._marks import legend_beside, quiet_frame, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

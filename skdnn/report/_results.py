@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn._digests import file_digest
+from skdnn._file_digests import file_digest
 from skdnn._files import write_whole
 from skdnn._identity._provenance import complete, platform_identity
 from skdnn._version import __version__

@@ -28,7 +28,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_info
 
 from helpers.only_slices import OnlySlices
-from skdnn import _blocks
+from skdnn import _array_blocks
 from skdnn.decomposition import GramPCA, _gram
 
 PER_COMPONENT = ("explained_variance_", "explained_variance_ratio_", "singular_values_")
@@ -257,7 +257,7 @@ def test_lazy_arrays_give_the_same(shape: Any, block_size: int | None, tmp_path:
 def test_a_lazy_array_is_read_twice_in_fit_and_once_in_transform(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_blocks, "_READ_BYTES", 2000)
+    monkeypatch.setattr(_array_blocks, "_READ_BYTES", 2000)
     data = OnlySlices(graded(9, 333))
     pca = GramPCA(4)
     pca.fit_transform(data)
@@ -275,7 +275,7 @@ def test_threads_change_nothing(shape: Any, monkeypatch: pytest.MonkeyPatch) -> 
     X = graded(*shape)
     alone = GramPCA(4).fit(X)
     before = threadpool_info()
-    monkeypatch.setattr(_blocks, "blas_threads", lambda: 3)
+    monkeypatch.setattr(_array_blocks, "blas_threads", lambda: 3)
     used, together = set(), threading.Barrier(3)
 
     def check_finite(block: np.ndarray) -> None:
@@ -296,7 +296,7 @@ def test_threads_change_nothing(shape: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_whole_chunks_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_blocks, "_READ_BYTES", 2000)
+    monkeypatch.setattr(_array_blocks, "_READ_BYTES", 2000)
     data: Any = OnlySlices(graded(9, 333))
     data.chunks = (9, 8)
     GramPCA(4).fit(data)
@@ -308,8 +308,8 @@ def test_whole_chunks_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_is_bounded_by_the_block(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_blocks, "_READ_BYTES", 2**20)
-    monkeypatch.setattr(_blocks, "WORK_ELEMENTS", 2**16)
+    monkeypatch.setattr(_array_blocks, "_READ_BYTES", 2**20)
+    monkeypatch.setattr(_array_blocks, "WORK_ELEMENTS", 2**16)
     X = np.random.default_rng(0).standard_normal((128, 60_000), dtype=np.float32)  # 31 MB
     allowed = 6e6
     with h5py.File(tmp_path / "x.h5", "w") as file:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from skdnn.encoding import BrainHierarchyScore, SelectKBestRidge
-from skdnn.encoding._hierarchy._work import Job, ResultFolder, run_jobs
+from skdnn.encoding._hierarchy._shared_jobs import Job, ResultFolder, run_jobs
 
 # A small study in a process of its own, whose decoder counts how often it is fitted, and dies.
 SCRIPT = """

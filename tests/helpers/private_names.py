@@ -8,7 +8,7 @@ from __future__ import annotations
 
 _REASONS: dict[str, tuple[str, ...]] = {
     "sizes of blocks are patched, so that small arrays have several": (
-        "skdnn._blocks",
+        "skdnn._array_blocks",
         "skdnn.encoding._blocks_of_columns",
         "skdnn.encoding._decoding._select_k_best",
         "skdnn.fmri._searchlight._centres",
@@ -52,7 +52,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn._backends._torch_device_copies",
         "skdnn._extraction._chosen_layers",
         "skdnn._extraction._chosen_network",
-        "skdnn._extraction._task",
+        "skdnn._extraction._cache_key",
     ),
     "what a source of networks knows before one is built: names, weights, layouts": (
         "skdnn.models._torch_weights",
@@ -72,7 +72,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.models._weights_choice",
     ),
     "arithmetic that public functions show only through averages, against plain loops": (
-        "skdnn._multiple",
+        "skdnn._multiple_tests",
         "skdnn.decomposition._gram",
         "skdnn.decomposition._isometry",
         "skdnn.encoding._decoding._rows_and_targets",
@@ -113,7 +113,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.cli._rdm_files",
         "skdnn.cli._row_order",
         "skdnn.cli._unfinished_work",
-        "skdnn.encoding._hierarchy._work",
+        "skdnn.encoding._hierarchy._shared_jobs",
         "skdnn.encoding._layers._features",
         "skdnn._images._check_files",
         "skdnn._images._decode_with_pillow",
@@ -129,7 +129,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
     "one room by itself, below the estimators": (
         "skdnn._backends",
         "skdnn._conditions",
-        "skdnn._digests",
+        "skdnn._file_digests",
         "skdnn._extraction",
         "skdnn._feature_extractor",
         "skdnn._images",

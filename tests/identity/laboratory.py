@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from skdnn import DNNFeatureExtractor
-from skdnn._digests import digest_of
 from skdnn._extraction import network_of
+from skdnn._file_digests import digest_of
 from skdnn.models import Model
 
 SIZE = {"resize": (16, 20), "crop": None}

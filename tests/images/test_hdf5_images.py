@@ -19,7 +19,7 @@ from sklearn.model_selection import KFold, ShuffleSplit, cross_val_score
 from sklearn.pipeline import Pipeline
 from torch import nn
 
-from skdnn import DNNFeatureExtractor, LayerSearchCV, _digests
+from skdnn import DNNFeatureExtractor, LayerSearchCV, _file_digests
 from skdnn._images import ImageReadError, as_image_inputs, check_images, read_image
 from skdnn.datasets import load_hdf5_images
 from skdnn.models import Model
@@ -101,7 +101,7 @@ def test_a_store_is_found_by_pixels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Keyed by their bytes: the same images in memory, or of a list in another order, are hits."""
-    monkeypatch.setattr(_digests, "_SETTLED_NS", 0)  # the file is as old as this test
+    monkeypatch.setattr(_file_digests, "_SETTLED_NS", 0)  # the file is as old as this test
     kept = extractor(cache=tmp_path)
     np.testing.assert_array_equal(kept.fit_transform(brick), expected)
     first = reads.copy()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skdnn._blocks import is_lazy
+from skdnn._array_blocks import is_lazy
 from skdnn.formats import BData, read_bdata, write_bdata
 
 RNG = np.random.default_rng(0)

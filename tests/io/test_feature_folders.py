@@ -11,7 +11,7 @@ import pytest
 from scipy.io import savemat
 
 from skdnn import load_image_folder
-from skdnn._blocks import is_lazy, row_parts
+from skdnn._array_blocks import is_lazy, row_parts
 from skdnn.decomposition import GramPCA
 from skdnn.formats import MatFeatures, read_feature_folder, write_feature_folder, write_mat
 

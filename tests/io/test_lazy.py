@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils import _safe_indexing
 
-from skdnn._blocks import is_lazy
+from skdnn._array_blocks import is_lazy
 from skdnn.io._lazy_array import LazyArray
 
 VALUES = np.arange(35, dtype=np.float32).reshape(5, 7)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skdnn._blocks import is_lazy
+from skdnn._array_blocks import is_lazy
 from skdnn.formats import BData, read_betas, write_map
 
 AFFINE = np.array([[2.0, 0, 0, -6], [0, 3, 0, 9], [0, 0, 2.5, 0], [0, 0, 0, 1]])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skdnn._blocks import is_lazy
+from skdnn._array_blocks import is_lazy
 from skdnn.formats import read_betas, write_map
 
 nibabel = pytest.importorskip("nibabel")

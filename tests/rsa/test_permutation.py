@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
-from skdnn._multiple import adjusted
+from skdnn._multiple_tests import adjusted
 from skdnn.rsa import compare_rdms, permutation_test
 
 ALL = ["pearson", "spearman", "kendall", "tau-a", "rho-a", "cosine", "corr_cov", "cosine_cov"]

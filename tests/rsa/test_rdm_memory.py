@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from helpers.only_slices import OnlySlices
-from skdnn import DNNFeatureExtractor, _blocks
+from skdnn import DNNFeatureExtractor, _array_blocks
 from skdnn.rsa import RDM, compute_rdm
 
 ONE_PASS = ["correlation", "cosine", "euclidean", "sqeuclidean_per_feature", "gaussian"]
@@ -46,7 +46,7 @@ def test_lazy_arrays_give_the_same(metric, dtype, tmp_path):
 
 @pytest.mark.parametrize("metric", ONE_PASS)
 def test_every_number_is_read_once_and_in_parts(metric, monkeypatch):
-    monkeypatch.setattr(_blocks, "_READ_BYTES", 14 * 4 * 100)
+    monkeypatch.setattr(_array_blocks, "_READ_BYTES", 14 * 4 * 100)
     X = OnlySlices(counts())
     compute_rdm(X, metric)
     assert (X.reads == 1).all()
@@ -56,7 +56,7 @@ def test_every_number_is_read_once_and_in_parts(metric, monkeypatch):
 @pytest.mark.parametrize("metric", ["correlation", "crossnobis"])
 def test_repeated_measurements_are_read_in_parts(metric, monkeypatch):
     monkeypatch.setattr("skdnn.rsa._dissimilarity._patterns._BLOCK_ELEMENTS", 14 * 25)
-    monkeypatch.setattr(_blocks, "_READ_BYTES", 14 * 4 * 50)
+    monkeypatch.setattr(_array_blocks, "_READ_BYTES", 14 * 4 * 50)
     X = OnlySlices(counts())
     conditions = np.tile(list("abcdefg"), 2)
     folds = {"folds": np.repeat([0, 1], 7)} if metric == "crossnobis" else {}
@@ -102,7 +102,7 @@ def test_memory_beyond_input_and_result(metric, dtype):
 
 @pytest.mark.parametrize("metric", ["correlation", "euclidean"])
 def test_memory_does_not_grow_with_features(metric, monkeypatch):
-    monkeypatch.setattr(_blocks, "_READ_BYTES", 2**20)
+    monkeypatch.setattr(_array_blocks, "_READ_BYTES", 2**20)
 
     class Endless:
         dtype = np.dtype(np.float32)

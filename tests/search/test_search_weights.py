@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import Pipeline
 
-from skdnn import DNNFeatureExtractor, LayerSearchCV, _digests
+from skdnn import DNNFeatureExtractor, LayerSearchCV, _file_digests
 from skdnn._identity import _fingerprint
 from skdnn.models import Model, _own_network
 
@@ -24,7 +24,7 @@ def hashed(monkeypatch) -> list[int]:
 
     def count(network, *args):
         found.append(id(network))
-        return _digests.digest_weights(network, *args)
+        return _file_digests.digest_weights(network, *args)
 
     for room in (_fingerprint, _own_network):
         monkeypatch.setattr(room, "digest_weights", count)

@@ -18,7 +18,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from tiny_network import LAYERS, PRELUDE, deadly, extractor, write_images
 
-from skdnn import ActivationStore, _digests
+from skdnn import ActivationStore, _file_digests
 from skdnn._backends import _torch_engine
 from skdnn._extraction import _extract
 from skdnn._store import StoreFolder
@@ -379,7 +379,7 @@ def test_a_file_that_changes_meanwhile_is_refused(store, tmp_path, monkeypatch):
     assert store.contents().images.tolist() == [5]
     assert_array_equal(dnn.transform(paths), tiny_network.plain(paths)["fc"])
     assert store.stats["images_forwarded"] == 6
-    assert _digests.DIGEST.itemsize == 64
+    assert _file_digests.DIGEST.itemsize == 64
 
 
 @pytest.mark.parametrize(

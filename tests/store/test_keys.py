@@ -215,7 +215,7 @@ def test_a_version_stands_only_for_what_cannot_be_told(store, paths):
 
 FINGERPRINTS = """
 from skdnn.models._preprocessing import preprocess_identity
-from skdnn._digests import digest_of
+from skdnn._file_digests import digest_of
 from skdnn.models._registry import resolve_model
 from skdnn.models import Model
 from skdnn import DNNFeatureExtractor

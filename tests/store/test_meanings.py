@@ -19,8 +19,14 @@ from torchvision import transforms
 
 from skdnn import ActivationStore, DNNFeatureExtractor
 from skdnn._backends._penultimate import Place
-from skdnn._digests import DECODING, digest_of
-from skdnn._extraction import ExtractionTask, _chosen_network, _task, choose_layers, network_of
+from skdnn._extraction import (
+    ExtractionTask,
+    _cache_key,
+    _chosen_network,
+    choose_layers,
+    network_of,
+)
+from skdnn._file_digests import DECODING, digest_of
 from skdnn.models import Model
 
 RESIZED = {"resize": 40, "crop": 32}
@@ -53,7 +59,7 @@ def own(store: Any, net: nn.Module, layer: Any = "penultimate", **more: Any) -> 
 def as_before(patch: pytest.MonkeyPatch, last_linear: str) -> None:
     """As layers were listed and rows were found until "penultimate" became what it is."""
     patch.setattr("skdnn._backends._torch_layers.choose", lambda *a, **k: Place(last_linear))
-    patch.setattr(_task, "_meaning", lambda *args: [])
+    patch.setattr(_cache_key, "_meaning", lambda *args: [])
 
     def key_before(value: list[Any]) -> str:
         return digest_of(value[:2])
@@ -116,9 +122,9 @@ def test_rows_of_keras_networks_tell_how_images_were_fed():
     shuffled = network_of(named(None, "conv1"))
     spec = shuffled.spec
     (capture,) = choose_layers("conv1", shuffled.all_layers(), "flatten", spec).captures
-    assert _task._meaning(spec, capture) == []
+    assert _cache_key._meaning(spec, capture) == []
     keras = replace(spec, backend="tensorflow")
-    assert _task._meaning(keras, capture) == [{"fed": 2}]
+    assert _cache_key._meaning(keras, capture) == [{"fed": 2}]
 
 
 def test_inner_layers_stored_before_are_found(store, paths):

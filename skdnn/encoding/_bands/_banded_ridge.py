@@ -14,7 +14,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skdnn._blocks import WORK_ELEMENTS, Array, not_finite
+from skdnn._array_blocks import WORK_ELEMENTS, Array, not_finite
 from skdnn._optional import import_optional
 from skdnn._sklearn import Interval, fit_context
 from skdnn._wording import listed

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-from skdnn._blocks import Array, not_finite, refuse_unreal
+from skdnn._array_blocks import Array, not_finite, refuse_unreal
 from skdnn._wording import listed
 from skdnn.encoding._decoding._solvers import CONSTANT
 from skdnn.encoding._shared_checks import check_weights

@@ -19,7 +19,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn._blocks import Array, checked_features, is_lazy
+from skdnn._array_blocks import Array, checked_features, is_lazy
 from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn._threads import blas, blas_threads
 from skdnn.encoding._decoding import _rows_and_targets as inputs

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._decoding._positive_definite import solve_positive
 
 Floats = NDArray[np.floating]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._hierarchy._p_values import ROUNDING
 
 LEAST = 3  # levels of each hierarchy: fewer leave no rest

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 from sklearn.utils import check_random_state
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn._html import card
 from skdnn.encoding._hierarchy._accuracies import check_subjects
 from skdnn.encoding._hierarchy._p_values import UnitsThatCount, best_levels, count

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._hierarchy._accuracies import pool_subjects
 from skdnn.encoding._hierarchy._bootstrap import (
     bootstrap_hierarchy_score,

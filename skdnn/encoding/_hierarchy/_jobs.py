@@ -13,10 +13,10 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._blocks import row_parts
+from skdnn._array_blocks import row_parts
+from skdnn.encoding._hierarchy._shared_jobs import Job
 from skdnn.encoding._hierarchy._study_data import Data, Study
 from skdnn.encoding._hierarchy._train_and_test import decoding_accuracy, encoding_accuracy
-from skdnn.encoding._hierarchy._work import Job
 
 Columns = NDArray[np.intp]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 
 Counts = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn._html import card
 from skdnn.encoding._hierarchy._accuracies import LEAST, beside_qualities, check_accuracies, moved
 from skdnn.encoding._hierarchy._p_values import UnitsThatCount, count_best

@@ -12,7 +12,7 @@ from joblib import effective_n_jobs
 from skdnn._html import card
 from skdnn._wording import in_bytes, in_time
 from skdnn.encoding._hierarchy._jobs import JobMaker
-from skdnn.encoding._hierarchy._work import Job, ResultFolder
+from skdnn.encoding._hierarchy._shared_jobs import Job, ResultFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

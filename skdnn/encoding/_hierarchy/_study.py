@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn._figures import without_text
 from skdnn._sklearn import CardWhenFitted, Interval, StoredAttributesHTML, StrOptions, fit_context
 from skdnn._wording import listed
@@ -26,13 +26,13 @@ from skdnn.encoding._hierarchy._jobs import JobMaker, draw_columns
 from skdnn.encoding._hierarchy._p_values import UnitsThatCount, hierarchy_p_values
 from skdnn.encoding._hierarchy._permutation import check_pairings
 from skdnn.encoding._hierarchy._report import announce_work, draw_shares, study_card
+from skdnn.encoding._hierarchy._shared_jobs import ResultFolder, run_jobs
 from skdnn.encoding._hierarchy._study_data import (
     extract_layers,
     given_layers,
     names_of_images,
     read_study,
 )
-from skdnn.encoding._hierarchy._work import ResultFolder, run_jobs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from skdnn._blocks import is_lazy, not_finite, row_parts
+from skdnn._array_blocks import is_lazy, not_finite, row_parts
 from skdnn._labels import find_images
 from skdnn._optional import import_optional
 from skdnn._wording import listed

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from skdnn._blocks import Array, row_parts
+from skdnn._array_blocks import Array, row_parts
 
 Rows = NDArray[np.intp]
 Flags = NDArray[np.bool_]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn.encoding._layers._features import LayerFeatures, read_layers
 from skdnn.encoding._layers._stacking import residual_products, simplex_weights

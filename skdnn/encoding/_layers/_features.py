@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from skdnn._blocks import is_lazy
+from skdnn._array_blocks import is_lazy
 from skdnn._html import card
 from skdnn._wording import in_bytes
 

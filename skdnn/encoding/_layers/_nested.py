@@ -13,8 +13,8 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import has_fit_parameter
 
-from skdnn._blocks import Array, is_lazy
-from skdnn._multiple import adjusted
+from skdnn._array_blocks import Array, is_lazy
+from skdnn._multiple_tests import adjusted
 from skdnn._sklearn import safe_indexing
 from skdnn.encoding._layers._features import LayerFeatures, LazyRows
 from skdnn.encoding._ridge._folds_and_penalties import make_folds

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from skdnn._multiple import adjusted
+from skdnn._multiple_tests import adjusted
 
 _KEYS = ["model", "subject", "roi", "voxel"]
 _SCORES = ["r", "r2", "normalised"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._ridge._cross_validation import Fold, fold_parts, predict_each
 from skdnn.encoding._ridge._products import FeatureProducts, Parts, Rows
 from skdnn.encoding._ridge._targets import Targets

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn._blocks import Array, is_lazy, refuse_sparse, row_parts
+from skdnn._array_blocks import Array, is_lazy, refuse_sparse, row_parts
 from skdnn._html import with_card
 from skdnn._labels import find_rows
 from skdnn._wording import listed

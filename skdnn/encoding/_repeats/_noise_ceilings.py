@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._repeats._single_trials import Repeats, read_repeats, variance_components
 from skdnn.encoding._shared_checks import Flags
 

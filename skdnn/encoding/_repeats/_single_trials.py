@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._blocks_of_columns import blocks_of_columns
 from skdnn.encoding._shared_checks import Flags, some_columns
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._ridge._device import Device
 from skdnn.encoding._ridge._products import FeatureProducts, Parts, Rows
 from skdnn.encoding._ridge._scores import score_rows

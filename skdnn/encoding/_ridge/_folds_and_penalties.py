@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold, KFold, check_cv
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._ridge._cross_validation import Fold
 
 

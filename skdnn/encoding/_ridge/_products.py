@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._blocks import Array, Blocks, not_finite, sum_over_blocks
+from skdnn._array_blocks import Array, Blocks, not_finite, sum_over_blocks
 from skdnn._wording import listed
 from skdnn.encoding._ridge._device import Device
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._ridge._device import Device
 from skdnn.encoding._ridge._targets import check_targets, for_each_block
 

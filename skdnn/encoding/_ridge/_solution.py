@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skdnn._blocks import Array, Blocks, row_parts, sum_over_blocks
+from skdnn._array_blocks import Array, Blocks, row_parts, sum_over_blocks
 from skdnn.encoding._ridge._cross_validation import OPERATOR_BYTES
 from skdnn.encoding._ridge._device import Device
 from skdnn.encoding._ridge._products import FeatureProducts, Parts, check_finite

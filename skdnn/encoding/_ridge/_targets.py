@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from skdnn._blocks import Array, Blocks, is_lazy, refuse_unreal, sum_over_blocks
+from skdnn._array_blocks import Array, Blocks, is_lazy, refuse_unreal, sum_over_blocks
 from skdnn.encoding._shared_checks import some_columns
 
 _FEW = 64

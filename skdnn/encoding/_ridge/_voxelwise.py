@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn._blocks import Array, checked_features
+from skdnn._array_blocks import Array, checked_features
 from skdnn._sklearn import Interval, StoredAttributesHTML, StrOptions, fit_context
 from skdnn.encoding._ridge._cross_validation import cv_scores
 from skdnn.encoding._ridge._device import Device

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._scores._measured_and_predicted import (
     CONSTANT,
     FLAT,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._scores._measured_and_predicted import read_pair
 from skdnn.encoding._scores._patterns import Patterns, finite_targets
 from skdnn.encoding._shared_checks import Flags

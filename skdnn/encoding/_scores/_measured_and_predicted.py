@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from skdnn._blocks import Array, is_lazy, refuse_unreal
+from skdnn._array_blocks import Array, is_lazy, refuse_unreal
 from skdnn.encoding._blocks_of_columns import blocks_of_columns
 from skdnn.encoding._shared_checks import Flags, check_weights, some_columns
 

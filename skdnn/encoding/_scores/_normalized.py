@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn._html import with_card
 from skdnn.encoding._repeats._noise_ceilings import mean_inverse, ncsnr_ceiling
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn.encoding._scores._measured_and_predicted import MeasuredAndPredicted, Spread, spread
 from skdnn.encoding._shared_checks import Flags, some_columns
 

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr
 from sklearn.utils import check_random_state
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn._html import with_card
-from skdnn._multiple import adjusted
+from skdnn._multiple_tests import adjusted
 from skdnn.encoding._scores._correlation import correlations, determinations, explained_variances
 from skdnn.encoding._scores._measured_and_predicted import (
     OK,

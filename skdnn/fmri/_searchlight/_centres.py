@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from skdnn._threads import blas
 from skdnn._version import __version__
-from skdnn.encoding._hierarchy._work import Job, ResultFolder, run_jobs
+from skdnn.encoding._hierarchy._shared_jobs import Job, ResultFolder, run_jobs
 from skdnn.fmri._searchlight._neighbours import Neighbours, Points
 from skdnn.fmri._searchlight._sphere_rdms import Patterns, SphereRDMs
 from skdnn.rsa._comparison._model_scores import ModelScores

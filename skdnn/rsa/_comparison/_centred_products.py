@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.linalg import svdvals
 from scipy.linalg.lapack import dpstrf
 
-from skdnn._blocks import Blocks, is_lazy, not_finite, refuse_sparse, sum_over_blocks
+from skdnn._array_blocks import Blocks, is_lazy, not_finite, refuse_sparse, sum_over_blocks
 from skdnn._labels import row_labels
 from skdnn._wording import listed
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import squareform
 
-from skdnn._blocks import refuse_sparse
+from skdnn._array_blocks import refuse_sparse
 from skdnn._wording import listed
 
 Array = NDArray[np.float64]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
-from skdnn._blocks import Array, column_blocks, row_parts
+from skdnn._array_blocks import Array, column_blocks, row_parts
 from skdnn._wording import nearest
 from skdnn.rsa._dissimilarity._category_rdm import category_rdm
 from skdnn.rsa._dissimilarity._correlation_and_euclidean import (

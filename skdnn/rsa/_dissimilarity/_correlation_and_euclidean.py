@@ -12,7 +12,7 @@ from scipy.linalg.blas import dsyr2k, dsyrk
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from skdnn._blocks import Array, column_blocks
+from skdnn._array_blocks import Array, column_blocks
 
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 

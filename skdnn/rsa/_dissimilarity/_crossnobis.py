@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skdnn._blocks import Array, column_blocks
+from skdnn._array_blocks import Array, column_blocks
 from skdnn.rsa._dissimilarity._correlation_and_euclidean import Products, mirror
 from skdnn.rsa._dissimilarity._noise_precision import check_precision, precision_root, whitened
 from skdnn.rsa._dissimilarity._patterns import Patterns, averaging, encode

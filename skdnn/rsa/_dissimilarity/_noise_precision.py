@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky, eigh
 from sklearn.covariance import ledoit_wolf
 
-from skdnn._blocks import Array, refuse_sparse, row_parts
+from skdnn._array_blocks import Array, refuse_sparse, row_parts
 
 # A negative eigenvalue below this share of the largest is rounding.
 _ROUNDING = 1e-10

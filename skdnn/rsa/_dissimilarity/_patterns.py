@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from skdnn._blocks import Array, is_lazy, refuse_sparse
+from skdnn._array_blocks import Array, is_lazy, refuse_sparse
 from skdnn._wording import listed
 
 _BLOCK_ELEMENTS = 2**22  # 32 MB of float64

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdnn._blocks import is_lazy
+from skdnn._array_blocks import is_lazy
 from skdnn._sklearn import Interval, fit_context, wants_dataframe
 from skdnn.rsa._dissimilarity._component_signs import TellsSigns
 from skdnn.rsa._dissimilarity._compute_rdm import check_metric, compute_rdm

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from skdnn._html import card
-from skdnn._multiple import adjusted, check_adjust
+from skdnn._multiple_tests import adjusted, check_adjust
 from skdnn._wording import listed
 from skdnn.rsa._comparison._noise_ceiling import NoiseCeiling
 from skdnn.rsa._inference._bootstrap_variance import ScoreVariance

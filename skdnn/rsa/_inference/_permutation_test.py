@@ -17,7 +17,7 @@ from scipy.spatial.distance import squareform
 
 from skdnn._docs import filled
 from skdnn._html import card
-from skdnn._multiple import adjusted, check_adjust
+from skdnn._multiple_tests import adjusted, check_adjust
 from skdnn.rsa._comparison._rdm_stack import pair_positions, rdm_name
 from skdnn.rsa._comparison._similarity_measures import PairSpace, is_flat, prepare, similarities
 from skdnn.rsa._inference._p_values import check_alternative, share_as_extreme, turned

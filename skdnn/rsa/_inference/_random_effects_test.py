@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from skdnn._multiple import adjusted, check_adjust
+from skdnn._multiple_tests import adjusted, check_adjust
 from skdnn.rsa._inference._p_values import check_alternative, share_as_extreme, turned
 from skdnn.rsa._inference._random_draws import check_count, generators
 

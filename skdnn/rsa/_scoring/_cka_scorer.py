@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdnn._blocks import is_lazy
+from skdnn._array_blocks import is_lazy
 from skdnn._labels import row_labels
 from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn.rsa._comparison._centred_products import Patterns, check_finite, read_patterns

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn._blocks import refuse_sparse
+from skdnn._array_blocks import refuse_sparse
 from skdnn.rsa._comparison._rdm_stack import (
     RDMStack,
     is_rdm_like,

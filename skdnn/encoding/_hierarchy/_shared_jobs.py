@@ -30,7 +30,7 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
-from skdnn._blocks import Array
+from skdnn._array_blocks import Array
 from skdnn._files import TEMPORARY, sync_folder, write_whole
 from skdnn._threads import blas, cores
 
