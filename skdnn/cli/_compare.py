@@ -77,7 +77,7 @@ def run(arguments: Arguments) -> None:
         table,
         lambda: _bars(table, results, arguments) if references else _heatmap(alike, arguments),
     )
-    networks = arguments.model or []
+    networks = (arguments.model or []) if arguments.report is not None else []
     of_comparison(
         *(arguments, table, {**models, **references}, results, result),
         image_paths(arguments.images) if networks else None,
