@@ -30,17 +30,17 @@ _OPTIONS = {
     r"\bstandardize='(\w+)'": r"--zscore \1",
     r"(?<![\w-])rois\['(.*?)'\]": r"--rois \1",
     r"(?<![\w-])(betas|events|mask|images|drop): ": r"--\1: ",
-    r" threshold= keeps.*? equal$": " --rois NAME=FILE:LABEL takes some of them",
+    r"; or say what is meant: threshold= keeps .*? equal(?=\.)": "",
 }
 _WITH_BETAS = ("events", "mask", "rois", "drop", "zscore", "scale", "key", "resample", "min_ncsnr")
 
 
-def wrong_with_betas(arguments: Arguments) -> str | None:
-    """What of these options does not go together, before any file is looked at."""
+def wrong_with_betas(arguments: Arguments, *own: str) -> str | None:
+    """What of these options, and `own` of a command, does not go together."""
     if arguments.betas and not arguments.events:
         return "--betas needs --events"
     if not arguments.betas:
-        given = [name for name in _WITH_BETAS if getattr(arguments, name)]
+        given = [name for name in (*_WITH_BETAS, *own) if getattr(arguments, name)]
         return f"--{given[0].replace('_', '-')} goes with --betas" if given else None
     for text in arguments.rois:
         if not _REGION.fullmatch(text):
@@ -51,11 +51,18 @@ def wrong_with_betas(arguments: Arguments) -> str | None:
 
 
 def read_subjects(
-    arguments: Arguments, images: Sequence[str], *, unseen: str = "error", gaps: bool = False
+    arguments: Arguments,
+    images: Sequence[str],
+    source: str,
+    *,
+    unseen: str | None = None,
+    gaps: bool = False,
 ) -> dict[str, Betas]:
     """Each subject's betas, joined with their events and the images; in regions, if there are any.
 
-    Voxels without numbers are refused, unless there may be `gaps`.
+    `source` is where the images come from, for messages; `unseen` what becomes of those that were
+    not shown, None where nothing but an error can. Voxels without numbers are refused, unless
+    there may be `gaps`.
 
     Raises
     ------
@@ -76,7 +83,7 @@ def read_subjects(
             stimulus=arguments.stim_column,
             drop=_dropped(arguments),
             surplus=arguments.surplus,
-            unseen=unseen,
+            unseen=unseen or "error",
             standardize=arguments.zscore,
             scale=arguments.scale,
             key=arguments.key,
@@ -85,7 +92,9 @@ def read_subjects(
         if arguments.rois:
             subjects = {name: betas.roi(list(betas.rois)) for name, betas in subjects.items()}
     except (ValueError, FileNotFoundError) as error:
-        raise type(error)(in_words_of_options(str(error))) from error
+        text = str(error) if unseen else str(error).replace(", or set unseen='drop'", "")
+        text = in_words_of_options(text).replace("--images: ", f"{source}: ")
+        raise type(error)(text) from error
     for name, betas in subjects.items():
         if not gaps or arguments.min_ncsnr is not None:
             subjects[name] = _usable(betas, name or "the subject", arguments)

@@ -115,7 +115,7 @@ def _check_usage(arguments: Arguments) -> None:
         wrong = f"--fdr {arguments.fdr}: give a number between 0 and 1"
     elif arguments.groups and arguments.test_images:
         wrong = "--groups parts folds, and --test-images is instead of folds"
-    refuse(wrong or wrong_with_betas(arguments) or _betas.wrong_maps(arguments))
+    refuse(wrong or wrong_with_betas(arguments, "maps") or _betas.wrong_maps(arguments))
 
 
 def _names(features: OpenFeatures, arguments: Arguments) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from skdnn.cli._betas_files import facts_of, lines_of, read_subjects
 from skdnn.cli._frame import Arguments
-from skdnn.cli._output_files import check_free, is_map, map_files
+from skdnn.cli._output_files import check_free, is_map, map_files, names_beside
 from skdnn.cli._terminal import note, show_facts
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def read_targets(features: OpenFeatures, arguments: Arguments) -> dict[str, Beta
     if features.names is None:
         raise ValueError(f"{features.path} has no names of images: save it with labels.")
     unseen = "drop" if arguments.surplus == "drop" else "error"
-    subjects = read_subjects(arguments, features.names, unseen=unseen)
-    if "normalised" in arguments.maps and any(map(is_map, map(Path, arguments.out or ()))):
+    subjects = read_subjects(arguments, features.names, features.path, unseen=unseen)
+    if "normalised" in _quantities(arguments) and any(map(is_map, map(Path, arguments.out or ()))):
         for name, betas in subjects.items():
             if not betas.trials["image"].duplicated().any():
                 whose = name or "the subject"
@@ -38,20 +38,27 @@ def read_targets(features: OpenFeatures, arguments: Arguments) -> dict[str, Beta
 
 def wrong_maps(arguments: Arguments) -> str | None:
     """A quantity that there is not."""
-    unknown = [name for name in arguments.maps if name not in _QUANTITIES]
+    unknown = [name for name in _quantities(arguments) if name not in _QUANTITIES]
     return f"--maps {unknown[0]}: choose from {', '.join(_QUANTITIES)}" if unknown else None
 
 
+def _quantities(arguments: Arguments) -> list[str]:
+    return list(dict.fromkeys(arguments.maps or ["r"]))
+
+
 def checked_maps(outs: Sequence[Path], subjects: Sequence[str], arguments: Arguments) -> Maps:
-    """The maps that will be written, if their files are free."""
-    quantities = list(dict.fromkeys(arguments.maps))
-    found = {
+    """The maps that will be written, if their files are free, and those of layers' names too."""
+    maps = {
         file: key
         for out in filter(is_map, outs)
-        for key, file in map_files(out, subjects, quantities).items()
+        for key, file in map_files(out, subjects, _quantities(arguments)).items()
     }
-    check_free(list(found), arguments)
-    return found
+    names = [names_beside(file) for file, (_, quantity) in maps.items() if quantity == "layer"]
+    for file in [*maps, *names]:
+        if file in outs and not is_map(file):
+            raise ValueError(f"--out {file}: the names of layers of a map would be written there.")
+    check_free([*maps, *names], arguments)
+    return maps
 
 
 def encoded(
@@ -82,7 +89,7 @@ def write_maps(
     betas: Betas, voxels: pd.DataFrame, subject: str, layers: Sequence[str], maps: Maps
 ) -> None:
     """The maps of one subject, as soon as there are its scores."""
-    table = voxels.assign(layer=pd.Categorical(voxels["layer"], layers))
+    table = voxels.assign(layer=pd.Categorical(voxels["layer"], pd.Index(layers)))
     for file, (whose, quantity) in maps.items():
         if whose == subject:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +107,8 @@ def show_plan(
     """What would be done, and which files would be written."""
     layers = list(features.layers)
     folds = 1 if arguments.test_images else arguments.cv
-    files = sorted({str(file) for file in files})
-    facts: dict[str, Any] = {"layers": layers, "folds": folds, "files": files}
+    names = sorted(map(str, files))
+    facts: dict[str, Any] = {"layers": layers, "folds": folds, "files": names}
     if arguments.betas:
         facts["subjects"] = facts_of(dict(targets))
         lines = lines_of(dict(targets))
@@ -110,5 +117,5 @@ def show_plan(
         facts |= {"images": len(target), "voxels": n_voxels(target)}
         lines = [f"{len(target)} images, {n_voxels(target)} voxels"]
     lines.append(f"{len(layers)} layer(s): {', '.join(layers)}; {folds} fold(s)")
-    lines.append(f"would write {', '.join(files)}" if files else "would write no file")
+    lines.append(f"would write {', '.join(names)}" if names else "would write no file")
     show_facts(facts, "\n".join(lines), as_json=arguments.json)

@@ -68,7 +68,7 @@ def _subjects(features: OpenFeatures, arguments: Arguments) -> dict[str, Trials]
 def _of_betas(features: OpenFeatures, arguments: Arguments) -> dict[str, Trials]:
     """Trials of each subject; images that nobody saw are of no use, and no error."""
     assert features.names is not None
-    subjects = read_subjects(arguments, features.names, unseen="drop")
+    subjects = read_subjects(arguments, features.names, features.path, unseen="drop")
     arguments.areas = arguments.areas or list(next(iter(subjects.values())).rois)
     row_of = {name: row for row, name in enumerate(features.names)}
     found = {}

@@ -46,7 +46,7 @@ def run(arguments: Arguments) -> None:
     search = _search_over(extractor, [], y, arguments)
     if arguments.components is None and search.estimator["pca"].n_components >= n_train - 1:
         note(f"components: {n_train - 1}, since a fold has {n_train} training images", arguments)
-    for name, each in (regions or {"": y}).items():
+    for name, each in (regions or {("", ""): y}).items():
         with _regions.of(name):
             rehearse_search(search, each, max(64, arguments.components or 0) + 1)
     layers = _worth_scoring(arguments, extractor)
@@ -104,9 +104,9 @@ def _check_usage(arguments: Arguments) -> None:
         wrong = "--nested, --twin and --methods go with --rdm or --responses, not with --betas"
     elif arguments.components is not None and arguments.components < 0:
         wrong = f"--components {arguments.components}: give 0 or more"
-    elif min(arguments.bootstrap, arguments.permutations) < 0:
+    elif min(arguments.bootstrap or 0, arguments.permutations or 0) < 0:
         wrong = "--bootstrap and --permutations: give 0 or more"
-    refuse(wrong or wrong_with_betas(arguments))
+    refuse(wrong or wrong_with_betas(arguments, "bootstrap", "permutations"))
 
 
 def _check_methods_file(arguments: Arguments) -> None:

@@ -17,13 +17,14 @@ from skdnn.cli._frame import Arguments
 from skdnn.cli._output_files import write_all
 from skdnn.cli._terminal import note, records, show_facts
 
+_N = 1000  # samples, permutations
 Regions = Mapping[tuple[str, str], pd.DataFrame]
 
 
 def read(arguments: Arguments, paths: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:
     """Responses to the images of each subject and region."""
     found = {}
-    for subject, betas in read_subjects(arguments, paths).items():
+    for subject, betas in read_subjects(arguments, paths, "--images").items():
         for region in betas.rois or [""]:
             found[subject, region] = (betas.roi(region) if region else betas).averages()
     return found
@@ -82,8 +83,8 @@ def run(
             search,
             paths,
             by_subject,
-            n_boot=arguments.bootstrap,
-            n_permutations=arguments.permutations,
+            n_boot=_N if arguments.bootstrap is None else arguments.bootstrap,
+            n_permutations=_N if arguments.permutations is None else arguments.permutations,
             random_state=arguments.seed,
             verbose=int(not arguments.quiet),
         )

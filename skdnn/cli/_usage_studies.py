@@ -141,10 +141,12 @@ SEARCH = Command(
         option(
             "--bootstrap N",
             "with --betas and rsa: samples of the images for each layer's interval; 0 for neither "
-            "intervals nor p-values",
-            1000,
+            "intervals nor p-values (default: 1000)",
         ),
-        option("--permutations N", "likewise: of the images, for each layer's p-value", 1000),
+        option(
+            "--permutations N",
+            "likewise: of the images, for each layer's p-value (default: 1000)",
+        ),
         shared.ASSUME_ORDER,
         shared.LAYERS,
         option("--method {rsa,encoding}", "compare RDMs, or predict responses", "rsa"),
@@ -249,8 +251,7 @@ ENCODE = Command(
             "--maps QUANTITY...",
             "what maps show: r, r2, normalised (r divided by the noise ceiling), p, p_fdr, layer "
             "(the number of the one that most folds chose, with its name in a .json beside it) or "
-            "layer_share (of the folds)",
-            ["r"],
+            "layer_share (of the folds) (default: r)",
         ),
         option("--dry-run", "check everything, say what would be done and written, stop"),
         *(shared.ASSUME_ORDER, shared.OVERWRITE, shared.QUIET, shared.JSON),

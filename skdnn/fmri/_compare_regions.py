@@ -111,7 +111,7 @@ def compare_regions(
         table[["subject", "roi"]] = subject, region
         table[["ceiling_lower", "ceiling_upper"]] = ceilings[region]
         if verbose:
-            best = table.loc[table["score"].idxmax()]
+            best = table.iloc[int(table["score"].argmax())]
             print(f"{subject} {region}: {best['layer']} ({best['score']:.3f})".strip())
         tables.append(table)
     whole = pd.concat(tables, ignore_index=True)

@@ -34,7 +34,7 @@ def load_subjects(
         order (run 2 before run 10), any other order is kept.
     events : path-like or sequence of them
         Tables of all subjects, those of a subject in the order of its betas.
-    images : sequence of str or Path, or Bunch with ``paths``
+    images : sequence of str or Path, Bunch with ``paths``, or str with wildcards
         The images, the same for all subjects.
     mask : path-like or sequence of them, default=None
         One for each subject, or one for all, which has no ``sub-`` in its name.
@@ -83,7 +83,9 @@ def load_subjects(
         files, *label = given if is_atlas(given) else (given,)
         for subject, file in _one_each(files, subjects, f"rois[{name!r}]").items():
             regions[subject][name] = (file, *label) if label else file
-    images = files_of(getattr(images, "paths", images), "images")
+    images = getattr(images, "paths", images)
+    if isinstance(images, _PATH):
+        images = files_of(images, "images")
     found = {}
     for subject in subjects:
         try:

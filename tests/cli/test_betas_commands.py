@@ -198,9 +198,15 @@ def test_hierarchy_is_that_of_files_of_trials(study: Any, say: Any) -> None:
         (["--responses", "r.csv", *BETAS[:2]], 2, "not allowed with argument"),
         ([*BETAS, "--rois", "atlas.nii.gz"], 2, "give NAME=FILE, or NAME=FILE:LABEL"),
         ([*BETAS, "--rois", "V1=a.nii", "V1=b.nii"], 2, "--rois: V1 is given twice"),
+        (["--responses", "r.csv", "--maps", "r"], 2, "--maps goes with --betas"),
         ([*BETAS, "--maps", "R"], 2, "--maps R: choose from r, r2, normalised"),
         ([*BETAS, "--out", "m.gii"], 1, "must end in .csv, .tsv, .json, .nii.gz, .nii"),
         ([*BETAS[:4]], 1, "need a mask"),
+        (
+            [*BETAS[:4], "--mask", "study/sub-*/*_atlas.nii.gz"],
+            1,
+            "values other than 0 and 1: 2. Resample a mask by nearest neighbour, not linearly.",
+        ),
         ([*BETAS, "--stim-column", "image"], 1, "name the column of images with --stim-column"),
         ([*BETAS, "--drop", "catch.png"], 1, "--drop: no event has 'catch.png'; there are"),
         ([*BETAS, "--drop", "kind=catch"], 1, "has no column 'kind', but 'onset'"),
@@ -272,6 +278,38 @@ def test_names_that_fit_two_images_and_voxels_without_numbers(study: Any, say: A
     assert json.loads(said.out)["subjects"]["sub-02"]["voxels"] == {"all": 13}
     said = say(*SEARCH, *BETAS, *ROIS, "--min-ncsnr", 0)
     assert "keeps no voxel of sub-02 in late" in said.err
+
+
+def test_images_that_were_not_shown(study: Any, say: Any) -> None:
+    names = [*(Path(path).name for path in study.images), "owl.png"]
+    more = {name: np.vstack([values, values[:1]]) for name, values in study.features.items()}
+    save_features(more, "more.h5", labels=names)
+    said = say("encode", "more.h5", *BETAS)
+    assert said.code == 1
+    assert "sub-01: more.h5: 1 of 25 were never shown: 'owl.png'" in said.err
+    assert "or set --surplus drop" in said.err
+    said = say("encode", "more.h5", *BETAS, "--surplus", "drop", "--cv", 3, "--out", "a.csv")
+    assert said.code == 0, said.err
+    assert say("encode", "f.h5", *BETAS, "--cv", 3, "--out", "b.csv").code == 0
+    found, expected = (pd.read_csv(name).drop(columns="model") for name in ("a.csv", "b.csv"))
+    pd.testing.assert_frame_equal(found, expected)
+    shutil.copy(study.images[0], "owl.png")
+    said = say(*SEARCH, "--images", "study/stimuli", "owl.png", *BETAS)
+    assert "sub-01: --images: 1 of 25 were never shown: 'owl.png'" in said.err
+    assert "drop" not in said.err
+    said = say(*SEARCH[:7], "--layer", *LAYERS, "--rdm", "r.csv", "--bootstrap", 5)
+    assert (said.code, "--bootstrap goes with --betas" in said.err) == (2, True)
+
+
+def test_names_of_layers_are_not_written_over_another_file(study: Any, say: Any) -> None:
+    one = [word.replace("sub-*", "sub-02") for word in BETAS]
+    words = ("encode", "f.h5", *one, "--cv", 3, "--maps", "layer", "--out")
+    said = say(*words, "m.json", "m.nii.gz")
+    assert said.code == 1
+    assert "--out m.json: the names of layers of a map would be written there" in said.err
+    Path("m.json").write_text("mine")
+    assert "m.json exists" in say(*words, "m.nii.gz").err
+    assert Path("m.json").read_text() == "mine"
 
 
 def test_areas_that_are_no_regions(study: Any, say: Any) -> None:

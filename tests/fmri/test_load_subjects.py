@@ -98,7 +98,7 @@ def test_what_does_not_belong_together(subject: Subject, two: Path) -> None:
 
 
 def test_images_that_were_not_shown_may_be_left_out(subject: Subject, two: Path) -> None:
-    more = ["data/stimuli/ape/1.jpg", *IMAGES, "data/stimuli/owl/1.jpg"]
+    more = ["data/stimuli/ape[1].jpg", *IMAGES, "data/stimuli/owl/1.jpg"]
     with pytest.raises(ValueError, match=r"images: 2 of 5 were never shown.*unseen='drop'"):
         load(two, images=more)
     found = load(two, images=more, unseen="drop")["sub-07"]

@@ -142,3 +142,22 @@ def test_what_would_lie_elsewhere_is_refused(some: Betas, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="no column of numbers: 'layer'"):
         some.unmask(pd.DataFrame({"voxel": KEPT, "layer": "conv"}))
     assert not (tmp_path / "r.nii.gz").exists()
+
+
+def test_tables_of_two_hemispheres(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(3, 9)).astype(np.float32)
+    pair = [tmp_path / "lh.betas.func.gii", tmp_path / "rh.betas.func.gii"]
+    for path, part in zip(pair, (values[:, :5], values[:, 5:]), strict=True):
+        arrays = [nibabel.gifti.GiftiDataArray(row) for row in part]
+        nibabel.save(nibabel.GiftiImage(darrays=arrays), path)
+    names = ["a.png", "b.png", "c.png"]
+    events = pd.DataFrame({"stim_file": names})
+    betas = load_betas([tuple(pair)], events=events, images=names).keep([1, 4, 6])
+    table = pd.DataFrame({"voxel": [6, 1, 4], "r": [0.6, 0.1, 0.4], "p": [0.5, 0.2, 0.3]})
+    outs = [tmp_path / "lh.maps.func.gii", tmp_path / "rh.maps.func.gii"]
+    betas.save_map(table, outs, fill=0)
+    left, right = ([array.data.tolist() for array in nibabel.load(out).darrays] for out in outs)
+    np.testing.assert_allclose(left, [[0, 0.1, 0, 0, 0.4], [0, 0.2, 0, 0, 0.3]])
+    np.testing.assert_allclose(right, [[0, 0.6, 0, 0], [0, 0.5, 0, 0]])
+    for name in ("lh.maps.json", "rh.maps.json"):
+        assert json.loads((tmp_path / name).read_text()) == {"maps": ["r", "p"]}
