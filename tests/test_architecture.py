@@ -79,7 +79,7 @@ PUBLIC = {
 # Loaded when first used; the torch engine is itself imported inside a function.
 LATE = {
     *("torch", "torchvision", "timm", "open_clip", "tensorflow", "keras"),
-    *("matplotlib", "h5py", "PIL", "pooch", "nibabel", "rsatoolbox", "himalaya"),
+    *("matplotlib", "h5py", "PIL", "pooch", "nibabel", "mne", "rsatoolbox", "himalaya"),
 }
 ENGINES = {
     **{

@@ -29,6 +29,7 @@ PUBLIC = ("skdnn", *(f"skdnn.{room}" for room in skdnn._ROOMS))
 RESULTS = {
     *("skdnn.rsa.BootstrapResult", "skdnn.rsa.PermutationResult", "skdnn.fmri.Betas"),
     *("skdnn.fmri.SearchlightResult", "skdnn.fmri.SearchlightTest"),
+    *("skdnn.rsa.TemporalGeneralization", "skdnn.rsa.TimeCourseTest", "skdnn.rsa.TimeResolvedRSA"),
     *(
         f"skdnn.encoding.{name}"
         for name in ("AveragedRepeats", "HierarchyBootstrap", "HierarchyDetails")

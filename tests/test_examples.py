@@ -205,6 +205,17 @@ def test_brain_hierarchy(quick: list[int]) -> None:
     assert abs(np.mean(found["shuffled"])) < 0.05
 
 
+def test_time_courses(quick: list[int]) -> None:
+    found = run_example("plot_time_courses.py")
+    assert len(quick) == 3
+    peaks = found["peaks"].set_index("layer")["latency"]
+    assert (abs(peaks - pd.Series(found["latencies"])) < 0.021).all()
+    spans = found["test"].spans()
+    assert set(spans["layer"]) == set(peaks.index)
+    assert (spans["start"] > 0).all()  # nothing before the image appears
+    assert found["ceiling"].onsets()["noise ceiling"] > 0
+
+
 def test_each_example_is_tested_and_listed() -> None:
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     listed = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")

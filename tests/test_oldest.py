@@ -22,7 +22,8 @@ LEFT_OUT = {
     "all": "the sum of the others",
 }
 LINTERS = {"ruff", "mypy", "pandas-stubs", "types-tqdm"}  # the same code, whatever is installed
-NEWER = {"transformers", "nilearn"}  # than the oldest torch, the oldest pandas
+# Than the oldest torch, the oldest pandas, the oldest numpy.
+NEWER = {"transformers", "nilearn", "mne", "mne-rsa"}
 
 
 def versions(lines: list[str], sign: str) -> dict[str, str]:

@@ -32,6 +32,11 @@ def run(arguments: Arguments) -> None:
     outs = checked_outs(arguments, (*TABLES, *PICTURES))
     known = None if arguments.comparison == _CKA else arguments.comparison
     check_measures(arguments, comparison=known)
+    if arguments.times or arguments.conditions:
+        from skdnn.cli._compare_times import compare_over_time
+
+        compare_over_time(arguments, outs)
+        return
     if arguments.model:
         models, references, result = _networks(arguments)
         alike = result.to_frame().set_axis(list(models), axis=0).set_axis(list(models), axis=1)
@@ -81,7 +86,11 @@ def _check_usage(arguments: Arguments) -> None:
         wrong = "--comparison cka compares features, so it goes with --model, not with RDMs"
     elif arguments.twin < 0 or (arguments.twin and not arguments.model):
         wrong = "--twin N goes with --model, and N is 1 or more"
-    elif len(arguments.reference) > 1 and any(map(is_picture, map(Path, arguments.out or []))):
+    elif (
+        not (arguments.times or arguments.conditions)
+        and len(arguments.reference) > 1
+        and any(map(is_picture, map(Path, arguments.out or [])))
+    ):
         wrong = "a picture shows one --reference"
     n_models = len(arguments.model or [])
     twice = sorted({text for text in arguments.model or () if arguments.model.count(text) > 1})

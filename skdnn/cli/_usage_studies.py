@@ -60,13 +60,16 @@ COMPARE = Command(
     "ceilings where there are several subjects, and with intervals and tests where --bootstrap or "
     "--permutations ask for them. --twin puts the untrained twin beside each trained network, and "
     "tests the difference. Conditions are matched by name; --assume-order takes those of files "
-    "without names in the order of the images, or of the first file that has names.",
+    "without names in the order of the images, or of the first file that has names. With --times "
+    "or --conditions the references are RDMs over time.",
     (
         "skdnn compare alexnet.h5 resnet50.h5 --reference it.csv --bootstrap 1000 --out table.csv "
         "bars.png",
         "skdnn compare a.csv b.csv c.csv --out similarities.png",
         "skdnn compare --model alexnet resnet18 alexnet@none mine.py:make --images ./images "
         "--reference it.csv",
+        "skdnn compare features.h5 --reference meg.npy --conditions names.txt --times times.txt "
+        "--permutations 5000 --out course.png course.csv",
     ),
     (
         option("files [FILE]...", "RDMs, or features that RDMs are made of"),
@@ -80,7 +83,21 @@ COMPARE = Command(
                 "95%% intervals and tests from N bootstrap samples, of images and of subjects "
                 "where there are several",
             ),
-            option("--permutations N", "Mantel's test with N permutations of the images"),
+            option(
+                "--permutations N",
+                "Mantel's test with N permutations of the images; over time, of the subjects' "
+                "signs where there are several",
+            ),
+        ),
+        group(
+            "RDMs over time, in --reference: a file with a subject or several, or a file for each",
+            option("--times FILE", "a text file with the seconds of each RDM, one on each line"),
+            option("--conditions FILE", "a text file with the name of a condition on each line"),
+            option(
+                "--correct {max,cluster,tfce}",
+                "how p-values of --permutations are corrected for all times",
+                "max",
+            ),
         ),
         shared.out("also write the table (.csv, .tsv, .json) or a picture (.png, .pdf, ...)"),
         shared.IMAGES,

@@ -6,6 +6,7 @@ from ._model_comparison import ModelComparisonDisplay
 from ._rdm import RDMDisplay
 from ._region_scores import RegionScoresDisplay
 from ._similarity import SimilarityDisplay
+from ._time_course import TimeCourseDisplay
 
 __all__ = [
     "InputsDisplay",
@@ -15,5 +16,6 @@ __all__ = [
     "RDMDisplay",
     "RegionScoresDisplay",
     "SimilarityDisplay",
+    "TimeCourseDisplay",
     "draw_with_twin",
 ]

@@ -6,6 +6,7 @@
 ``scoring``        the same in scikit-learn's cross-validation
 ``fitting``        models whose RDM is fitted to data
 ``inference``      intervals and tests
+``time``           RDMs over time
 =================  ===============================================================
 """
 

@@ -21,6 +21,9 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.rsa._comparison._integer_ranks",
         "skdnn.rsa._dissimilarity._patterns",
         "skdnn.rsa._inference._bootstrap",
+        "skdnn.rsa._inference._time_course_test",
+        "skdnn.rsa._time._compute_rdm_movie",
+        "skdnn.rsa._time._scores_over_time",
         "skdnn._search._reduced_features",
     ),
     "a fault is planted: a call that fails, a connection, a clock": (

@@ -30,7 +30,7 @@ def crossnobis(patterns: Patterns, folds: Any, noise_precision: Any, size: int |
         )
     patterns.check_finite()
     if _one_for_each_fold(noise_precision):
-        precisions = _fold_precisions(noise_precision, names, rows.shape[1])
+        precisions = fold_precisions(noise_precision, names, rows.shape[1])
         blocks = _pairs_of_folds(rows, codes, of_fold, len(labels), precisions)
     else:
         blocks = _leave_one_out(rows, codes, of_fold, len(labels), noise_precision, size)
@@ -45,7 +45,7 @@ def _one_for_each_fold(precision: Any) -> bool:
     return isinstance(precision, list | tuple) and len(precision) > 0 and np.ndim(precision[0]) > 0
 
 
-def _fold_precisions(precisions: Any, names: pd.Index, n_features: int) -> list[Array]:
+def fold_precisions(precisions: Any, names: pd.Index, n_features: int) -> list[Array]:
     """One checked precision for each fold, in the order of `names`."""
     if isinstance(precisions, Mapping):
         missing = [name for name in names.tolist() if name not in precisions]
@@ -117,13 +117,13 @@ def _pairs_of_folds(
         means.append(np.concatenate(total, axis=1))
     for split, (i, j) in enumerate(combinations(range(len(precisions)), 2)):
         valid = measured[i] & measured[j]
-        precision = _precision_of_mean_covariance(precisions[i], precisions[j])
+        precision = precision_of_mean_covariance(precisions[i], precisions[j])
         first, second = _centred(means[i], valid), _centred(means[j], valid)
         second = second * precision if precision.ndim == 1 else second @ precision
         yield split, first, second, valid
 
 
-def _precision_of_mean_covariance(first: Array, second: Array) -> Array:
+def precision_of_mean_covariance(first: Array, second: Array) -> Array:
     if first.ndim == second.ndim == 1:
         return np.asarray(2 / (1 / first + 1 / second))
     covariances = [np.linalg.inv(np.diag(p) if p.ndim == 1 else p) for p in (first, second)]

@@ -7,7 +7,7 @@ has one sign for all columns, so whatever columns share is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,7 +91,7 @@ def sign_flip_test(
         if not usable.any():
             raise ValueError("No column has values that differ between enough subjects.")
     else:
-        _refuse_undefined(columns, array.shape[1:])
+        refuse_undefined(columns, lambda place: _place(place, array.shape[1:]))
         usable = np.ones(columns.shape[1], dtype=bool)
     t = np.full(columns.shape[1], np.nan)
     p = t.copy()
@@ -141,7 +141,9 @@ def scale_columns(columns: Array) -> tuple[Array, Groups]:
     n = known.sum(axis=0)
     if whole:
         return scaled, Groups(n.astype(np.float64), [(slice(None), len(columns))])
-    each = [(np.flatnonzero(n == count), int(count)) for count in np.unique(n)]
+    each: list[tuple[NDArray[np.intp] | slice, int]] = [
+        (np.flatnonzero(n == count), int(count)) for count in np.unique(n)
+    ]
     return scaled, Groups(n.astype(np.float64), each)
 
 
@@ -149,6 +151,11 @@ def t_of_sums(sums: Array, n: Any) -> Array:
     """Student's t of columns with such sums, which are at most the root of n in absolute value."""
     with np.errstate(divide="ignore"):
         return sums * np.sqrt((n - 1) / np.maximum(n - np.square(sums), 0.0))
+
+
+def sum_of_t(t: float, n: int) -> float:
+    """The sum of a column of n subjects with this t, the other way round."""
+    return float(t * np.sqrt(n / (n - 1 + t**2)))
 
 
 def flipped_sums(
@@ -212,8 +219,8 @@ def _usable(columns: Array, min_subjects: int) -> NDArray[np.bool_]:
     return (n >= max(min_subjects, 2)) & varies
 
 
-def _refuse_undefined(columns: Array, shape: tuple[int, ...]) -> None:
-    """Name the columns without a t, by their places."""
+def refuse_undefined(columns: Array, name: Callable[[int], str]) -> None:
+    """Raise ValueError that names the columns without a t."""
     unknown = ~np.isfinite(columns).all(axis=0)
     spread, largest = _spread(np.where(unknown, 0.0, columns))
     constant = ~unknown & (spread <= _CONSTANT * largest)
@@ -222,7 +229,9 @@ def _refuse_undefined(columns: Array, shape: tuple[int, ...]) -> None:
         (constant, "are the same in all subjects, so that they have no t"),
     ):
         if wrong.any():
-            places = [
-                tuple(map(int, np.unravel_index(place, shape))) for place in np.flatnonzero(wrong)
-            ]
-            raise ValueError(f"Values at {listed(places)} {what}: leave them out of the test.")
+            places = listed(map(name, np.flatnonzero(wrong).tolist()), show=str)
+            raise ValueError(f"Values at {places} {what}: leave them out of the test.")
+
+
+def _place(place: int, shape: tuple[int, ...]) -> str:
+    return str(tuple(map(int, np.unravel_index(place, shape))))

@@ -1,0 +1,171 @@
+"""RDMs over time in files: arrays as other programs save them, and movies whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from skdnn._files import replaced
+from skdnn.io._rdm_files import load_rdm
+from skdnn.rsa import RDMMovie, read_rdm_movie
+
+_FORMAT = "skdnn RDM movie 1"
+
+
+def load_rdm_movie(
+    path: str | os.PathLike[str],
+    *,
+    times: ArrayLike | None = None,
+    conditions: ArrayLike | None = None,
+) -> RDMMovie:
+    """Load RDMs over time, of one subject or several.
+
+    Parameters
+    ----------
+    path : str or path-like
+        An .npy or .h5 file of one array of RDMs, (n_times, n_pairs) or (n_times, n_conditions,
+        n_conditions), with a further axis of subjects in front where there are several, as
+        stacked RDMs of mne-rsa are; a file of :func:`save_rdm_movie`; or RDMs whose names have a
+        level "time", as rsatoolbox's (``RDMs.save``) and those of :func:`save_rdm`.
+    times : array-like of shape (n_times,), default=None
+        In seconds, where the file has none.
+    conditions : array-like of shape (n_conditions,), default=None
+        Labels of the conditions, in their order, where the file has none.
+
+    Returns
+    -------
+    movie : RDMMovie
+        See :func:`skdnn.rsa.time_resolved_rsa`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it holds no RDMs over time, or times or labels don't fit, naming the file.
+
+    See Also
+    --------
+    save_rdm_movie : Save a movie.
+    skdnn.rsa.read_rdm_movie : Of RDMs in memory.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skdnn.io import load_rdm_movie
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/meg.npy", np.random.default_rng(0).random((4, 50, 45)))
+    ...     load_rdm_movie(f"{folder}/meg.npy", times=np.arange(50) / 100)
+    RDMMovie: 4 subjects, 50 times (0 to 0.49 s), 10 conditions
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise FileNotFoundError(f"There is no file {place}.")
+    try:
+        return read_rdm_movie(_content(place), times=times, conditions=conditions)
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if str(place) in text else f"{place}: {text}") from error
+
+
+def _content(place: Path) -> Any:
+    """An array, a movie, or a table of labelled RDMs."""
+    kind = place.suffix.lower()
+    if kind == ".npy":
+        return np.load(place, mmap_mode=None, allow_pickle=False)
+    if kind in (".h5", ".hdf5"):
+        import h5py
+
+        try:
+            with h5py.File(place, "r") as file:
+                if file.attrs.get("format") == _FORMAT:
+                    return _movie(file)
+                sets = [one for one in file.values() if isinstance(one, h5py.Dataset)]
+                if len(file) == len(sets) == 1 and sets[0].ndim > 1:
+                    return sets[0][...]
+        except OSError as error:
+            raise ValueError(f"{place} is no whole HDF5 file: {error}") from error
+    return load_rdm(place)
+
+
+def _movie(file: Any) -> RDMMovie:
+    def names(key: str) -> list[Any]:
+        values = file[key]
+        found = values.asstr()[...] if values.dtype.kind == "O" else values[...]
+        return list(found.tolist())
+
+    labels = pd.Index(names("conditions")) if "conditions" in file else None
+    return RDMMovie(
+        file["pairs"][...], file["times"][...], labels, pd.Index(names("subjects"), name="subject")
+    )
+
+
+def save_rdm_movie(
+    movie: RDMMovie, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Save RDMs over time with their times, conditions and subjects.
+
+    Parameters
+    ----------
+    movie : RDMMovie
+        Of :func:`skdnn.rsa.compute_rdm_movie` or :func:`skdnn.rsa.read_rdm_movie`.
+    path : str or path-like
+        The file, which ends in .h5. It is there whole or not at all.
+    overwrite : bool, default=False
+        Replace the file if it is there.
+
+    Returns
+    -------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If the ending is another.
+    FileExistsError
+        If there is such a file and `overwrite` is false.
+
+    See Also
+    --------
+    load_rdm_movie : Load what was saved.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skdnn.io import load_rdm_movie, save_rdm_movie
+    >>> from skdnn.rsa import read_rdm_movie
+    >>> movie = read_rdm_movie({"sub-01": np.ones((5, 3))}, conditions=["cat", "dog", "saw"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load_rdm_movie(save_rdm_movie(movie, f"{folder}/meg.h5")).subjects.tolist()
+    ['sub-01']
+    """
+    import h5py
+
+    place = Path(path)
+    if place.suffix.lower() != ".h5":
+        raise ValueError(f"path={str(path)!r} must end in .h5.")
+    if place.exists() and not overwrite:
+        raise FileExistsError(
+            f"{place} exists: give overwrite=True to replace it, or another name."
+        )
+    text = h5py.string_dtype()
+    with replaced(place, ".h5") as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = _FORMAT
+        file["pairs"], file["times"] = movie.pairs, movie.times
+        for key, names in (("subjects", movie.subjects), ("conditions", movie.conditions)):
+            if names is not None:
+                whole = pd.api.types.is_integer_dtype(names.dtype)
+                file.create_dataset(
+                    key,
+                    data=names.to_numpy() if whole else [str(name) for name in names],
+                    dtype=None if whole else text,
+                )
+    return place

@@ -1,0 +1,1 @@
+"""RSA in time: movies of RDMs, and layers' time courses."""

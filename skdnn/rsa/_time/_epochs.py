@@ -1,0 +1,82 @@
+"""Trials by channels by times: arrays, or epochs of MNE."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from skdnn.rsa._dissimilarity._patterns import encode
+from skdnn.rsa._time._rdm_movie import check_times
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EpochData:
+    """Measurements, and what each trial and sample is."""
+
+    trials: NDArray[Any]  # (n_trials, n_channels, n_samples)
+    times: Array  # (n_samples,) in seconds
+    codes: NDArray[np.intp] | None  # of the condition of each trial; None: each is one
+    conditions: pd.Index | None
+
+    @property
+    def n_conditions(self) -> int:
+        """Number of conditions."""
+        return len(self.trials) if self.conditions is None else len(self.conditions)
+
+
+def read_epochs(epochs: Any, times: Any, conditions: Any) -> EpochData:
+    """An array or epochs of MNE, with labels of the trials."""
+    if _is_mne(epochs):
+        if times is not None:
+            raise ValueError("Epochs of MNE have times of their own: leave times= out.")
+        values = epochs.get_data(picks="data", copy=False)
+        times, conditions = epochs.times, _labels_of_mne(epochs, conditions)
+    else:
+        values = np.asarray(epochs)
+    if values.dtype not in (np.float32, np.float64):
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"epochs has dtype {values.dtype}: real numbers are needed.")
+        values = values.astype(np.float64)
+    if values.ndim != 3 or values.size == 0:
+        raise ValueError(
+            f"epochs has shape {values.shape}: (n_trials, n_channels, n_times) is needed."
+        )
+    seconds = check_times(times, values.shape[2], f"epochs of shape {values.shape}")
+    codes, labels = None, None
+    if conditions is not None:
+        codes, labels = encode(conditions, len(values), "conditions", None)
+    found = EpochData(values, seconds, codes, labels)
+    if found.n_conditions < 3:
+        raise ValueError(
+            f"epochs has {found.n_conditions} conditions: an RDM that can be compared needs three."
+        )
+    return found
+
+
+def _is_mne(epochs: Any) -> bool:
+    """Whether it is of a class of MNE, which need not be installed."""
+    mne = sys.modules.get("mne")
+    return mne is not None and isinstance(epochs, mne.BaseEpochs)
+
+
+def _labels_of_mne(epochs: Any, conditions: Any) -> Any:
+    """Labels of trials: as given, of a column of the metadata, or by event."""
+    if isinstance(conditions, str):
+        metadata = epochs.metadata
+        if metadata is None or conditions not in metadata:
+            known = [] if metadata is None else list(metadata.columns)
+            raise ValueError(
+                f"conditions={conditions!r} is no column of the epochs' metadata: it has {known}."
+            )
+        return metadata[conditions].to_numpy()
+    if conditions is not None:
+        return conditions
+    names = {code: name for name, code in epochs.event_id.items()}
+    return [names[code] for code in epochs.events[:, 2]]
