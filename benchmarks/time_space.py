@@ -1,7 +1,6 @@
-"""RSA over time and space beside other toolboxes, on one thread.
+"""RSA over time beside other toolboxes, on one thread.
 
     python benchmarks/time_space.py time [--only NAME ...]
-    python benchmarks/time_space.py space [--only NAME ...]
 
 Seconds are CPU seconds of this process (``time.process_time``), the better of two runs, both
 sides one after the other in the same process: trust the ratio. Where the other side would take

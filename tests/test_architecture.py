@@ -82,7 +82,7 @@ PUBLIC = {
 # Loaded when first used; the torch engine is itself imported inside a function.
 LATE = {
     *("torch", "torchvision", "timm", "open_clip", "tensorflow", "keras"),
-    *("matplotlib", "h5py", "PIL", "pooch", "nibabel", "rsatoolbox", "himalaya", "jinja2"),
+    *("matplotlib", "h5py", "PIL", "pooch", "nibabel", "mne", "rsatoolbox", "himalaya", "jinja2"),
 }
 ENGINES = {
     **{

@@ -33,7 +33,7 @@ def run(arguments: Arguments) -> None:
     check_measures(arguments, comparison=arguments.comparison)
     layers = _layers(arguments)
     images = list(next(iter(layers.values())).index)
-    subjects = read_subjects(arguments, images, "layers", gaps=True)
+    subjects = read_subjects(arguments, images, arguments.files[0], gaps=True)
     options: dict[str, Any] = {
         "radius": arguments.radius, "metric": arguments.brain_metric,
         "comparison": arguments.comparison, "min_voxels": arguments.min_voxels,

@@ -126,8 +126,10 @@ def _within_edges(xyz: NDArray, faces: NDArray, own: Points, limit: float) -> li
         middle = (xyz[patch].min(axis=0) + xyz[patch].max(axis=0)) / 2
         extent = np.linalg.norm(xyz[patch] - middle, axis=1).max() + limit
         piece = np.sort(np.array(tree.query_ball_point(middle, extent * (1 + _ROUNDING))))
+        part = edges[piece][:, piece]
+        narrow = part.indices.astype(np.int32), part.indptr.astype(np.int32)  # for scipy 1.14
         distances = dijkstra(
-            edges[piece][:, piece], directed=False, limit=limit,
+            csr_array((part.data, *narrow), shape=part.shape), directed=False, limit=limit,
             indices=np.searchsorted(piece, patch),
         )  # fmt: skip
         for centre, row in zip(patch.tolist(), distances, strict=True):

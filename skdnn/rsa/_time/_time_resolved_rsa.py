@@ -189,7 +189,7 @@ def _warn_undefined(scores: Array, names: pd.Index, movie: RDMMovie) -> None:
     unknown = np.isnan(scores)
     if not unknown.any():
         return
-    flat = unknown.all(axis=(0, 2))
+    flat: NDArray[np.bool_] = np.asarray(unknown.all(axis=(0, 2)))
     if flat.any():
         wrong = [rdm_name(name) for name, is_flat in zip(names, flat, strict=True) if is_flat]
         what = f"of {listed(wrong)} at all times"
