@@ -23,7 +23,7 @@ LEFT_OUT = {
 }
 LINTERS = {"ruff", "mypy", "pandas-stubs", "types-tqdm"}  # the same code, whatever is installed
 # Than the oldest torch, the oldest pandas, the oldest numpy.
-NEWER = {"transformers", "nilearn", "mne", "mne-rsa"}
+NEWER = {"transformers", "nilearn", "mne"}
 DRIVERS = {"playwright"}  # of the browser that a machine has
 
 

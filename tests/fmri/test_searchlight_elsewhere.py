@@ -12,6 +12,7 @@ import pytest
 from fmri.spheres import image_of
 from sklearn.base import BaseEstimator
 
+from helpers.mne_rsa import by_mne_rsa
 from skdnn import RDM, RSAScorer
 from skdnn.fmri import searchlight_rsa
 from skdnn.rsa import compare_rdms, compute_rdm
@@ -121,7 +122,6 @@ def test_rsatoolbox(study):
 
 
 def test_mne_rsa(study):
-    mne_rsa = pytest.importorskip("mne_rsa")
     voxels, layers, _, result = study
     xyz = np.argwhere(np.ones(GRID)) * 3.0
     patches = [
@@ -131,5 +131,10 @@ def test_mne_rsa(study):
     models = [rdm.to_numpy()[np.triu_indices(N, 1)] for rdm in layers.values()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = mne_rsa.rsa_array(voxels.to_numpy(), models, patches=patches, verbose=False)
+        found = by_mne_rsa(
+            "rsa_array",
+            lambda mne_rsa: mne_rsa.rsa_array(
+                voxels.to_numpy(), models, patches=patches, verbose=False
+            ),
+        )
     np.testing.assert_allclose(result.scores[0], np.asarray(found), rtol=0, atol=1e-10)

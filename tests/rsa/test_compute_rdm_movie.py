@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.spatial.distance import squareform
 
+from helpers.mne_rsa import by_mne_rsa
 from skdnn.rsa import compute_rdm, compute_rdm_movie, time_resolved_rsa
 from skdnn.rsa._time import _compute_rdm_movie
 
@@ -124,14 +125,19 @@ def test_close_and_constant_patterns(epochs) -> None:
 
 
 def test_agreement_with_mne_rsa(epochs) -> None:
-    mne_rsa = pytest.importorskip("mne_rsa", reason="an independent reference")
-    patches = mne_rsa.searchlight(epochs.shape, temporal_radius=1)
     labels = np.sort(LABELS)  # theirs sorts conditions
-    theirs = mne_rsa.rdm_array(epochs, patches, dist_metric="correlation", labels=list(labels))
+
+    def compute(mne_rsa):
+        patches = mne_rsa.searchlight(epochs.shape, temporal_radius=1)
+        return list(
+            mne_rsa.rdm_array(epochs, patches, dist_metric="correlation", labels=list(labels))
+        )
+
+    theirs = by_mne_rsa("rdm_array", compute)
     ours = compute_rdm_movie(
         epochs, conditions=labels, times=TIMES, window=0.03, pool="concatenate"
     )
-    assert_allclose(ours.pairs[0], list(theirs), atol=1e-10)
+    assert_allclose(ours.pairs[0], theirs, atol=1e-10)
 
 
 @pytest.mark.parametrize("metric", ["correlation", "crossnobis", "mahalanobis"])
