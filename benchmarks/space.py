@@ -1,6 +1,6 @@
 """Searchlight RSA beside other toolboxes, on one thread.
 
-    python benchmarks/space.py [--only NAME ...]
+    python benchmarks/time_space.py space [--only NAME ...]
 
 Seconds are CPU seconds (``time.process_time``), both sides one after the other in one process, the
 better of two runs of ours: trust the ratio. Others do a part of the centres and are scaled
@@ -183,11 +183,16 @@ def main() -> None:
     if arguments.alone:
         alone(arguments.alone)
         return
+    show(arguments.only)
+
+
+def show(only: list[str]) -> None:
+    """Measure and print."""
     print("| work | beside | its CPU-s | skdnn CPU-s | ratio |\n|---|---|---|---|---|")
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
         for work, peer, theirs, ours in rows():
-            if not arguments.only or any(word in f"{work} {peer}" for word in arguments.only):
+            if not only or any(word in f"{work} {peer}" for word in only):
                 print(f"| {work} | {peer} | {theirs:.3g} | {ours:.3g} | {theirs / ours:.3g} |",
                       flush=True)  # fmt: skip
     environment = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")}

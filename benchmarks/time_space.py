@@ -1,6 +1,7 @@
-"""RSA over time beside other toolboxes, on one thread.
+"""RSA over time, and searchlights (`space.py`), beside other toolboxes, on one thread.
 
     python benchmarks/time_space.py time [--only NAME ...]
+    python benchmarks/time_space.py space [--only NAME ...]
 
 Seconds are CPU seconds of this process (``time.process_time``), the better of two runs, both
 sides one after the other in the same process: trust the ratio. Where the other side would take
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import space
 from threadpoolctl import threadpool_limits
 
 Work = Callable[[], Any]
@@ -242,9 +244,12 @@ PARTS: dict[str, Callable[[], Iterator[Row]]] = {"time": time_rows}
 def main() -> None:
     """Print the table of one part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=sorted(PARTS))
+    parser.add_argument("part", choices=["space", *PARTS])
     parser.add_argument("--only", nargs="*", default=[], help="rows that hold one of these words")
     arguments = parser.parse_args()
+    if arguments.part == "space":
+        space.show(arguments.only)
+        return
     with threadpool_limits(1):
         show(PARTS[arguments.part](), arguments.only)
 
