@@ -275,7 +275,8 @@ def test_images_are_the_published_pixels(kriegeskorte92, published_files):
 @pytest.fixture
 def home(published_files: Path, tmp_path: Path) -> Path:
     """A data home with copies of the files, to be spoilt."""
-    shutil.copytree(published_files, tmp_path / "home" / "kriegeskorte92")
+    without = shutil.ignore_patterns("images")  # which a first use may have written beside them
+    shutil.copytree(published_files, tmp_path / "home" / "kriegeskorte92", ignore=without)
     for path in (tmp_path / "home" / "kriegeskorte92").iterdir():
         path.chmod(0o644)
     (tmp_path / "home" / "kriegeskorte92").chmod(0o755)
