@@ -11,7 +11,7 @@ from skdnn._images._image_inputs import (
     is_prepared,
 )
 from skdnn._images._list_files import EXTENSIONS, list_images
-from skdnn._images._read_image import BACKGROUND, read_image
+from skdnn._images._upright_rgb import BACKGROUND, read_image
 from skdnn._labels import natural_key
 
 __all__ = [
