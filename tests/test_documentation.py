@@ -128,7 +128,11 @@ def test_roles_name_what_exists(page: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "rooms", "least"),
     [
-        ("rsatoolbox", ("data", "data.noise", "rdm", "model", "inference", "vis"), 16),
+        (
+            "rsatoolbox",
+            ("data", "data.noise", "rdm", "model", "inference", "vis", "util.searchlight"),
+            16,
+        ),
         (
             "nilearn",
             (
