@@ -119,7 +119,7 @@ def estimate_searchlight(betas: Any, layers: Any, **options: Any) -> Searchlight
     >>> layers = {"conv1": compute_rdm(np.random.default_rng(0).random((12, 5)))}
     >>> estimate = estimate_searchlight(np.zeros((12, 210)), layers, radius=6.0, mask=mask)
     >>> print(str(estimate).splitlines()[0])
-    210 centres of 11 to 33 voxels (median 20), 0 of them too small
+    210 centres of 11 to 33 voxels (median 22), 0 of them too small
     """
     given = {name: value for name, value in options.items() if name not in _RUNNING}
     plan = make_plan(betas, layers, **{**_DEFAULTS, **given})
