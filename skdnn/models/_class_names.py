@@ -169,7 +169,7 @@ def _of_timm(spec: ModelSpec, full_name: str) -> ClassNames | None:
 
 def _of_keras(spec: ModelSpec) -> ClassNames:
     """As ``decode_predictions`` names them where its file is at hand, else as torchvision does."""
-    path = _index_file()
+    path = next(filter(Path.is_file, _index_places()), None)
     if path is not None:
         return replace(_read(path), note=_about(spec, f"Keras's decode_predictions ({path})"))
     source = (
@@ -181,10 +181,6 @@ def _of_keras(spec: ModelSpec) -> ClassNames:
 
 def _index_places() -> list[Path]:
     return [folder / _INDEX_URL.rpartition("/")[2] for folder in folders()]
-
-
-def _index_file() -> Path | None:
-    return next((place for place in _index_places() if place.is_file()), None)
 
 
 def _read(path: Path) -> ClassNames:
@@ -211,7 +207,7 @@ def imagenet_synsets() -> tuple[str, ...] | None:
         import_optional("torchvision", purpose)  # before timm: see _optional
         data = import_optional("timm.data", purpose)
         return tuple(data.ImageNetInfo("imagenet-1k").label_names())
-    path = _index_file()
+    path = next(filter(Path.is_file, _index_places()), None)
     return None if path is None else _read(path).synsets
 
 
