@@ -80,7 +80,7 @@ def extract(task: ExtractionTask, conditions: Conditions, out: Rows) -> None:
 
 def _extract_images(task: ExtractionTask, inputs: ImageInputs, out: Rows) -> None:
     if task.store is None:
-        _fill_arrays(task, inputs, out)
+        _refuse_failed(_fill_arrays(task, inputs, out))
         return
     for _ in range(ATTEMPTS):  # again where a shard turns out to be damaged
         digests = fill_store(task, inputs)
@@ -96,8 +96,8 @@ def _extract_images(task: ExtractionTask, inputs: ImageInputs, out: Rows) -> Non
 # --- without a store -------------------------------------------------------------------------
 
 
-def _fill_arrays(task: ExtractionTask, inputs: ImageInputs, out: Rows) -> None:
-    """Forward into arrays, here or in several processes that take a block of images each."""
+def _fill_arrays(task: ExtractionTask, inputs: ImageInputs, out: Rows) -> list[str]:
+    """Forward into arrays, here or in processes with a block of images each; gives what failed."""
     n_jobs = min(effective_n_jobs(task.n_jobs), len(inputs))
     if n_jobs > 1:
         bounds = np.linspace(0, len(inputs), n_jobs + 1).astype(int)
@@ -106,10 +106,10 @@ def _fill_arrays(task: ExtractionTask, inputs: ImageInputs, out: Rows) -> None:
         parts = Parallel(n_jobs=n_jobs)(
             delayed(_new_arrays)(alone, inputs[block], _threads(n_jobs)) for block in blocks
         )
-        for block, part in zip(blocks, parts, strict=True):
+        for block, (part, _) in zip(blocks, parts, strict=True):
             for name, array in out.items():
                 array[block] = part[name].reshape(array[block].shape)
-        return
+        return [failed for _, failed_there in parts for failed in failed_there]
     first = first_rows(inputs)
     rows = np.arange(len(inputs))
     different = rows[first == rows].tolist()
@@ -126,18 +126,20 @@ def _fill_arrays(task: ExtractionTask, inputs: ImageInputs, out: Rows) -> None:
                     out[name][images] = part
             advance(len(images))
 
-        _refuse_failed(forward(task, task.layers, inputs, different, keep))
+        failed = forward(task, task.layers, inputs, different, keep)
     for row in rows[first != rows]:
         for array in out.values():
             array[row] = array[first[row]]
+    return failed
 
 
-def _new_arrays(task: ExtractionTask, inputs: ImageInputs, n_threads: int) -> Rows:
+def _new_arrays(
+    task: ExtractionTask, inputs: ImageInputs, n_threads: int
+) -> tuple[Rows, list[str]]:
     """One worker's share of the images."""
     out = task.layers.empty(len(inputs))
     with limit_threads(n_threads):
-        _fill_arrays(task, inputs, out)
-    return out
+        return out, _fill_arrays(task, inputs, out)
 
 
 # --- with a store ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.base import clone
@@ -452,6 +453,10 @@ def test_what_only_the_decoder_finds_is_named_after_the_rest(network, tmp_path):
     assert "1.png" in str(caught.value)
     assert "4.png" in str(caught.value)
     assert sum(passes) == 4
+    with parallel_config("threading"), pytest.raises(ValueError, match=r"2 image\(s\)") as caught:
+        extractor.set_params(n_jobs=2).transform(paths)
+    assert "1.png" in str(caught.value)
+    assert "4.png" in str(caught.value)
 
 
 def test_labels_that_do_not_match_are_refused(extractor, image_paths):
