@@ -101,6 +101,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.rsa._inference._score_kernels",
         "skdnn.rsa._inference._sign_flips",
         "skdnn.rsa._scoring._targets",
+        "skdnn.rsa._time._condition_tests",
     ),
     "rules that many public functions share, tested once": (
         "skdnn._wording",

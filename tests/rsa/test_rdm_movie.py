@@ -54,6 +54,36 @@ def test_as_many_times_as_pairs() -> None:
     assert read_rdm_movie(six).pairs.shape == (2, 6, 6)
     symmetric = np.stack([squareform(row) for row in np.random.default_rng(1).random((6, 15))])
     assert read_rdm_movie(symmetric).pairs.shape == (1, 6, 15)
+    rows = np.random.default_rng(1).random((6, 15))
+    rows[0] = np.nan
+    whole = np.stack([squareform(row) for row in rows])
+    assert read_rdm_movie(whole).pairs.shape == (1, 6, 15)
+    near = 1 + 1e-3 * six  # distances that hardly differ
+    assert_array_equal(read_rdm_movie(near).pairs, near)
+
+
+def test_what_is_square_but_no_rdm() -> None:
+    """Six times of six conditions, as many as pairs of four, are refused rather than reread."""
+    squares = np.stack([squareform(row) for row in np.random.default_rng(1).random((6, 15))])
+    with pytest.raises(ValueError, match=r"diagonal of .* is not zero"):
+        read_rdm_movie(squares + np.eye(6))
+    with pytest.raises(ValueError, match=r"diagonal of .* is not zero"):
+        read_rdm_movie(1 - squares)
+    upper = np.triu(np.ones((6, 6)), 1)
+    for difference in (3e-6, 0.3):
+        with pytest.raises(ValueError, match="not symmetric"):
+            read_rdm_movie(squares + difference * upper)
+    with pytest.raises(ValueError, match="looks like one square RDM, without times"):
+        read_rdm_movie({"sub-1": squares[0], "sub-2": squares[1]})
+
+
+def test_times_of_dicts_and_frames_are_known(pairs: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="without NaN"):
+        read_rdm_movie({0.1: pairs[0, 0], np.nan: pairs[0, 1]})
+    parts = {time: frame(row, NAMES) for time, row in zip((0.1, np.nan), pairs[0], strict=False)}
+    table = pd.concat(parts, axis=1).rename_axis(columns=["time", "condition"])
+    with pytest.raises(ValueError, match="without NaN"):
+        read_rdm_movie(table)
 
 
 def test_labels_decide_the_order(pairs: np.ndarray) -> None:

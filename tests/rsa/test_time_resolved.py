@@ -22,6 +22,7 @@ from skdnn.rsa import (
     temporal_generalization,
     time_resolved_rsa,
 )
+from skdnn.rsa._time import _condition_tests
 
 N_SUBJECTS, N_TIMES, N = 4, 7, 9
 N_PAIRS = N * (N - 1) // 2
@@ -157,6 +158,20 @@ def test_labels_decide_the_order(layers, movie) -> None:
         time_resolved_rsa(turned, movie, conditions=[*NAMES[:-1], "other"])
 
 
+def test_layers_and_partial_are_matched_with_each_other(layers, movie) -> None:
+    """Of a movie without names too."""
+    order = np.random.default_rng(3).permutation(N)
+    first, held = ({name: pd.DataFrame(squareform(layers[name]), NAMES, NAMES)}
+                   for name in ("conv1", "conv3"))  # fmt: skip
+    expected = time_resolved_rsa(first, movie, partial=held, conditions=NAMES)
+    turned = {name: one.iloc[order, order] for name, one in held.items()}
+    with pytest.warns(UserWarning, match="layers is labelled and movie is not"):
+        found = time_resolved_rsa(first, movie, partial=turned)
+    assert_allclose(found.scores, expected.scores, atol=1e-14)
+    with pytest.warns(UserWarning, match="partial is labelled and layers is not"):
+        time_resolved_rsa(layers["conv1"], movie, partial=held)
+
+
 def test_threads_and_blocks_change_nothing(layers, movie, monkeypatch) -> None:
     from skdnn.rsa._time import _scores_over_time
 
@@ -192,6 +207,11 @@ def test_planted_latencies_are_found() -> None:
     assert order.correlation == 1
     assert order.p < 0.01
     assert result.latency_order(layers=LAYERS[::-1], random_state=0).p > 0.5
+    result.scores[2, 1, 0] = np.nan
+    with pytest.raises(ValueError, match="1 of 10 subjects are NaN"):
+        result.latency_order()
+    assert result.latency_order(start=times[1], random_state=0).correlation == 1
+    result.scores[2, 1, 0] = 0
     test = result.test("cluster", random_state=0)
     onsets = test.onsets()
     assert onsets["conv1"] < onsets["fc8"]
@@ -264,6 +284,24 @@ def test_the_ceiling_is_tested(movie) -> None:
         ceiling_test_over_time(movie[0])
 
 
+@pytest.mark.parametrize("comparison", ["pearson", "cosine", "corr_cov", "cosine_cov", "rho-a"])
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_ceiling_that_is_tested(movie, comparison: str, ties: bool) -> None:
+    """The lower one; for ranks, whose pool is not ranked anew, by a plain loop."""
+    if ties:
+        movie = np.round(4 * movie) / 4
+    both = [_condition_tests._prepared(read_rdm_movie(movie), s, comparison)
+            for s in range(N_SUBJECTS)]  # fmt: skip
+    first, second = (np.stack(form) for form in zip(*both, strict=True))
+    found = _condition_tests._lower_ceilings(first, second, [np.arange(N_PAIRS)] * N_SUBJECTS)
+    expected = [noise_ceiling(movie[:, t], comparison).lower for t in range(N_TIMES)]
+    if comparison == "rho-a":
+        rest = first.sum(axis=0) - first
+        rest /= np.linalg.norm(rest, axis=2, keepdims=True)
+        expected = (first * rest).sum(axis=2).mean(axis=0)
+    assert_allclose(found, expected, atol=1e-12)
+
+
 def test_one_time_against_others(movie) -> None:
     own = temporal_generalization(movie[1], comparison="pearson")
     assert_allclose(own.scores[0], compare_rdms(movie[1], movie[1], "pearson"), atol=1e-12)
@@ -276,6 +314,12 @@ def test_one_time_against_others(movie) -> None:
     cross = temporal_generalization(movie, frames, conditions=NAMES)
     assert cross.scores.shape == (N_SUBJECTS, N_TIMES, 3)
     assert_allclose(cross.scores[2], compare_rdms(movie[2], movie[0, :3]), atol=1e-12)
+    timed = temporal_generalization(movie, movie[::-1], times=TIMES)
+    assert_array_equal(timed.other_times, TIMES)
+    shifted = read_rdm_movie(movie, times=TIMES + 1)
+    assert_array_equal(temporal_generalization(movie, shifted, times=TIMES).other_times, TIMES + 1)
+    fewer = temporal_generalization(movie, movie[:, 1:], times=TIMES)
+    assert_array_equal(fewer.other_times, np.arange(N_TIMES - 1))
     assert "4 subjects against others, 7 x 7 times" in repr(others)
     assert "7 x 7" in others._repr_html_()
     with pytest.raises(ValueError, match="two subjects or more"):
@@ -284,6 +328,19 @@ def test_one_time_against_others(movie) -> None:
         temporal_generalization(movie, movie, against="self")
     with pytest.raises(ValueError, match="holds 2 subjects"):
         temporal_generalization(movie, movie[:2])
+
+
+def test_one_unknown_frame_is_that_subjects_alone(movie) -> None:
+    movie[1, 2] = np.nan
+    with pytest.warns(RuntimeWarning, match=r"1 of 4 subjects are NaN .* of 1 at 0\.02 and 0 s"):
+        found = temporal_generalization(movie, comparison="pearson", times=TIMES)
+    unknown = np.isnan(found.scores)
+    assert unknown[1, 2].all()
+    assert unknown.sum() == N_TIMES
+    known = movie[[2, 3], 2].mean(axis=0)
+    assert_allclose(
+        found.scores[0, :, 2], compare_rdms(movie[0], known, "pearson").ravel(), atol=1e-12
+    )
 
 
 def test_tables_and_cards(layers, movie) -> None:

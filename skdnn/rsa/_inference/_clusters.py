@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Positions = NDArray[np.intp]
 
+# An infinite value has no last height: at so many steps values are cut, in maps and null alike.
+_MOST_STEPS = 10_000
+
 
 class Runs(NamedTuple):
     """Runs of neighbouring places above a threshold."""
@@ -76,12 +79,13 @@ def enhanced(maps: Array, n_times: int, step: float) -> Array:
     r"""Threshold-free cluster enhancement (Smith & Nichols, 2009) of what is above zero.
 
     A place has the sum over heights :math:`h = k \cdot step` below its value of
-    :math:`e_h^{1/2} h^2 \cdot step`, where :math:`e_h` is the length of its run above h.
+    :math:`e_h^{1/2} h^2 \cdot step`, where :math:`e_h` is the length of its run above h. Values
+    above 10,000 steps, infinite ones among them, count as that high.
     """
     flat = maps.ravel()
     out = np.zeros(maps.size)
     places = np.flatnonzero(flat > step)
-    values, number = flat[places], 1
+    values, number = np.minimum(flat[places], _MOST_STEPS * step), 1
     while len(places):
         height = number * step
         lengths = runs_of(places, n_times).lengths

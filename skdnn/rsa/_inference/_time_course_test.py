@@ -83,8 +83,8 @@ def time_course_test(
     Raises
     ------
     ValueError
-        If there are fewer than two subjects, a parameter is not known, or a score is NaN or the
-        same in all subjects: the layer and time are named.
+        If there are fewer than two subjects, times don't ascend, a parameter is not known, or a
+        score is NaN or the same in all subjects: the layer and time are named.
 
     See Also
     --------
@@ -183,6 +183,8 @@ def read_courses(scores: Any, times: Any, layers: Any) -> tuple[Array, pd.Index,
             f"scores has {n_layers} layers and {n_times} times, but there are {len(names)} names "
             f"in layers and {seconds.size} in times."
         )
+    if not (np.diff(seconds) > 0).all() or not np.isfinite(seconds).all():
+        raise ValueError("times must ascend, without NaN: sort times and scores together.")
     return values, names.rename("layer"), seconds
 
 

@@ -259,7 +259,8 @@ def ceiling_test_over_time(
 def _lower_ceilings(first: Array, second: Array, places: list[NDArray[np.intp]]) -> Array:
     """Mean over subjects of the similarity to the others' pool, at each time.
 
-    With unit vectors x and their sum s, that is (x's - 1) / |s - x|.
+    With prepared RDMs x and their sum s, that is (x's - x'x) / |s - x|; x'x is one but for ranks
+    with ties.
     """
     n_subjects, n_times, n_pairs = first.shape
     step = max(1, _BLOCK // 4 // (n_subjects * n_pairs))
@@ -272,9 +273,10 @@ def _lower_ceilings(first: Array, second: Array, places: list[NDArray[np.intp]])
             other = np.stack([rows[part][:, p] for rows, p in zip(second, places, strict=True)])
         total = own.sum(axis=0)
         to_all = np.einsum("tp,itp->it", total, other)
+        size = np.einsum("itp,itp->it", own, other)
         norm = to_all.sum(axis=0)
-        rest = np.sqrt(np.maximum(norm - 2 * to_all + 1, np.finfo(float).tiny))
-        out[part] = ((to_all - 1) / rest).mean(axis=0)
+        rest = np.sqrt(np.maximum(norm - 2 * to_all + size, np.finfo(float).tiny))
+        out[part] = ((to_all - size) / rest).mean(axis=0)
     return out
 
 

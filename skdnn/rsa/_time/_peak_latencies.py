@@ -85,6 +85,12 @@ def latency_order(
         raise ValueError("The order of latencies is tested over subjects: two or more are needed.")
     if scores.shape[1] < 3:
         raise ValueError("The order of latencies needs three layers or more.")
+    unknown = int(np.isnan(scores).any(axis=(1, 2)).sum())
+    if unknown:
+        raise ValueError(
+            f"Scores of {unknown} of {len(scores)} subjects are NaN at some of these times, where "
+            "no peak can be told: leave these subjects out, or choose start= and stop=."
+        )
     group = float(_order(peak_times(scores.mean(axis=0), times)[None])[0])
     samples = _order(resampled_peaks(scores, times, n_boot, random_state))
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])

@@ -14,13 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from skdnn._array_blocks import refuse_sparse
 from skdnn.rsa._comparison._rdm_stack import (
     RDMStack,
-    is_rdm_like,
     n_conditions_of,
     read_rdms,
 )
 from skdnn.rsa._time._rdm_movie import RDMMovie, check_conditions, check_times
 
 Array = NDArray[np.float64]
+
+# What differs by less than this share of the spread is meant to be symmetric.
+_SYMMETRIC = 1e-3
 
 
 def read_rdm_movie(
@@ -80,7 +82,8 @@ def read_movie(rdms: Any, what: str, times: Any = None, conditions: Any = None) 
         return _with_given(_of_frame(rdms, what), what, times, conditions)
     if isinstance(rdms, Mapping) and _by_time(rdms):
         own = sorted(rdms)
-        one = _of_stack(read_rdms({key: rdms[key] for key in own}, what), np.array(own, float))
+        stack = read_rdms({key: rdms[key] for key in own}, what)
+        one = _of_stack(stack, check_times(own, len(own), what))
         return _with_given(one, what, times, conditions)
     if isinstance(rdms, Mapping):
         return _of_subjects(rdms, what, times, conditions)
@@ -183,6 +186,7 @@ def _of_frame(frame: pd.DataFrame, what: str) -> RDMMovie:
     of_subject = stack.names.get_level_values(rest[0]) if rest else _counts(1).repeat(len(stack))
     codes, subjects = pd.factorize(of_subject)
     own = np.unique(seconds)
+    check_times(own, len(own), what)
     pairs = np.full((len(subjects), len(own), stack.pairs.shape[1]), np.nan)
     filled = np.zeros(pairs.shape[:2], dtype=int)
     places = codes, np.searchsorted(own, seconds)
@@ -214,6 +218,11 @@ def _condensed(rdms: Any, what: str, times: Any, conditions: Any) -> NDArray[Any
         flat = values.reshape(-1, n, n)
         pairs = read_rdms(flat, what).pairs.astype(values.dtype, copy=False)
         values = pairs.reshape(*shape[:-2], -1)
+    elif values.ndim == 2 and shape[0] == shape[1] and _looks_square(values):
+        raise ValueError(
+            f"{what} has shape {shape} and looks like one square RDM, without times: give "
+            "(n_times, n_conditions, n_conditions)."
+        )
     elif n_conditions_of(shape[-1]) is None or values.ndim not in (2, 3):
         raise ValueError(
             f"{what} has shape {shape}: give (n_times, n_pairs) or (n_times, n_conditions, "
@@ -242,4 +251,21 @@ def _is_square(values: NDArray[Any]) -> bool:
         return False
     if values.ndim == 4 or n_conditions_of(shape[-1]) is None:
         return True
-    return is_rdm_like(np.nan_to_num(values[0].astype(np.float64)))
+    return any(_looks_square(frame) for frame in values)
+
+
+def _looks_square(frame: NDArray[Any]) -> bool:
+    """Whether a square array is meant as one RDM, right or not: pairs by time are neither
+    symmetric nor zero on the diagonal."""
+    frame = frame.astype(np.float64)
+    diagonal = np.diag(frame)
+    known = np.isfinite(frame) & np.isfinite(frame.T) & ~np.eye(len(frame), dtype=bool)
+    pairs, mirrored = frame[known], frame.T[known]
+    largest = np.abs(pairs).max(initial=0.0)
+    if not largest > 0:
+        return False
+    if (diagonal == 0).all():
+        return True
+    spread = np.ptp(pairs)
+    tolerance = _SYMMETRIC * spread + 1e-6 * largest
+    return bool(spread > 1e-6 * largest and (np.abs(pairs - mirrored) <= tolerance).all())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,10 +106,12 @@ def temporal_generalization(
         How RDMs are compared, see :func:`compare_rdms`.
     against : {"self", "others"}, default=None
         Without `other`: each subject's own RDMs, with ones on the diagonal and noise in common
-        off it; or the mean over the other subjects of their RDMs, whose noise is another.
+        off it; or the mean over the other subjects of their RDMs, whose noise is another, of
+        each pair over those for whom it is known.
         None takes "others" where there are several subjects.
     times : array-like of shape (n_times,), default=None
-        In seconds. None takes those of `movie`, or counts from 0 on.
+        In seconds. None takes those of `movie`, or counts from 0 on. They are those of `other`
+        too, where it has as many and none of its own.
     conditions : array-like of shape (n_conditions,), default=None
         Labels of the conditions of those RDMs that have none, in their order. %(conditions)s
 
@@ -120,6 +124,11 @@ def temporal_generalization(
     ------
     ValueError
         If RDMs or subjects don't fit, or a parameter is not known.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once, naming where scores are NaN.
 
     See Also
     --------
@@ -158,6 +167,9 @@ def temporal_generalization(
     others, seconds = own, data.times
     if other is not None:
         second = read_movie(other, "other", None, conditions)
+        counted = np.array_equal(second.times, np.arange(len(second.times)))
+        if times is not None and counted and len(second.times) == len(data.times):
+            second = replace(second, times=data.times)
         if len(second.pairs) not in (1, n_subjects):
             raise ValueError(
                 f"other holds {len(second.pairs)} subjects and movie {n_subjects}: one, or the "
@@ -176,13 +188,40 @@ def temporal_generalization(
         raise ValueError("against='others' needs two subjects or more.")
     chosen = "movie" if other is not None else against or ("others" if n_subjects > 1 else "self")
     scores = np.empty((n_subjects, own.shape[1], others.shape[1]))
-    total = others.sum(axis=0) if chosen == "others" else None
+    rest_of = _means_of_others(own) if chosen == "others" else None
     for subject in range(n_subjects):
-        target = others[min(subject, len(others) - 1)]
-        if total is not None:
-            target = (total - target) / (n_subjects - 1)
+        target = others[min(subject, len(others) - 1)] if rest_of is None else rest_of(subject)
         scores[subject] = similarities(own[subject], target, n, comparison)
-    return TemporalGeneralization(scores, data.times, seconds, data.subjects, comparison, chosen)
+    found = TemporalGeneralization(scores, data.times, seconds, data.subjects, comparison, chosen)
+    _warn_undefined(found)
+    return found
+
+
+def _means_of_others(movies: Array) -> Callable[[int], Array]:
+    """What gives the mean over all subjects but one, of each pair where it is known."""
+    known = ~np.isnan(movies)
+    total, count = movies.sum(axis=0, where=known), known.sum(axis=0)
+
+    def rest(subject: int) -> Array:
+        left = count - known[subject]
+        own = np.where(known[subject], movies[subject], 0)
+        return np.where(left > 0, (total - own) / np.maximum(left, 1), np.nan)
+
+    return rest
+
+
+def _warn_undefined(found: TemporalGeneralization) -> None:
+    unknown = np.isnan(found.scores)
+    if unknown.any():
+        subject, time, other = np.argwhere(unknown)[0]
+        warnings.warn(
+            f"Scores of {int(unknown.any(axis=(1, 2)).sum())} of {len(unknown)} subjects are NaN "
+            f"at some times, first of {found.subjects[subject]!r} at {found.times[time]:g} and "
+            f"{found.other_times[other]:g} s: an RDM is constant there, or too few pairs are "
+            "known. The mean over subjects is NaN there too.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _same_names(a: pd.Index, b: pd.Index) -> bool:

@@ -213,6 +213,11 @@ class TimeResolvedRSA:
         order : LatencyOrder
             The rank correlation of order and latency, its interval over subjects, and the p-value
             of the mean over subjects of the correlations with their own latencies.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two subjects or three layers, or scores are NaN.
         """
         check_alternative(alternative)
         self._check_bootstrap(level, n_boot)

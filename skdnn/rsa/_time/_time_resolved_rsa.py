@@ -135,9 +135,11 @@ def time_resolved_rsa(
             held = ["all other layers"]
             scores, ceilings = _joint_models.partial_on_each_other(stack, *work)
         else:
-            controls = read_rdms(partial, "partial", conditions).like(
-                first_frame(data), "partial", "movie"
-            )
+            controls = read_rdms(partial, "partial", conditions)
+            if data.conditions is None:
+                controls = controls.like(stack, "partial", "layers")
+            else:
+                controls = controls.like(first_frame(data), "partial", "movie")
             held = controls.labels("partial") if controls.names is None else [*controls.names]
             scores, ceilings = _joint_models.partial_on(stack, controls, *work)
     _warn_undefined(scores, names, data)
