@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skdnn._wording import counted
 from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._input_files import read_lines, read_names, reading
 from skdnn.cli._output_files import is_picture, is_report, save_picture, write_table
@@ -27,8 +28,8 @@ def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
     movie, order = _movie(arguments, found)
     layers = _layers(found, order)
     note(
-        f"comparing {len(layers)} RDMs with {len(movie.subjects)} subjects at {len(movie.times)} "
-        "times",
+        f"comparing {counted(len(layers), 'RDM')} with {counted(len(movie.subjects), 'subject')} "
+        f"at {counted(len(movie.times), 'time')}",
         arguments,
     )
     result = time_resolved_rsa(layers, movie, arguments.comparison)

@@ -12,7 +12,7 @@ import pytest
 from scipy.spatial.distance import squareform
 
 from skdnn import save_features
-from skdnn.io import save_rdm_movie
+from skdnn.io import save_rdm, save_rdm_movie
 from skdnn.rsa import compute_rdm, read_rdm_movie, time_resolved_rsa
 
 NAMES = [f"img{n}.png" for n in range(1, 13)]
@@ -165,6 +165,20 @@ def test_a_reference_without_names_beside_one_with_names(study: Path, say: Any) 
     )
     for other in others:
         assert [row["score"] for row in other] == pytest.approx([row["score"] for row in one])
+
+
+def test_numbers_that_only_count_are_no_names(study: Path, say: Any) -> None:
+    frames = [pd.DataFrame(squareform(row)) for row in np.load("sub-01.npy")]
+    rdms = pd.concat(dict(zip(TIMES, frames, strict=True)), axis=1, names=["time", "condition"])
+    save_rdm(rdms, "counted.h5")
+    compare = ("compare", "features.h5", "--json", "--reference")
+    done = say(*compare, "counted.h5", "--times", "times.txt")
+    assert "--reference counted.h5 holds no names" in done.err
+    done = say(*compare, "counted.h5", "--conditions", "names.txt")
+    assert "2 RDMs with 1 subject at 20 times" in done.err
+    scores = [row["score"] for row in json.loads(done.out)]
+    expected = json.loads(say(*compare, "sub-01.npy", *OPTIONS).out)
+    assert scores == pytest.approx([row["score"] for row in expected])
 
 
 def _turned(pairs: np.ndarray) -> np.ndarray:
