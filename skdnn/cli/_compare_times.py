@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from skdnn._wording import counted
 from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._input_files import read_lines, read_names, reading
-from skdnn.cli._output_files import is_picture, save_picture, write_table
+from skdnn.cli._output_files import is_picture, is_report, save_picture, write_table
 from skdnn.cli._rdm_files import Order, RDMFile, read_file
+from skdnn.cli._row_order import matched
 from skdnn.cli._terminal import note, show_table
 
 
@@ -19,13 +23,13 @@ def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
     """Layers against movies: peaks on the terminal, courses in files."""
     from skdnn.rsa import condition_test_over_time, time_resolved_rsa
 
-    _check_usage(arguments)
+    _check_usage(arguments, outs)
     found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
-    movie = _movie(arguments, found)
-    layers = _layers(found, movie, arguments)
+    movie, order = _movie(arguments, found)
+    layers = _layers(found, order)
     note(
-        f"comparing {len(layers)} RDMs with {len(movie.subjects)} subjects at {len(movie.times)} "
-        "times",
+        f"comparing {counted(len(layers), 'RDM')} with {counted(len(movie.subjects), 'subject')} "
+        f"at {counted(len(movie.times), 'time')}",
         arguments,
     )
     result = time_resolved_rsa(layers, movie, arguments.comparison)
@@ -53,7 +57,7 @@ def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
             write_table(_courses(result, test), out)
 
 
-def _check_usage(arguments: Arguments) -> None:
+def _check_usage(arguments: Arguments, outs: list[Path]) -> None:
     wrong = None
     if arguments.model:
         wrong = "--times and --conditions go with files of RDMs or features, not with --model"
@@ -61,31 +65,81 @@ def _check_usage(arguments: Arguments) -> None:
         wrong = "--times and --conditions need --reference: RDMs over time, a file or one each"
     elif arguments.bootstrap or arguments.twin:
         wrong = "--bootstrap and --twin are not for RDMs over time; --permutations tests them"
+    elif any(map(is_report, outs)):
+        wrong = "reports are not made of RDMs over time: --out takes tables and pictures"
     refuse(wrong)
 
 
-def _movie(arguments: Arguments, found: list[RDMFile]) -> Any:
-    """The references as one movie; several files are subjects."""
+def _movie(arguments: Arguments, found: list[RDMFile]) -> tuple[Any, Order]:
+    """The references as one movie in the order of some names; several files are subjects."""
+    from skdnn.rsa import read_rdm_movie
+
+    references = _references(arguments)
+    order = _order(references, found, arguments)
+    short = _distinct(arguments.reference)
+    movies = {}
+    for path, (movie, _) in references.items():
+        if movie.conditions is None:
+            movie = replace(movie, conditions=_vouched(movie, path, order))
+        movies[short[path]] = movie
+    return movie if len(movies) == 1 else read_rdm_movie(movies), order
+
+
+def _vouched(movie: Any, path: str, order: Order) -> pd.Index:
+    """Names for the conditions of a reference that has none, and a note that says so."""
+    what, n_rows = f"--reference {path}", movie.n_conditions
+    if n_rows != len(order.names):
+        raise ValueError(
+            f"{what} has {n_rows} conditions and {order.of} {len(order.names)}: RDMs of the same "
+            "conditions are needed."
+        )
+    matched(None, n_rows, order.names, what, assume_order=True, order=order.of)
+    return pd.Index(order.names)
+
+
+def _references(arguments: Arguments) -> dict[str, tuple[Any, str]]:
+    """By its path each reference, and whose names its conditions have."""
     from skdnn.io import load_rdm_movie
     from skdnn.rsa import read_rdm_movie
 
-    conditions = read_names(arguments.conditions) if arguments.conditions else None
+    given = read_names(arguments.conditions) if arguments.conditions else None
     times = _seconds(arguments.times) if arguments.times else None
+    _distinct(arguments.reference, "--reference ")
     movies = {}
     for path in arguments.reference:
         with reading(path):
-            movies[Path(path).stem] = load_rdm_movie(path, times=times, conditions=conditions)
-    if len(movies) < len(arguments.reference):
-        raise ValueError("--reference: several files have one name, by which subjects are told.")
-    movie = next(iter(movies.values())) if len(movies) == 1 else read_rdm_movie(movies)
-    if movie.conditions is None and not arguments.assume_order:
-        named = next((one for one in found if one.labels is not None), None)
-        order = f"those of {named.path}" if named else "the same order"
+            movie, of = load_rdm_movie(path, times=times), path
+            if isinstance(movie.conditions, pd.RangeIndex):  # which only count
+                movie = replace(movie, conditions=None)
+            if movie.conditions is not None:
+                movie = replace(movie, conditions=movie.conditions.map(str))
+            elif given is not None:
+                movie = read_rdm_movie(movie, conditions=given)
+                of = f"--conditions {arguments.conditions}"
+        movies[path] = movie, of
+    return movies
+
+
+def _order(
+    references: dict[str, tuple[Any, str]], found: list[RDMFile], arguments: Arguments
+) -> Order:
+    """Of the first reference that has names, or else of the first file."""
+    own = next((one for one in references.values() if one[0].conditions is not None), None)
+    first = next((one for one in found if one.labels is not None), None)
+    if own is not None:
+        names, of = list(own[0].conditions), own[1]
+    elif first is not None and first.labels is not None:
+        names, of = first.labels, first.path
+    else:
+        names, of = [f"row {row + 1}" for row in range(len(found[0].square))], found[0].path
+    unnamed = [path for path, (one, _) in references.items() if one.conditions is None]
+    if unnamed and not arguments.assume_order:
+        there = f"those of {of}" if own or first else "the same order"
         raise ValueError(
-            f"--reference {arguments.reference[0]} holds no names of conditions: give "
-            f"--conditions FILE, a name on each line, or --assume-order if they are {order}."
+            f"--reference {unnamed[0]} holds no names of conditions: give --conditions FILE, a "
+            f"name on each line, or --assume-order if they are {there}."
         )
-    return movie
+    return Order(names, of, arguments.assume_order)
 
 
 def _seconds(path: str) -> np.ndarray:
@@ -96,40 +150,51 @@ def _seconds(path: str) -> np.ndarray:
         raise ValueError(f"--times {path}: {error}; a number on each line is needed.") from error
 
 
-def _layers(found: list[RDMFile], movie: Any, arguments: Arguments) -> dict[str, Any]:
+def _layers(found: list[RDMFile], order: Order) -> dict[str, pd.DataFrame]:
     """RDMs with the movie's conditions, matched by name as everywhere in this command."""
-    if movie.conditions is None:
-        wrong = [one for one in found if len(one.square) != movie.n_conditions]
-        if wrong:
-            raise ValueError(
-                f"{wrong[0].path} has {len(wrong[0].square)} conditions and the reference "
-                f"{movie.n_conditions}."
-            )
-        return {_name(one, found): one.square for one in found}
-    names = [str(name) for name in movie.conditions]
-    of = f"--conditions {arguments.conditions}" if arguments.conditions else "the reference"
-    order = Order(names, of, arguments.assume_order)
-    return {_name(one, found): order.bring(one).to_numpy() for one in found}
+    names = _distinct(list(dict.fromkeys(one.path for one in found)))
+    layers = {}
+    for one in found:
+        of_file = names[one.path] if len(names) > 1 or not one.name else ""
+        name = "/".join(filter(None, [of_file, one.name]))
+        if name in layers:
+            raise ValueError(f"{one.path} is given twice.")
+        layers[name] = order.bring(one)
+    return layers
 
 
-def _name(one: RDMFile, found: list[RDMFile]) -> str:
-    """The layer, with its file where there are several."""
-    stem = Path(one.path).stem
-    if len({other.path for other in found}) == 1 and one.name:
-        return one.name
-    return f"{stem}/{one.name}" if one.name else stem
+def _distinct(paths: Sequence[str], what: str = "") -> dict[str, str]:
+    """By path its stem, or where files share one the path itself.
+
+    Raises
+    ------
+    ValueError
+        If one file is given twice.
+    """
+    places = [Path(path).resolve() for path in paths]
+    twice = [path for k, path in enumerate(paths) if places[k] in places[:k]]
+    if twice:
+        raise ValueError(f"{what}{twice[0]} is given twice.")
+    stems = [Path(path).stem for path in paths]
+    return dict(zip(paths, stems if len(set(stems)) == len(stems) else paths, strict=True))
 
 
 def _courses(result: Any, test: Any) -> pd.DataFrame:
-    """A row for each model and time."""
-    table = result.to_frame().rename(columns={"layer": "model"})
-    grouped = table.groupby(["model", "time"], sort=False)["score"]
-    course = grouped.agg(["mean", "sem"]).reset_index()
-    course = course.rename(columns={"mean": "score"}).dropna(axis=1, how="all")
+    """A row for each model and time, NaN where a subject's score is."""
+    n_subjects, n_layers, n_times = result.scores.shape
+    course = pd.DataFrame(
+        {
+            "model": np.repeat(list(result.layers), n_times),
+            "time": np.tile(result.times, n_layers),
+            "score": result.mean.to_numpy().ravel(),
+        }
+    )
+    if n_subjects > 1:
+        course["sem"] = (result.scores.std(axis=0, ddof=1) / np.sqrt(n_subjects)).ravel()
     if result.ceilings is not None:
         lower, upper = result.ceilings.T
-        course["ceiling_lower"] = np.tile(lower, len(result.layers))
-        course["ceiling_upper"] = np.tile(upper, len(result.layers))
+        course["ceiling_lower"] = np.tile(lower, n_layers)
+        course["ceiling_upper"] = np.tile(upper, n_layers)
     if test is not None:
         course["statistic"], course["p"] = test.statistic.ravel(), test.p_values.ravel()
     return course

@@ -15,6 +15,7 @@ from skdnn.io._rdm_files import load_rdm
 from skdnn.rsa import RDMMovie, read_rdm_movie
 
 _FORMAT = "skdnn RDM movie 1"
+_COUNTED = "counted"  # says of subjects that their numbers are no names
 
 
 def load_rdm_movie(
@@ -101,9 +102,10 @@ def _movie(file: Any) -> RDMMovie:
         return list(found.tolist())
 
     labels = pd.Index(names("conditions")) if "conditions" in file else None
-    return RDMMovie(
-        file["pairs"][...], file["times"][...], labels, pd.Index(names("subjects"), name="subject")
-    )
+    subjects = pd.Index(names("subjects"), name="subject")
+    if file["subjects"].attrs.get(_COUNTED):
+        subjects = pd.RangeIndex(len(subjects), name="subject")
+    return RDMMovie(file["pairs"][...], file["times"][...], labels, subjects)
 
 
 def save_rdm_movie(
@@ -156,16 +158,23 @@ def save_rdm_movie(
         raise FileExistsError(
             f"{place} exists: give overwrite=True to replace it, or another name."
         )
-    text = h5py.string_dtype()
     with replaced(place, ".h5") as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = _FORMAT
         file["pairs"], file["times"] = movie.pairs, movie.times
-        for key, names in (("subjects", movie.subjects), ("conditions", movie.conditions)):
-            if names is not None:
-                whole = pd.api.types.is_integer_dtype(names.dtype)
-                file.create_dataset(
-                    key,
-                    data=names.to_numpy() if whole else [str(name) for name in names],
-                    dtype=None if whole else text,
-                )
+        _write_names(file, "subjects", movie.subjects)
+        first = pd.RangeIndex(len(movie.subjects))
+        counted = isinstance(movie.subjects, pd.RangeIndex) and movie.subjects.equals(first)
+        file["subjects"].attrs[_COUNTED] = counted
+        if movie.conditions is not None and not isinstance(movie.conditions, pd.RangeIndex):
+            _write_names(file, "conditions", movie.conditions)
     return place
+
+
+def _write_names(file: Any, key: str, names: pd.Index) -> None:
+    import h5py
+
+    if pd.api.types.is_integer_dtype(names.dtype):
+        file[key] = names.to_numpy()
+    else:
+        text = [str(name) for name in names]
+        file.create_dataset(key, data=text, dtype=h5py.string_dtype())

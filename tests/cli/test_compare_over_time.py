@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.distance import squareform
 
 from skdnn import save_features
-from skdnn.rsa import compute_rdm, time_resolved_rsa
+from skdnn.io import save_rdm, save_rdm_movie
+from skdnn.rsa import compute_rdm, read_rdm_movie, time_resolved_rsa
 
 NAMES = [f"img{n}.png" for n in range(1, 13)]
 TIMES = np.arange(20) / 100 - 0.05
@@ -87,6 +89,132 @@ def test_one_subject(study: Path, run_skdnn: Any) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[1]["p"] < 0.05
+
+
+def test_labelled_files_are_aligned_where_the_reference_has_no_names(
+    study: Path, say: Any
+) -> None:
+    """Two files hold the same RDM, one in another order of its conditions."""
+    rdm = pd.DataFrame(compute_rdm(np.random.default_rng(1).normal(size=(12, 6))), NAMES, NAMES)
+    rdm.to_csv("one.csv")
+    rdm.iloc[::-1, ::-1].to_csv("turned.csv")
+    meg = rdm.to_numpy()[np.triu_indices(12, 1)] + np.zeros((2, 20, 1))
+    np.save("bare.npy", meg)
+    compare = ("compare", "one.csv", "turned.csv", "--reference", "bare.npy")
+    done = say(*compare, "--times", "times.txt", "--assume-order", "--json")
+    assert done.code == 0, done.err
+    assert [one["score"] for one in json.loads(done.out)] == pytest.approx([1, 1])
+    assert "bare.npy has no names" in done.err
+    assert "one.csv (img1.png" in done.err
+    np.save("bare.npy", meg[..., :45])
+    done = say(*compare, "--times", "times.txt", "--assume-order")
+    assert "bare.npy has 10 conditions and one.csv 12" in done.err
+
+
+def test_files_without_any_names(study: Path, say: Any) -> None:
+    rdm = compute_rdm(np.random.default_rng(1).normal(size=(12, 6)))
+    np.save("model.npy", rdm)
+    np.save("bare.npy", rdm[np.triu_indices(12, 1)] + np.zeros((20, 1)))
+    compare = ("compare", "model.npy", "--reference", "bare.npy", "--times", "times.txt")
+    done = say(*compare)
+    assert "--assume-order if they are the same order" in done.err
+    done = say(*compare, "--assume-order", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)[0]["score"] == pytest.approx(1)
+
+
+def test_files_of_one_name_are_told_by_their_folders(study: Path, say: Any) -> None:
+    for k, folder in enumerate(("a", "b")):
+        Path(folder).mkdir()
+        rdm = compute_rdm(np.random.default_rng(k).normal(size=(12, 6)))
+        pd.DataFrame(rdm, NAMES, NAMES).to_csv(f"{folder}/rdm.csv")
+        Path(f"{folder}/meg.npy").write_bytes(Path(f"sub-0{k + 1}.npy").read_bytes())
+    references = ("--reference", "a/meg.npy", "b/meg.npy", *OPTIONS)
+    done = say("compare", "a/rdm.csv", "b/rdm.csv", *references, "--json")
+    assert done.code == 0, done.err
+    assert "2 RDMs with 2 subjects" in done.err
+    models = [one["model"] for one in json.loads(done.out)]
+    assert models == ["a/rdm.csv", "b/rdm.csv"]
+    for files in (["a/rdm.csv", "a/rdm.csv"], ["a/rdm.csv", "b/../a/rdm.csv"]):
+        done = say("compare", *files, *references)
+        assert f"{files[1]} is given twice" in done.err
+    done = say("compare", "a/rdm.csv", *references[:2], *references[1:])
+    assert "--reference a/meg.npy is given twice" in done.err
+
+
+def test_a_reference_without_names_beside_one_with_names(study: Path, say: Any) -> None:
+    stems = (study / "names.txt").read_text().split()
+    movie = read_rdm_movie(np.load("sub-01.npy"), times=TIMES, conditions=stems)
+    save_rdm_movie(movie, "named.h5")
+    turned = read_rdm_movie(_turned(np.load("sub-01.npy")), times=TIMES, conditions=stems[::-1])
+    save_rdm_movie(turned, "turned.h5")
+    compare = ("compare", "features.h5", "--times", "times.txt", "--json", "--reference")
+    done = say(*compare, "named.h5", "sub-02.npy")
+    assert done.code != 0
+    assert "--reference sub-02.npy holds no names" in done.err
+    assert "those of named.h5" in done.err
+    one, *others = (
+        json.loads(say(*compare, *references).out)
+        for references in (
+            ["named.h5"],
+            ["named.h5", "sub-01.npy", "--assume-order"],
+            ["sub-01.npy", "named.h5", "--assume-order"],
+            ["named.h5", "turned.h5"],
+            ["turned.h5", "sub-01.npy", "--conditions", "names.txt"],
+        )
+    )
+    for other in others:
+        assert [row["score"] for row in other] == pytest.approx([row["score"] for row in one])
+
+
+def test_numbers_that_only_count_are_no_names(study: Path, say: Any) -> None:
+    frames = [pd.DataFrame(squareform(row)) for row in np.load("sub-01.npy")]
+    rdms = pd.concat(dict(zip(TIMES, frames, strict=True)), axis=1, names=["time", "condition"])
+    save_rdm(rdms, "counted.h5")
+    compare = ("compare", "features.h5", "--json", "--reference")
+    done = say(*compare, "counted.h5", "--times", "times.txt")
+    assert "--reference counted.h5 holds no names" in done.err
+    done = say(*compare, "counted.h5", "--conditions", "names.txt")
+    assert "2 RDMs with 1 subject at 20 times" in done.err
+    scores = [row["score"] for row in json.loads(done.out)]
+    expected = json.loads(say(*compare, "sub-01.npy", *OPTIONS).out)
+    assert scores == pytest.approx([row["score"] for row in expected])
+
+
+def _turned(pairs: np.ndarray) -> np.ndarray:
+    return np.stack([squareform(row)[::-1, ::-1] for row in pairs])
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_warned_of_where_all_is_right(study: Path, say: Any) -> None:
+    for permutations in ([], ["--permutations", "99"]):
+        done = say(
+            *("compare", "features.h5", "--reference", "sub-01.npy", *OPTIONS, *permutations),
+        )
+        assert done.code == 0, done.err
+        assert "order" not in done.err
+
+
+@pytest.mark.filterwarnings("default:Scores are NaN in 1 of 120 frames")
+def test_means_of_scores_that_are_not_known(study: Path, say: Any) -> None:
+    meg = np.load("meg.npy")
+    meg[0, 3] = 1  # of one subject a flat RDM at one time
+    np.save("meg.npy", meg)
+    done = say(
+        *("compare", "features.h5", "--reference", "meg.npy", *OPTIONS, "--out", "course.csv"),
+    )
+    assert done.code == 0, done.err
+    table = pd.read_csv("course.csv").set_index("time")
+    assert table.index[table["score"].isna()].tolist() == [-0.02, -0.02]
+    assert table.index[table["sem"].isna()].tolist() == [-0.02, -0.02]
+
+
+@pytest.mark.parametrize("name", ["report.html", "study.skdnn.json"])
+def test_reports_are_refused(study: Path, say: Any, name: str) -> None:
+    done = say(*("compare", "features.h5", "--reference", "meg.npy", *OPTIONS, "--out", name))
+    assert done.code == 2
+    assert "reports are not made of RDMs over time" in done.err
+    assert not (study / name).exists()
 
 
 def test_what_is_refused(study: Path, run_skdnn: Any) -> None:

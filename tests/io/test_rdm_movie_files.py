@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -37,6 +39,22 @@ def test_what_was_saved_is_loaded(pairs, names, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end in \.h5"):
         save_rdm_movie(movie, tmp_path / "meg.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["meg.h5"]
+
+
+def test_numbers_that_only_count_are_no_names(pairs, tmp_path: Path) -> None:
+    movie = replace(read_rdm_movie(pairs, times=TIMES), conditions=pd.RangeIndex(4))
+    path = save_rdm_movie(movie, tmp_path / "meg.h5")
+    loaded = load_rdm_movie(path)
+    assert loaded.conditions is None
+    assert isinstance(loaded.subjects, pd.RangeIndex)
+    assert loaded.subjects.tolist() == [0, 1]
+    assert load_rdm_movie(path, conditions=NAMES).conditions.tolist() == NAMES
+    every_other = replace(movie, subjects=pd.RangeIndex(0, 4, 2))
+    save_rdm_movie(every_other, path, overwrite=True)
+    assert load_rdm_movie(path).subjects.tolist() == [0, 2]
+    some = replace(movie, pairs=pairs[1:], subjects=movie.subjects[1:])  # the second's number
+    save_rdm_movie(some, path, overwrite=True)
+    assert load_rdm_movie(path).subjects.tolist() == [1]
 
 
 def test_arrays_of_others(pairs, tmp_path: Path) -> None:
