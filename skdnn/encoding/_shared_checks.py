@@ -1,4 +1,4 @@
-"""What several parts of the room check: weights of rows, and names of columns at fault."""
+"""What several parts of the room check: labels and weights of rows, columns at fault."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skdnn._array_blocks import Array
+from skdnn._labels import check_labels, row_labels
 from skdnn._wording import listed
 
 Flags = NDArray[np.bool_]
+
+
+def check_rows(X: Any, y: Any) -> None:
+    """Raise if rows of features and of responses are both labelled, and not alike."""
+    names = X.row_names if hasattr(X, "row_names") else row_labels(X)
+    if names is not None:
+        check_labels(row_labels(y), names)
 
 
 def check_weights(sample_weight: Any, n_rows: int) -> Array | None:

@@ -172,7 +172,8 @@ class Betas:
         Parameters
         ----------
         voxels : array-like of bool, shape (n_voxels,), or of int
-            Which to keep.
+            Which to keep. A mask with voxels as its index, as a column of `reliability` gives
+            it, is taken by them, whatever its order.
 
         Returns
         -------
@@ -182,8 +183,13 @@ class Betas:
         Raises
         ------
         ValueError
-            If a mask has another length, nothing is kept, or a voxel is named twice.
+            If a mask has another length or other voxels, nothing is kept, or a voxel is named
+            twice.
         """
+        if isinstance(voxels, pd.Series) and voxels.index.name == VOXEL and voxels.dtype == bool:
+            if sorted(voxels.index) != sorted(self.voxels):
+                raise ValueError("voxels has an index of other voxels than these.")
+            voxels = voxels.loc[self.voxels]
         chosen = np.asarray(voxels)
         if chosen.dtype == bool:
             if chosen.shape != (self.n_voxels,):

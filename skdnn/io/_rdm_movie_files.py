@@ -108,15 +108,14 @@ def _movie(file: Any) -> RDMMovie:
     return RDMMovie(file["pairs"][...], file["times"][...], labels, subjects)
 
 
-def save_rdm_movie(
-    movie: RDMMovie, path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path:
+def save_rdm_movie(movie: Any, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Save RDMs over time with their times, conditions and subjects.
 
     Parameters
     ----------
-    movie : RDMMovie
-        Of :func:`skdnn.rsa.compute_rdm_movie` or :func:`skdnn.rsa.read_rdm_movie`.
+    movie : RDMMovie, or what read_rdm_movie takes
+        Of :func:`skdnn.rsa.compute_rdm_movie` or :func:`skdnn.rsa.read_rdm_movie`; of several
+        subjects a dict.
     path : str or path-like
         The file, which ends in .h5. It is there whole or not at all.
     overwrite : bool, default=False
@@ -158,6 +157,7 @@ def save_rdm_movie(
         raise FileExistsError(
             f"{place} exists: give overwrite=True to replace it, or another name."
         )
+    movie = movie if isinstance(movie, RDMMovie) else read_rdm_movie(movie)
     with replaced(place, ".h5") as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = _FORMAT
         file["pairs"], file["times"] = movie.pairs, movie.times

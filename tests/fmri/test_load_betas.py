@@ -255,6 +255,11 @@ def test_kept_voxels_go_back_where_they_were(subject: Subject, tmp_path: Path) -
     np.testing.assert_array_equal(
         nibabel.load(tmp_path / "array.nii.gz").get_fdata(), volume[..., 0]
     )
+    scores = betas.reliability()["ncsnr"]
+    best = scores.sort_values() > scores.median()
+    np.testing.assert_array_equal(betas.keep(best).voxels, betas.keep(best.sort_index()).voxels)
+    with pytest.raises(ValueError, match="other voxels than these"):
+        some.keep(best)
     for wrong, why in ([3, 3], "twice"), ([99], "must lie in 0"), ([], "keeps nothing"):
         with pytest.raises(ValueError, match=why):
             betas.keep(wrong)

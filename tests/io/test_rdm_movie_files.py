@@ -27,7 +27,10 @@ def test_what_was_saved_is_loaded(pairs, names, tmp_path: Path) -> None:
     movie = read_rdm_movie(
         dict(zip(("sub-1", "sub-2"), pairs, strict=True)), times=TIMES, conditions=names
     )
-    loaded = load_rdm_movie(save_rdm_movie(movie, tmp_path / "meg.h5"))
+    by_subject = {"sub-1": movie.pairs[0], "sub-2": movie.pairs[1]}
+    plain = load_rdm_movie(save_rdm_movie(by_subject, tmp_path / "meg.h5"))
+    assert_array_equal(plain.pairs, pairs)
+    loaded = load_rdm_movie(save_rdm_movie(movie, tmp_path / "meg.h5", overwrite=True))
     assert_array_equal(loaded.pairs, pairs)
     assert_array_equal(loaded.times, TIMES)
     assert loaded.subjects.tolist() == ["sub-1", "sub-2"]

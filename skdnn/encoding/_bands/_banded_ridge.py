@@ -22,6 +22,7 @@ from skdnn.encoding._blocks_of_columns import blocks_of_columns
 from skdnn.encoding._layers._features import LayerFeatures, read_layers
 from skdnn.encoding._ridge._folds_and_penalties import check_alphas, make_folds
 from skdnn.encoding._ridge._scores import ScoresOfTargets
+from skdnn.encoding._shared_checks import check_rows
 
 
 class BandedRidgeCV(ScoresOfTargets, MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -164,6 +165,7 @@ class BandedRidgeCV(ScoresOfTargets, MultiOutputMixin, RegressorMixin, BaseEstim
         scoring = import_optional("himalaya.scoring", "for banded ridge regression")
         alphas = check_alphas(self.alphas)
         features = read_layers(X, self.layers)
+        check_rows(features, y)
         Y = check_array(y, dtype=np.float64, ensure_2d=False, allow_nd=False, input_name="y")
         self._single = Y.ndim == 1
         Y = Y.reshape(len(Y), -1)

@@ -24,6 +24,7 @@ from skdnn._sklearn import Interval, StrOptions, fit_context
 from skdnn._threads import blas, blas_threads
 from skdnn.encoding._decoding import _rows_and_targets as inputs
 from skdnn.encoding._decoding import _solvers as solvers
+from skdnn.encoding._shared_checks import check_rows
 
 Floats = NDArray[np.floating]
 
@@ -211,6 +212,7 @@ class SelectKBestRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         if y is None:
             raise ValueError("SelectKBestRidge requires y to be passed, but the target y is None.")
+        check_rows(X, y)
         X = checked_features(self, X, reset=True)
         X = inputs.read_columns(X) if is_lazy(X) else X
         inputs.check_finite(X, "X", getattr(self, "feature_names_in_", None))

@@ -23,6 +23,7 @@ from skdnn.encoding._ridge._products import FeatureProducts
 from skdnn.encoding._ridge._scores import ScoresOfTargets, choose, mean_of_known
 from skdnn.encoding._ridge._solution import Solution, solve
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
+from skdnn.encoding._shared_checks import check_rows
 
 # Matrices of rows by rows that are kept for all layers, rather than made anew.
 _KEPT_BYTES = 2**30
@@ -210,6 +211,7 @@ class LayerwiseEncoder(ScoresOfTargets, MultiOutputMixin, RegressorMixin, BaseEs
         """
         alphas = check_alphas(self.alphas)
         features = read_layers(X, self.layers)
+        check_rows(features, y)
         Y, self._single = check_targets(y, len(features), self)
         folds = make_folds(self.cv, features, y, groups, self.random_state, shuffle=True)
         targets = read_targets(

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array
 
 from skdnn._array_blocks import is_lazy
 from skdnn._html import card
+from skdnn._labels import row_labels
 from skdnn._wording import in_bytes
 
 
@@ -27,7 +28,7 @@ class LayerFeatures:
     layers : mapping of str to array-like or lazy array
         Layer name to features (n_images, n_units), as ``DNNFeatureExtractor.extract`` gives them;
         what has more dimensions in memory is flattened. All with the same images in the same
-        order.
+        order; DataFrames whose rows are labelled are held to it.
 
     Attributes
     ----------
@@ -35,6 +36,8 @@ class LayerFeatures:
         (n_images, n_features of all layers together).
     names : list of str
         Names of the layers, in the order of their columns.
+    row_names : list of str or None
+        Labels of the rows, where a DataFrame brought some.
 
     See Also
     --------
@@ -57,6 +60,7 @@ class LayerFeatures:
     def __init__(self, layers: Mapping[str, Any]) -> None:
         if not isinstance(layers, Mapping) or not layers:
             raise ValueError("layers must be a mapping of layer names to arrays, not empty.")
+        self.row_names = _common_labels(layers)
         self._arrays = {str(name): _as_matrix(name, array) for name, array in layers.items()}
         lengths = {name: array.shape[0] for name, array in self._arrays.items()}
         if len(set(lengths.values())) > 1:
@@ -114,7 +118,9 @@ class LayerFeatures:
                 raise IndexError("LayerFeatures can be indexed by rows only; see layer(name).")
         if isinstance(key, int | np.integer):
             raise IndexError(f"one row is a slice too: [{key}:{key + 1}].")
-        return LayerFeatures({name: _take(array, key) for name, array in self._arrays.items()})
+        some = LayerFeatures({name: _take(array, key) for name, array in self._arrays.items()})
+        some.row_names = _taken_names(self.row_names, key)
+        return some
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
@@ -200,6 +206,29 @@ def _take(array: Any, key: Any) -> Any:
     return array.take(rows) if isinstance(array, LazyRows) else LazyRows(array, rows)
 
 
+def _common_labels(layers: Mapping[str, Any]) -> list[str] | None:
+    """Labels of the rows of all layers that have some, which must be the same."""
+    first, names = "", None
+    for name, array in layers.items():
+        labels = row_labels(array)
+        if labels is None:
+            continue
+        if names is None:
+            first, names = name, labels
+        elif labels != names and len(labels) == len(names):
+            row = next(k for k, label in enumerate(labels) if label != names[k])
+            raise ValueError(
+                f"Rows of layer {name!r} are not those of {first!r}: row {row} is "
+                f"{labels[row]!r}, and {names[row]!r} of {first!r}. Bring them into one order, "
+                "e.g. with .loc[...]."
+            )
+    return names
+
+
+def _taken_names(names: list[str] | None, key: Any) -> list[str] | None:
+    return None if names is None else list(np.array(names, dtype=object)[key])
+
+
 def read_layers(X: Any, layers: Any) -> LayerFeatures:
     """X of any form that holds several layers.
 
@@ -216,7 +245,9 @@ def read_layers(X: Any, layers: Any) -> LayerFeatures:
         absent = [name for name in layers if name not in features.names]
         if absent:
             raise ValueError(f"layers: X has no {absent}; it has {features.names}.")
-        return LayerFeatures({name: features.layer(name) for name in layers})
+        chosen = LayerFeatures({name: features.layer(name) for name in layers})
+        chosen.row_names = features.row_names
+        return chosen
     if layers is None and isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex):
         layers = X.columns.get_level_values(0)
     if layers is None:
@@ -231,7 +262,9 @@ def read_layers(X: Any, layers: Any) -> LayerFeatures:
             "array for each layer."
         )
     array = check_array(X, dtype="numeric", ensure_all_finite=False)
-    return LayerFeatures(_split(array, layers))
+    found = LayerFeatures(_split(array, layers))
+    found.row_names = row_labels(X)
+    return found
 
 
 def _split(array: Any, layers: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from skdnn.encoding._layers._features import LayerFeatures, LazyRows
 from skdnn.encoding._ridge._folds_and_penalties import make_folds
 from skdnn.encoding._ridge._scores import scores_of
 from skdnn.encoding._scores._permutation_and_bootstrap import correlation_p_values, count_extreme
+from skdnn.encoding._shared_checks import check_rows
 
 _LEAST_FOR_T = 3  # images
 COLUMNS = [
@@ -132,6 +133,7 @@ def nested_encoding(
         raise ValueError(f"n_permutations={n_permutations} must not be negative.")
     rng = check_random_state(random_state)
     X = LayerFeatures(X) if isinstance(X, Mapping) else X
+    check_rows(X, y)
     names = _voxel_names(voxels, y)
     Y: Any = y if is_lazy(y) else np.asarray(y)
     Y = Y if is_lazy(y) else Y.reshape(len(Y), -1)

@@ -19,7 +19,7 @@ from skdnn.encoding._ridge._products import FeatureProducts
 from skdnn.encoding._ridge._scores import ScoresOfTargets, choose, choose_one
 from skdnn.encoding._ridge._solution import solve
 from skdnn.encoding._ridge._targets import Targets, check_targets, read_targets
-from skdnn.encoding._shared_checks import check_weights
+from skdnn.encoding._shared_checks import check_rows, check_weights
 
 
 class VoxelwiseRidgeCV(
@@ -231,6 +231,7 @@ class VoxelwiseRidgeCV(
             positive; if weights are negative; or if ``groups`` are given with ``cv=None``.
         """
         alphas = check_alphas(self.alphas)
+        check_rows(X, y)
         X = checked_features(self, X, reset=True, min_rows=2)
         weights = check_weights(sample_weight, X.shape[0])
         Y, self._single = check_targets(y, X.shape[0], self)
