@@ -189,7 +189,7 @@ class Betas:
         if isinstance(voxels, pd.Series) and voxels.index.name == VOXEL and voxels.dtype == bool:
             if sorted(voxels.index) != sorted(self.voxels):
                 raise ValueError("voxels has an index of other voxels than these.")
-            voxels = voxels.loc[self.voxels]
+            voxels = voxels.loc[self.voxels.tolist()]
         chosen = np.asarray(voxels)
         if chosen.dtype == bool:
             if chosen.shape != (self.n_voxels,):
