@@ -105,13 +105,22 @@ def _residuals(arguments: Arguments, subjects: list[str]) -> dict[str, Any] | No
     """Files of each subject, by their names."""
     if not arguments.residuals:
         return None
-    check_regular(*arguments.residuals)
-    if subjects == [""] or len(subjects) == 1:
-        return {subjects[0]: list(arguments.residuals)}
+    from skdnn.fmri._events import files_of
+
+    files = files_of(arguments.residuals, "--residuals")
+    check_regular(*files)
+    if subjects == [""]:
+        whose = {name for path in files for name in _SUBJECT.findall(path)[-1:]}
+        if len(whose) > 1:
+            raise ValueError(
+                f"--residuals are of {listed(sorted(whose), show=str)}; --betas are of one."
+            )
+        return {"": files}
+    alone = subjects[0] if len(subjects) == 1 else ""  # whose files need not tell whose they are
     given: dict[str, list[str]] = {}
-    for path in arguments.residuals:
+    for path in files:
         named = _SUBJECT.findall(path)
-        given.setdefault(named[-1] if named else "", []).append(path)
+        given.setdefault(named[-1] if named else alone, []).append(path)
     strangers = [path for name, paths in given.items() if name not in subjects for path in paths]
     if strangers:
         raise ValueError(f"--residuals {listed(strangers, show=str)}: of no subject of --betas.")
@@ -129,7 +138,9 @@ def _told_in_options() -> Any:
             ("radius=", "--radius "), ("min_voxels", "--min-voxels"), ("folds=", "--folds "),
             ("metric=", "--brain-metric "), ("residuals", "--residuals"),
         ):  # fmt: skip
-            text = text.replace(name, option)
+            # Not in the names of files.
+            alone = rf"(?<![\w./\\-]){name}" + ("" if name.endswith("=") else r"(?![\w/\\-]|\.\w)")
+            text = re.sub(alone, option, text)
         raise ValueError(text) from error
 
 

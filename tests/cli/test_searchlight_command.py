@@ -169,3 +169,26 @@ def test_what_is_refused(
     assert done.code in (1, 2)
     assert message in done.err
     assert not Path("maps").exists()
+
+
+def test_residuals_are_of_the_same_subject(study: Path, run_main: Any) -> None:
+    """Also where there is one, and by wildcards that no shell has expanded."""
+    one = [text.replace("sub-*", "sub-01") for text in BETAS]
+    options = ("--out", "maps", "--brain-metric", "crossnobis", "--dry-run", "--residuals")
+    done = run_main("searchlight", "f.h5", *one, *options, "sub-02/*_residuals.nii.gz")
+    assert done.code == 1
+    assert "residuals.nii.gz: of no subject of --betas" in done.err
+    for betas, residuals in ((one, "sub-01/*_residuals.nii.gz"), (BETAS, "sub-*/*_residuals.*")):
+        done = run_main("searchlight", "f.h5", *betas, *options, residuals)
+        assert done.code == 0, done.err
+
+
+def test_names_of_files_are_no_options(
+    study: Path, run_main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError("a/residuals/x_residuals.nii.gz: residuals of it, radius=6.")
+
+    monkeypatch.setattr("skdnn.fmri.estimate_searchlight", refuse)
+    done = run_main("searchlight", "f.h5", *BETAS, "--out", "maps", "--dry-run")
+    assert "a/residuals/x_residuals.nii.gz: --residuals of it, --radius 6." in done.err
