@@ -248,8 +248,8 @@ def _add_rdms(rdms: Mapping[str, Any], arguments: Arguments, paths: Sequence[str
                  arguments)  # fmt: skip
             return
         if paths is not None:
-            rdm = rdm.set_axis(image_names(paths), axis=0)
-            rdm = rdm if rdm.columns.nlevels > 1 else rdm.set_axis(rdm.index, axis=1)
+            named = dict(zip(rdm.index, image_names(paths), strict=True))
+            rdm = rdm.rename(index=named).rename(columns=named, level=-1)
         is_first = paths is not None and not results.images
         results.add_rdm(rdm, images=paths if is_first else None, name=f"RDM: {name}")
     if len(rdms) > _MOST_RDMS:
