@@ -15,7 +15,7 @@ import pandas as pd
 from skdnn._wording import listed
 from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import in_words_of_options, read_subjects, wrong_with_betas
-from skdnn.cli._input_files import check_regular
+from skdnn.cli._input_files import check_regular, expanded
 from skdnn.cli._rdm_files import check_measures, in_common_order, read_file
 from skdnn.cli._terminal import note, records, show_facts
 
@@ -105,9 +105,7 @@ def _residuals(arguments: Arguments, subjects: list[str]) -> dict[str, Any] | No
     """Files of each subject, by their names."""
     if not arguments.residuals:
         return None
-    from skdnn.fmri._events import files_of
-
-    files = files_of(arguments.residuals, "--residuals")
+    files = expanded(arguments.residuals, "--residuals")
     check_regular(*files)
     if subjects == [""]:
         whose = {name for path in files for name in _SUBJECT.findall(path)[-1:]}

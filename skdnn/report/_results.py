@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from skdnn._file_digests import file_digest
@@ -198,8 +197,8 @@ class Results(Mapping[str, Result]):
         stack = read_rdms(rdm, name)
         if stack.n_conditions > _MOST:
             raise ValueError(
-                f"{name}: an RDM of {stack.n_conditions} conditions cannot be shown, but of "
-                f"{_MOST} or fewer: average by category, or choose some of them."
+                f"{name}: an RDM of {stack.n_conditions} conditions cannot be shown: average "
+                f"by category, or choose {_MOST} conditions or fewer."
             )
         frame = pd.DataFrame(stack.square().mean(axis=0), stack.conditions, stack.conditions)
         if images is not None:
