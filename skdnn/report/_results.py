@@ -16,11 +16,12 @@ from skdnn._file_digests import file_digest
 from skdnn._files import write_whole
 from skdnn._identity._provenance import complete, platform_identity
 from skdnn._version import __version__
+from skdnn._wording import listed
 from skdnn.report._json_tables import from_json, to_json
 from skdnn.report._pictures import pairs, small
 from skdnn.report._result import Result, result_from_json, result_to_json
 from skdnn.report._result_kinds import result_of
-from skdnn.rsa._comparison._rdm_stack import read_rdms
+from skdnn.rsa._comparison._rdm_stack import check_unique, read_rdms
 
 FORMAT, VERSION = "skdnn results", 1
 _PLAIN = ("title", "question", "command", "seed", "images", "warnings", "provenance")
@@ -167,8 +168,22 @@ class Results(Mapping[str, Result]):
         -------
         self : Results
             The results themselves.
+
+        Raises
+        ------
+        ValueError
+            If a name is given twice, or has another picture already.
         """
-        self.images |= dict(zip(map(str, names), small(images, len(names)), strict=True))
+        labels = list(map(str, names))
+        check_unique(pd.Index(labels), "names of pictures")
+        found = dict(zip(labels, small(images, len(labels)), strict=True))
+        others = [name for name in found if self.images.get(name, found[name]) != found[name]]
+        if others:
+            raise ValueError(
+                f"There is another picture already of {listed(others)}: give conditions names "
+                "that are their own in the whole study, as labels of RDMs."
+            )
+        self.images |= found
         return self
 
     def add_rdm(self, rdm: Any, *, images: Any = None, name: str = "RDM") -> Results:
