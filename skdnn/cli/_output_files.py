@@ -109,9 +109,9 @@ def write_all(
 ) -> None:
     """Each file as its ending says: the table, or the picture of it that is drawn anew.
 
-    Reports are written when the command is done.
+    Reports are written when the command is done, tables before pictures that may fail.
     """
-    for out in outs:
+    for out in sorted(outs, key=is_picture):
         if draw is not None and is_picture(out):
             save_picture(draw(), out)
         elif not is_report(out):

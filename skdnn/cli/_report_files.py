@@ -170,18 +170,13 @@ def of_comparison(
 
 
 def of_encoding(
-    arguments: Arguments,
-    folds: pd.DataFrame,
-    voxels: pd.DataFrame,
-    layers: Sequence[str],
-    encoder: Any,
+    arguments: Arguments, folds: pd.DataFrame, areas: pd.DataFrame, encoder: Any
 ) -> None:
     """How well voxels are predicted, and from which layers."""
     results = arguments.report
     if results is None:
         return
     from skdnn import describe_study
-    from skdnn.encoding import summarize_voxels
 
     measured, features = _measured(arguments), Path(arguments.features)
     results.title = f"Encoding of {measured.stem} by {features.stem}"
@@ -190,7 +185,7 @@ def of_encoding(
         "which layers?"
     )
     found = results.add(folds, name="Encoding")["Encoding"]
-    found.tables["areas"] = summarize_voxels(voxels, layers=layers, alpha=arguments.fdr)
+    found.tables["areas"] = areas
     found.facts["false_discovery_rate"] = arguments.fdr
     study = describe_study(folds, encoder=encoder)
     results.add(_joined(study, arguments.features), name="Methods")

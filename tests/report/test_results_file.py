@@ -117,6 +117,12 @@ def test_what_numbers_generalise_to_is_told(study: Results, name: str) -> None:
     assert all(test.keys() == {"name", "generalises_to"} for test in tests)
 
 
+def test_what_p_of_regions_is_adjusted_for_is_told(study: Results) -> None:
+    told = study["regions"].tests[0]["name"]
+    assert "permutation of images: p, " in told
+    assert "p_adjusted for the layers (Holm), not for subjects and regions" in told
+
+
 def test_searches_are_taken_with_what_json_has_no_word_for(tmp_path: Path) -> None:
     from sklearn.decomposition import PCA
     from sklearn.linear_model import Ridge
