@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skdnn.cli._arguments import Arguments
+from skdnn.cli._betas_files import file_of_region
+from skdnn.cli._input_files import expanded
 from skdnn.cli._terminal import note
 
 if TYPE_CHECKING:
@@ -68,9 +70,12 @@ def _files_read(arguments: Arguments) -> list[str]:
     for option in _READ:
         value = getattr(arguments, option, None)
         named += value if isinstance(value, list | tuple) else [value]
-    return [
-        name for name in dict.fromkeys(named) if isinstance(name, str) and Path(name).is_file()
-    ]
+    named += [file_of_region(text) for text in getattr(arguments, "rois", None) or ()]
+    found: list[str] = []
+    for name in filter(lambda each: isinstance(each, str), named):
+        with contextlib.suppress(FileNotFoundError):
+            found += expanded([name], "files")
+    return [name for name in dict.fromkeys(found) if Path(name).is_file()]
 
 
 def of_search(

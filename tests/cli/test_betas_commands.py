@@ -112,7 +112,10 @@ def test_encode_is_nested_encoding_and_maps_lie_where_voxels_are(study: Any, say
     assert [(row["subject"], row["area"]) for row in areas][:4] == [
         ("sub-01", "all"), ("sub-01", "early"), ("sub-01", "late"), ("sub-02", "all"),
     ]  # fmt: skip
-    told = load_results("v.skdnn.json")["Encoding"].tables["areas"]
+    report = load_results("v.skdnn.json")
+    read = [*Path().glob("study/sub-*/*"), Path("f.h5")]
+    assert {Path(name) for name in report.provenance["files"]} == set(read)
+    told = report["Encoding"].tables["areas"]
     assert told[["subject", "area", "voxels"]].to_dict("records") == [
         {name: row[name] for name in ("subject", "area", "voxels")} for row in areas
     ]
@@ -222,6 +225,7 @@ def test_hierarchy_is_that_of_files_of_trials(study: Any, say: Any) -> None:
         (["--responses", "r.csv", "--maps", "r"], 2, "--maps goes with --betas"),
         ([*BETAS, "--maps", "R"], 2, "--maps R: choose from r, r2, normalised"),
         ([*BETAS, "--out", "m.gii"], 1, ".html, .skdnn.json, .nii.gz, .nii"),
+        ([*BETAS, "--out", "MAP.NII.GZ"], 1, "--out MAP.NII.GZ: the name must end in"),
         ([*BETAS[:4]], 1, "need a mask"),
         (
             [*BETAS[:4], "--mask", "study/sub-*/*_atlas.nii.gz"],
