@@ -48,6 +48,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     profile = {"layer": ["a", "b"], "mean": [0.2, 0.1], "std": 0.1, "rank": [1, 2],
                "ceiling_lower": 0.3, "ceiling_upper": 0.4, "twin": 0.05}  # fmt: skip
     results.add(pd.DataFrame(profile))
+    results.add_images(list(pictures[:1]), ["3"])
     results.add(pd.DataFrame([[1, 2]], columns=pd.RangeIndex(3, 7, 2)), name="counted")
     results.warnings.append("UserWarning: an image is grey")
     path = tmp_path_factory.mktemp("report") / "report.html"
@@ -179,6 +180,8 @@ def test_tables_sort_by_pointer_and_keys(opened: Callable[..., Any]) -> None:
     # Written anew by the script, cells say what they said before.
     again = set(page.locator('table.data[data-of="scores"] tbody tr').all_text_contents())
     assert again == rows
+    # The picture of an image that is called 3 stands beside no number.
+    assert page.locator('table.data[data-of="scores"] img').count() == 0
 
 
 def test_all_rows_of_a_long_table_are_sorted(opened: Callable[..., Any]) -> None:
