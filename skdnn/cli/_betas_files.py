@@ -146,6 +146,12 @@ def _region(text: str) -> tuple[str, Any]:
     return found["name"], (found["file"], labels)
 
 
+def file_of_region(text: str) -> str:
+    """The file of ``V1=atlas.nii.gz:1,2``, or files by wildcards."""
+    found = _REGION.fullmatch(text)
+    return found["file"] if found else ""
+
+
 def _dropped(arguments: Arguments) -> dict[str, list[str]]:
     """Names to leave out, by the column that they stand in."""
     columns: dict[str, list[str]] = {}

@@ -51,12 +51,13 @@ def run(arguments: Arguments) -> None:
         if arguments.betas:
             _betas.write_maps(target, voxels[-1], subject, list(features.layers), maps)
     voxels_table = pd.concat(voxels, ignore_index=True)
-    _report(voxels_table, list(features.layers), arguments)
     folds = pd.concat(tables, ignore_index=True)
     write_all(tables_out, folds if arguments.per == "fold" else voxels_table)
+    layers = list(features.layers)
+    areas = _areas(voxels_table, layers, arguments)
+    _report(areas, layers, arguments)
     _, _, n_inner = next(iter(plans.values()))
-    encoder = _encoder(n_inner, arguments)
-    of_encoding(arguments, folds, voxels_table, list(features.layers), encoder)
+    of_encoding(arguments, folds, areas, _encoder(n_inner, arguments))
 
 
 def _targets(features: OpenFeatures, arguments: Arguments) -> dict[str, Any]:
@@ -192,21 +193,28 @@ def _inner_folds(groups: np.ndarray | None, arguments: Arguments) -> int:
     return min(_INNER, n_train)
 
 
-def _report(voxels: pd.DataFrame, layers: Sequence[str], arguments: Arguments) -> None:
-    """How many voxels, how well, how many surely, and which layers."""
+def _areas(voxels: pd.DataFrame, layers: Sequence[str], arguments: Arguments) -> pd.DataFrame:
+    """A row for each subject and area."""
     from skdnn.encoding import summarize_voxels
 
     parts = voxels.groupby("subject", sort=False)
     table = pd.concat(
-        summarize_voxels(part, layers=layers, alpha=arguments.fdr).assign(subject=subject)
-        for subject, part in parts
+        (
+            summarize_voxels(part, layers=layers, alpha=arguments.fdr).assign(subject=subject)
+            for subject, part in parts
+        ),
+        ignore_index=True,
     )
     if (table["subject"] == "").all():
-        table = table.drop(columns="subject")
-    else:
-        table.insert(0, "subject", table.pop("subject"))
+        return table.drop(columns="subject")
+    table.insert(0, "subject", table.pop("subject"))
+    return table
+
+
+def _report(areas: pd.DataFrame, layers: Sequence[str], arguments: Arguments) -> None:
+    """How many voxels, how well, how many surely, and which layers."""
     which = f"significant voxels (FDR {arguments.fdr:g})"
-    text = table.to_string(index=False, float_format="{:.3f}".format)
+    text = areas.to_string(index=False, float_format="{:.3f}".format)
     text += f"\nlayers: numbers of {which} that are predicted best from each"
-    facts = {"areas": records(table), "layers": list(layers), "fdr": arguments.fdr}
+    facts = {"areas": records(areas), "layers": list(layers), "fdr": arguments.fdr}
     show_facts(facts, text, as_json=arguments.json)

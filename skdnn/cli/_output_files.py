@@ -65,9 +65,11 @@ def check_free(paths: Sequence[Path], arguments: Arguments) -> None:
 
 
 def _ending(path: Path) -> str:
-    """The suffix of a name, both of a compressed map."""
-    packed = path.name.lower().endswith(".nii.gz")
-    return ".nii.gz" if packed else path.suffix.lower()
+    """The suffix of a name, both of a compressed map; maps are written in small letters alone."""
+    if path.name.endswith(".nii.gz"):
+        return ".nii.gz"
+    small = path.suffix.lower()
+    return path.suffix if small in (".nii", ".gz") else small
 
 
 def is_map(path: Path) -> bool:
@@ -109,9 +111,9 @@ def write_all(
 ) -> None:
     """Each file as its ending says: the table, or the picture of it that is drawn anew.
 
-    Reports are written when the command is done.
+    Reports are written when the command is done, tables before pictures that may fail.
     """
-    for out in outs:
+    for out in sorted(outs, key=is_picture):
         if draw is not None and is_picture(out):
             save_picture(draw(), out)
         elif not is_report(out):

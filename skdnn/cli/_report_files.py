@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skdnn.cli._arguments import Arguments
+from skdnn.cli._betas_files import file_of_region
+from skdnn.cli._input_files import expanded
 from skdnn.cli._terminal import note
 
 if TYPE_CHECKING:
@@ -68,9 +70,12 @@ def _files_read(arguments: Arguments) -> list[str]:
     for option in _READ:
         value = getattr(arguments, option, None)
         named += value if isinstance(value, list | tuple) else [value]
-    return [
-        name for name in dict.fromkeys(named) if isinstance(name, str) and Path(name).is_file()
-    ]
+    named += [file_of_region(text) for text in getattr(arguments, "rois", None) or ()]
+    found: list[str] = []
+    for name in filter(lambda each: isinstance(each, str), named):
+        with contextlib.suppress(FileNotFoundError):
+            found += expanded([name], "files")
+    return [name for name in dict.fromkeys(found) if Path(name).is_file()]
 
 
 def of_search(
@@ -170,18 +175,13 @@ def of_comparison(
 
 
 def of_encoding(
-    arguments: Arguments,
-    folds: pd.DataFrame,
-    voxels: pd.DataFrame,
-    layers: Sequence[str],
-    encoder: Any,
+    arguments: Arguments, folds: pd.DataFrame, areas: pd.DataFrame, encoder: Any
 ) -> None:
     """How well voxels are predicted, and from which layers."""
     results = arguments.report
     if results is None:
         return
     from skdnn import describe_study
-    from skdnn.encoding import summarize_voxels
 
     measured, features = _measured(arguments), Path(arguments.features)
     results.title = f"Encoding of {measured.stem} by {features.stem}"
@@ -190,7 +190,7 @@ def of_encoding(
         "which layers?"
     )
     found = results.add(folds, name="Encoding")["Encoding"]
-    found.tables["areas"] = summarize_voxels(voxels, layers=layers, alpha=arguments.fdr)
+    found.tables["areas"] = areas
     found.facts["false_discovery_rate"] = arguments.fdr
     study = describe_study(folds, encoder=encoder)
     results.add(_joined(study, arguments.features), name="Methods")
@@ -248,8 +248,8 @@ def _add_rdms(rdms: Mapping[str, Any], arguments: Arguments, paths: Sequence[str
                  arguments)  # fmt: skip
             return
         if paths is not None:
-            rdm = rdm.set_axis(image_names(paths), axis=0)
-            rdm = rdm if rdm.columns.nlevels > 1 else rdm.set_axis(rdm.index, axis=1)
+            named = dict(zip(rdm.index, image_names(paths), strict=True))
+            rdm = rdm.rename(index=named).rename(columns=named, level=-1)
         is_first = paths is not None and not results.images
         results.add_rdm(rdm, images=paths if is_first else None, name=f"RDM: {name}")
     if len(rdms) > _MOST_RDMS:

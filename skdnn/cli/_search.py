@@ -86,14 +86,14 @@ def run(arguments: Arguments) -> None:
             note(f"the untrained twin: {arguments.twin} seed(s)", arguments)
             seeds = {"twin": arguments.twin, "random_state": arguments.seed}
             twin = compare_with_twin(found, paths, y, **seeds)
+        profile = found.layer_profile_
+        if twin is not None:
+            profile = profile.join(twin[[name for name in twin if name not in profile]])
+        write_all(outs, profile, lambda: _drawn(found, twin, arguments))
         of_search(arguments, found, paths, y, nested, twin)
-    _report(found, nested, twin, arguments)
     if arguments.methods:
         _write_methods(found.describe(paths, nested=nested and nested["scores"]), arguments)
-    profile = found.layer_profile_
-    if twin is not None:
-        profile = profile.join(twin[[name for name in twin if name not in profile]])
-    write_all(outs, profile, lambda: _drawn(found, twin, arguments))
+    _report(found, nested, twin, arguments)
 
 
 # --- before the work -----------------------------------------------------------------------------

@@ -89,15 +89,15 @@ def run(
             random_state=arguments.seed,
             verbose=int(not arguments.quiet),
         )
+    write_all(outs, table, lambda: RegionScoresDisplay(table).plot(ylabel=f"score ({measure})"))
     of_regions(arguments, table, len(paths))
     _report(table, measure, arguments)
-    write_all(outs, table, lambda: RegionScoresDisplay(table).plot(ylabel=f"score ({measure})"))
 
 
 def _report(table: pd.DataFrame, measure: str, arguments: Arguments) -> None:
     """The layer that each search chose, and of each region the best on average."""
     chosen = table[table["chosen"]].drop(columns=["chosen", "p", "depth"])
-    means = table.groupby(["roi", "layer"], sort=False)["score"].mean().reset_index()
+    means = table.groupby(["roi", "layer"], sort=False)["score"].mean().dropna().reset_index()
     best = means.loc[means.groupby("roi", sort=False)["score"].idxmax()]
     n_subjects = table["subject"].nunique()
     text = _as_text(chosen)

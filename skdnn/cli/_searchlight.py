@@ -9,17 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from skdnn._wording import listed
 from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import in_words_of_options, read_subjects, wrong_with_betas
-from skdnn.cli._input_files import check_regular
+from skdnn.cli._input_files import check_regular, expanded
 from skdnn.cli._rdm_files import check_measures, in_common_order, read_file
 from skdnn.cli._terminal import note, records, show_facts
 
+_NOT_CENTRED = ("cosine", "cosine_cov", "bures")
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
+_LAYER = re.compile(r"layer-[A-Za-z0-9.+-]+")  # names of maps, without their ends
 # What a run keeps until it is done; whatever else is there is somebody's own.
 _KEPT = re.compile(r"[0-9a-f]{32}\.npz|\.claim-[0-9a-f]{32}|\.tmp-.*")
 
@@ -34,6 +35,7 @@ def run(arguments: Arguments) -> None:
     layers = _layers(arguments)
     images = list(next(iter(layers.values())).index)
     subjects = read_subjects(arguments, images, arguments.files[0], gaps=True)
+    refuse(_untestable(arguments) if len(subjects) > 1 else None)
     options: dict[str, Any] = {
         "radius": arguments.radius, "metric": arguments.brain_metric,
         "comparison": arguments.comparison, "min_voxels": arguments.min_voxels,
@@ -49,13 +51,17 @@ def run(arguments: Arguments) -> None:
             subjects, layers, folder=out / "unfinished", n_jobs=arguments.jobs,
             verbose=int(not arguments.quiet), **options,
         )  # fmt: skip
+    _remove_maps(out)
     result.save(out)
-    test = None
+    test, untested = None, ""
     if len(subjects) > 1 and arguments.flips:
-        test = result.test(n_flips=arguments.flips, random_state=arguments.seed)
-        test.save(out)
+        try:
+            test = result.test(n_flips=arguments.flips, random_state=arguments.seed)
+            test.save(out)
+        except ValueError as error:  # e.g. masks without a common voxel
+            untested = f"no test: {error}"
     _tidy(out / "unfinished")
-    _report(result, test, out, arguments)
+    _report(result, test, untested, out, arguments)
 
 
 def _check_usage(arguments: Arguments) -> None:
@@ -65,6 +71,17 @@ def _check_usage(arguments: Arguments) -> None:
     elif arguments.residuals and arguments.brain_metric not in ("crossnobis", "mahalanobis"):
         wrong = "--residuals goes with --brain-metric crossnobis or mahalanobis"
     refuse(wrong)
+
+
+def _untestable(arguments: Arguments) -> str | None:
+    """Why a test against zero would find all voxels, if it would."""
+    may_be_zero = arguments.brain_metric == "crossnobis" and arguments.comparison != "bures"
+    if not arguments.flips or may_be_zero or arguments.comparison not in _NOT_CENTRED:
+        return None
+    return (
+        f"--comparison {arguments.comparison} is far above zero for unrelated RDMs, so the test "
+        "would find all voxels: give --flips 0, or another comparison such as spearman"
+    )
 
 
 def _checked_folder(arguments: Arguments) -> Path:
@@ -105,13 +122,20 @@ def _residuals(arguments: Arguments, subjects: list[str]) -> dict[str, Any] | No
     """Files of each subject, by their names."""
     if not arguments.residuals:
         return None
-    check_regular(*arguments.residuals)
-    if subjects == [""] or len(subjects) == 1:
-        return {subjects[0]: list(arguments.residuals)}
+    files = expanded(arguments.residuals, "--residuals")
+    check_regular(*files)
+    if subjects == [""]:
+        whose = {name for path in files for name in _SUBJECT.findall(path)[-1:]}
+        if len(whose) > 1:
+            raise ValueError(
+                f"--residuals are of {listed(sorted(whose), show=str)}; --betas are of one."
+            )
+        return {"": files}
+    alone = subjects[0] if len(subjects) == 1 else ""  # whose files need not tell whose they are
     given: dict[str, list[str]] = {}
-    for path in arguments.residuals:
+    for path in files:
         named = _SUBJECT.findall(path)
-        given.setdefault(named[-1] if named else "", []).append(path)
+        given.setdefault(named[-1] if named else alone, []).append(path)
     strangers = [path for name, paths in given.items() if name not in subjects for path in paths]
     if strangers:
         raise ValueError(f"--residuals {listed(strangers, show=str)}: of no subject of --betas.")
@@ -129,8 +153,28 @@ def _told_in_options() -> Any:
             ("radius=", "--radius "), ("min_voxels", "--min-voxels"), ("folds=", "--folds "),
             ("metric=", "--brain-metric "), ("residuals", "--residuals"),
         ):  # fmt: skip
-            text = text.replace(name, option)
+            # Not in the names of files.
+            alone = rf"(?<![\w./\\-]){name}" + ("" if name.endswith("=") else r"(?![\w/\\-]|\.\w)")
+            text = re.sub(alone, option, text)
         raise ValueError(text) from error
+
+
+def _remove_maps(out: Path) -> None:
+    """Remove what another run has written here, by its own list: maps of other layers, tests."""
+    if not (out / "searchlight.json").exists():
+        return
+    (out / "searchlight.json").unlink()  # what is half removed is no result
+    held = pd.DataFrame()
+    with contextlib.suppress(OSError, ValueError):  # somebody has edited it
+        held = pd.read_csv(out / "layers.tsv", sep="\t", dtype=str)
+    files = filter(_LAYER.fullmatch, map(str, held.get("file", ())))
+    layers = [file.removeprefix("layer-") for file in files]
+    stems = [f"{kind}-{layer}" for kind in ("layer", "t", "p") for layer in layers]
+    stems += [f"layer-{layer}_mean" for layer in layers]
+    for stem in (*stems, "best_layer", "sizes", "ceiling_lower", "ceiling_upper"):
+        surfaces = [f"{hemisphere}{stem}.func.gii" for hemisphere in ("", "hemi-L_", "hemi-R_")]
+        for name in (f"{stem}.nii.gz", *surfaces):
+            (out / name).unlink(missing_ok=True)
 
 
 def _tidy(folder: Path) -> None:
@@ -142,24 +186,26 @@ def _tidy(folder: Path) -> None:
         folder.rmdir()
 
 
-def _report(result: Any, test: Any, out: Path, arguments: Arguments) -> None:
+def _report(result: Any, test: Any, untested: str, out: Path, arguments: Arguments) -> None:
     """Of each layer how high it reaches, where it is best, and where it is found."""
     mean, best = result.mean(), result.best_layer()
+    scores = pd.DataFrame(mean)  # NaN of a layer without any score
     table = pd.DataFrame({
         "layer": result.layers,
-        "largest": np.nanmax(mean, axis=1),
-        "median": np.nanmedian(mean, axis=1),
+        "largest": scores.max(axis=1),
+        "median": scores.median(axis=1),
         "best_in": [int((best == row).sum()) for row in range(len(mean))],
     })  # fmt: skip
     if test is not None:
         table["significant"] = test.significant().sum(axis=1)
     facts: Mapping[str, Any] = {
         "folder": str(out), "subjects": result.subjects, "layers": records(table),
-        "settings": result.settings,
+        "settings": result.settings, **({"untested": untested} if untested else {}),
     }  # fmt: skip
     text = table.to_string(index=False, float_format="{:.3f}".format)
     text += f"\nbest_in: voxels of {int((best >= 0).sum())} where the layer is the most similar"
     if test is not None:
         text += "; significant: voxels with p <= .05, corrected for all voxels and layers"
+    text += f"\n{untested}" * bool(untested)
     text += f"\nmaps are in {out}"
     show_facts(dict(facts), text, as_json=arguments.json)

@@ -135,14 +135,18 @@ class Report:
 
 
 def _fill(chart: dict[str, Any], table: Any) -> None:
-    """Numbers into the cells of a matrix that can be read; others are painted."""
+    """Numbers into the cells of a matrix that can be read; others are painted from their table.
+
+    Values that stand in no table of this shape cannot be painted.
+    """
     values = chart.get("values")
     if values is None:
         values = table.to_numpy(dtype=float)
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     chart |= {"low": low, "high": high}
-    if chart["what"] != "dissimilarity" and max(values.shape) <= _READABLE:
+    readable = chart["what"] != "dissimilarity" and max(values.shape) <= _READABLE
+    if readable or "values" in chart:
         chart["cells"] = [[(v, (v - low) / ((high - low) or 1.0)) for v in row] for row in values]
 
 

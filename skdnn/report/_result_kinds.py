@@ -165,8 +165,8 @@ def _of_voxels(table: pd.DataFrame) -> Result:
 
 def _of_regions(table: pd.DataFrame) -> Result:
     test = _told(
-        "Bootstrap of images, for each subject, region and layer alone: low and high; p, above "
-        "an unrelated model, not adjusted",
+        "Bootstrap of images: low and high; permutation of images: p, above an unrelated model; "
+        "p_adjusted for the layers (Holm), not for subjects and regions",
         "other images of the same kind, for this subject; not other subjects",
     )
     return Result("regions", {"regions": table}, tests=[test] if table["p"].notna().any() else [])

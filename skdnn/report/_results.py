@@ -10,17 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from skdnn._file_digests import file_digest
 from skdnn._files import write_whole
 from skdnn._identity._provenance import complete, platform_identity
 from skdnn._version import __version__
+from skdnn._wording import listed
 from skdnn.report._json_tables import from_json, to_json
 from skdnn.report._pictures import pairs, small
 from skdnn.report._result import Result, result_from_json, result_to_json
 from skdnn.report._result_kinds import result_of
+from skdnn.rsa._comparison._rdm_stack import check_unique, read_rdms
 
 FORMAT, VERSION = "skdnn results", 1
 _PLAIN = ("title", "question", "command", "seed", "images", "warnings", "provenance")
@@ -167,8 +168,22 @@ class Results(Mapping[str, Result]):
         -------
         self : Results
             The results themselves.
+
+        Raises
+        ------
+        ValueError
+            If a name is given twice, or has another picture already.
         """
-        self.images |= dict(zip(map(str, names), small(images, len(names)), strict=True))
+        labels = list(map(str, names))
+        check_unique(pd.Index(labels), "names of pictures")
+        found = dict(zip(labels, small(images, len(labels)), strict=True))
+        others = [name for name in found if self.images.get(name, found[name]) != found[name]]
+        if others:
+            raise ValueError(
+                f"There is another picture already of {listed(others)}: give conditions names "
+                "that are their own in the whole study, as labels of RDMs."
+            )
+        self.images |= found
         return self
 
     def add_rdm(self, rdm: Any, *, images: Any = None, name: str = "RDM") -> Results:
@@ -177,8 +192,8 @@ class Results(Mapping[str, Result]):
         Parameters
         ----------
         rdm : array-like or DataFrame of shape (n_conditions, n_conditions)
-            Dissimilarities; the index of a DataFrame names the conditions. Of several side by
-            side, under a MultiIndex of columns, the mean.
+            Dissimilarities; the index of a DataFrame names the conditions. Of several, such as
+            a stack, a dict, or side by side under a MultiIndex of columns, the mean.
         images : sequence of n_conditions, default=None
             As for :meth:`add_images`.
         name : str, default="RDM"
@@ -192,24 +207,20 @@ class Results(Mapping[str, Result]):
         Raises
         ------
         ValueError
-            If it is not square, or has more than 400 conditions: pages of more are too large.
+            If it is no RDM, or has more than 400 conditions: pages of more are too large.
         """
-        frame = rdm if isinstance(rdm, pd.DataFrame) else pd.DataFrame(np.asarray(rdm))
-        n, n_rdms = len(frame), 1
-        if frame.columns.nlevels > 1:
-            n_rdms = frame.shape[1] // n
-            mean = frame.to_numpy(dtype=np.float64).reshape(n, n_rdms, n).mean(axis=1)
-            frame = pd.DataFrame(mean, frame.index, frame.index)
-        if frame.shape != (n, n) or n > _MOST:
+        stack = read_rdms(rdm, name)
+        if stack.n_conditions > _MOST:
             raise ValueError(
-                f"{name}: an RDM of shape {frame.shape} cannot be shown. It has to be square, of "
-                f"{_MOST} conditions or fewer: average by category, or choose some of them."
+                f"{name}: an RDM of {stack.n_conditions} conditions cannot be shown: average "
+                f"by category, or choose {_MOST} conditions or fewer."
             )
+        frame = pd.DataFrame(stack.square().mean(axis=0), stack.conditions, stack.conditions)
         if images is not None:
             self.add_images(images, list(frame.index))
         found = _placed(frame)
-        if n_rdms > 1:
-            found.facts["mean of RDMs"] = n_rdms
+        if len(stack) > 1:
+            found.facts["mean of RDMs"] = len(stack)
         return self.add(found, name=name)
 
     def add_inputs(

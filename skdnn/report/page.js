@@ -45,7 +45,8 @@ function columnsOf(table) {
   const index = levels ?? (names[0] === null ? [] : [{ dtype: "int64", values: count(Array(n).fill(0)) }]);
   const heads = index.map((_, k) => (names[k] === null ? "" : text(names[k], false)));
   const labels = table.columns.levels?.map(unfolded);
-  const head = (k) => (labels ? labels.map((level) => text(level[k], false)).join(" / ") : String(k));
+  const [start, , step] = table.columns.range ?? [0, 0, 1];
+  const head = (k) => (labels ? labels.map((level) => text(level[k], false)).join(" / ") : String(start + k * step));
   return [...index.map((array, k) => ({ head: heads[k], array })),
     ...table.values.map((array, k) => ({ head: head(k), array }))]
     .map(({ head: name, array }) => ({ head: name, dtype: array.dtype, values: unfolded(array) }));
@@ -77,7 +78,7 @@ for (const button of document.querySelectorAll("[data-sort]")) {
         const cell = row.insertCell(), value = column.values[k];
         const name = isNumber(column.dtype) && column.dtype[0] !== "f" ? String(value) : text(value, true);
         if (isNumber(column.dtype)) cell.className = "number";
-        if (Object.hasOwn(held.images, name)) {
+        if (!isNumber(column.dtype) && Object.hasOwn(held.images, name)) {
           const picture = new Image();
           picture.src = held.images[name];
           picture.alt = "";

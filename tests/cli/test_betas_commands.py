@@ -15,6 +15,7 @@ from skdnn import DNNFeatureExtractor, LayerwiseEncoder, load_betas, make_search
 from skdnn.datasets import make_study
 from skdnn.encoding import LayerFeatures, nested_encoding, pool_folds
 from skdnn.fmri import search_regions
+from skdnn.report import load_results
 
 nibabel = pytest.importorskip("nibabel")
 
@@ -75,7 +76,8 @@ def brains(study: Any, **options: Any) -> dict[str, Any]:
 
 def test_encode_is_nested_encoding_and_maps_lie_where_voxels_are(study: Any, say: Any) -> None:
     words = ("encode", "f.h5", *BETAS, *ROIS, "--zscore", "session", "--cv", 3, "--json")
-    said = say(*words, "--out", "v.csv", "maps/m.nii.gz", "--maps", "r", "layer")
+    outs = ("v.csv", "maps/m.nii.gz", "v.skdnn.json")
+    said = say(*words, "--out", *outs, "--maps", "r", "layer")
     assert said.code == 0, said.err
     found = pd.read_csv("v.csv", keep_default_na=False)
     assert found["subject"].tolist() == ["sub-01"] * 26 + ["sub-02"] * 26
@@ -110,6 +112,13 @@ def test_encode_is_nested_encoding_and_maps_lie_where_voxels_are(study: Any, say
     assert [(row["subject"], row["area"]) for row in areas][:4] == [
         ("sub-01", "all"), ("sub-01", "early"), ("sub-01", "late"), ("sub-02", "all"),
     ]  # fmt: skip
+    report = load_results("v.skdnn.json")
+    read = [*Path().glob("study/sub-*/*"), Path("f.h5")]
+    assert {Path(name) for name in report.provenance["files"]} == set(read)
+    told = report["Encoding"].tables["areas"]
+    assert told[["subject", "area", "voxels"]].to_dict("records") == [
+        {name: row[name] for name in ("subject", "area", "voxels")} for row in areas
+    ]
 
 
 def test_one_subject_and_one_quantity_is_the_file_that_was_named(study: Any, say: Any) -> None:
@@ -162,6 +171,21 @@ def test_search_is_search_regions(study: Any, say: Any) -> None:
     assert sorted(path.name for path in Path().iterdir()) == ["f.h5", "study", "t.csv", "t.png"]
 
 
+def test_a_region_without_scores_loses_no_table(
+    study: Any, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("sub-01", roi, layer) for roi in REGIONS for layer in LAYERS]
+    table = pd.DataFrame(rows, columns=["subject", "roi", "layer"]).assign(
+        depth=1, score=[np.nan, np.nan, 0.1, 0.2], std=0.0, chosen=[False, False, False, True],
+        low=np.nan, high=np.nan, p=np.nan, ceiling_lower=np.nan, ceiling_upper=np.nan,
+    )  # fmt: skip
+    monkeypatch.setattr("skdnn.fmri.search_regions", lambda *_, **__: table)
+    said = say(*SEARCH, *BETAS, *ROIS, "--out", "t.csv", "--json", "--bootstrap", 0)
+    assert said.code == 0, said.err
+    assert [row["roi"] for row in json.loads(said.out)["best"]] == ["late"]
+    assert len(pd.read_csv("t.csv")) == 4
+
+
 def test_a_plan_of_search(study: Any, say: Any) -> None:
     said = say(*SEARCH, *BETAS, *ROIS, "--dry-run", "--json")
     assert said.code == 0, said.err
@@ -201,6 +225,7 @@ def test_hierarchy_is_that_of_files_of_trials(study: Any, say: Any) -> None:
         (["--responses", "r.csv", "--maps", "r"], 2, "--maps goes with --betas"),
         ([*BETAS, "--maps", "R"], 2, "--maps R: choose from r, r2, normalised"),
         ([*BETAS, "--out", "m.gii"], 1, ".html, .skdnn.json, .nii.gz, .nii"),
+        ([*BETAS, "--out", "MAP.NII.GZ"], 1, "--out MAP.NII.GZ: the name must end in"),
         ([*BETAS[:4]], 1, "need a mask"),
         (
             [*BETAS[:4], "--mask", "study/sub-*/*_atlas.nii.gz"],

@@ -169,3 +169,71 @@ def test_what_is_refused(
     assert done.code in (1, 2)
     assert message in done.err
     assert not Path("maps").exists()
+
+
+def test_residuals_are_of_the_same_subject(study: Path, run_main: Any) -> None:
+    """Also where there is one, and by wildcards that no shell has expanded."""
+    one = [text.replace("sub-*", "sub-01") for text in BETAS]
+    options = ("--out", "maps", "--brain-metric", "crossnobis", "--dry-run", "--residuals")
+    done = run_main("searchlight", "f.h5", *one, *options, "sub-02/*_residuals.nii.gz")
+    assert done.code == 1
+    assert "residuals.nii.gz: of no subject of --betas" in done.err
+    for betas, residuals in ((one, "sub-01/*_residuals.nii.gz"), (BETAS, "sub-*/*_residuals.*")):
+        done = run_main("searchlight", "f.h5", *betas, *options, residuals)
+        assert done.code == 0, done.err
+
+
+def test_names_of_files_are_no_options(
+    study: Path, run_main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ValueError("a/residuals/x_residuals.nii.gz: residuals of it, radius=6.")
+
+    monkeypatch.setattr("skdnn.fmri.estimate_searchlight", refuse)
+    done = run_main("searchlight", "f.h5", *BETAS, "--out", "maps", "--dry-run")
+    assert "a/residuals/x_residuals.nii.gz: --residuals of it, --radius 6." in done.err
+
+
+def test_subjects_without_a_common_voxel_are_not_tested(study: Path, run_main: Any) -> None:
+    """After all the work: their maps are kept, and the reason is told."""
+    for number in (1, 2):
+        mask = np.zeros(GRID, np.uint8)
+        mask[:, :, :3] = number == 1
+        mask[:, :, 4:] = number == 2
+        file = f"sub-0{number}/sub-0{number}_task-look_mask.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(mask, AFFINE), file)
+    done = run_main("searchlight", "f.h5", *BETAS, "--out", "maps")
+    assert done.code == 0, done.err
+    assert "no test: No column has values" in done.out
+    assert Path("maps/layer-conv1_mean.nii.gz").exists()
+    assert not list(Path("maps").glob("t-*"))
+    assert not Path("maps/unfinished").exists()
+
+
+def test_no_map_of_the_run_before_stays(study: Path, run_main: Any) -> None:
+    assert run_main("searchlight", "f.h5", *BETAS, "--out", "maps").code == 0
+    Path("maps/t-mine.nii.gz").write_text("mine")
+    one = [text.replace("sub-*", "sub-01") for text in BETAS]
+    done = run_main("searchlight", "conv2.csv", *one, "--out", "maps", "--overwrite")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in Path("maps").iterdir()) == [
+        "best_layer.nii.gz", "layer-conv2.nii.gz", "layers.tsv", "searchlight.json",
+        "sizes.nii.gz", "t-mine.nii.gz",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--comparison", "cosine"), 2),
+        (("--comparison", "cosine", "--flips", "0"), 0),
+        (("--comparison", "cosine", "--brain-metric", "crossnobis"), 0),
+        (("--comparison", "bures", "--brain-metric", "crossnobis"), 2),
+    ],
+)
+def test_a_test_that_would_find_everything(
+    study: Path, run_main: Any, options: tuple[str, ...], code: int
+) -> None:
+    done = run_main("searchlight", "f.h5", *BETAS, "--out", "maps", "--dry-run", *options)
+    assert done.code == code, done.err
+    assert ("far above zero for unrelated RDMs" in done.err) == (code == 2)

@@ -48,6 +48,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     profile = {"layer": ["a", "b"], "mean": [0.2, 0.1], "std": 0.1, "rank": [1, 2],
                "ceiling_lower": 0.3, "ceiling_upper": 0.4, "twin": 0.05}  # fmt: skip
     results.add(pd.DataFrame(profile))
+    results.add_images(list(pictures[:1]), ["3"])
+    results.add(pd.DataFrame([[1, 2]], columns=pd.RangeIndex(3, 7, 2)), name="counted")
     results.warnings.append("UserWarning: an image is grey")
     path = tmp_path_factory.mktemp("report") / "report.html"
     Report(results).save(path)
@@ -178,6 +180,8 @@ def test_tables_sort_by_pointer_and_keys(opened: Callable[..., Any]) -> None:
     # Written anew by the script, cells say what they said before.
     again = set(page.locator('table.data[data-of="scores"] tbody tr').all_text_contents())
     assert again == rows
+    # The picture of an image that is called 3 stands beside no number.
+    assert page.locator('table.data[data-of="scores"] img').count() == 0
 
 
 def test_all_rows_of_a_long_table_are_sorted(opened: Callable[..., Any]) -> None:
@@ -207,6 +211,7 @@ def test_tables_and_results_are_saved_in_full(opened: Callable[..., Any], file: 
     found = pd.read_csv(io.StringIO(text), index_col=0)
     assert found.index.tolist() == NAMES
     np.testing.assert_array_equal(found.to_numpy(), RDM.to_numpy())
+    assert saved(page, '[data-csv][data-of="counted"]')[1].split() == ["3,5", "1,2"]
     name, text = saved(page, "[data-json]")
     assert name == "results.skdnn.json"
     assert json.loads(text)["title"] == "A study"

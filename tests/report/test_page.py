@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from skdnn import DNNFeatureExtractor
-from skdnn.report import Report, Results, load_results
+from skdnn.report import Report, Result, Results, load_results
 from skdnn.rsa import bootstrap_rsa, compute_rdm
 
 RNG = np.random.default_rng(0)
+PICTURES = RNG.integers(0, 255, (3, 20, 30, 3), dtype=np.uint8)
 NASTY = "</script><script>alert('1')</script>\"&'\x00\x1b\u202e"
 
 
@@ -150,3 +151,32 @@ def test_the_92_images_stay_below_3_mb(kriegeskorte92: Any) -> None:
     results.add_rdm(kriegeskorte92.monkey_it, name="monkey")
     results.add_inputs(DNNFeatureExtractor("alexnet", weights=None), paths)
     assert len(Report(results).to_html().encode()) < 3e6
+
+
+def test_pictures_stand_beside_names_alone() -> None:
+    """Not beside a number that is the place of an image, nor for a method of dict."""
+    results = Results().add_images(list(PICTURES), range(3))
+    table = pd.DataFrame({"rank": [0, 1, 2], "name": ["0", "copy", "items"]})
+    text = Report(results.add(table)).to_html()
+    images = [attrs["src"] for tag, attrs in Page(text).elements if tag == "img"]
+    assert images == [results.images["0"]]
+
+
+def test_a_name_has_one_picture() -> None:
+    rdms = [compute_rdm(RNG.normal(size=(3, 9))) for _ in range(2)]
+    results = Results().add_rdm(rdms[0], images=list(PICTURES))
+    results.add_rdm(rdms[1], images=list(PICTURES))
+    with pytest.raises(ValueError, match="another picture already of '0', '2'"):
+        results.add_rdm(rdms[1], images=list(PICTURES[::-1]))
+    with pytest.raises(ValueError, match=r"names of pictures repeat: 'a'\."):
+        Results().add_images(list(PICTURES), ["a", "b", "a"])
+
+
+def test_many_levels_are_shown_as_they_are_not_painted_from_another_table() -> None:
+    """A table of shares is long: its script would paint that."""
+    levels = [f"fc{k}" for k in range(26)]
+    rows = [{"level": a, "best": b, "proportion": float(a == b)} for a in levels for b in levels]
+    result = Result("BrainHierarchyScore", {"best levels": pd.DataFrame(rows)})
+    text = Report(Results().add(result)).to_html()
+    assert "<canvas" not in text
+    assert len(re.findall(r">1\.00</td>", text)) == 26

@@ -117,6 +117,12 @@ def test_what_numbers_generalise_to_is_told(study: Results, name: str) -> None:
     assert all(test.keys() == {"name", "generalises_to"} for test in tests)
 
 
+def test_what_p_of_regions_is_adjusted_for_is_told(study: Results) -> None:
+    told = study["regions"].tests[0]["name"]
+    assert "permutation of images: p, " in told
+    assert "p_adjusted for the layers (Holm), not for subjects and regions" in told
+
+
 def test_searches_are_taken_with_what_json_has_no_word_for(tmp_path: Path) -> None:
     from sklearn.decomposition import PCA
     from sklearn.linear_model import Ridge
@@ -213,8 +219,8 @@ def test_files_that_cannot_be_read_are_refused_by_name(name: str, tmp_path: Path
 def test_unknown_things_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="A int is no result that is known: LayerSearchCV"):
         Results().add(1)
-    with pytest.raises(ValueError, match=r"IT: an RDM of shape \(2, 3\)"):
-        Results().add_rdm(np.zeros((2, 3)), name="IT")
+    with pytest.raises(ValueError, match="IT must be a square RDM"):
+        Results().add_rdm(np.zeros((2, 4)), name="IT")
     with pytest.raises(ValueError, match="400 conditions or fewer"):
         Results().add_rdm(np.zeros((401, 401)))
 
@@ -234,9 +240,15 @@ def test_warnings_are_kept_and_shown(recwarn: pytest.WarningsRecorder) -> None:
     assert [str(each.message) for each in recwarn] == ["one image is grey", "not this one"]
 
 
-def test_several_rdms_side_by_side_are_averaged() -> None:
+@pytest.mark.parametrize("columns", ["grouped", "by condition", "in another order", "a dict"])
+def test_several_rdms_side_by_side_are_averaged(columns: str) -> None:
     each = rdms(3)
-    results = Results().add_rdm(pd.concat(each, axis=1), name="IT")
+    frame = pd.concat(each, axis=1)
+    if columns == "by condition":
+        frame = frame.sort_index(axis=1, level=-1)
+    elif columns == "in another order":
+        frame = frame.iloc[:, RNG.permutation(frame.shape[1])]
+    results = Results().add_rdm(each if columns == "a dict" else frame, name="IT")
     expected = np.mean([rdm.to_numpy() for rdm in each.values()], axis=0)
     np.testing.assert_allclose(results["IT"].tables["RDM"], expected, rtol=1e-15)
     assert results["IT"].facts["mean of RDMs"] == 3
