@@ -66,7 +66,8 @@ def load_betas(
     events : path-like, DataFrame, or sequence of them
         BIDS tables ``events.tsv``, one for each run in the order of the betas; wildcards as for
         `betas`. Rows are trials in the order of their onsets. Run and session are read from the
-        files' names, or from columns ``run`` and ``session``.
+        files' names, or from columns ``run`` and ``session``; where tasks differ, the task is
+        put before the run, since each counts its own.
     images : sequence of str or Path, or Bunch with ``paths``
         The images, each once.
     mask : NIfTI image, path-like, ndarray or pair of them, default=None

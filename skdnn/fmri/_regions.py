@@ -35,11 +35,12 @@ def regions_in(
         if mask.ndim != 1 or sum(size for _, size in sides) != mask.size:  # grayordinates
             sides = [("", mask.size)]
         region, label = given if is_atlas(given) else (given, None)
-        pair = mask.ndim == 1 and isinstance(region, list | tuple) and not _is_number(region[0])
+        pair = mask.ndim == 1 and isinstance(region, list | tuple) and len(region) == 2
+        pair = pair and not _is_number(region[0])
         try:
             if resample and affine is not None:
                 region = _in_grid(region, mask.shape, affine)
-            if pair and (len(region), len(sides)) != (2, 2):
+            if pair and len(sides) != 2:
                 raise ValueError("a pair of masks is for betas that are pairs of hemispheres")
             read = read_masks(region, 2 if pair else 1, None, label)
             chosen = _in_halves(read, sides) if mask.ndim == 1 else np.asarray(read[0].chosen)
