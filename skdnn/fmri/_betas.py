@@ -226,7 +226,7 @@ class Betas:
         Returns
         -------
         betas : Betas
-            With these voxels.
+            With these voxels, and the regions that have some of them.
 
         Raises
         ------
@@ -244,7 +244,9 @@ class Betas:
                 raise ValueError(f"No voxel of {one!r} is among those that were kept.")
         if not names:
             raise ValueError("name is empty: name a region.")
-        return self.keep(np.any([self.rois[one] for one in names], axis=0))
+        part = self.keep(np.any([self.rois[one] for one in names], axis=0))
+        part.rois = {one: inside for one, inside in part.rois.items() if inside.any()}
+        return part
 
     @property
     def regions_of_voxels(self) -> NDArray[np.object_]:

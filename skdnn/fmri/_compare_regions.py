@@ -15,6 +15,7 @@ from skdnn.fmri._betas import Betas
 from skdnn.fmri._search_regions import COLUMNS
 from skdnn.fmri._subjects import by_subject
 from skdnn.rsa import bootstrap_rsa, compute_rdm, noise_ceiling
+from skdnn.rsa._comparison._rdm_stack import read_rdms
 
 
 def compare_regions(
@@ -85,9 +86,16 @@ def compare_regions(
     """
     if not models:
         raise ValueError("models is empty: give at least one RDM.")
+    subjects = by_subject(responses)
+    for subject, betas in subjects.items():
+        if not isinstance(betas, Betas):
+            raise TypeError(
+                f"responses of {subject or 'the subject'} must be Betas, got "
+                f"{type(betas).__name__}: bootstrap_rsa takes RDMs."
+            )
     regions = {
         (str(subject), region): (betas.roi(region) if region else betas)
-        for subject, betas in by_subject(responses).items()
+        for subject, betas in subjects.items()
         for region in betas.rois or [""]
     }
     fitted = {
@@ -120,20 +128,21 @@ def compare_regions(
 
 def _of_images(rdm: Any, images: list[str], name: str) -> NDArray[np.float64]:
     """A model's RDM in the order of the images."""
-    values = np.asarray(rdm, dtype=np.float64)
-    n = len(images)
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ValueError(f"models[{name!r}] has shape {values.shape}, an RDM is square.")
-    labels = row_labels(rdm)
+    what = f"models[{name!r}]"
+    stack = read_rdms(rdm, what)
+    if len(stack) != 1:
+        raise ValueError(f"{what} holds {len(stack)} RDMs, not one.")
+    labels = None
+    if stack.conditions is not None:
+        labels = row_labels(pd.DataFrame(index=stack.conditions))
     if labels is not None:
-        rows = find_rows(labels, images, f"models[{name!r}]")
-        return values[np.ix_(rows, rows)]
-    if len(values) != n:
+        return stack.subset(find_rows(labels, images, what)).square()[0]
+    if stack.n_conditions != len(images):
         raise ValueError(
-            f"models[{name!r}] is of {len(values)} images without names, responses of {n}: "
-            f"{listed(images, 3)}."
+            f"{what} is of {stack.n_conditions} images without names, responses of "
+            f"{len(images)}: {listed(images, 3)}."
         )
-    return values
+    return stack.square()[0]
 
 
 def _ceiling(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from skdnn._wording import listed
 from skdnn.encoding import LayerFeatures, nested_encoding
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._subjects import by_subject, same_images
@@ -62,7 +63,8 @@ def encode_regions(
     Raises
     ------
     ValueError
-        If rows of `X` are not those of the images; before anything runs.
+        If rows of `X`, or of a layer in it, are not those of the images, or a subject has
+        averages that are NaN; before anything runs.
 
     See Also
     --------
@@ -85,7 +87,6 @@ def encode_regions(
     >>> table.groupby(["subject", "voxel"])["r"].mean().round(1).tolist()
     [1.0, 1.0]
     """
-    X = LayerFeatures(X) if isinstance(X, Mapping) else X
     subjects = by_subject(responses)
     for subject, betas in subjects.items():
         if not isinstance(betas, Betas):
@@ -93,7 +94,12 @@ def encode_regions(
                 f"responses of {subject or 'the subject'} must be Betas, got "
                 f"{type(betas).__name__}: nested_encoding takes arrays."
             )
-        same_images(betas, X, subject)
+        for features in X.values() if isinstance(X, Mapping) else [X]:
+            same_images(betas, features, subject)
+    X = LayerFeatures(X) if isinstance(X, Mapping) else X
+    if len(subjects) > 1:  # before the first is fitted
+        for subject, betas in subjects.items():
+            _refuse_undefined(betas, subject)
     tables = []
     for subject, betas in subjects.items():
         repeated = np.bincount(betas.trials["image"]).max() > 1
@@ -116,3 +122,13 @@ def encode_regions(
         if verbose:
             print(f"{subject}: median r {table['r'].median():.3f}".removeprefix(": "))
     return pd.concat(tables, ignore_index=True)
+
+
+def _refuse_undefined(betas: Betas, subject: str) -> None:
+    """Raise if a voxel has an average that is no number."""
+    wrong = np.flatnonzero(~np.isfinite(betas.averages().to_numpy()).all(axis=0))
+    if wrong.size:
+        raise ValueError(
+            f"responses of {subject}: {wrong.size} of {betas.n_voxels} voxels have NaN or an "
+            f"infinity: {listed(betas.voxels[wrong].tolist())}. Leave them out by Betas.keep."
+        )

@@ -98,6 +98,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 def trials_of(runs: Sequence[Run], stimulus: str) -> pd.DataFrame:
     """All rows one after the other: what was shown, run, session, and whether it is blank."""
     parts = []
+    tasks = {run.entities.get("task", "") for run in runs}
     for number, run in enumerate(runs, 1):
         table = run.table
         shown = [None if _is_blank(one) else str(one) for one in table[stimulus]]
@@ -105,6 +106,8 @@ def trials_of(runs: Sequence[Run], stimulus: str) -> pd.DataFrame:
         part["run"] = (
             table["run"].to_numpy() if "run" in table else run.entities.get("run", number)
         )
+        if len(tasks) > 1 and "task" in run.entities:  # each task counts its own runs
+            part["run"] = [f"{run.entities['task']}_{one}" for one in part["run"]]
         part["session"] = (
             table["session"].to_numpy() if "session" in table else run.entities.get("ses", "1")
         )

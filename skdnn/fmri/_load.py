@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import whosmat
 
-from skdnn._optional import import_optional
 from skdnn._wording import in_lines, listed
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._events import (
@@ -24,11 +23,11 @@ from skdnn.fmri._events import (
     rows_with_betas,
     trials_of,
 )
+from skdnn.fmri._regions import is_atlas, regions_in
 from skdnn.fmri._trials import GridArray, Trials, too_small
 from skdnn.formats import read_betas, read_mat
 from skdnn.io._hdf5_links import is_hdf5, open_hdf5
 from skdnn.io._nifti import NiftiBetas
-from skdnn.io._nifti_files import load_image
 from skdnn.io._nifti_masks import Label, read_masks
 
 _STANDARDIZE = ("session", "run")
@@ -67,14 +66,16 @@ def load_betas(
     events : path-like, DataFrame, or sequence of them
         BIDS tables ``events.tsv``, one for each run in the order of the betas; wildcards as for
         `betas`. Rows are trials in the order of their onsets. Run and session are read from the
-        files' names, or from columns ``run`` and ``session``.
+        files' names, or from columns ``run`` and ``session``; where tasks differ, the task is
+        put before the run, since each counts its own.
     images : sequence of str or Path, or Bunch with ``paths``
         The images, each once.
     mask : NIfTI image, path-like, ndarray or pair of them, default=None
         Which voxels, as for :func:`~skdnn.formats.read_betas`; volumes need one.
     rois : mapping of str to mask, default=None
         Regions: a mask in the same grid, of the same kinds, or a pair ``(atlas, label)`` of an
-        atlas and a number or name in it. What lies outside of `mask` is left out.
+        atlas and a number or name in it. What lies outside of `mask` is left out. Of two
+        hemispheres a pair, or a file of one, whose name says which.
     stimulus : str, default="stim_file"
         The column that names the image of each trial. ``n/a`` is a blank trial.
     drop : str, sequence of str, or mapping of str to them, default=()
@@ -146,10 +147,15 @@ def load_betas(
     trials = trials_of(runs, stimulus)
     leave = dropped(trials, runs, drop)
     source, n_maps, names, voxels_mask, affine = _open(
-        betas, mask, threshold, label, key, len(trials), len(runs)
+        betas, mask, threshold, label, key, len(runs)
     )
-    _same_runs(names, runs, n_maps)
+    _same_subject(names, runs, mask, rois or {})
+    if len(names) == len(runs):
+        _same_runs(names, range(len(runs)), runs)
     estimated = rows_with_betas(trials, leave, runs, n_maps)
+    if isinstance(source, NiftiBetas) and len(names) != len(runs):
+        of_trials = trials["file"].to_numpy()[estimated]
+        _same_runs([names[file] for file in source.file_of], of_trials, runs)
     has_image = trials["stimulus"].notna().to_numpy() & ~leave
     rows, positions, paths = images_of(
         trials, estimated[has_image[estimated]], paths, surplus, unseen
@@ -164,14 +170,15 @@ def load_betas(
         too_small(groups, [str(name) for name in grouped.size().index], standardize)
     maps = np.searchsorted(estimated, rows)
     responses = Trials(source, maps, np.arange(source.shape[1]), _scale(source, scale), groups)
-    regions = _regions(rois or {}, voxels_mask, affine, resample)
+    sides = getattr(source, "hemispheres", None)
+    regions = regions_in(rois or {}, voxels_mask, affine, resample, sides)
     return Betas(
         responses, used, paths, source=source, mask=voxels_mask, affine=affine, rois=regions
     )
 
 
 def _open(
-    betas: Any, mask: Any, threshold: Any, label: Any, key: str | None, n_events: int, n_runs: int
+    betas: Any, mask: Any, threshold: Any, label: Any, key: str | None, n_runs: int
 ) -> tuple[Any, list[int], list[str], NDArray[np.bool_] | None, Any]:
     """All maps as rows of voxels; maps of each run, or of all; files' names; voxels; place."""
     if isinstance(betas, np.ndarray):
@@ -241,12 +248,11 @@ def _from_array(
     one = read_masks(mask, 1, threshold, label)[0]
     inside = np.asarray(one.chosen)
     grid, voxels = inside.shape, np.flatnonzero(inside)
-    if len(shape) == inside.ndim + 1:
-        fits = [shape[:-1] == grid, shape[1:] == grid[::-1]]
-        if all(fits):
-            fits = [not of_file, of_file]  # a cube: files come from MATLAB
-        if any(fits):
-            return GridArray(values, voxels, grid, reverse=fits[1]), inside, one.affine
+    if len(shape) == inside.ndim + 1 and (of_file or inside.ndim == 3):
+        # Files of MATLAB run the other way in h5py; an array would be turned without a word.
+        reverse = of_file and shape[1:] == grid[::-1]
+        if reverse or shape[:-1] == grid:
+            return GridArray(values, voxels, grid, reverse=reverse), inside, one.affine
     if len(shape) == 2 and shape[1] in (len(voxels), inside.size):
         picked = np.asarray(values) if shape[1] == len(voxels) else np.asarray(values)[:, voxels]
         return picked, inside, one.affine
@@ -255,7 +261,8 @@ def _from_array(
         return np.ascontiguousarray(picked.T), inside, one.affine
     raise ValueError(
         f"betas: {what} has shape {shape}, which does not fit the mask of shape {grid} with "
-        f"{len(voxels)} voxels and trials beside it."
+        f"{len(voxels)} voxels and trials beside it"
+        f"{'' if of_file else ': (nx, ny, nz, n_trials), or (n_trials, n_voxels)'}."
     )
 
 
@@ -278,10 +285,11 @@ def _scale(source: Any, scale: float | None) -> float:
     return 1.0
 
 
-def _same_runs(names: Sequence[str], runs: Sequence[Run], n_maps: Sequence[int]) -> None:
-    """Names of files must not contradict each other."""
-    of_betas = [entities(name) for name in names]
-    subjects = {one["sub"] for one in of_betas if "sub" in one}
+def _same_subject(
+    names: Sequence[str], runs: Sequence[Run], mask: Any, rois: Mapping[str, Any]
+) -> None:
+    """Names of files must not be of different subjects."""
+    subjects = {one["sub"] for one in map(entities, names) if "sub" in one}
     of_events = {run.entities["sub"] for run in runs if "sub" in run.entities}
     if len(subjects) > 1:
         raise ValueError(f"betas are of several subjects: {listed(sorted(subjects))}.")
@@ -289,15 +297,29 @@ def _same_runs(names: Sequence[str], runs: Sequence[Run], n_maps: Sequence[int])
         raise ValueError(
             f"betas are of subject {listed(subjects)}, events of subject {listed(of_events)}."
         )
-    if len(n_maps) < 2:
-        return
+    own = subjects or of_events
+    regions = {f"rois[{name!r}]": one[0] if is_atlas(one) else one for name, one in rois.items()}
+    for what, given in {"mask": mask, **regions}.items():
+        for file in given if isinstance(given, list | tuple) else [given]:
+            path = os.fspath(file) if isinstance(file, str | os.PathLike) else ""
+            whose = entities(path).get("sub")
+            if own and whose is not None and whose not in own:
+                raise ValueError(
+                    f"{what}: {path!r} is of subject {whose!r}, betas and events are of subject "
+                    f"{listed(own)}."
+                )
+
+
+def _same_runs(names: Sequence[str], places: Iterable[int], runs: Sequence[Run]) -> None:
+    """Names of files must not contradict the runs that their maps are taken for."""
     wrong = [
-        f"{Path(name).name} with {run.name}"
-        for name, one, run in zip(names, of_betas, runs, strict=True)
+        f"{Path(name).name} with {runs[place].name}"
+        for name, place in dict.fromkeys(zip(names, places, strict=True))
         if any(
-            one[what].lstrip("0") != run.entities[what].lstrip("0")
+            one[what].lstrip("0") != known[what].lstrip("0")
+            for one, known in [(entities(name), runs[place].entities)]
             for what in ("ses", "task", "run")
-            if what in one and what in run.entities
+            if what in one and what in known
         )
     ]
     if wrong:
@@ -305,60 +327,3 @@ def _same_runs(names: Sequence[str], runs: Sequence[Run], n_maps: Sequence[int])
             "betas and events are of different runs, by their names; give both in one order:"
             + in_lines(wrong)
         )
-
-
-def _regions(
-    rois: Mapping[str, Any], mask: NDArray[np.bool_] | None, affine: Any, resample: bool
-) -> dict[str, NDArray[np.bool_]]:
-    """Which voxels of the mask each region has."""
-    if rois and mask is None:
-        raise ValueError("rois lie in a grid: give the mask of betas, too.")
-    found = {}
-    for name, given in rois.items():
-        region, label = given if is_atlas(given) else (given, None)
-        try:
-            if resample and mask is not None and affine is not None:
-                region = _in_grid(region, mask.shape, affine)
-            one = read_masks(region, 1, None, label)[0]
-        except ValueError as error:
-            raise ValueError(f"rois[{name!r}]: {error}") from error
-        chosen = one.chosen
-        if chosen is None:  # vertices of a .label file
-            chosen = np.isin(np.arange(mask.size), one.vertices)  # type: ignore[union-attr]
-        if mask is None or chosen.shape != mask.shape:
-            raise ValueError(
-                f"rois[{name!r}] has shape {chosen.shape}, the mask {mask.shape}"  # type: ignore[union-attr]
-                ": resample=True brings volumes into one grid."
-            )
-        if not (
-            one.affine is None or affine is None or np.allclose(one.affine, affine, atol=1e-3)
-        ):
-            raise ValueError(
-                f"rois[{name!r}] lies elsewhere than the mask: their affine matrices differ. "
-                "resample=True brings it there."
-            )
-        found[str(name)] = chosen[mask]
-        if not found[str(name)].any():
-            raise ValueError(f"rois[{name!r}] has no voxel in common with the mask.")
-    return found
-
-
-def is_atlas(given: Any) -> bool:
-    """A pair of an atlas and what is meant in it, not a pair of hemispheres."""
-    if not isinstance(given, tuple) or len(given) != 2:
-        return False
-    second = given[1]
-    return isinstance(second, int | np.integer | list) or (
-        isinstance(second, str) and not Path(second).suffix
-    )
-
-
-def _in_grid(region: Any, shape: tuple[int, ...], affine: Any) -> Any:
-    """A region, or an atlas, in another grid: each voxel takes the value of the nearest."""
-    image = load_image(region) if isinstance(region, str | os.PathLike) else region
-    if not hasattr(image, "affine"):
-        return region
-    processing = import_optional("nibabel.processing", "to bring regions into another grid")
-    nibabel = import_optional("nibabel", "to read NIfTI files")
-    plain = nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.float32), image.affine)
-    return processing.resample_from_to(plain, (shape, affine), order=0)

@@ -10,7 +10,8 @@ from skdnn._labels import natural_key
 from skdnn._wording import listed
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._events import entities, files_of
-from skdnn.fmri._load import is_atlas, load_betas
+from skdnn.fmri._load import load_betas
+from skdnn.fmri._regions import is_atlas
 
 _PATH = (str, os.PathLike)
 

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
+from skdnn._conditions import as_conditions
+from skdnn._feature_extractor import DNNFeatureExtractor
+from skdnn._labels import check_labels, row_labels
 from skdnn._multiple_tests import adjusted
 from skdnn._search import LayerSearchCV, bootstrap_search
-from skdnn._search._layer_rdms import extractors_of, scorer_of
+from skdnn._search._layer_rdms import axes_of, extractors_of, scorer_of
 from skdnn._wording import listed
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._subjects import by_subject, same_images
@@ -69,7 +73,8 @@ def search_regions(
     Raises
     ------
     ValueError
-        If responses have other images than `X`, in another order or number; before anything runs.
+        If responses have other images than `X`, in another order or number, or the grid varies
+        more than layers while `n_boot` asks for intervals; before anything runs.
 
     See Also
     --------
@@ -99,14 +104,17 @@ def search_regions(
     >>> table.groupby("roi", sort=False)["layer"].apply(list).to_dict()
     {'V1': ['features.3', 'features.5'], 'IT': ['features.3', 'features.5']}
     """
+    if n_boot and scorer_of(search) is not None:
+        _refuse_other_axes(search)
     targets = dict(_targets(responses, X))
+    _check_labels(search, X, targets)
     rows = []
     with ExitStack() as stack:
         shared = _sharing(search, stack)
         for (subject, region), y in targets.items():
             found = clone(shared).fit(X, y)
             table = found.layer_profile_.rename(columns={"mean": "score"})
-            table["chosen"] = table["rank"] == 1
+            table["chosen"] = (table["rank"] == 1) & table["score"].notna()
             table[["subject", "roi"]] = subject, region
             if n_boot and scorer_of(found) is not None:
                 result = bootstrap_search(
@@ -119,7 +127,7 @@ def search_regions(
                 table["p"] = p.loc[table["layer"]].to_numpy()
                 table["p_adjusted"] = adjusted(table["p"], "holm")
             if verbose:
-                best = table.loc[table["chosen"], "layer"].iloc[0]
+                best = next(iter(table.loc[table["chosen"], "layer"]), "no layer has a score")
                 print(f"{subject} {region}: {best} ({table['score'].max():.3f})".strip())
             rows.append(table)
     ceilings = _ceilings(search, targets)
@@ -145,6 +153,30 @@ def _targets(responses: Any, X: Any) -> Iterator[tuple[tuple[str, str], Any]]:
                     f"rows for {len(X)} images."
                 )
             yield (str(subject), str(region)), y
+
+
+def _check_labels(search: LayerSearchCV, X: Any, targets: Mapping[tuple[str, str], Any]) -> None:
+    """Raise if rows are labelled by other images, as each fit would when its turn has come."""
+    first = search.estimator.steps[0][1] if isinstance(search.estimator, Pipeline) else None
+    if not isinstance(first, DNNFeatureExtractor):
+        return  # extractors see something else than X
+    names = as_conditions(X, first.aggregate).known_names
+    for key, y in targets.items():
+        try:
+            check_labels(row_labels(y), names)
+        except ValueError as error:
+            of = listed([name for name in key if name])
+            raise ValueError(f"responses of {of}: {error}") from error
+
+
+def _refuse_other_axes(search: LayerSearchCV) -> None:
+    """Intervals and p-values are of layers: nothing else can differ between candidates."""
+    other = axes_of(search) - {f"{name}__layer" for name in extractors_of(search)}
+    if other or len(extractors_of(search)) != 1:
+        raise ValueError(
+            f"search: the grid varies {listed(sorted(other)) or 'several extractors'} beside "
+            "layers, and intervals are of layers: set n_boot=0, or vary layers only."
+        )
 
 
 def _sharing(search: LayerSearchCV, stack: ExitStack) -> LayerSearchCV:

@@ -12,6 +12,12 @@ from skdnn.fmri._betas import Betas
 
 def by_subject(responses: Any) -> Mapping[str, Any]:
     """Each subject's Betas or regions; those of one subject are under an empty name."""
+    if not isinstance(responses, Betas | Mapping):
+        raise TypeError(
+            f"responses must be Betas, or a mapping by subject, got {type(responses).__name__}."
+        )
+    if isinstance(responses, Mapping) and not responses:
+        raise ValueError("responses is empty: give at least one subject.")
     if isinstance(responses, Betas) or not any(
         isinstance(one, Betas | Mapping) for one in responses.values()
     ):

@@ -61,7 +61,9 @@ def test_models_of_other_images_are_refused(study: Any, brains: Any, features: A
     other = pd.DataFrame(compute_rdm(features), names, names)
     with pytest.raises(ValueError, match=r"models\['other'\]: no row for 48 of 48 images"):
         compare_regions({"other": other}, brains)
-    with pytest.raises(ValueError, match=r"models\['wide'\] has shape \(48, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"models\['wide'\] must be a square RDM, got shape \(48, 5\)"
+    ):
         compare_regions({"wide": features}, brains)
     with pytest.raises(ValueError, match="models is empty"):
         compare_regions({}, brains)

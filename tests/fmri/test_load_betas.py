@@ -235,6 +235,8 @@ def test_regions_from_masks_and_atlases(subject: Subject) -> None:
     with pytest.raises(ValueError, match="no region 'V3'; there are 'V2', 'V1', 'both'"):
         betas.roi("V3")
     with pytest.raises(ValueError, match="No voxel of 'V2' is among those that were kept"):
+        betas.keep(betas.rois["V1"]).roi("V2")
+    with pytest.raises(ValueError, match="no region 'V2'; there are 'V1', 'both'"):
         betas.roi("V1").roi("V2")
 
 

@@ -148,6 +148,7 @@ def test_ceilings_are_those_of_the_subjects_at_each_centre(comparison):
 # --- crossnobis ------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.* pairs of images were not shown both:UserWarning")
 @pytest.mark.parametrize("design", DESIGNS)
 @pytest.mark.parametrize("covariance", [None, "shrinkage_diag", "diag", "ledoit_wolf", "full"])
 def test_crossnobis_with_a_noise_precision_of_each_sphere(design, covariance):

@@ -12,7 +12,7 @@ from skdnn._wording import counted, in_bytes, in_time
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._searchlight._centres import Work, scores_of_centres
 from skdnn.fmri._searchlight._neighbours import sizes_of
-from skdnn.fmri._searchlight._searchlight_rsa import Plan, make_plan
+from skdnn.fmri._searchlight._searchlight_rsa import Plan, make_plan, refuse_too_small
 from skdnn.fmri._searchlight._sphere_rdms import Patterns
 
 # Centres that are tried, for so many pairs at most.
@@ -125,6 +125,7 @@ def estimate_searchlight(betas: Any, layers: Any, **options: Any) -> Searchlight
     plan = make_plan(betas, layers, **{**_DEFAULTS, **given})
     n = plan.places.n_points
     sizes = sizes_of(plan.neighbours, np.ones(n, dtype=bool))
+    refuse_too_small(sizes, plan.settings["min_voxels"], plan.settings["radius"])
     work = _made_up(plan, n)
     n_pairs = work.models.shape[1]
     tried = max(1, min(n, _TRIED, _PAIRS // n_pairs // len(plan.subjects)))

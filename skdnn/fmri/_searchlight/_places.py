@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skdnn._optional import import_optional
 from skdnn.fmri._betas import Betas
-from skdnn.io._nifti_files import load_image
+from skdnn.io._nifti_files import load_image, side_of
 from skdnn.io._nifti_masks import read_masks
 from skdnn.io._nifti_writing import write_map
 
@@ -100,7 +101,7 @@ def places_of_betas(betas: Betas) -> tuple[Places, NDArray[np.intp]]:
     flat = np.flatnonzero(betas._mask)[betas.voxels]
     mask = np.zeros(betas._mask.size, dtype=bool)
     mask[flat] = True
-    sides = tuple(getattr(betas._source, "hemispheres", ()) or ())
+    sides = _named(getattr(betas._source, "hemispheres", ()) or ())
     shape = betas._mask.shape
     if len(shape) == 1 and not sides:
         sides = (("", mask.size),)
@@ -117,7 +118,7 @@ def places_of_mask(mask: Any) -> Places:
     if any(one.chosen is None for one in read):
         raise ValueError("mask: a .label does not say how many vertices there are.")
     if chosen[0].ndim == 1:
-        sides = tuple((one.side, each.size) for one, each in zip(read, chosen, strict=True))
+        sides = _named([(one.side, each.size) for one, each in zip(read, chosen, strict=True)])
         return Places(np.concatenate(chosen), None, sides)
     if read[0].affine is None:
         raise ValueError(
@@ -125,6 +126,16 @@ def places_of_mask(mask: Any) -> Places:
             "nibabel.Nifti1Image(mask, affine)."
         )
     return Places(chosen[0], np.asarray(read[0].affine), ())
+
+
+def _named(sides: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Pairs that don't say which side they are of are left and right, as everywhere."""
+    if len(sides) != 2:
+        return tuple(sides)
+    (first, n_first), (second, n_second) = sides
+    swapped = first == "right" or second == "left"
+    names = ("right", "left") if swapped else ("left", "right")
+    return ((names[0], n_first), (names[1], n_second))
 
 
 def together(places: dict[str, Places]) -> tuple[Places, dict[str, NDArray[np.intp]]]:
@@ -160,6 +171,14 @@ def read_meshes(mesh: Any, places: Places) -> list[Mesh]:
         raise ValueError(f"mesh: {len(given)} given for {n} hemispheres: give one for each.")
     found = []
     for one, (side, size) in zip(given, places.hemispheres, strict=True):
+        own = _side_of_mesh(one)
+        if own and side and own != side:
+            raise ValueError(
+                f"mesh: {os.fspath(one)!r} is of the {own} hemisphere, where betas are of the "
+                f"{side}: give meshes in the order of the betas."
+                if isinstance(one, str | os.PathLike)
+                else f"mesh of the {own} hemisphere stands where betas are of the {side}."
+            )
         xyz, faces = _read_mesh(one)
         if len(xyz) != size:
             raise ValueError(
@@ -170,6 +189,13 @@ def read_meshes(mesh: Any, places: Places) -> list[Mesh]:
             raise ValueError("mesh has faces of vertices that it does not have.")
         found.append((xyz, faces))
     return found
+
+
+def _side_of_mesh(mesh: Any) -> str:
+    """As its name or its header says; empty where neither does."""
+    if isinstance(mesh, str | os.PathLike):
+        return side_of(Path(mesh))
+    return side_of(mesh) if hasattr(mesh, "darrays") else ""
 
 
 def _read_mesh(mesh: Any) -> Mesh:

@@ -18,6 +18,7 @@ from skdnn._html import card, product
 from skdnn._version import __version__
 from skdnn._wording import listed, nearest
 from skdnn.fmri._searchlight._places import Places
+from skdnn.rsa._inference._scored_models import NOT_CENTRED
 from skdnn.rsa._inference._sign_flips import sign_flip_test
 
 Array = NDArray[np.float64]
@@ -103,7 +104,7 @@ class SearchlightResult:
             first.
         """
         mean = self.mean()
-        known = ~np.isnan(mean).any(axis=0)
+        known = ~np.isnan(mean).all(axis=0)
         return np.where(known, np.where(np.isnan(mean), -np.inf, mean).argmax(axis=0), -1)
 
     def map(self, layer: str, subject: str | None = None) -> Any:
@@ -146,7 +147,7 @@ class SearchlightResult:
     def test(
         self,
         *,
-        chance: float = 0.0,
+        chance: float | None = None,
         n_flips: int = 5000,
         alternative: str = "greater",
         min_subjects: int | None = None,
@@ -156,14 +157,18 @@ class SearchlightResult:
 
         Parameters
         ----------
-        chance : float, default=0.0
-            What is subtracted from scores first.
+        chance : float, default=None
+            What is subtracted from scores first; None is 0. A cosine, or Bures similarity, of
+            distances that are not cross-validated is far above 0 for unrelated RDMs, and needs
+            a number.
         n_flips : int, default=5000
             Random sets of signs; all of them where there are no more.
         alternative : {"greater", "less", "two-sided"}, default="greater"
             What is to be shown.
         min_subjects : int, default=None
-            Voxels are tested where so many subjects have scores; None asks for all.
+            Voxels are tested where so many subjects have scores; None asks for all. Few subjects
+            have large t by chance, which the largest t of all voxels then has to exceed: a small
+            number costs power everywhere.
         random_state : int, RandomState or None, default=0
             Where the signs come from.
 
@@ -175,7 +180,8 @@ class SearchlightResult:
         Raises
         ------
         ValueError
-            If there is one subject only, or no voxel that enough subjects have.
+            If there is one subject only, no voxel that enough subjects have, or 0 is not what
+            unrelated RDMs have, and `chance` is not given.
 
         Notes
         -----
@@ -191,8 +197,15 @@ class SearchlightResult:
         """
         if len(self.subjects) < 2:
             raise ValueError("A test over subjects needs two or more; there is one.")
+        metric, comparison = self.settings["metric"], self.settings["comparison"]
+        if chance is None and not zero_is_chance(metric, comparison):
+            raise ValueError(
+                f"Unrelated RDMs have a {comparison} similarity far above zero, so that a test "
+                "against 0 finds all voxels: say what chance gives with chance=, or take a "
+                "centred comparison such as 'spearman' or 'corr_cov'."
+            )
         found = sign_flip_test(
-            self.scores - chance,
+            self.scores - (chance or 0.0),
             n_flips=n_flips,
             alternative=alternative,
             random_state=random_state,
@@ -336,6 +349,13 @@ class SearchlightTest:
         found = self.significant().sum(axis=1)
         counts = {n: int(k) for n, k in zip(self._result.layers, found, strict=True)}
         return f"SearchlightTest(significant voxels at .05: {counts})"
+
+
+def zero_is_chance(metric: str, comparison: str) -> bool:
+    """Whether unrelated RDMs have a similarity of zero on average, so that it can be tested."""
+    if comparison == "bures":
+        return False
+    return comparison not in NOT_CENTRED or metric == "crossnobis"
 
 
 def file_names(layers: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -177,7 +178,7 @@ def searchlight_rsa(
     )  # fmt: skip
     work = plan.work()
     sizes = np.stack([sizes_of(work.neighbours, one.usable) for one in work.subjects])
-    _refuse_too_small(sizes, min_voxels, radius)
+    refuse_too_small(sizes, min_voxels, radius)
     found = score_all(work, None if folder is None else os.fspath(folder), n_jobs, verbose)
     n_subjects, n_layers = len(plan.subjects), len(plan.layers)
     return SearchlightResult(
@@ -209,6 +210,7 @@ class Plan:
         n = self.places.n_points
         read = [patterns_of(one, n, self.folds, self.residuals[one.name]) for one in self.subjects]
         kept = self._kept(read)
+        self.settings["n_pairs"] = int(kept.sum())
         return Work(
             read, self.neighbours, self.models.pairs[:, kept], self.settings["metric"],
             self.settings["comparison"], self.settings["min_voxels"], self.settings["covariance"],
@@ -229,6 +231,14 @@ class Plan:
                 f"folds={self.folds!r}: only {int(kept.sum())} pairs of images were shown both in "
                 "two folds, which crossnobis needs."
             )
+        if not kept.all():
+            warnings.warn(
+                f"folds={self.folds!r}: {int((~kept).sum())} of {len(kept)} pairs of images were "
+                "not shown both in two folds of each subject; crossnobis leaves them out.",
+                UserWarning,
+                stacklevel=4,
+            )
+            _refuse_flat(self.models, self.settings["comparison"], kept)
         return kept
 
 
@@ -250,6 +260,10 @@ def make_plan(
     if distance not in ("edges", "straight"):
         raise ValueError(f"distance must be 'edges' or 'straight', got {distance!r}.")
     check_count(min_voxels, "min_voxels", 2)
+    if dof is not None:
+        if isinstance(dof, bool) or not isinstance(dof, Real) or not 0 < dof < np.inf:
+            raise ValueError(f"dof must be a number above 0, got {dof!r}.")
+        dof = float(dof)
     subjects, places = read_subjects(betas, mask)
     if metric == "crossnobis":
         for one in subjects:
@@ -304,24 +318,27 @@ def _models_of(layers: Any, subjects: list[Subject], conditions: Any, comparison
     elif stack.n_conditions != n:
         raise ValueError(f"layers have RDMs of {stack.n_conditions} images, the betas are of {n}.")
     elif images is not None or labels is not None:
-        import warnings
-
         warnings.warn(
             "Only one of layers and betas has the names of images: they are taken to be in the "
             "same order. Label the RDMs, or give conditions=.",
             UserWarning,
             stacklevel=4,
         )
+    _refuse_flat(stack, comparison)
+    return stack
+
+
+def _refuse_flat(stack: RDMStack, comparison: str, kept: Any = slice(None)) -> None:
+    """Raise if RDMs are constant, among the pairs that are kept."""
     flat = [
         name
-        for name, pairs in zip(stack.labels("layers"), stack.pairs, strict=True)
+        for name, pairs in zip(stack.labels("layers"), stack.pairs[:, kept], strict=True)
         if is_flat(pairs[None, ~np.isnan(pairs)], comparison)[0]
     ]
     if flat:
         raise ValueError(
             f"These RDMs are constant, and have no similarity to any other:{in_lines(flat)}"
         )
-    return stack
 
 
 @dataclass(frozen=True)
@@ -331,7 +348,7 @@ class _Labelled:
     index: Any
 
 
-def _refuse_too_small(sizes: NDArray[np.int32], min_voxels: int, radius: float) -> None:
+def refuse_too_small(sizes: NDArray[np.int32], min_voxels: int, radius: float) -> None:
     if sizes.max() < min_voxels:
         raise ValueError(
             f"radius={radius} gives spheres of at most {sizes.max()} voxels, and min_voxels is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,16 @@ def read_subjects(betas: Any, mask: Any) -> tuple[list[Subject], Places]:
 
 
 def _same_images(images: Mapping[str, list[str] | None], data: Mapping[str, Any]) -> None:
-    first = next(iter(images))
+    labelled = [name for name in data if images[name] is not None]
+    first = labelled[0] if labelled else next(iter(images))
+    if 0 < len(labelled) < len(data):
+        without = [name for name in data if images[name] is None]
+        warnings.warn(
+            f"betas of {listed(without)} have no names of images: they are taken to be in the "
+            f"order of those of {first!r}. Give DataFrames with the names as index.",
+            UserWarning,
+            stacklevel=5,
+        )
     for name, own in images.items():
         sizes = [_n_images(data[one]) for one in (first, name)]
         if sizes[0] != sizes[1]:
@@ -194,20 +204,36 @@ def check_residuals(residuals: Any, subjects: list[Subject], method: str) -> dic
     missing = [subject.name for subject in subjects if subject.name not in given]
     if missing:
         raise ValueError(f"residuals has nothing for {listed(missing)}.")
+    for subject in subjects:
+        files = _files_of_residuals(given[subject.name])
+        if files and (not isinstance(subject.data, Betas) or subject.data.affine is None):
+            raise ValueError(f"{_of(subject)} are files, which need betas of volumes.")
+        absent = [path for path in files if not os.path.isfile(path)]
+        if absent:
+            raise FileNotFoundError(f"{_of(subject)}: there is no file {listed(absent)}.")
     return {subject.name: given[subject.name] for subject in subjects}
+
+
+def _of(subject: Subject) -> str:
+    return f"residuals of {subject.name!r}" if subject.name else "residuals"
+
+
+def _files_of_residuals(residuals: Any) -> list[str]:
+    """Paths, if these are given, and not numbers."""
+    if isinstance(residuals, str | os.PathLike) or (
+        isinstance(residuals, list) and residuals and isinstance(residuals[0], str | os.PathLike)
+    ):
+        return [os.path.expanduser(os.fspath(one)) for one in files_of(residuals, "residuals")]
+    return []
 
 
 def _read_residuals(residuals: Any, subject: Subject, n_points: int) -> NDArray[Any]:
     """Residuals at all points (n_points, n_residuals) less their mean, of their own precision."""
-    of = f"residuals of {subject.name!r}" if subject.name else "residuals"
-    if isinstance(residuals, str | os.PathLike) or (
-        isinstance(residuals, list) and isinstance(residuals[0], str | os.PathLike)
-    ):
-        if not isinstance(subject.data, Betas) or subject.data.affine is None:
-            raise ValueError(f"{of} are files, which need betas of volumes.")
+    of = _of(subject)
+    if files := _files_of_residuals(residuals):
         mask = Places(_own_mask(subject.data), subject.data.affine)
         inside = mask.image(np.ones(mask.n_points), fill=0)
-        residuals = read_betas(files_of(residuals, "residuals"), inside)
+        residuals = read_betas(files, inside)
         columns = np.arange(len(subject.points))  # volumes come in the order of the points
     else:
         columns = subject.columns

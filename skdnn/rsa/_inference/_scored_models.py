@@ -70,7 +70,7 @@ def score_models(
 def warn_no_zero(comparison: str, stacklevel: int = 3) -> None:
     """Say that a test against zero would mean nothing."""
     warnings.warn(
-        f"ZeroTest RDMs have a {comparison} similarity far above zero, so a test against zero "
+        f"Unrelated RDMs have a {comparison} similarity far above zero, so a test against zero "
         "says nothing, and p is NaN: use permutation_test, or a centred comparison such as "
         "'spearman' or 'corr_cov'.",
         RuntimeWarning,
