@@ -350,6 +350,8 @@ def test_an_estimate_reads_no_betas():
         ({"layers": {"flat": np.ones((N, N)) - np.eye(N)}}, "layers of 'flat'"),
         ({"layers": {"few": compute_rdm(np.eye(7))}}, "RDMs of 7 images, the betas are of 9"),
         ({"betas": {}}, "at least one subject"),
+        ({"betas": pd.DataFrame(responses(int(random_mask().sum()))).iloc[:, ::-1]},
+         "numbers of voxels that do not ascend"),
         ({"betas": np.full((N, int(random_mask().sum())), np.nan)}, "no voxel with data"),
     ],
 )  # fmt: skip

@@ -59,6 +59,12 @@ def read_subjects(betas: Any, mask: Any) -> tuple[list[Subject], Places]:
             continue
         if of_mask is None:
             raise ValueError(f"{of} are an array, which has no place in space: give mask=.")
+        numbered = isinstance(one, pd.DataFrame) and one.columns.dtype.kind in "iu"
+        if numbered and not one.columns.is_monotonic_increasing:
+            raise ValueError(
+                f"columns of {of} are numbers of voxels that do not ascend, as the mask has them: "
+                "sort them with .sort_index(axis=1)."
+            )
         values = one.to_numpy() if isinstance(one, pd.DataFrame) else np.asarray(one)
         if values.ndim != 2 or values.dtype.kind not in "iuf":
             raise ValueError(
