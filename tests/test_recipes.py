@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from torch import nn
 
 from skdnn import RDM, DNNFeatureExtractor, LayerSearchCV, RSAScorer
-from skdnn.rsa import bootstrap_rsa, compute_rdm
+from skdnn.rsa import bootstrap_rsa, compute_rdm, read_rdm_movie
 
 DOCS = Path(__file__).parent.parent / "docs"
 N, KINDS = 80, ("animal", "face", "place", "tool")
@@ -149,6 +149,29 @@ def study_to_describe(world: dict[str, Any]) -> None:
     world["bootstrap_result"] = bootstrap_rsa(world["model"], world["subjects"], n_boot=20)
 
 
+def epochs_of_meg(world: dict[str, Any]) -> None:
+    """Three runs in which each of twelve images is seen twice."""
+    mne = pytest.importorskip("mne", reason="makes epochs")
+    rng = np.random.default_rng(3)
+    seconds, images = np.arange(-0.1, 0.81, 0.01), np.tile(np.arange(12), 6)
+    epochs = rng.normal(size=(72, 8, len(seconds)))
+    info = mne.create_info([f"MEG {k}" for k in range(8)], 100.0, "mag")
+    events = np.column_stack([np.arange(72), np.zeros(72, int), images])
+    world |= {
+        "epochs": epochs, "images": images, "seconds": seconds, "runs": np.repeat([1, 2, 3], 24),
+        "residuals": rng.normal(size=(100, 8)),
+        "mne_epochs": mne.EpochsArray(epochs, info, events, tmin=-0.1, verbose=False),
+    }  # fmt: skip
+
+
+def movies_of_two(world: dict[str, Any]) -> None:
+    shape, times = (92, 12 * 11 // 2), np.arange(-0.1, 0.82, 0.01)
+    rng = np.random.default_rng(4)
+    for name in ("first", "second"):
+        world[name] = read_rdm_movie(rng.random(shape), times=times[: shape[0]])
+    world["layers"] = {name: rng.random(shape[1]) for name in ("conv1", "conv3", "conv5")}
+
+
 def folders_of_conditions(world: dict[str, Any]) -> None:
     for name, first in (("stimuli/cat", 0), ("stimuli/dog", 2)):
         Path(name).mkdir(exist_ok=True)
@@ -163,6 +186,9 @@ PREPARE: dict[tuple[str, int], Callable[[dict[str, Any]], None]] = {
     ("encoding.md", 6): brain_study,
     ("describing.md", 2): study_to_describe,
     ("images.md", 3): folders_of_conditions,
+    ("time.md", 0): epochs_of_meg,
+    ("time.md", 1): movies_of_two,
+    ("report.md", 0): lambda world: shutil.copy("brain.csv", "it.csv"),
     ("rsa.md", 2): small_search,
 }
 

@@ -285,12 +285,16 @@ class Results(Mapping[str, Result]):
 
     @contextmanager
     def record_warnings(self) -> Iterator[None]:
-        """Keep the warnings that are given inside a ``with`` block; they are shown as well."""
+        """Keep the warnings that are given inside a ``with`` block; they are shown as well.
+
+        Those of deprecation, which are for programmers, are not kept.
+        """
         with warnings.catch_warnings():
             show = warnings.showwarning
 
             def keep(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-                self.warnings.append(f"{category.__name__}: {message}")
+                if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
+                    self.warnings.append(f"{category.__name__}: {message}")
                 show(message, category, *rest)
 
             warnings.showwarning = keep  # type: ignore[assignment]
