@@ -54,6 +54,11 @@ def test_from_files_to_maps(tmp_path: Path) -> None:
     assert chosen.to_dict() == expected
     assert "best layer of each region, mean of 2 subjects" in out
 
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(name in page for name in [*subjects, *study.planted, *layers])
+    assert "sub-01" in page
+    assert "Holm" in page
+
     voxels = pd.read_csv(tmp_path / "voxels.csv")
     for one in study.subjects:
         own = voxels[voxels["subject"] == one.name]
