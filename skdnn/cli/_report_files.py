@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skdnn.cli._arguments import Arguments
-from skdnn.cli._betas_files import file_of_region
-from skdnn.cli._input_files import expanded
 from skdnn.cli._terminal import note
 
 if TYPE_CHECKING:
@@ -66,6 +64,9 @@ def write_reports(results: Results, paths: Sequence[Path]) -> None:
 
 
 def _files_read(arguments: Arguments) -> list[str]:
+    from skdnn.cli._betas_files import file_of_region
+    from skdnn.cli._input_files import expanded
+
     named: list[Any] = []
     for option in _READ:
         value = getattr(arguments, option, None)
