@@ -167,30 +167,8 @@ class InputsDisplay(Display):
         ValueError
             If `labels` is not as long as X, or an image cannot be read or prepared.
         """
-        extractor = _extractor_of(extractor)
-        spec = resolve_model(
-            extractor.model,
-            backend=extractor.backend,
-            weights=extractor.weights,
-            preprocess=extractor.preprocess,
-            seed=fixed_seed(extractor.random_state),
-        )
-        conditions = as_conditions(X)
-        n = len(conditions)
-        if labels is not None and len(labels) != n:
-            raise ValueError(f"labels has {len(labels)} entries for {n} images.")
-        if n_images < 1:
-            raise ValueError(f"n_images must be at least 1, got {n_images!r}.")
-        rows = _chosen(n, n_images, random_state)
-        first = rows if conditions.ends is None else conditions.ends[rows]
-        inputs = conditions.inputs[first]
-        check_images(inputs)
-        captions = ["" if labels is None else str(list(labels)[row]) for row in rows]
-        shown = [
-            _shown(inputs, k, spec.preprocess, spec.backend, caption)
-            for k, caption in enumerate(captions)
-        ]
-        return cls(shown, model=spec.name).plot(**options)
+        shown, model = network_inputs(extractor, X, n_images, labels, random_state)
+        return cls(shown, model=model).plot(**options)
 
     @styled
     def plot(self, *, n_columns: int = 2, title: str | None = None) -> InputsDisplay:
@@ -278,6 +256,40 @@ def _cut(text: str) -> str:
 
 
 # --- what the network is fed -------------------------------------------------------------------
+
+
+def network_inputs(
+    extractor: Any,
+    X: Any,
+    n_images: int,
+    labels: Sequence[Any] | None = None,
+    random_state: Any = None,
+) -> tuple[list[NetworkInput], str]:
+    """Some of the images, what an extractor's network is fed, and its name; undrawn."""
+    extractor = _extractor_of(extractor)
+    spec = resolve_model(
+        extractor.model,
+        backend=extractor.backend,
+        weights=extractor.weights,
+        preprocess=extractor.preprocess,
+        seed=fixed_seed(extractor.random_state),
+    )
+    conditions = as_conditions(X)
+    n = len(conditions)
+    if labels is not None and len(labels) != n:
+        raise ValueError(f"labels has {len(labels)} entries for {n} images.")
+    if n_images < 1:
+        raise ValueError(f"n_images must be at least 1, got {n_images!r}.")
+    rows = _chosen(n, n_images, random_state)
+    first = rows if conditions.ends is None else conditions.ends[rows]
+    inputs = conditions.inputs[first]
+    check_images(inputs)
+    captions = ["" if labels is None else str(list(labels)[row]) for row in rows]
+    shown = [
+        _shown(inputs, k, spec.preprocess, spec.backend, caption)
+        for k, caption in enumerate(captions)
+    ]
+    return shown, spec.name
 
 
 def _extractor_of(estimator: Any) -> Any:

@@ -166,17 +166,10 @@ class MDSDisplay(Display):
         UserWarning
             If dissimilarities are negative (as crossnobis's can be): they are drawn as 0.
         """
-        if method not in ("smacof", "classical"):
-            raise ValueError(f"method must be 'smacof' or 'classical', got {method!r}.")
         if names is None and images is None and isinstance(rdm, pd.DataFrame):
             names = list(rdm.index) if len(rdm) <= MOST_NAMED else None
-        values = _checked(rdm)
-        places = _classical(values)
-        if method == "smacof":
-            places = _smacof(values, places, n_init, random_state)
-        display = cls(
-            places, stress=_stress(values, places), images=images, groups=groups, names=names
-        )
+        places, stress = scaled_places(rdm, method, n_init, random_state)
+        display = cls(places, stress=stress, images=images, groups=groups, names=names)
         return display.plot(**options)
 
     @classmethod
@@ -316,6 +309,19 @@ class MDSDisplay(Display):
         return [Line2D([], [], **look) for look in looks], list(styles)
 
 
+def scaled_places(
+    rdm: Any, method: str = "smacof", n_init: int = 4, random_state: Any = 0
+) -> tuple[Array, float]:
+    """Places of the conditions of an RDM in a plane, and their stress; nothing is drawn."""
+    if method not in ("smacof", "classical"):
+        raise ValueError(f"method must be 'smacof' or 'classical', got {method!r}.")
+    values = _checked(rdm)
+    places = _classical(values)
+    if method == "smacof":
+        places = _smacof(values, places, n_init, random_state)
+    return places, _stress(values, places)
+
+
 def _checked(rdm: Any) -> Array:
     """A symmetric RDM without NaN and below nothing."""
     values = np.asarray(rdm, dtype=np.float64)
@@ -332,7 +338,7 @@ def _checked(rdm: Any) -> Array:
         warnings.warn(
             f"{np.mean(pairs < 0):.0%} of the dissimilarities in rdm are negative and drawn as 0.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     if not (pairs > 0).any():
         raise ValueError("rdm has no dissimilarity above 0: all conditions are one place.")

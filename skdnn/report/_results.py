@@ -249,21 +249,17 @@ class Results(Mapping[str, Result]):
         self : Results
             The results themselves.
         """
-        import matplotlib.pyplot as plt
+        from skdnn.plotting._inputs import network_inputs
 
-        from skdnn.plotting import InputsDisplay
-
-        display = InputsDisplay.from_extractor(extractor, images, n_images=n_images)
-        plt.close(display.figure_)
+        inputs, model = network_inputs(extractor, images, n_images)
         rows = [
             {"image": each.caption, "width": each.size[0], "height": each.size[1],
              "input width": each.picture.shape[1], "input height": each.picture.shape[0],
              "lowest value": each.low, "highest value": each.high, "true colours": each.exact}
-            for each in display.inputs
+            for each in inputs
         ]  # fmt: skip
-        facts = {"model": display.model}
-        found = Result("inputs", {"inputs": pd.DataFrame(rows)}, facts)
-        found.pictures = pairs(display.inputs)
+        found = Result("inputs", {"inputs": pd.DataFrame(rows)}, {"model": model})
+        found.pictures = pairs(inputs)
         return self.add(found, name=name)
 
     def add_files(self, paths: Iterable[str | os.PathLike[str]]) -> Results:
@@ -392,20 +388,17 @@ def load_results(path: str | os.PathLike[str]) -> Results:
 
 def _placed(rdm: pd.DataFrame) -> Result:
     """An RDM with the places of its conditions, where they have any."""
-    import matplotlib.pyplot as plt
-
-    from skdnn.plotting import MDSDisplay
+    from skdnn.plotting._mds import scaled_places
 
     found = Result("RDM", {"RDM": rdm})
     with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("always")
         try:
-            display = MDSDisplay.from_rdm(rdm.to_numpy())
+            coordinates, stress = scaled_places(rdm.to_numpy())
         except ValueError as error:
             found.warnings.append(f"no picture of the conditions in a plane: {error}")
             return found
-    plt.close(display.figure_)
     found.warnings += [str(each.message) for each in given]
-    places = pd.DataFrame(display.coordinates_, index=rdm.index, columns=["x", "y"])
-    found.tables["places"], found.facts["stress"] = places, display.stress_
+    places = pd.DataFrame(coordinates, index=rdm.index, columns=["x", "y"])
+    found.tables["places"], found.facts["stress"] = places, stress
     return found
