@@ -35,6 +35,14 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise FileExistsError for a file that may not be replaced."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists: give overwrite=True to replace it, or another name."
+        )
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """A file of these bytes."""
     with replaced(path) as temporary:

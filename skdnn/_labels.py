@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import itertools
 import os
 import re
@@ -362,6 +363,20 @@ def listed(names: Iterable[Any]) -> str:
     return _wording.listed(str(name) if isinstance(name, PurePath) else name for name in names)
 
 
+def fitting_files(path: str, what: str) -> list[str]:
+    """The file, or those that fit wildcards which no shell has expanded, in natural order.
+
+    FileNotFoundError, which begins with `what`, if there are wildcards and none fits.
+    """
+    name = os.path.expanduser(path)
+    if os.path.exists(name) or not glob.has_magic(name):
+        return [name]
+    fitting = sorted(glob.glob(name), key=natural_key)
+    if not fitting:
+        raise FileNotFoundError(f"{what}: no file fits {name!r}.")
+    return fitting
+
+
 def row_labels(y: Any) -> list[str] | None:
     """Labels of the rows of `y` where it has an index of strings, else None.
 
@@ -374,7 +389,11 @@ def row_labels(y: Any) -> list[str] | None:
     -------
     labels : list of str or None
     """
-    index = getattr(y, "index", None)
+    return text_labels(getattr(y, "index", None))
+
+
+def text_labels(index: Any) -> list[str] | None:
+    """Labels of an index if all of them are strings, which name images; else None."""
     if not isinstance(index, pd.Index) or isinstance(index, pd.MultiIndex) or len(index) == 0:
         return None
     labels = list(index)

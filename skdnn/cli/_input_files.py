@@ -60,18 +60,6 @@ def check_regular(*paths: str | Path) -> None:
             raise ValueError(f"{path} is {_KINDS[kind]}, not a file.")
 
 
-def expanded(paths: Sequence[str], option: str) -> list[str]:
-    """Files, and those that fit wildcards which no shell has expanded."""
-    found: list[str] = []
-    for path in paths:
-        name = os.path.expanduser(path)
-        fitting = [name] if os.path.exists(name) or not glob.has_magic(name) else glob.glob(name)
-        if not fitting:
-            raise FileNotFoundError(f"{option}: no file fits {path!r}.")
-        found += sorted(fitting)
-    return found
-
-
 def _read_along(path: Path) -> list[Path]:
     """Files that are read along with a file of features, where they are there."""
     if not path.name:

@@ -64,8 +64,8 @@ def write_reports(results: Results, paths: Sequence[Path]) -> None:
 
 
 def _files_read(arguments: Arguments) -> list[str]:
+    from skdnn._labels import fitting_files
     from skdnn.cli._betas_files import file_of_region
-    from skdnn.cli._input_files import expanded
 
     named: list[Any] = []
     for option in _READ:
@@ -75,7 +75,7 @@ def _files_read(arguments: Arguments) -> list[str]:
     found: list[str] = []
     for name in filter(lambda each: isinstance(each, str), named):
         with contextlib.suppress(FileNotFoundError):
-            found += expanded([name], "files")
+            found += fitting_files(name, "files")
     return [name for name in dict.fromkeys(found) if Path(name).is_file()]
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from skdnn._labels import fitting_files
 from skdnn._wording import listed
 from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import in_words_of_options, read_subjects, wrong_with_betas
-from skdnn.cli._input_files import check_regular, expanded
+from skdnn.cli._input_files import check_regular
 from skdnn.cli._rdm_files import check_measures, in_common_order, read_file
 from skdnn.cli._terminal import note, records, show_facts
 
@@ -122,7 +123,7 @@ def _residuals(arguments: Arguments, subjects: list[str]) -> dict[str, Any] | No
     """Files of each subject, by their names."""
     if not arguments.residuals:
         return None
-    files = expanded(arguments.residuals, "--residuals")
+    files = [file for name in arguments.residuals for file in fitting_files(name, "--residuals")]
     check_regular(*files)
     if subjects == [""]:
         whose = {name for path in files for name in _SUBJECT.findall(path)[-1:]}

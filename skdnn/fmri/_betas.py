@@ -155,14 +155,9 @@ class Betas:
             raise ValueError("No image was shown twice: there is no noise to be told from signal.")
         repeats = self.repeats()
         signal = ncsnr(repeats)
+        halves = split_half_reliability(repeats, n_splits=n_splits, random_state=random_state)
         return pd.DataFrame(
-            {
-                "ncsnr": signal,
-                "split_half": split_half_reliability(
-                    repeats, n_splits=n_splits, random_state=random_state
-                ),
-                "ceiling": ncsnr_ceiling(signal, counts),
-            },
+            {"ncsnr": signal, "split_half": halves, "ceiling": ncsnr_ceiling(signal, counts)},
             index=pd.Index(self.voxels, name=VOXEL),
         )
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skdnn._labels import find_rows, row_labels
+from skdnn._labels import find_rows, text_labels
 from skdnn._wording import listed
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._search_regions import COLUMNS
-from skdnn.fmri._subjects import by_subject
+from skdnn.fmri._subjects import betas_by_subject
 from skdnn.rsa import bootstrap_rsa, compute_rdm, noise_ceiling
 from skdnn.rsa._comparison._rdm_stack import read_rdms
 
@@ -86,13 +86,7 @@ def compare_regions(
     """
     if not models:
         raise ValueError("models is empty: give at least one RDM.")
-    subjects = by_subject(responses)
-    for subject, betas in subjects.items():
-        if not isinstance(betas, Betas):
-            raise TypeError(
-                f"responses of {subject or 'the subject'} must be Betas, got "
-                f"{type(betas).__name__}: bootstrap_rsa takes RDMs."
-            )
+    subjects = betas_by_subject(responses, "bootstrap_rsa takes RDMs")
     regions = {
         (str(subject), region): (betas.roi(region) if region else betas)
         for subject, betas in subjects.items()
@@ -107,7 +101,7 @@ def compare_regions(
     }
     ceilings = {
         region: _ceiling([key for key in regions if key[1] == region], regions, brains, comparison)
-        for _, region in regions
+        for region in dict.fromkeys(region for _, region in regions)
     }
     tables = []
     for (subject, region), brain in brains.items():
@@ -132,9 +126,7 @@ def _of_images(rdm: Any, images: list[str], name: str) -> NDArray[np.float64]:
     stack = read_rdms(rdm, what)
     if len(stack) != 1:
         raise ValueError(f"{what} holds {len(stack)} RDMs, not one.")
-    labels = None
-    if stack.conditions is not None:
-        labels = row_labels(pd.DataFrame(index=stack.conditions))
+    labels = text_labels(stack.conditions)
     if labels is not None:
         return stack.subset(find_rows(labels, images, what)).square()[0]
     if stack.n_conditions != len(images):

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from skdnn._wording import listed
-from skdnn.encoding import LayerFeatures, nested_encoding
+from skdnn.encoding import LayerFeatures, ncsnr, ncsnr_ceiling, nested_encoding
 from skdnn.fmri._betas import Betas
-from skdnn.fmri._subjects import by_subject, same_images
+from skdnn.fmri._subjects import betas_by_subject, same_images
 
 
 def encode_regions(
@@ -87,13 +87,8 @@ def encode_regions(
     >>> table.groupby(["subject", "voxel"])["r"].mean().round(1).tolist()
     [1.0, 1.0]
     """
-    subjects = by_subject(responses)
+    subjects = betas_by_subject(responses, "nested_encoding takes arrays")
     for subject, betas in subjects.items():
-        if not isinstance(betas, Betas):
-            raise TypeError(
-                f"responses of {subject or 'the subject'} must be Betas, got "
-                f"{type(betas).__name__}: nested_encoding takes arrays."
-            )
         for features in X.values() if isinstance(X, Mapping) else [X]:
             same_images(betas, features, subject)
     X = LayerFeatures(X) if isinstance(X, Mapping) else X
@@ -102,7 +97,8 @@ def encode_regions(
             _refuse_undefined(betas, subject)
     tables = []
     for subject, betas in subjects.items():
-        repeated = np.bincount(betas.trials["image"]).max() > 1
+        counts = np.bincount(betas.trials["image"], minlength=len(betas.images))
+        repeated = counts.max() > 1
         with warnings.catch_warnings():  # the table says it, and single folds are noisy
             warnings.filterwarnings("ignore", ".*normalised scores are above 1", RuntimeWarning)
             table = nested_encoding(
@@ -114,7 +110,7 @@ def encode_regions(
                 model=model,
                 subject=subject,
                 roi=betas.regions_of_voxels,
-                ceiling=betas.reliability(n_splits=1)["ceiling"] if repeated else None,
+                ceiling=ncsnr_ceiling(ncsnr(betas.repeats()), counts) if repeated else None,
                 n_permutations=n_permutations,
                 random_state=random_state,
             )

@@ -6,14 +6,20 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from skdnn._labels import MEANING, find_images, natural_key, nearest_names, refuse_repeated
+from skdnn._labels import (
+    MEANING,
+    find_images,
+    fitting_files,
+    natural_key,
+    nearest_names,
+    refuse_repeated,
+)
 from skdnn._wording import in_lines, listed, nearest
 
 _ENTITY = re.compile(r"(?:^|[_/\\])(sub|ses|task|run)-([A-Za-z0-9]+)(?=[_./\\]|$)")
@@ -40,14 +46,8 @@ def files_of(given: Any, what: str) -> list[Any]:
         return [given]
     found: list[Any] = []
     for one in [given] if isinstance(given, str | os.PathLike) else given:
-        text = os.path.expanduser(os.fspath(one)) if isinstance(one, str | os.PathLike) else ""
-        if has_magic(text) and not os.path.exists(text):
-            fitting = sorted(glob(text), key=natural_key)
-            if not fitting:
-                raise FileNotFoundError(f"{what}: no file fits {text!r}.")
-            found += fitting
-        else:
-            found.append(text or one)
+        is_path = isinstance(one, str | os.PathLike)
+        found += fitting_files(os.fspath(one), what) if is_path else [one]
     return found
 
 

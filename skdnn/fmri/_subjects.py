@@ -25,6 +25,18 @@ def by_subject(responses: Any) -> Mapping[str, Any]:
     return dict(responses)
 
 
+def betas_by_subject(responses: Any, others: str) -> Mapping[str, Betas]:
+    """Each subject's Betas; `others` says who takes what is none."""
+    subjects = by_subject(responses)
+    for subject, betas in subjects.items():
+        if not isinstance(betas, Betas):
+            raise TypeError(
+                f"responses of {subject or 'the subject'} must be Betas, got "
+                f"{type(betas).__name__}: {others}."
+            )
+    return subjects
+
+
 def same_images(betas: Betas, X: Any, subject: str) -> None:
     """Raise if the rows of X, where they have names, are not the images of the betas."""
     names = getattr(X, "paths", X) if hasattr(X, "paths") or _are_names(X) else row_labels(X)

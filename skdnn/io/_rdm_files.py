@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn._files import write_whole
+from skdnn._files import refuse_existing, write_whole
 from skdnn.io._file_formats import by_extension
 from skdnn.io._load_features import read_files, tell
 from skdnn.io._rdm_forms import (
@@ -195,10 +195,7 @@ def save_rdm(
     kind = place.suffix.lower()
     if kind not in _WRITTEN:
         raise ValueError(f"path={str(path)!r} must end in one of {', '.join(_WRITTEN)}.")
-    if place.exists() and not overwrite:
-        raise FileExistsError(
-            f"{place} exists: give overwrite=True to replace it, or another name."
-        )
+    refuse_existing(place, overwrite)
     made = _given(rdm, labels)
     if kind in _TEXT:
         _write_text(made, place)

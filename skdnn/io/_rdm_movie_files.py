@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from skdnn._files import replaced
+from skdnn._files import refuse_existing, replaced
 from skdnn.io._rdm_files import load_rdm
 from skdnn.rsa import RDMMovie, read_rdm_movie
 
@@ -153,10 +153,7 @@ def save_rdm_movie(movie: Any, path: str | os.PathLike[str], *, overwrite: bool 
     place = Path(path)
     if place.suffix.lower() != ".h5":
         raise ValueError(f"path={str(path)!r} must end in .h5.")
-    if place.exists() and not overwrite:
-        raise FileExistsError(
-            f"{place} exists: give overwrite=True to replace it, or another name."
-        )
+    refuse_existing(place, overwrite)
     movie = movie if isinstance(movie, RDMMovie) else read_rdm_movie(movie)
     with replaced(place, ".h5") as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = _FORMAT

@@ -271,11 +271,11 @@ class SearchlightResult:
 
     def _repr_html_(self) -> str:
         """A card for notebooks: the layers, and how high each reaches."""
-        mean = self.mean()
+        best = self.best_layer()
         table = pd.DataFrame({
             "layer": self.layers,
-            "largest score": [_largest(row) for row in mean],
-            "best in": [int((self.best_layer() == row).sum()) for row in range(len(mean))],
+            "largest score": [_largest(row) for row in self.mean()],
+            "best in": [int((best == row).sum()) for row in range(len(self.layers))],
         })  # fmt: skip
         return card(
             "SearchlightResult", {**self._facts(), "grid": product(self.mask.shape)}, table

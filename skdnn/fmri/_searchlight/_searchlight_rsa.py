@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn._labels import find_rows, row_labels
+from skdnn._labels import find_rows, text_labels
 from skdnn._wording import in_lines
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._searchlight._centres import Work, score_all
@@ -310,9 +310,7 @@ def _models_of(layers: Any, subjects: list[Subject], conditions: Any, comparison
         images = [str(one) for one in np.asarray(conditions)]
         if len(images) != n:
             raise ValueError(f"conditions has {len(images)} names for {n} images.")
-    labels = None
-    if stack.conditions is not None:
-        labels = row_labels(_Labelled(stack.conditions))
+    labels = text_labels(stack.conditions)
     if images is not None and labels is not None:
         stack = stack.subset(find_rows(labels, images, "layers"))
     elif stack.n_conditions != n:
@@ -339,13 +337,6 @@ def _refuse_flat(stack: RDMStack, comparison: str, kept: Any = slice(None)) -> N
         raise ValueError(
             f"These RDMs are constant, and have no similarity to any other:{in_lines(flat)}"
         )
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """What has an index."""
-
-    index: Any
 
 
 def refuse_too_small(sizes: NDArray[np.int32], min_voxels: int, radius: float) -> None:

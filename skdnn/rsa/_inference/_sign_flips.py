@@ -120,7 +120,7 @@ class Signs(NamedTuple):
 
 
 def flip_signs(n_subjects: int, n_flips: int, random_state: Any) -> Signs:
-    """Random sets of signs of the subjects, or all of them with the first subject's kept."""
+    """Random sets of signs of the subjects, or all of them with the last subject's kept."""
     if 2 ** (n_subjects - 1) <= n_flips:
         numbers = np.arange(2 ** (n_subjects - 1))[:, None]
         bits = numbers >> np.arange(n_subjects) & 1  # the last subject has a zero throughout
