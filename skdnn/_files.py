@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,12 @@ def sync(path: Path) -> None:
     """Have a file on disk before it is renamed."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
+
+
+def sidecar(path: Path) -> Path:
+    """The file beside a map that says what is in it, named as BIDS does."""
+    stem = re.sub(r"(\.nii|\.func)?\.[a-z]+$", "", path.name)
+    return path.with_name(f"{stem}.json")
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

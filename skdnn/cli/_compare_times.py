@@ -14,7 +14,7 @@ from skdnn._wording import counted
 from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._input_files import read_lines, read_names, reading
 from skdnn.cli._output_files import is_picture, is_report, save_picture, write_table
-from skdnn.cli._rdm_files import Order, RDMFile, read_file
+from skdnn.cli._rdm_files import Order, RDMFile, read_file, short_names
 from skdnn.cli._row_order import matched
 from skdnn.cli._terminal import note, show_table
 
@@ -164,7 +164,7 @@ def _layers(found: list[RDMFile], order: Order) -> dict[str, pd.DataFrame]:
 
 
 def _distinct(paths: Sequence[str], what: str = "") -> dict[str, str]:
-    """By path its stem, or where files share one the path itself.
+    """Files by path with their `short_names`.
 
     Raises
     ------
@@ -175,8 +175,7 @@ def _distinct(paths: Sequence[str], what: str = "") -> dict[str, str]:
     twice = [path for k, path in enumerate(paths) if places[k] in places[:k]]
     if twice:
         raise ValueError(f"{what}{twice[0]} is given twice.")
-    stems = [Path(path).stem for path in paths]
-    return dict(zip(paths, stems if len(set(stems)) == len(stems) else paths, strict=True))
+    return short_names(paths)
 
 
 def _courses(result: Any, test: Any) -> pd.DataFrame:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from skdnn._files import sidecar
 from skdnn.cli._arguments import Arguments
 from skdnn.cli._betas_files import facts_of, lines_of, read_subjects
-from skdnn.cli._output_files import check_free, is_map, map_files, names_beside
+from skdnn.cli._output_files import check_free, is_map, map_files
 from skdnn.cli._terminal import note, show_facts
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def checked_maps(outs: Sequence[Path], subjects: Sequence[str], arguments: Argum
         for out in filter(is_map, outs)
         for key, file in map_files(out, subjects, _quantities(arguments)).items()
     }
-    names = [names_beside(file) for file, (_, quantity) in maps.items() if quantity == "layer"]
+    names = [sidecar(file) for file, (_, quantity) in maps.items() if quantity == "layer"]
     for file in [*maps, *names]:
         if file in outs and not is_map(file):
             raise ValueError(f"--out {file}: the names of layers of a map would be written there.")

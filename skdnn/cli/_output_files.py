@@ -91,11 +91,6 @@ def map_files(
     return files
 
 
-def names_beside(map_file: Path) -> Path:
-    """Where it is written what the numbers of a map mean."""
-    return map_file.with_name(f"{map_file.name[: -len(_ending(map_file))]}.json")
-
-
 def is_picture(path: Path) -> bool:
     """Whether a file's ending asks for a picture."""
     return path.suffix.lower() in PICTURES

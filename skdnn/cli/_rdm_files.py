@@ -128,16 +128,21 @@ def in_common_order(
         order = Order(names, found[0].path, assume_order)
     else:
         order = Order(named.labels, named.path, assume_order)
-    stems = [Path(one.path).stem for one in found]
-    distinct = len({one.path for one in found}) == len(set(stems))
+    starts = short_names([one.path for one in found])
     models = {}
-    for one, stem in zip(found, stems, strict=True):
-        start = stem if distinct else one.path
+    for one in found:
+        start = starts[one.path]
         name = f"{start}/{one.name}" if one.name else start
         if name in models:
             raise ValueError(f"{one.path} is given twice.")
         models[name] = order.bring(one)
     return models, read_references(references, order, metric)
+
+
+def short_names(paths: Sequence[str]) -> dict[str, str]:
+    """By path the stem of a file, or where files share one the path itself."""
+    stems = {path: Path(path).stem for path in paths}
+    return stems if len(set(stems.values())) == len(stems) else {path: path for path in paths}
 
 
 def read_references(

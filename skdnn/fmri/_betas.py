@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from skdnn._files import write_whole
+from skdnn._files import sidecar, write_whole
 from skdnn._html import card, product
 from skdnn._optional import import_optional
 from skdnn._wording import listed, nearest
@@ -352,7 +351,7 @@ class Betas:
             told = {"maps": maps.names, **({"values": maps.meanings} if maps.meanings else {})}
             text = f"{json.dumps(told, indent=1, ensure_ascii=False)}\n".encode()
             for one in [path] if isinstance(path, str | os.PathLike) else path:
-                write_whole(_sidecar(Path(one)), text)
+                write_whole(sidecar(Path(one).expanduser()), text)
 
     def _whole(self, values: NDArray[np.float32], fill: float) -> NDArray[np.float32]:
         """Values of all voxels of the mask."""
@@ -386,9 +385,3 @@ class Betas:
     def _repr_html_(self) -> str:
         """A card for notebooks; no file is opened."""
         return card("Betas", self._facts())
-
-
-def _sidecar(path: Path) -> Path:
-    """The file beside a map that says what is in it, named as BIDS does."""
-    stem = re.sub(r"(\.nii|\.func)?\.[a-z]+$", "", path.expanduser().name)
-    return path.expanduser().with_name(f"{stem}.json")
