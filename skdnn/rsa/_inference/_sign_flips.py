@@ -19,8 +19,9 @@ from skdnn.rsa._inference._random_draws import check_count, generators
 
 Array = NDArray[np.float64]
 
-# Values of flipped columns held at a time: they should stay in the processor's cache.
-_BLOCK = 2**19
+# Columns, and values of flipped columns, held at a time: they stay in the processor's cache.
+_COLUMNS = 2**11
+_BLOCK = 2**15
 # A spread below this share of the root mean square is rounding, and the column constant.
 _CONSTANT = 1e-12
 # So is a difference of two t relative to them: the observed signs are among the random ones.
@@ -98,7 +99,7 @@ def sign_flip_test(
     scaled, groups = scale_columns(columns if usable.all() else columns[:, usable])
     t[usable] = own = t_of_sums(scaled.sum(axis=0), groups.n)
     signs = flip_signs(len(columns), n_flips, random_state)
-    null = np.sort(_largest(scaled, groups, signs, alternative))
+    null = largest_t(scaled, groups, signs, alternative)
     p[usable] = p_by_maximum(null, own, alternative, signs.exact)
     if alternative == "less":
         null = -null[::-1]
@@ -172,22 +173,26 @@ def flipped_sums(
         )
 
 
-def _largest(scaled: Array, groups: Groups, signs: Signs, alternative: str) -> Array:
-    """The largest t of all columns under each set of signs; of -t for "less"."""
+def largest_t(scaled: Array, groups: Groups, signs: Signs, alternative: str) -> Array:
+    """The largest t of all columns under each set of signs, ascending; of -t for "less"."""
     both = alternative == "two-sided" or signs.exact
     high, low = np.full((2, len(signs.each)), -np.inf)
     # t rises with the sum among columns of as many subjects: one root is enough for all of them.
     for columns, n in groups.each:
-        for rows, sums in flipped_sums(scaled[:, columns], signs.each):
-            if both or alternative == "greater":
-                np.maximum(high[rows], t_of_sums(sums.max(axis=1), n), out=high[rows])
-            if both or alternative == "less":
-                np.maximum(low[rows], t_of_sums(-sums.min(axis=1), n), out=low[rows])
+        top, bottom = np.full((2, len(signs.each)), -np.inf)
+        own = scaled[:, columns]
+        for start in range(0, own.shape[1], _COLUMNS):
+            for rows, sums in flipped_sums(own[:, start : start + _COLUMNS], signs.each):
+                if both or alternative == "greater":
+                    np.maximum(top[rows], sums.max(axis=1), out=top[rows])
+                if both or alternative == "less":
+                    np.maximum(bottom[rows], -sums.min(axis=1), out=bottom[rows])
+        high, low = np.maximum(high, t_of_sums(top, n)), np.maximum(low, t_of_sums(bottom, n))
     if alternative == "two-sided":
-        return np.maximum(high, low)
+        return np.sort(np.maximum(high, low))
     if signs.exact:  # the opposite signs, whose largest t is this one's smallest
-        return np.concatenate([high, low])
-    return high if alternative == "greater" else low
+        return np.sort(np.concatenate([high, low]))
+    return np.sort(high if alternative == "greater" else low)
 
 
 def p_by_maximum(null: Array, observed: Array, alternative: str, exact: bool) -> Array:

@@ -16,6 +16,7 @@ from skdnn.rsa._inference._sign_flips import (
     Signs,
     flip_signs,
     flipped_sums,
+    largest_t,
     p_by_maximum,
     refuse_undefined,
     scale_columns,
@@ -146,7 +147,10 @@ def time_course_test(
     t = t_of_sums(scaled.sum(axis=0), groups.n).reshape(n_layers, n_times)
     signs = flip_signs(n_subjects, n_permutations, random_state)
     threshold = stats.t.isf(cluster_alpha / (1 + (alternative == "two-sided")), n_subjects - 1)
-    null = _null(scaled, signs, n_times, kind, alternative, threshold, tfce_step)
+    if kind == "max":
+        null = largest_t(scaled, groups, signs, alternative)
+    else:
+        null = _null_of_runs(scaled, signs, n_times, kind, alternative, threshold, tfce_step)
     p, clusters = corrected(
         t, null, names, seconds, kind=kind, alternative=alternative, threshold=threshold,
         step=tfce_step, exact=signs.exact,
@@ -188,7 +192,7 @@ def read_courses(scores: Any, times: Any, layers: Any) -> tuple[Array, pd.Index,
     return values, names.rename("layer"), seconds
 
 
-def _null(
+def _null_of_runs(
     scaled: Array,
     signs: Signs,
     n_times: int,
@@ -209,9 +213,7 @@ def _null(
     for rows, sums in flipped_sums(scaled, signs.each, _BLOCK):
         for out, side in zip(found, sides, strict=True):
             sided = sums if side == 1 else -sums
-            if kind == "max":
-                out[rows] = statistic(sided.max(axis=1))
-            elif kind == "cluster":
+            if kind == "cluster":
                 out[rows] = largest_masses(sided, n_times, sum_of_t(threshold, n), statistic)
             else:
                 out[rows] = enhanced(statistic(sided), n_times, step).max(axis=1)
