@@ -27,7 +27,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from skdnn import load_betas
-from skdnn.fmri import searchlight_rsa
+from skdnn.fmri import SearchlightResult, searchlight_rsa
+from skdnn.fmri._searchlight._places import places_of_mask
 
 os.environ["TQDM_DISABLE"] = "1"
 N = 92
@@ -88,6 +89,7 @@ def rows() -> Iterator[Row]:
                 assert np.allclose(scores, result.scores[0][:, part], rtol=0, atol=1e-10)
                 yield what, peer, seconds * len(whole) / len(part), ours
     yield crossnobis_row()
+    yield from group_rows()
 
 
 def by_rsatoolbox(voxels: Any, mask: Any, part: Any, layers: Any, comparison: str) -> np.ndarray:
@@ -157,6 +159,39 @@ def crossnobis_row() -> Row:
     assert np.allclose(scores, result.scores[0, 0, part], rtol=0, atol=1e-10)
     what = f"{len(whole)} centres of 93 voxels, crossnobis, 4 runs, 600 residuals for each sphere"
     return what, "rsatoolbox in a loop", seconds * len(whole) / len(part), ours
+
+
+def group_rows() -> Iterator[Row]:
+    """Tests of one map of 50,653 voxels over 20 subjects."""
+    from nilearn.maskers import NiftiMasker
+    from nilearn.mass_univariate import permuted_ols
+    from scipy.ndimage import gaussian_filter
+
+    mask, image = box(33)
+    noise = np.random.default_rng(0).normal(size=(20, *mask.shape))
+    scores = np.stack([gaussian_filter(one, 1.5)[mask] for one in noise])
+    result = SearchlightResult(
+        scores=scores[:, None], subjects=[f"{k:02}" for k in range(20)], layers=["layer"],
+        sizes=np.full(scores.shape, 93, dtype=np.int32), ceiling=None,
+        settings={"metric": "correlation", "comparison": "spearman"},
+        places=places_of_mask(image),
+    )  # fmt: skip
+    masker = NiftiMasker(image).fit()
+    for kind, given, n in (
+        ("max", {}, 1000),
+        ("cluster", {"threshold": 0.001}, 20),
+        ("tfce", {"tfce": True}, 20),
+    ):
+        ours, test = cpu(lambda k=kind: result.test(k, n_flips=1000), 2)
+        seconds, theirs = cpu(
+            lambda g=given, n=n: permuted_ols(
+                np.ones((20, 1)), scores, model_intercept=False, two_sided_test=False, n_perm=n,
+                n_jobs=1, masker=masker, output_type="dict", verbose=0, **g,
+            )
+        )  # fmt: skip
+        assert np.allclose(theirs["t"], test.t, rtol=1e-6)
+        what = f"test over 20 subjects, 1,000 signs, {mask.size} voxels, {kind}"
+        yield what, "nilearn permuted_ols", seconds * 1000 / n, ours
 
 
 def _square(pairs: np.ndarray) -> np.ndarray:

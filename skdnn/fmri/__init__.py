@@ -7,7 +7,8 @@ from skdnn.fmri._load import load_betas
 from skdnn.fmri._load_subjects import load_subjects
 from skdnn.fmri._search_regions import search_regions
 from skdnn.fmri._searchlight._estimate import SearchlightEstimate, estimate_searchlight
-from skdnn.fmri._searchlight._result import SearchlightResult, SearchlightTest
+from skdnn.fmri._searchlight._group_test import SearchlightTest
+from skdnn.fmri._searchlight._result import SearchlightResult
 from skdnn.fmri._searchlight._searchlight_rsa import searchlight_rsa
 
 __all__ = [

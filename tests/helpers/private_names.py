@@ -21,6 +21,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.rsa._comparison._integer_ranks",
         "skdnn.rsa._dissimilarity._patterns",
         "skdnn.rsa._inference._bootstrap",
+        "skdnn.rsa._inference._map_test",
         "skdnn.rsa._inference._time_course_test",
         "skdnn.rsa._time._compute_rdm_movie",
         "skdnn.rsa._time._scores_over_time",
@@ -126,7 +127,10 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn._search._fit_memory",
         "skdnn._store._checksums",
     ),
-    "a class of results without a public name": ("skdnn.encoding._hierarchy._bootstrap",),
+    "a class without a public name, of which a result is made": (
+        "skdnn.encoding._hierarchy._bootstrap",
+        "skdnn.fmri._searchlight._places",
+    ),
     "one room by itself, below the estimators": (
         "skdnn._backends",
         "skdnn._conditions",

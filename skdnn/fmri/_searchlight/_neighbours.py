@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 
 Points = NDArray[np.int32]
+Mesh = tuple[NDArray[np.float64], NDArray[np.intp]]  # coordinates and faces
 
 # A distance may exceed the radius by what a header's float32 loses.
 _ROUNDING = 1e-6
@@ -80,7 +82,7 @@ class Patches:
 
     def __init__(
         self,
-        meshes: list[tuple[NDArray[np.float64], NDArray[np.intp]]],
+        meshes: list[Mesh],
         mask: NDArray[np.bool_],
         radius: float,
         distance: str,
@@ -111,9 +113,7 @@ def _within_line(xyz: NDArray, faces: NDArray, own: Points, limit: float) -> lis
 
 def _within_edges(xyz: NDArray, faces: NDArray, own: Points, limit: float) -> list[NDArray]:
     """By Dijkstra's paths, in a piece of the mesh that holds every path of that length."""
-    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    ends = np.unique(np.sort(ends, axis=1), axis=0)
-    ends = ends[ends[:, 0] != ends[:, 1]]
+    ends = _edges(faces)
     lengths = np.linalg.norm(xyz[ends[:, 0]] - xyz[ends[:, 1]], axis=1)
     # An edge without a length, between two vertices in one place, would be none in a graph.
     lengths = np.maximum(lengths, np.finfo(np.float64).tiny)
@@ -145,6 +145,49 @@ def _patches(centres: NDArray[np.intp], xyz: NDArray) -> list[NDArray[np.intp]]:
     order = centres[np.argsort(xyz[centres, axis], kind="stable")]
     half = len(order) // 2
     return [*_patches(order[:half], xyz), *_patches(order[half:], xyz)]
+
+
+def adjacent(mask: NDArray[np.bool_], meshes: Sequence[Mesh] = ()) -> Points:
+    """Points next to each other: voxels that share a face, vertices that share an edge.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (nx, ny, nz) or (n_vertices,)
+        Points, numbered in C order.
+    meshes : list of (coordinates, faces)
+        On which vertices lie, one after the other.
+
+    Returns
+    -------
+    table : ndarray of int, shape (n_points, k)
+        Neighbours of each point; -1 for none. Each pair is there once.
+    """
+    number = np.full(mask.shape, -1, dtype=np.int32)
+    number[mask] = np.arange(int(mask.sum()), dtype=np.int32)
+    if mask.ndim == 3:
+        following = np.full((3, *mask.shape), -1, dtype=np.int32)
+        following[0, :-1], following[1, :, :-1], following[2, :, :, :-1] = (
+            number[1:], number[:, 1:], number[:, :, 1:],
+        )  # fmt: skip
+        return following[:, mask].T
+    pairs, first = [], 0
+    for xyz, faces in meshes:
+        pairs.append(number[first : first + len(xyz)][_edges(faces)])
+        first += len(xyz)
+    both = np.concatenate(pairs)
+    both = both[(both >= 0).all(axis=1)]  # of masked vertices, in the order of the first
+    counts = np.bincount(both[:, 0], minlength=int(mask.sum()))
+    table = np.full((len(counts), max(1, counts.max(initial=0))), -1, dtype=np.int32)
+    places = np.arange(len(both)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table[both[:, 0], places] = both[:, 1]
+    return table
+
+
+def _edges(faces: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Pairs of vertices (n_edges, 2), each once, the smaller number first; sorted."""
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    ends = np.unique(np.sort(ends, axis=1), axis=0)
+    return ends[ends[:, 0] != ends[:, 1]]
 
 
 def sizes_of(neighbours: Neighbours, usable: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skdnn._optional import import_optional
 from skdnn.fmri._betas import Betas
+from skdnn.fmri._searchlight._neighbours import Mesh
 from skdnn.io._nifti_files import load_image, side_of
 from skdnn.io._nifti_masks import read_masks
 from skdnn.io._nifti_writing import write_map
@@ -90,6 +92,18 @@ class Places:
         )
 
 
+def file_names(layers: Sequence[str]) -> list[str]:
+    """Names of layers as parts of file names, still distinct."""
+    names: list[str] = []
+    for layer in layers:
+        plain = re.sub(r"[^A-Za-z0-9.+-]+", "-", layer).strip("-.") or "layer"
+        name, number = plain, 2
+        while name.casefold() in map(str.casefold, names):
+            name, number = f"{plain}-{number}", number + 1
+        names.append(name)
+    return names
+
+
 def places_of_betas(betas: Betas) -> tuple[Places, NDArray[np.intp]]:
     """Where the voxels of betas lie, and their columns in the order of the points."""
     if betas._mask is None:
@@ -158,9 +172,6 @@ def together(places: dict[str, Places]) -> tuple[Places, dict[str, NDArray[np.in
     union = np.logical_or.reduce([one.mask for one in places.values()])
     whole = Places(union, first.affine, first.hemispheres)
     return whole, {name: np.flatnonzero(one.mask[union]) for name, one in places.items()}
-
-
-Mesh = tuple[NDArray[np.float64], NDArray[np.intp]]
 
 
 def read_meshes(mesh: Any, places: Places) -> list[Mesh]:

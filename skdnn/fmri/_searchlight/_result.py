@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from skdnn._files import write_whole
 from skdnn._html import card, product
 from skdnn._version import __version__
 from skdnn._wording import listed, nearest
-from skdnn.fmri._searchlight._places import Places
-from skdnn.rsa._inference._scored_models import NOT_CENTRED
-from skdnn.rsa._inference._sign_flips import sign_flip_test
+from skdnn.fmri._searchlight._group_test import SearchlightTest, group_test
+from skdnn.fmri._searchlight._places import Places, file_names
 
 Array = NDArray[np.float64]
 
@@ -146,17 +144,25 @@ class SearchlightResult:
 
     def test(
         self,
+        kind: str = "max",
         *,
         chance: float | None = None,
         n_flips: int = 5000,
         alternative: str = "greater",
+        cluster_alpha: float = 0.001,
+        tfce_step: float = 0.2,
         min_subjects: int | None = None,
+        mesh: Any = None,
         random_state: Any = 0,
     ) -> SearchlightTest:
         """Test whether layers are similar to the brain, over subjects in one space.
 
         Parameters
         ----------
+        kind : {"max", "cluster", "tfce"}, default="max"
+            What is compared with its largest value under random signs: t of each voxel, the sum
+            of t over each cluster, or t with threshold-free cluster enhancement. A cluster tells
+            that there is something in it, not where.
         chance : float, default=None
             What is subtracted from scores first; None is 0. A cosine, or Bures similarity, of
             distances that are not cross-validated is far above 0 for unrelated RDMs, and needs
@@ -165,10 +171,17 @@ class SearchlightResult:
             Random sets of signs; all of them where there are no more.
         alternative : {"greater", "less", "two-sided"}, default="greater"
             What is to be shown.
+        cluster_alpha : float, default=0.001
+            The p-value of a single voxel at the threshold of clusters, for "cluster" (one half at
+            each side for "two-sided").
+        tfce_step : float, default=0.2
+            Between the thresholds of "tfce", in units of t.
         min_subjects : int, default=None
             Voxels are tested where so many subjects have scores; None asks for all. Few subjects
             have large t by chance, which the largest t of all voxels then has to exceed: a small
             number costs power everywhere.
+        mesh : path, (coordinates, faces) or pair of these, default=None
+            Of surfaces, where `kind` needs neighbours: as :func:`searchlight_rsa` had it.
         random_state : int, RandomState or None, default=0
             Where the signs come from.
 
@@ -180,39 +193,34 @@ class SearchlightResult:
         Raises
         ------
         ValueError
-            If there is one subject only, no voxel that enough subjects have, or 0 is not what
-            unrelated RDMs have, and `chance` is not given.
+            If there is one subject only, no voxel that enough subjects have, a parameter is not
+            known, neighbours need a mesh, or 0 is not what unrelated RDMs have, and `chance` is
+            not given.
 
         Notes
         -----
-        The signs of whole subjects are flipped at random, and the largest t of the map decides
-        (Nichols & Holmes, 2002): the chance that any voxel of any layer is called significant
-        wrongly is at most alpha. With n subjects p is at least :math:`2^{-n}` for one side.
-        There is no cluster statistic here: `unmask` of t is what nilearn and others take.
+        The signs of whole subjects are flipped at random, and the largest t (or cluster) of all
+        maps decides (Nichols & Holmes, 2002): the chance that any voxel (or cluster) of any layer
+        is called significant wrongly is at most alpha. With n subjects p is at least
+        :math:`2^{-n}` for one side.
+
+        Neighbours are voxels that share a face, as in nilearn's ``permuted_ols``, and vertices
+        that share an edge; layers never join. Enhancement (Smith & Nichols, 2009) has E = .5 and
+        H = 2, and counts voxels, or vertices.
 
         References
         ----------
         Nichols, T. E., & Holmes, A. P. (2002). Nonparametric permutation tests for functional
         neuroimaging. Human Brain Mapping, 15(1), 1-25.
+
+        Smith, S. M., & Nichols, T. E. (2009). Threshold-free cluster enhancement. NeuroImage,
+        44(1), 83-98.
         """
-        if len(self.subjects) < 2:
-            raise ValueError("A test over subjects needs two or more; there is one.")
-        metric, comparison = self.settings["metric"], self.settings["comparison"]
-        if chance is None and not zero_is_chance(metric, comparison):
-            raise ValueError(
-                f"Unrelated RDMs have a {comparison} similarity far above zero, so that a test "
-                "against 0 finds all voxels: say what chance gives with chance=, or take a "
-                "centred comparison such as 'spearman' or 'corr_cov'."
-            )
-        found = sign_flip_test(
-            self.scores - (chance or 0.0),
-            n_flips=n_flips,
-            alternative=alternative,
+        return group_test(
+            self, kind=kind, chance=chance, cluster_alpha=cluster_alpha, tfce_step=tfce_step,
+            mesh=mesh, n_flips=n_flips, alternative=alternative, min_subjects=min_subjects,
             random_state=random_state,
-            undefined="omit",
-            min_subjects=min_subjects,
-        )
-        return SearchlightTest(self, found.t, found.p, found.exact)
+        )  # fmt: skip
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write all maps into a folder, each whole or not at all.
@@ -280,94 +288,6 @@ class SearchlightResult:
         return card(
             "SearchlightResult", {**self._facts(), "grid": product(self.mask.shape)}, table
         )
-
-
-class SearchlightTest:
-    """Sign-flip test of searchlight maps over subjects: what `SearchlightResult.test` returns.
-
-    Attributes
-    ----------
-    t : ndarray of shape (n_layers, n_voxels)
-        Student's t over subjects; NaN where it was not tested.
-    p : ndarray of shape (n_layers, n_voxels)
-        Corrected for all voxels and layers.
-    exact : bool
-        Whether all sets of signs were taken.
-
-    See Also
-    --------
-    SearchlightResult.test : Makes one.
-
-    Examples
-    --------
-    >>> import nibabel, numpy as np
-    >>> from skdnn.fmri import searchlight_rsa
-    >>> from skdnn.rsa import compute_rdm
-    >>> rng = np.random.default_rng(0)
-    >>> mask = nibabel.Nifti1Image(np.ones((5, 6, 7), np.uint8), np.diag([3.0, 3, 3, 1]))
-    >>> conv1 = rng.normal(size=(12, 40))
-    >>> subjects = {f"sub-{k}": rng.normal(size=(12, 210)) for k in range(8)}
-    >>> for voxels in subjects.values():
-    ...     voxels[:, :60] += conv1 @ rng.normal(size=(40, 60))
-    >>> result = searchlight_rsa(subjects, {"conv1": compute_rdm(conv1)}, radius=6.0, mask=mask)
-    >>> result.test()
-    SearchlightTest(significant voxels at .05: {'conv1': 107})
-    """
-
-    def __init__(self, result: SearchlightResult, t: Array, p: Array, exact: bool) -> None:
-        self.t, self.p, self.exact, self._result = t, p, exact, result
-
-    def significant(self, alpha: float = 0.05) -> NDArray[np.bool_]:
-        """Where p is at most `alpha`.
-
-        Parameters
-        ----------
-        alpha : float, default=0.05
-            The chance that anything is found wrongly.
-
-        Returns
-        -------
-        found : ndarray of bool, shape (n_layers, n_voxels)
-            False where it was not tested.
-        """
-        return np.asarray(self.p <= alpha)  # NaN is not
-
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``t-NAME`` and ``p-NAME`` of each layer, beside the maps.
-
-        Parameters
-        ----------
-        folder : str or path-like
-            Made where there is none; files of the same names are replaced.
-        """
-        place = Path(folder).expanduser()
-        for row, name in enumerate(file_names(self._result.layers)):
-            self._result._places.write(self.t[row], place, f"t-{name}")
-            self._result._places.write(self.p[row], place, f"p-{name}")
-
-    def __repr__(self) -> str:
-        found = self.significant().sum(axis=1)
-        counts = {n: int(k) for n, k in zip(self._result.layers, found, strict=True)}
-        return f"SearchlightTest(significant voxels at .05: {counts})"
-
-
-def zero_is_chance(metric: str, comparison: str) -> bool:
-    """Whether unrelated RDMs have a similarity of zero on average, so that it can be tested."""
-    if comparison == "bures":
-        return False
-    return comparison not in NOT_CENTRED or metric == "crossnobis"
-
-
-def file_names(layers: Sequence[str]) -> list[str]:
-    """Names of layers as parts of file names, still distinct."""
-    names: list[str] = []
-    for layer in layers:
-        plain = re.sub(r"[^A-Za-z0-9.+-]+", "-", layer).strip("-.") or "layer"
-        name, number = plain, 2
-        while name.casefold() in map(str.casefold, names):
-            name, number = f"{plain}-{number}", number + 1
-        names.append(name)
-    return names
 
 
 def _position(name: str, known: list[str], what: str) -> int:

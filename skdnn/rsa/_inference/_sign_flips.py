@@ -88,7 +88,7 @@ def sign_flip_test(
         )
     columns = array.reshape(len(array), -1)
     if undefined == "omit":
-        usable = _usable(columns, min_subjects or len(columns))
+        usable = usable_columns(columns, min_subjects or len(columns))
         if not usable.any():
             raise ValueError("No column has values that differ between enough subjects.")
     else:
@@ -154,9 +154,9 @@ def t_of_sums(sums: Array, n: Any) -> Array:
         return sums * np.sqrt((n - 1) / np.maximum(n - np.square(sums), 0.0))
 
 
-def sum_of_t(t: float, n: int) -> float:
+def sum_of_t(t: Any, n: Any) -> Any:
     """The sum of a column of n subjects with this t, the other way round."""
-    return float(t * np.sqrt(n / (n - 1 + t**2)))
+    return t * np.sqrt(n / (n - 1 + t**2))
 
 
 def flipped_sums(
@@ -216,7 +216,7 @@ def _spread(columns: Array) -> tuple[Array, Array]:
         return high - low, np.maximum(np.abs(high), np.abs(low))
 
 
-def _usable(columns: Array, min_subjects: int) -> NDArray[np.bool_]:
+def usable_columns(columns: Array, min_subjects: int) -> NDArray[np.bool_]:
     n = (~np.isnan(columns)).sum(axis=0)
     spread, largest = _spread(columns)
     with np.errstate(invalid="ignore"):

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skdnn._html import card
-from skdnn.rsa._inference._clusters import runs_of
+from skdnn.rsa._inference._clusters import joined
 
 Array = NDArray[np.float64]
 
@@ -108,8 +108,8 @@ class TimeCourseTest:
         sides = np.sign(self.statistic) * (self.p_values < alpha)
         found = []
         for side in (1, -1):
-            runs = runs_of(np.flatnonzero(sides == side), len(self.times))
-            for first, length in zip(runs.places[runs.starts], runs.lengths, strict=True):
+            same = joined(np.flatnonzero(sides == side), len(self.times))
+            for first, length in zip(same.firsts, same.sizes, strict=True):
                 layer, start = divmod(int(first), len(self.times))
                 part = self.p_values[layer, start : start + length]
                 ends = self.times[start], self.times[start + length - 1]

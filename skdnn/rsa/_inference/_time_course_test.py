@@ -9,18 +9,16 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from skdnn.rsa._inference._clusters import clusters_of, enhanced, largest_masses
+from skdnn.rsa._inference._clusters import clusters_of, enhanced
+from skdnn.rsa._inference._flipped_clusters import largest_of_clusters
 from skdnn.rsa._inference._p_values import check_alternative
 from skdnn.rsa._inference._random_draws import check_count
 from skdnn.rsa._inference._sign_flips import (
-    Signs,
     flip_signs,
-    flipped_sums,
     largest_t,
     p_by_maximum,
     refuse_undefined,
     scale_columns,
-    sum_of_t,
     t_of_sums,
 )
 from skdnn.rsa._inference._time_course_result import TimeCourseTest
@@ -150,7 +148,10 @@ def time_course_test(
     if kind == "max":
         null = largest_t(scaled, groups, signs, alternative)
     else:
-        null = _null_of_runs(scaled, signs, n_times, kind, alternative, threshold, tfce_step)
+        found = largest_of_clusters(
+            scaled, groups.n, signs, n_times, kind, alternative, threshold, tfce_step, _BLOCK
+        )
+        null = np.sort(found.max(axis=0) if alternative == "two-sided" else found.ravel())
     p, clusters = corrected(
         t, null, names, seconds, kind=kind, alternative=alternative, threshold=threshold,
         step=tfce_step, exact=signs.exact,
@@ -192,36 +193,6 @@ def read_courses(scores: Any, times: Any, layers: Any) -> tuple[Array, pd.Index,
     return values, names.rename("layer"), seconds
 
 
-def _null_of_runs(
-    scaled: Array,
-    signs: Signs,
-    n_times: int,
-    kind: str,
-    alternative: str,
-    threshold: float,
-    step: float,
-) -> Array:
-    """The most extreme value anywhere under each set of signs, larger is more; ascending."""
-    n = len(scaled)
-    sides = [s for s, name in ((1, "greater"), (-1, "less"))
-             if signs.exact or alternative in (name, "two-sided")]  # fmt: skip
-    found = np.zeros((len(sides), len(signs.each)))
-
-    def statistic(sums: Array) -> Array:
-        return t_of_sums(sums, n)
-
-    for rows, sums in flipped_sums(scaled, signs.each, _BLOCK):
-        for out, side in zip(found, sides, strict=True):
-            sided = sums if side == 1 else -sums
-            if kind == "cluster":
-                out[rows] = largest_masses(sided, n_times, sum_of_t(threshold, n), statistic)
-            else:
-                out[rows] = enhanced(statistic(sided), n_times, step).max(axis=1)
-    if alternative == "two-sided":
-        return np.sort(found.max(axis=0))
-    return np.sort(found.ravel())
-
-
 def corrected(
     statistic: Array,
     null: Array,
@@ -246,11 +217,9 @@ def corrected(
         return p_by_maximum(null, own.reshape(statistic.shape), "greater", exact), None
     p, found = np.ones(statistic.size), []
     for side in sides:
-        runs, masses = clusters_of(side * statistic, threshold)
-        p[runs.places] = np.repeat(p_by_maximum(null, masses, "greater", exact), runs.lengths)
-        for first, length, mass in zip(
-            runs.places[runs.starts], runs.lengths, masses, strict=True
-        ):
+        clusters, masses = clusters_of(side * statistic, n_times, threshold)
+        p[clusters.places] = p_by_maximum(null, masses, "greater", exact)[clusters.numbers]
+        for first, length, mass in zip(clusters.firsts, clusters.sizes, masses, strict=True):
             layer, start = divmod(int(first), n_times)
             ends = times[start], times[start + length - 1]
             found.append((layer, layers[layer], *ends, side * mass, p[first]))
