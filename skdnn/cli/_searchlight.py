@@ -12,11 +12,14 @@ from typing import Any
 import pandas as pd
 
 from skdnn._labels import fitting_files
+from skdnn._optional import import_optional
 from skdnn._wording import listed
 from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import in_words_of_options, read_subjects, wrong_with_betas
 from skdnn.cli._input_files import check_regular
+from skdnn.cli._output_files import check_free, is_report
 from skdnn.cli._rdm_files import check_measures, in_common_order, read_file
+from skdnn.cli._report_files import of_searchlight
 from skdnn.cli._terminal import note, records, show_facts
 
 _NOT_CENTRED = ("cosine", "cosine_cov", "bures")
@@ -62,6 +65,7 @@ def run(arguments: Arguments) -> None:
         except ValueError as error:  # e.g. masks without a common voxel
             untested = f"no test: {error}"
     _tidy(out / "unfinished")
+    of_searchlight(arguments, result, test, out)
     _report(result, test, untested, out, arguments)
 
 
@@ -86,8 +90,15 @@ def _untestable(arguments: Arguments) -> str | None:
 
 
 def _checked_folder(arguments: Arguments) -> Path:
-    """The folder of --out, if maps can be written there."""
-    out = Path(arguments.out)
+    """The folder of --out, if maps can be written there, and reports beside it."""
+    reports = [path for path in map(Path, arguments.out) if is_report(path)]
+    folders = [path for path in map(Path, arguments.out) if not is_report(path)]
+    if len(folders) != 1:
+        refuse(f"--out: give one folder for the maps, got {len(folders)}")
+    check_free(reports, arguments)
+    if reports:
+        import_optional("nilearn", "to draw the maps of a report")
+    (out,) = folders
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"--out {out} is a file: give the name of a folder.")
     if (out / "searchlight.json").exists() and not arguments.overwrite:

@@ -13,11 +13,12 @@ SEARCHLIGHT = Command(
     "where in the brain is each layer: RSA around every voxel",
     "Searchlight RSA: the RDM of the responses in a sphere around each voxel is compared with the "
     "RDM of each layer. Writes a map for each layer, the best layer, sizes of spheres, and, of "
-    "several subjects in one space, noise ceilings and a test. An interrupted run goes on where "
+    "several subjects in one space, noise ceilings and a test. A report shows the maps (needs "
+    "nilearn). An interrupted run goes on where "
     "it stopped when the same command is given again.",
     (
         "skdnn searchlight features.h5 --betas sub-*/*_betas.nii.gz --events sub-*/*_events.tsv "
-        "--mask sub-*/*_mask.nii.gz --radius 9 --out maps",
+        "--mask sub-*/*_mask.nii.gz --radius 9 --out maps report.html",
         "skdnn searchlight conv1.csv conv5.csv --betas betas.nii.gz --events events.tsv --mask "
         "mask.nii.gz --radius 8 --brain-metric crossnobis --residuals residuals.nii.gz --out maps",
     ),
@@ -56,7 +57,7 @@ SEARCHLIGHT = Command(
             option("--flips N", "random sets of signs; 0 does not test", 5000),
             option("--seed SEED", "of the signs", 0),
         ),
-        option("--out FOLDER", "where maps are written", required=True),
+        shared.out("a folder for the maps", required=True, report=True, value="PATH..."),
         option("--dry-run", "check everything, say how many spheres of how many voxels, and how "
                "long it takes"),
         *(shared.JOBS, shared.ASSUME_ORDER, shared.OVERWRITE, shared.QUIET, shared.JSON),

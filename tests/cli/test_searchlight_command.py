@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from skdnn import load_betas, save_features
 from skdnn.cli import main
 from skdnn.fmri import searchlight_rsa
 from skdnn.io import save_rdm
+from skdnn.report import load_results
 from skdnn.rsa import compute_rdm
 
 nibabel = pytest.importorskip("nibabel")
@@ -105,6 +107,32 @@ def test_maps_are_those_of_the_function(study: Path, run_main: Any) -> None:
     again = run_main("searchlight", "f.h5", *BETAS, "--out", "maps")
     assert again.code == 1
     assert "holds maps: give --overwrite" in again.err
+
+
+def test_a_report_shows_the_maps(
+    study: Path, run_main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nilearn.plotting")
+    out = ("--out", "report.html", "maps", "study.skdnn.json")
+    done = run_main("searchlight", "f.h5", *BETAS, *out, "--quiet")
+    assert done.code == 0, done.err
+    results = load_results("study.skdnn.json")
+    assert list(results) == ["Searchlight", "Test over subjects"]
+    table = results["Searchlight"].tables["layers"]
+    found = nibabel.load("maps/layer-conv2_mean.nii.gz").get_fdata()
+    np.testing.assert_allclose(table["largest"][1], np.nanmax(found), rtol=1e-6)
+    assert results["Searchlight"].facts["maps"] == "in the folder maps"
+    assert len(results.provenance["files"]) == 11  # features, betas, events, masks
+    assert Path("report.html").read_text("utf-8").count('<figure class="picture">') == 5
+    again = run_main("searchlight", "f.h5", *BETAS, "--out", "other", "report.html")
+    assert (again.code, "report.html exists" in again.err) == (1, True)
+    two = run_main("searchlight", "f.h5", *BETAS, "--out", "other", "another")
+    assert (two.code, "--out: give one folder for the maps, got 2" in two.err) == (2, True)
+    monkeypatch.setitem(sys.modules, "nilearn", None)
+    without = run_main("searchlight", "f.h5", *BETAS, "--out", "other", "new.html")
+    assert without.code == 1
+    assert 'pip install "skdnn[nilearn]"' in without.err
+    assert not Path("other").exists()
 
 
 def test_rdms_layers_crossnobis_and_residuals(study: Path, run_main: Any) -> None:

@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from skdnn._optional import import_optional
 from skdnn.fmri._betas import Betas
 from skdnn.io._nifti_files import load_image, side_of
-from skdnn.io._nifti_masks import read_masks
+from skdnn.io._nifti_masks import read_masks, space_of
 from skdnn.io._nifti_writing import write_map
+
+Mesh = tuple[NDArray[np.float64], NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,17 @@ class Places:
         Where volumes lie.
     hemispheres : tuple of (str, int)
         Of surfaces, each side and its number of vertices.
+    space : str
+        ``"MNI152"`` where files say that volumes lie there.
+    meshes : tuple of (coordinates, faces)
+        Of surfaces that were searched, one for each hemisphere.
     """
 
     mask: NDArray[np.bool_]
     affine: NDArray[np.float64] | None
     hemispheres: tuple[tuple[str, int], ...] = ()
+    space: str = ""
+    meshes: tuple[Mesh, ...] = ()
 
     @property
     def n_points(self) -> int:
@@ -107,7 +115,8 @@ def places_of_betas(betas: Betas) -> tuple[Places, NDArray[np.intp]]:
         sides = (("", mask.size),)
     if len(shape) == 3 and betas.affine is None:
         raise ValueError("betas have no affine, so that millimetres have no meaning.")
-    return Places(mask.reshape(shape), betas.affine, sides), np.argsort(flat, kind="stable")
+    places = Places(mask.reshape(shape), betas.affine, sides, betas._space)
+    return places, np.argsort(flat, kind="stable")
 
 
 def places_of_mask(mask: Any) -> Places:
@@ -125,7 +134,7 @@ def places_of_mask(mask: Any) -> Places:
             "mask is an array, which does not say how large its voxels are: give a NIfTI image, "
             "nibabel.Nifti1Image(mask, affine)."
         )
-    return Places(chosen[0], np.asarray(read[0].affine), ())
+    return Places(chosen[0], np.asarray(read[0].affine), (), space_of(mask))
 
 
 def _named(sides: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
@@ -156,11 +165,10 @@ def together(places: dict[str, Places]) -> tuple[Places, dict[str, NDArray[np.in
                 "matrices differ. Search each alone, and bring its maps into a standard space."
             )
     union = np.logical_or.reduce([one.mask for one in places.values()])
-    whole = Places(union, first.affine, first.hemispheres)
+    spaces = {one.space for one in places.values()}
+    space = first.space if len(spaces) == 1 else ""
+    whole = Places(union, first.affine, first.hemispheres, space)
     return whole, {name: np.flatnonzero(one.mask[union]) for name, one in places.items()}
-
-
-Mesh = tuple[NDArray[np.float64], NDArray[np.intp]]
 
 
 def read_meshes(mesh: Any, places: Places) -> list[Mesh]:
