@@ -44,13 +44,14 @@ def run(arguments: Arguments) -> None:
         "radius": arguments.radius, "metric": arguments.brain_metric,
         "comparison": arguments.comparison, "min_voxels": arguments.min_voxels,
         "folds": arguments.folds, "residuals": _residuals(arguments, list(subjects)),
+        "mesh": _meshes(arguments), "distance": arguments.distance,
     }  # fmt: skip
     with _told_in_options():
         if arguments.dry_run:
             estimate = estimate_searchlight(subjects, layers, **options)
             show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
             return
-        note(f"{len(layers)} layer(s) around each voxel", arguments)
+        note(f"{len(layers)} layer(s) around each point", arguments)
         result = searchlight_rsa(
             subjects, layers, folder=out / "unfinished", n_jobs=arguments.jobs,
             verbose=int(not arguments.quiet), **options,
@@ -130,6 +131,13 @@ def _layers(arguments: Arguments) -> dict[str, pd.DataFrame]:
     return {one.name or name: rdm for one, (name, rdm) in zip(found, models.items(), strict=True)}
 
 
+def _meshes(arguments: Arguments) -> list[str] | None:
+    """The files that --mesh names."""
+    files = [file for name in arguments.mesh for file in fitting_files(name, "--mesh")]
+    check_regular(*files)
+    return files or None
+
+
 def _residuals(arguments: Arguments, subjects: list[str]) -> dict[str, Any] | None:
     """Files of each subject, by their names."""
     if not arguments.residuals:
@@ -159,16 +167,17 @@ def _told_in_options() -> Any:
     """What Python calls an argument is called here as it was given."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         text = in_words_of_options(str(error))
         for name, option in (
             ("radius=", "--radius "), ("min_voxels", "--min-voxels"), ("folds=", "--folds "),
-            ("metric=", "--brain-metric "), ("residuals", "--residuals"),
+            ("metric=", "--brain-metric "), ("residuals", "--residuals"), ("mesh=", "--mesh"),
         ):  # fmt: skip
             # Not in the names of files.
             alone = rf"(?<![\w./\\-]){name}" + ("" if name.endswith("=") else r"(?![\w/\\-]|\.\w)")
             text = re.sub(alone, option, text)
-        raise ValueError(text) from error
+        text = re.sub(r"^mesh(?=:| '| of the | has | is for )", "--mesh", text)
+        raise type(error)(text) from error
 
 
 def _remove_maps(out: Path) -> None:
@@ -215,9 +224,10 @@ def _report(result: Any, test: Any, untested: str, out: Path, arguments: Argumen
         "settings": result.settings, **({"untested": untested} if untested else {}),
     }  # fmt: skip
     text = table.to_string(index=False, float_format="{:.3f}".format)
-    text += f"\nbest_in: voxels of {int((best >= 0).sum())} where the layer is the most similar"
+    unit = "voxels" if result.affine is not None else "vertices"
+    text += f"\nbest_in: {unit} of {int((best >= 0).sum())} where the layer is the most similar"
     if test is not None:
-        text += "; significant: voxels with p <= .05, corrected for all voxels and layers"
+        text += f"; significant: {unit} with p <= .05, corrected for all {unit} and layers"
     text += f"\n{untested}" * bool(untested)
     text += f"\nmaps are in {out}"
     show_facts(dict(facts), text, as_json=arguments.json)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+from fmri.spheres import icosphere
 
 from skdnn import load_betas, save_features
 from skdnn.cli import main
@@ -265,3 +266,118 @@ def test_a_test_that_would_find_everything(
     done = run_main("searchlight", "f.h5", *BETAS, "--out", "maps", "--dry-run", *options)
     assert done.code == code, done.err
     assert ("far above zero for unrelated RDMs" in done.err) == (code == 2)
+
+
+# --- surfaces ------------------------------------------------------------------------------------
+
+OF_SURFACES = (
+    *("--betas", "surf/*_betas.func.gii", "--events", "surf/*_events.tsv"),
+    *("--radius", "12", "--min-voxels", "6"),
+)
+MESH = ("--mesh", "surf/hemi-L_white.surf.gii", "surf/hemi-R_white.surf.gii")
+
+
+def write_mesh(path: Path, xyz: Any, faces: Any) -> None:
+    kinds = ("NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE")
+    arrays = [
+        nibabel.gifti.GiftiDataArray(values, kind)
+        for values, kind in zip((xyz.astype("f4"), faces.astype("i4")), kinds, strict=True)
+    ]
+    nibabel.save(nibabel.GiftiImage(darrays=arrays), path)
+
+
+@pytest.fixture
+def surfaces(study: Path) -> Path:
+    """Two runs of one subject on two hemispheres, of 162 and 162 vertices."""
+    folder, rng = study / "surf", np.random.default_rng(4)
+    folder.mkdir()
+    xyz, faces = icosphere()
+    for side, shift in (("L", -30), ("R", 30)):
+        write_mesh(folder / f"hemi-{side}_white.surf.gii", xyz + shift, faces)
+        for run in (1, 2, 10):
+            values = rng.normal(size=(len(IMAGES), len(xyz))).astype("f4")
+            arrays = [nibabel.gifti.GiftiDataArray(row) for row in values]
+            image = nibabel.GiftiImage(darrays=arrays)
+            nibabel.save(image, folder / f"run-{run}_hemi-{side}_betas.func.gii")
+    for run in (1, 2, 10):
+        events = pd.DataFrame({"onset": np.arange(8) * 4.0, "stim_file": np.roll(IMAGES, run)})
+        events.to_csv(folder / f"run-{run}_events.tsv", sep="\t", index=False)
+    return folder
+
+
+@pytest.mark.parametrize("distance", ["edges", "straight"])
+def test_maps_of_surfaces_are_those_of_the_function(
+    surfaces: Path, run_main: Any, distance: str
+) -> None:
+    options = (*OF_SURFACES, *MESH, "--distance", distance, "--brain-metric", "crossnobis")
+    done = run_main("searchlight", "f.h5", *options, "--out", "maps", "--quiet")
+    assert done.code == 0, done.err
+    runs = (1, 2, 10)
+    betas = load_betas(
+        [tuple(surfaces / f"run-{run}_hemi-{side}_betas.func.gii" for side in "LR")
+         for run in runs],
+        events=[surfaces / f"run-{run}_events.tsv" for run in runs], images=IMAGES,
+    )  # fmt: skip
+    layers = {name: pd.read_csv(f"{name}.csv", index_col=0) for name in LAYERS}
+    expected = searchlight_rsa(
+        betas, layers, radius=12.0, mesh=list(MESH[1:]), min_voxels=6, distance=distance,
+        metric="crossnobis",
+    )  # fmt: skip
+    for side, part in zip("LR", np.split(expected.scores[0, 1], 2), strict=True):
+        found = nibabel.load(f"maps/hemi-{side}_layer-conv2.func.gii").agg_data()
+        np.testing.assert_allclose(found, part, atol=1e-6)
+    assert "best_in: vertices of 324" in done.out
+
+
+def test_one_hemisphere_and_its_report(surfaces: Path, run_main: Any) -> None:
+    pytest.importorskip("nilearn.plotting")
+    one = [text.replace("*_betas", "*hemi-R_betas") for text in OF_SURFACES]
+    out = ("--out", "maps", "study.skdnn.json", "--quiet")
+    done = run_main("searchlight", "f.h5", *one, "--mesh", MESH[2], *out)
+    assert done.code == 0, done.err
+    assert Path("maps/hemi-R_sizes.func.gii").exists()
+    results = load_results("study.skdnn.json")
+    assert MESH[2] in results.provenance["files"]
+    table = results["Searchlight"].tables["layers"]
+    values = nibabel.load("maps/hemi-R_layer-conv1.func.gii").agg_data()
+    assert table["vertex"][0] == values.argmax()
+    assert table["hemisphere"].tolist() == ["right", "right"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ((), "betas are of surfaces: give the mesh that they lie on with --mesh."),
+        (MESH[:2], "--mesh: 1 given for 2 hemispheres"),
+        ((MESH[0], *MESH[:0:-1]), "--mesh: 'surf/hemi-R_white.surf.gii' is of the right hemi"),
+        (("--mesh", "surf/lh.small", MESH[2]), "there is no file 'surf/lh.small'"),
+        (
+            ("--mesh", "surf/small.surf.gii", MESH[2]),
+            "--mesh 'surf/small.surf.gii' of the left hemisphere has 161 vertices, the betas have "
+            "162: give the mesh",
+        ),
+    ],
+)
+def test_meshes_that_do_not_fit(
+    surfaces: Path, run_main: Any, changes: tuple[str, ...], message: str
+) -> None:
+    xyz, faces = icosphere()
+    write_mesh(surfaces / "small.surf.gii", xyz[:161], faces[(faces < 161).all(axis=1)])
+    done = run_main("searchlight", "f.h5", *OF_SURFACES, *changes, "--out", "maps")
+    assert (done.code, message in done.err) == (1, True), done.err
+    assert not Path("maps").exists()
+
+
+def test_surfaces_need_both_of_a_pair_and_volumes_no_mesh(surfaces: Path, run_main: Any) -> None:
+    (surfaces / "run-2_hemi-R_betas.func.gii").unlink()
+    done = run_main("searchlight", "f.h5", *OF_SURFACES, *MESH, "--out", "maps")
+    assert done.code == 1
+    assert "run-2_hemi-L_betas.func.gii' has no file of the other hemisphere" in done.err
+    done = run_main("searchlight", "f.h5", *BETAS, *MESH, "--out", "maps")
+    assert done.code == 1
+    assert "--mesh is for surfaces, and betas are of volumes" in done.err
+
+
+def test_maps_of_volumes_are_not_asked_of_surfaces(surfaces: Path, run_main: Any) -> None:
+    done = run_main("encode", "f.h5", *OF_SURFACES[:4], "--cv", "2", "--out", "r.nii.gz")
+    assert (done.code, "--out r.nii.gz: betas of surfaces make no volume" in done.err) == (1, True)

@@ -174,7 +174,10 @@ def together(places: dict[str, Places]) -> tuple[Places, dict[str, NDArray[np.in
 def read_meshes(mesh: Any, places: Places) -> list[Mesh]:
     """Coordinates and faces of each hemisphere, which must have the vertices of the maps."""
     n = len(places.hemispheres)
-    given = [mesh] if n == 1 and not (isinstance(mesh, list) and len(mesh) == 1) else list(mesh)
+    several = isinstance(mesh, list | tuple) and (
+        n > 1 or len(mesh) == 1 or all(isinstance(one, str | os.PathLike) for one in mesh)
+    )
+    given = list(mesh) if several else [mesh]
     if len(given) != n:
         raise ValueError(f"mesh: {len(given)} given for {n} hemispheres: give one for each.")
     found = []
@@ -188,13 +191,15 @@ def read_meshes(mesh: Any, places: Places) -> list[Mesh]:
                 else f"mesh of the {own} hemisphere stands where betas are of the {side}."
             )
         xyz, faces = _read_mesh(one)
+        name = f" {os.fspath(one)!r}" if isinstance(one, str | os.PathLike) else ""
+        name += f" of the {side} hemisphere" if side else ""
         if len(xyz) != size:
             raise ValueError(
-                f"mesh{f' of the {side} hemisphere' if side else ''} has {len(xyz)} vertices, "
-                f"the betas have {size}: give the mesh that they lie on."
+                f"mesh{name} has {len(xyz)} vertices, the betas have {size}: give the mesh that "
+                "they lie on."
             )
         if len(faces) and (faces.min() < 0 or faces.max() >= size):
-            raise ValueError("mesh has faces of vertices that it does not have.")
+            raise ValueError(f"mesh{name} has faces of vertices that it does not have.")
         found.append((xyz, faces))
     return found
 
