@@ -216,6 +216,17 @@ def of_searchlight(arguments: Arguments, result: Any, test: Any, maps: Path) -> 
         results.add(test, name="Test over subjects")
 
 
+def of_network(
+    arguments: Arguments, extractor: Any, layers: Sequence[str], paths: Sequence[str]
+) -> None:
+    """What a network was shown, and which it was."""
+    results = arguments.report
+    if results is None:
+        return
+    results.add_inputs(extractor, paths)
+    results.add(extractor.describe(paths, layers=list(layers)), name="Methods")
+
+
 def of_hierarchy(arguments: Arguments, found: Any) -> None:
     """A fitted study, or a ranking of networks."""
     results = arguments.report

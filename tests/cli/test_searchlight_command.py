@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fmri.spheres import icosphere
+from PIL import Image
 
 from skdnn import load_betas, save_features
 from skdnn.cli import main
@@ -266,6 +267,83 @@ def test_a_test_that_would_find_everything(
     done = run_main("searchlight", "f.h5", *BETAS, "--out", "maps", "--dry-run", *options)
     assert done.code == code, done.err
     assert ("far above zero for unrelated RDMs" in done.err) == (code == 2)
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+NETWORK = (
+    *("--model", "squeezenet1_1", "--weights", "none", "--seed", "3", "--device", "cpu"),
+    *("--images", "pictures", "--layer", "features.3", "features.4"),
+)
+
+
+@pytest.fixture
+def pictures(study: Path) -> Path:
+    folder, rng = study / "pictures", np.random.default_rng(6)
+    folder.mkdir()
+    for name in IMAGES:
+        Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def test_a_network_gives_the_maps_of_its_features(pictures: Path, run_main: Any) -> None:
+    done = run_main("searchlight", *NETWORK, *BETAS, "--out", "maps", "study.skdnn.json")
+    assert done.code == 0, done.err
+    assert run_main("extract", *NETWORK, "--out", "net.h5").code == 0
+    assert run_main("searchlight", "net.h5", *BETAS, "--out", "again").code == 0
+    for name in ("layer-features.3_mean", "layer-features.4_mean", "best_layer", "t-features.3"):
+        found, expected = (
+            nibabel.load(f"{folder}/{name}.nii.gz").get_fdata() for folder in ("maps", "again")
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not Path("maps.unfinished").exists()
+    results = load_results("study.skdnn.json")
+    assert list(results) == [
+        "Searchlight", "Test over subjects", "What the network saw", "Methods",
+    ]  # fmt: skip
+    assert "features.4" in results["Methods"].texts["text"]
+
+
+def test_activations_stay_where_a_run_was_stopped(
+    pictures: Path, run_main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("skdnn.fmri.searchlight_rsa", stop)
+        assert run_main("searchlight", *NETWORK, *BETAS, "--out", "maps").code == 130
+    assert list(Path("maps.unfinished").rglob("*.npy"))
+    assert run_main("searchlight", *NETWORK, *BETAS, "--out", "maps", "--quiet").code == 0
+    assert not Path("maps.unfinished").exists()
+
+
+def test_what_is_refused_before_images_go_through_a_network(pictures: Path, run_main: Any) -> None:
+    (pictures / "saw_0.png").unlink()
+    cases = [
+        ((*NETWORK, *BETAS), 1, "events show 1 of 8 stimuli that no image fits: 'saw_0.png'"),
+        (("f.h5", *NETWORK, *BETAS), 2, "give files of features or RDMs, or a network"),
+        (BETAS, 2, "give files of features or RDMs, or a network"),
+        ((*NETWORK[:8], *BETAS), 2, "--model needs --images"),
+        (("f.h5", *NETWORK[8:10], *BETAS), 2, "--images goes with --model"),
+    ]
+    for words, code, message in cases:
+        done = run_main("searchlight", *words, "--out", "maps")
+        assert (done.code, message in done.err) == (code, True), done.err
+    assert not list(Path().rglob("*.unfinished"))
+
+
+def test_a_dry_run_of_a_network_runs_none(pictures: Path, run_main: Any) -> None:
+    done = run_main("searchlight", *NETWORK, *BETAS, "--out", "maps", "--dry-run", "--json")
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)
+    assert facts["n_layers"] == 2
+    assert facts["extraction"]["n_to_forward"] == len(IMAGES)
+    assert not list(Path().glob("maps*"))
+    wide = [text if text != "6" else "1" for text in BETAS]
+    done = run_main("searchlight", *NETWORK, *wide, "--out", "maps")
+    assert "--radius 1.0 gives spheres of at most 1 voxels" in done.err
+    assert not list(Path().glob("maps*"))
 
 
 # --- surfaces ------------------------------------------------------------------------------------
