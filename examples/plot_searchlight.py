@@ -7,17 +7,17 @@ layer. The result is a map for each layer, the layer that fits best at each plac
 subjects in one space, where a layer is found at all.
 
 The brains are simulated, so that the answer is known: two regions follow a layer each. It needs
-nibabel; the maps are drawn by nilearn, where that is installed.
+nibabel, and nilearn, which draws the maps.
 """
 
 import os
-from importlib.util import find_spec
 
 import matplotlib.pyplot as plt
 import nibabel
 import numpy as np
 
 from skdnn.fmri import estimate_searchlight, searchlight_rsa
+from skdnn.plotting import SearchlightDisplay
 from skdnn.rsa import compute_rdm
 
 quick = os.environ.get("SKDNN_EXAMPLE_QUICK")
@@ -66,27 +66,14 @@ test = result.test(n_flips=1000)
 print(test)
 
 # %%
-# The layer that fits best, where any was found at all: 1 is conv1, 2 is conv3, 3 is fc6.
+# The similarity of each layer, mean over subjects. Nothing is known of the space that this brain
+# lies in, so no template stands behind the maps: the mask is outlined.
 
-found = test.significant().any(axis=0)
-best = np.where(found, result.best_layer() + 1.0, np.nan)
-maps = {
-    "conv1, mean over subjects": result.mean()[0],
-    "fc6, mean over subjects": result.mean()[2],
-    "best layer, p <= .05": best,
-    "noise ceiling, lower bound": result.ceiling[0],
-}
-images = {name: result.unmask(np.nan_to_num(values), fill=0) for name, values in maps.items()}
-figure, axes = plt.subplots(2, 2, figsize=(9, 8))
-for axis, (title, image) in zip(axes.ravel(), images.items(), strict=True):
-    if find_spec("nilearn"):
-        from nilearn.plotting import plot_img
+SearchlightDisplay.from_result(result)
 
-        plot_img(image, axes=axis, display_mode="z", cut_coords=[0], colorbar=True,
-                 cmap="viridis", black_bg=False, annotate=False)  # fmt: skip
-    else:
-        shown = axis.imshow(image.get_fdata()[:, :, grid[2] // 2].T, origin="lower")
-        axis.set(xticks=[], yticks=[])
-        figure.colorbar(shown, ax=axis, shrink=0.7)
-    axis.set_title(title)
+# %%
+# The layer that fits best, where any was found at all, and how high a model could come.
+
+SearchlightDisplay.from_result(result, test, show="best_layer")
+SearchlightDisplay.from_result(result, show="ceiling")
 plt.show()

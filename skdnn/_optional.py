@@ -19,6 +19,7 @@ _EXTRAS = {
     "dask": "dask",
     "distributed": "dask",
     "nibabel": "nifti",
+    "nilearn": "nilearn",
     "himalaya": "himalaya",
     "pyarrow": "parquet",
 }

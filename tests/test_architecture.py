@@ -69,6 +69,7 @@ ARROWS = {
     ("_classifier", "_extraction"),
     ("formats", "io"),
     ("model_comparison", "plotting"),
+    ("report", "fmri"),
     ("cli", "demo"),
     ("__main__", "cli"),
 }
@@ -82,7 +83,18 @@ PUBLIC = {
 # Loaded when first used; the torch engine is itself imported inside a function.
 LATE = {
     *("torch", "torchvision", "timm", "open_clip", "tensorflow", "keras"),
-    *("matplotlib", "h5py", "PIL", "pooch", "nibabel", "mne", "rsatoolbox", "himalaya", "jinja2"),
+    *(
+        "matplotlib",
+        "h5py",
+        "PIL",
+        "pooch",
+        "nibabel",
+        "nilearn",
+        "mne",
+        "rsatoolbox",
+        "himalaya",
+        "jinja2",
+    ),
 }
 ENGINES = {
     **{

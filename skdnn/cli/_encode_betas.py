@@ -34,6 +34,9 @@ def read_targets(features: OpenFeatures, arguments: Arguments) -> dict[str, Beta
             if not betas.trials["image"].duplicated().any():
                 whose = name or "the subject"
                 raise ValueError(f"--maps normalised: no image was shown twice to {whose}.")
+    maps = [path for path in map(Path, arguments.out or ()) if is_map(path)]
+    if maps and any(betas.affine is None for betas in subjects.values()):
+        raise ValueError(f"--out {maps[0]}: betas of surfaces make no volume.")
     return subjects
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._input_files import check_regular
+from skdnn.cli._terminal import note
 from skdnn.cli._unfinished_work import activations_beside
 
 _ANSWERS = "numbers or names, apart by spaces; patterns such as features.*; all"
@@ -81,6 +82,21 @@ def choose_layers(arguments: Arguments, extractor: Any) -> dict[str, tuple[int, 
     wanted = ["*"] if given == ["all"] else given
     facts = extractor.describe(layers=wanted).facts
     return {layer["name"]: tuple(layer["shape"]) for layer in facts["layers"]}
+
+
+def layers_worth_scoring(arguments: Arguments, extractor: Any) -> list[str]:
+    """The layers; of a pattern without those that would be scored as copies of another."""
+    from skdnn import passed_on_layers
+
+    layers = list(choose_layers(arguments, extractor))
+    copies = passed_on_layers(extractor, layers)
+    copies = {name: kind for name, kind in copies.items() if name not in arguments.layer}
+    if copies and len(copies) < len(layers):
+        types = ", ".join(sorted(set(copies.values())))
+        note(f"left out of the pattern: {len(copies)} layers that change nothing ({types}); "
+             "give their names to have them", arguments)  # fmt: skip
+        return [name for name in layers if name not in copies]
+    return layers
 
 
 def _ask(extractor: Any, model: str) -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Arguments that name files to read, of which the report tells the digests.
 _READ = (
-    *("rdm", "responses", "betas", "events", "mask"),
+    *("rdm", "responses", "betas", "events", "mask", "mesh", "residuals"),
     *("features", "files", "reference", "test_images", "groups", "settings"),
 )
 _MOST_RDMS, _MOST_CONDITIONS, _MOST_NETWORKS = 8, 400, 4
@@ -195,6 +195,36 @@ def of_encoding(
     found.facts["false_discovery_rate"] = arguments.fdr
     study = describe_study(folds, encoder=encoder)
     results.add(_joined(study, arguments.features), name="Methods")
+
+
+def of_searchlight(arguments: Arguments, result: Any, test: Any, maps: Path) -> None:
+    """The maps of all layers, and where the test finds them."""
+    results = arguments.report
+    if results is None:
+        return
+    from skdnn._wording import counted
+
+    layers, n_images = counted(len(result.layers), "layer"), result.settings["n_images"]
+    results.title = f"Searchlights of {layers}"
+    results.question = (
+        f"Where in the brain are responses within {arguments.radius:g} mm like which of {layers} "
+        f"({counted(n_images, 'image')}, {counted(len(result.subjects), 'subject')})?"
+    )
+    facts = results.add(result, name="Searchlight")["Searchlight"].facts
+    facts["maps"] = f"in the folder {maps}"
+    if test is not None:
+        results.add(test, name="Test over subjects")
+
+
+def of_network(
+    arguments: Arguments, extractor: Any, layers: Sequence[str], paths: Sequence[str]
+) -> None:
+    """What a network was shown, and which it was."""
+    results = arguments.report
+    if results is None:
+        return
+    results.add_inputs(extractor, paths)
+    results.add(extractor.describe(paths, layers=list(layers)), name="Methods")
 
 
 def of_hierarchy(arguments: Arguments, found: Any) -> None:

@@ -16,10 +16,10 @@ from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import wrong_with_betas
 from skdnn.cli._images import image_paths
 from skdnn.cli._network_and_layers import (
-    choose_layers,
     estimate_from,
     extractor_from,
     is_own,
+    layers_worth_scoring,
     precomputed,
 )
 from skdnn.cli._output_files import (
@@ -57,7 +57,7 @@ def run(arguments: Arguments) -> None:
     for name, each in (regions or {("", ""): y}).items():
         with _regions.of(name):
             rehearse_search(search, each, max(64, arguments.components or 0) + 1)
-    layers = _worth_scoring(arguments, extractor)
+    layers = layers_worth_scoring(arguments, extractor)
     if arguments.dry_run:
         estimate = estimate_search(
             _search_over(extractor, layers, y, arguments),
@@ -176,21 +176,6 @@ def _search_over(extractor: Any, layers: Sequence[str], y: Any, arguments: Argum
         random_state=arguments.seed,
         n_jobs=arguments.jobs,
     )
-
-
-def _worth_scoring(arguments: Arguments, extractor: Any) -> list[str]:
-    """The layers; of a pattern without those that would be scored as copies of another."""
-    from skdnn import passed_on_layers
-
-    layers = list(choose_layers(arguments, extractor))
-    copies = passed_on_layers(extractor, layers)
-    copies = {name: kind for name, kind in copies.items() if name not in arguments.layer}
-    if copies and len(copies) < len(layers):
-        types = ", ".join(sorted(set(copies.values())))
-        note(f"left out of the pattern: {len(copies)} layers that change nothing ({types}); "
-             "give their names to have them", arguments)  # fmt: skip
-        return [name for name in layers if name not in copies]
-    return layers
 
 
 # --- the work ------------------------------------------------------------------------------------

@@ -12,12 +12,24 @@ from typing import Any
 import pandas as pd
 
 from skdnn._labels import fitting_files
+from skdnn._optional import import_optional
 from skdnn._wording import listed
 from skdnn.cli._arguments import Arguments, refuse
 from skdnn.cli._betas_files import in_words_of_options, read_subjects, wrong_with_betas
+from skdnn.cli._images import image_paths
 from skdnn.cli._input_files import check_regular
-from skdnn.cli._rdm_files import check_measures, in_common_order, read_file
+from skdnn.cli._network_and_layers import (
+    estimate_from,
+    extractor_from,
+    layers_worth_scoring,
+    precomputed,
+)
+from skdnn.cli._output_files import check_free, is_report
+from skdnn.cli._rdm_files import check_measures
+from skdnn.cli._report_files import of_network, of_searchlight
+from skdnn.cli._searchlight_layers import made_up_rdms, rdms_of_files, rdms_of_network
 from skdnn.cli._terminal import note, records, show_facts
+from skdnn.cli._unfinished_work import unfinished
 
 _NOT_CENTRED = ("cosine", "cosine_cov", "bures")
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
@@ -28,26 +40,64 @@ _KEPT = re.compile(r"[0-9a-f]{32}\.npz|\.claim-[0-9a-f]{32}|\.tmp-.*")
 
 def run(arguments: Arguments) -> None:
     """Search, report and write."""
-    from skdnn.fmri import estimate_searchlight, searchlight_rsa
+    from skdnn.fmri import estimate_searchlight
 
     _check_usage(arguments)
     out = _checked_folder(arguments)
     check_measures(arguments, comparison=arguments.comparison)
-    layers = _layers(arguments)
-    images = list(next(iter(layers.values())).index)
-    subjects = read_subjects(arguments, images, arguments.files[0], gaps=True)
+    if not arguments.model:
+        layers = rdms_of_files(arguments)
+        images = list(next(iter(layers.values())).index)
+        subjects, options = _responses(arguments, images, arguments.files[0])
+        if arguments.dry_run:
+            with _told_in_options():
+                estimate = estimate_searchlight(subjects, layers, **options)
+            show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
+            return
+        _search(layers, subjects, options, out, arguments)
+        return
+    paths = image_paths(arguments.images)
+    subjects, options = _responses(arguments, paths, "--images")
+    names = layers_worth_scoring(arguments, extractor_from(arguments, cache=None))
+    with _told_in_options():  # all that can be refused, before images go through the network
+        estimate = estimate_searchlight(subjects, made_up_rdms(names, paths), **options)
+    if arguments.dry_run:
+        passing = estimate_from(arguments, paths, names, out)
+        facts = {**estimate.to_dict(), "extraction": passing.to_dict()}
+        show_facts(facts, f"{passing}\n{estimate}", as_json=arguments.json)
+        return
+    with unfinished(out, arguments.cache) as folder:
+        extractor = precomputed(folder, paths, names, arguments)
+        layers = rdms_of_network(extractor, names, paths, arguments.metric)
+        _search(layers, subjects, options, out, arguments)
+        of_network(arguments, extractor, names, paths)
+
+
+def _responses(
+    arguments: Arguments, images: list[str], source: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Betas of each subject, and how they are compared."""
+    subjects = read_subjects(arguments, images, source, gaps=True)
     refuse(_untestable(arguments) if len(subjects) > 1 else None)
-    options: dict[str, Any] = {
+    return subjects, {
         "radius": arguments.radius, "metric": arguments.brain_metric,
         "comparison": arguments.comparison, "min_voxels": arguments.min_voxels,
         "folds": arguments.folds, "residuals": _residuals(arguments, list(subjects)),
+        "mesh": _meshes(arguments), "distance": arguments.distance,
     }  # fmt: skip
+
+
+def _search(
+    layers: Mapping[str, pd.DataFrame],
+    subjects: Mapping[str, Any],
+    options: Mapping[str, Any],
+    out: Path,
+    arguments: Arguments,
+) -> None:
+    from skdnn.fmri import searchlight_rsa
+
     with _told_in_options():
-        if arguments.dry_run:
-            estimate = estimate_searchlight(subjects, layers, **options)
-            show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
-            return
-        note(f"{len(layers)} layer(s) around each voxel", arguments)
+        note(f"{len(layers)} layer(s) around each point", arguments)
         result = searchlight_rsa(
             subjects, layers, folder=out / "unfinished", n_jobs=arguments.jobs,
             verbose=int(not arguments.quiet), **options,
@@ -62,12 +112,19 @@ def run(arguments: Arguments) -> None:
         except ValueError as error:  # e.g. masks without a common voxel
             untested = f"no test: {error}"
     _tidy(out / "unfinished")
+    of_searchlight(arguments, result, test, out)
     _report(result, test, untested, out, arguments)
 
 
 def _check_usage(arguments: Arguments) -> None:
     wrong = wrong_with_betas(arguments)
-    if arguments.flips < 0:
+    if bool(arguments.files) == bool(arguments.model):
+        wrong = "give files of features or RDMs, or a network with --model and --images"
+    elif arguments.model and not arguments.images:
+        wrong = "--model needs --images"
+    elif arguments.files and arguments.images:
+        wrong = "--images goes with --model: files have their features already"
+    elif arguments.flips < 0:
         wrong = f"--flips {arguments.flips}: give 0 or more"
     elif arguments.residuals and arguments.brain_metric not in ("crossnobis", "mahalanobis"):
         wrong = "--residuals goes with --brain-metric crossnobis or mahalanobis"
@@ -86,8 +143,15 @@ def _untestable(arguments: Arguments) -> str | None:
 
 
 def _checked_folder(arguments: Arguments) -> Path:
-    """The folder of --out, if maps can be written there."""
-    out = Path(arguments.out)
+    """The folder of --out, if maps can be written there, and reports beside it."""
+    reports = [path for path in map(Path, arguments.out) if is_report(path)]
+    folders = [path for path in map(Path, arguments.out) if not is_report(path)]
+    if len(folders) != 1:
+        refuse(f"--out: give one folder for the maps, got {len(folders)}")
+    check_free(reports, arguments)
+    if reports:
+        import_optional("nilearn", "to draw the maps of a report")
+    (out,) = folders
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"--out {out} is a file: give the name of a folder.")
     if (out / "searchlight.json").exists() and not arguments.overwrite:
@@ -99,24 +163,11 @@ def _checked_folder(arguments: Arguments) -> Path:
     return out
 
 
-def _layers(arguments: Arguments) -> dict[str, pd.DataFrame]:
-    """An RDM for each layer, with the names of images."""
-    found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
-    if arguments.layer:
-        known = [one.name for one in found]
-        missing = [name for name in arguments.layer if name not in known]
-        if missing:
-            raise ValueError(f"--layer {missing[0]}: the files have {listed(known, 10)}.")
-        found = [one for name in arguments.layer for one in found if one.name == name]
-    if all(one.labels is None for one in found):
-        raise ValueError(
-            f"{found[0].path} has no names of images, so nothing says which row is which image: "
-            "save it with labels."
-        )
-    models, _ = in_common_order(found, [], arguments.metric, assume_order=arguments.assume_order)
-    if len(arguments.files) > 1:
-        return models
-    return {one.name or name: rdm for one, (name, rdm) in zip(found, models.items(), strict=True)}
+def _meshes(arguments: Arguments) -> list[str] | None:
+    """The files that --mesh names."""
+    files = [file for name in arguments.mesh for file in fitting_files(name, "--mesh")]
+    check_regular(*files)
+    return files or None
 
 
 def _residuals(arguments: Arguments, subjects: list[str]) -> dict[str, Any] | None:
@@ -148,16 +199,17 @@ def _told_in_options() -> Any:
     """What Python calls an argument is called here as it was given."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         text = in_words_of_options(str(error))
         for name, option in (
             ("radius=", "--radius "), ("min_voxels", "--min-voxels"), ("folds=", "--folds "),
-            ("metric=", "--brain-metric "), ("residuals", "--residuals"),
+            ("metric=", "--brain-metric "), ("residuals", "--residuals"), ("mesh=", "--mesh"),
         ):  # fmt: skip
             # Not in the names of files.
             alone = rf"(?<![\w./\\-]){name}" + ("" if name.endswith("=") else r"(?![\w/\\-]|\.\w)")
             text = re.sub(alone, option, text)
-        raise ValueError(text) from error
+        text = re.sub(r"^mesh(?=:| '| of the | has | is for )", "--mesh", text)
+        raise type(error)(text) from error
 
 
 def _remove_maps(out: Path) -> None:
@@ -204,9 +256,10 @@ def _report(result: Any, test: Any, untested: str, out: Path, arguments: Argumen
         "settings": result.settings, **({"untested": untested} if untested else {}),
     }  # fmt: skip
     text = table.to_string(index=False, float_format="{:.3f}".format)
-    text += f"\nbest_in: voxels of {int((best >= 0).sum())} where the layer is the most similar"
+    unit = "voxels" if result.affine is not None else "vertices"
+    text += f"\nbest_in: {unit} of {int((best >= 0).sum())} where the layer is the most similar"
     if test is not None:
-        text += "; significant: voxels with p <= .05, corrected for all voxels and layers"
+        text += f"; significant: {unit} with p <= .05, corrected for all {unit} and layers"
     text += f"\n{untested}" * bool(untested)
     text += f"\nmaps are in {out}"
     show_facts(dict(facts), text, as_json=arguments.json)

@@ -7,15 +7,16 @@ from skdnn.cli._arguments import group, option
 BETAS = option(
     "--betas FILE...",
     "instead: a GLM's single-trial betas of one subject or several, told apart by 'sub-' in the "
-    "names of files: a NIfTI file for each run or each trial, or GLMsingle's .hdf5 or .mat; in "
-    "natural order (run-2 before run-10)",
+    "names of files: a NIfTI file for each run or each trial, surfaces (.gii, .mgh; hemispheres "
+    "are paired by name), or GLMsingle's .hdf5 or .mat; in natural order (run-2 before run-10)",
 )
 OF_BETAS = group(
     "with --betas",
     option("--events FILE...", "BIDS events.tsv, a table for each run in the order of the betas"),
     option(
         "--mask FILE...",
-        "NIfTI of 0 and 1: one for each subject, or one without 'sub-' in its name for all",
+        "NIfTI of 0 and 1: one for each subject, or one without 'sub-' in its name for all; "
+        "surfaces need none",
     ),
     option(
         "--rois REGION...",

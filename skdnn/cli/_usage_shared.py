@@ -93,7 +93,9 @@ def needed(given: Option) -> Option:
 THE_NETWORK = group("network", needed(MODEL), *_OF_NETWORKS)
 
 
-def out(help: str, *, required: bool = False, report: bool = False) -> Option:
+def out(
+    help: str, *, required: bool = False, report: bool = False, value: str = "FILE..."
+) -> Option:
     """--out: one file or several; each ending says what is written."""
     help += "; .html: a page that tells all of it; .skdnn.json: its results" if report else ""
-    return option("--out FILE...", help, required=required)
+    return option(f"--out {value}", help, required=required)

@@ -381,8 +381,8 @@ HIERARCHY = Command(
 REPORT = Command(
     "report",
     "a page of results that were saved, for people to read",
-    "Make one file of HTML of what search, compare, encode, hierarchy or classify has "
-    "written to --out STUDY.skdnn.json, or Results.save in Python. It opens in any browser, "
+    "Make one file of HTML of what search, compare, encode, hierarchy, searchlight or classify "
+    "has written to --out STUDY.skdnn.json, or Results.save in Python. It opens in any browser, "
     "without a network.",
     ("skdnn report study.skdnn.json --out report.html",),
     (

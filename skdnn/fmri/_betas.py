@@ -66,6 +66,8 @@ class Betas:
     dog.jpg  0.0
     """
 
+    _space = ""  # MNI152, where files say so
+
     def __init__(
         self,
         responses: Trials,
@@ -199,7 +201,7 @@ class Betas:
             raise ValueError(f"voxels must lie in 0 to {self.n_voxels - 1}.")
         if len(np.unique(chosen)) < len(chosen):
             raise ValueError("voxels names some voxels twice.")
-        return Betas(
+        part = Betas(
             self.responses.of(chosen.astype(np.intp)),
             self.trials,
             self.images,
@@ -208,6 +210,8 @@ class Betas:
             affine=self.affine,
             rois={name: inside[chosen] for name, inside in self.rois.items()},
         )
+        part._space = self._space
+        return part
 
     def roi(self, name: str | Sequence[str]) -> Betas:
         """Keep the voxels of one region, or of several together.

@@ -28,7 +28,7 @@ from skdnn.fmri._trials import GridArray, Trials, too_small
 from skdnn.formats import read_betas, read_mat
 from skdnn.io._hdf5_links import is_hdf5, open_hdf5
 from skdnn.io._nifti import NiftiBetas
-from skdnn.io._nifti_masks import Label, read_masks
+from skdnn.io._nifti_masks import Label, read_masks, space_of
 
 _STANDARDIZE = ("session", "run")
 # Names under which GLMsingle and NSD store responses.
@@ -172,9 +172,12 @@ def load_betas(
     responses = Trials(source, maps, np.arange(source.shape[1]), _scale(source, scale), groups)
     sides = getattr(source, "hemispheres", None)
     regions = regions_in(rois or {}, voxels_mask, affine, resample, sides)
-    return Betas(
+    found = Betas(
         responses, used, paths, source=source, mask=voxels_mask, affine=affine, rois=regions
     )
+    if affine is not None:
+        found._space = next(filter(None, map(space_of, [mask, *names[:1]])), "")
+    return found
 
 
 def _open(

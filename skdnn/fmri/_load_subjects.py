@@ -12,6 +12,7 @@ from skdnn.fmri._betas import Betas
 from skdnn.fmri._events import entities, files_of
 from skdnn.fmri._load import load_betas
 from skdnn.fmri._regions import is_atlas
+from skdnn.io._nifti_files import in_pairs
 
 _PATH = (str, os.PathLike)
 
@@ -32,7 +33,9 @@ def load_subjects(
     betas : path-like or sequence of them, or of pairs of hemispheres
         Files of all subjects, of the kinds that :func:`load_betas` takes; a path with wildcards
         is all files that it fits. What is sorted by letters, as by a shell, is put into natural
-        order (run 2 before run 10), any other order is kept.
+        order (run 2 before run 10), any other order is kept. Surfaces of both hemispheres are
+        paired by their names (``lh.`` and ``rh.``, ``hemi-L`` and ``hemi-R``), as masks and
+        regions are.
     events : path-like or sequence of them
         Tables of all subjects, those of a subject in the order of its betas.
     images : sequence of str or Path, Bunch with ``paths``, or str with wildcards
@@ -124,6 +127,7 @@ def _by_subject(given: Any, what: str) -> dict[str, list[Any]]:
             names = [os.fspath(file) for file in files]
             if names == sorted(names):
                 found[subject] = sorted(names, key=natural_key)
+        found[subject] = in_pairs(found[subject], what)
     return found
 
 
@@ -157,6 +161,7 @@ def _one_each(given: Any, subjects: list[str], what: str) -> dict[str, Any]:
     found = {}
     for subject in subjects:
         fitting = files if subjects == [""] else own.get(subject) or own.get("", [])
+        fitting = in_pairs(fitting, what)
         if len(fitting) != 1:
             whose = subject or "the subject"
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from skdnn._optional import import_optional
+from skdnn._wording import listed
 
 _GATHER_BYTES, _PIECE = 2**24, 2**18
 # How many bytes one byte of a compressed file can hold at most; deflate's limit is 1032.
 _PACKED = {".gz": 1100.0, ".mgz": 1100.0, ".bz2": math.inf, ".zst": math.inf}
 _SIDES = re.compile(r"(?i:(?:^|[._-])(?:(lh|hemi-L)|(rh|hemi-R))(?=[._-]))|\.(?:(L)|(R))\.")
+_SURFACES = (".gii", ".mgh", ".mgz", ".label", ".annot")
 # Arrays in GIFTI files that are no data of all vertices.
 _NO_DATA = {1008: "points", 1009: "triangles", 2002: "a list of nodes", 2003: "colours"}
 _NO_DATA[2004] = "colours"
@@ -164,6 +167,32 @@ def state_of(path: Path) -> tuple[int, int]:
     """What changes with the file."""
     found = os.stat(path)
     return found.st_mtime_ns, found.st_size
+
+
+def in_pairs(files: Sequence[Any], what: str) -> list[Any]:
+    """Surfaces of two hemispheres as pairs, the left first, in the order of the files.
+
+    Their names tell them apart. Other files, and those of one hemisphere, stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If one has no counterpart.
+    """
+    paths = [Path(one) for one in files if isinstance(one, str | os.PathLike)]
+    sides = {path: side_of(path) for path in paths if path.suffix in _SURFACES}
+    if len(paths) < len(files) or set(sides.values()) != {"left", "right"}:
+        return list(files)
+    pairs: dict[Path, dict[str, Path]] = {}
+    for path in paths:
+        name = path.with_name(_SIDES.sub("*", path.name, count=1))
+        pairs.setdefault(name, {})[sides.get(path, "")] = path
+    alone = [str(path) for pair in pairs.values() if len(pair) != 2 for path in pair.values()]
+    if alone:
+        raise ValueError(
+            f"{what}: {listed(alone)} has no file of the other hemisphere beside it, by its name."
+        )
+    return [(str(pair["left"]), str(pair["right"])) for pair in pairs.values()]
 
 
 def gifti_maps(image: Any) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from skdnn.io._file_faults import nearest_of
 from skdnn.io._nifti_files import MapFile, gifti_maps, load_image, side_of
 
 Label = int | str | Sequence[int | str]
+# The space of a volume by its name in BIDS, and the code in headers that means MNI152.
+_SPACE, _MNI152 = re.compile(r"(?:^|_)space-([A-Za-z0-9]+)"), 4
 # Scaled integers on disk give no exact 0 and 1.
 _TOLERANCE = 1e-4
 
@@ -144,6 +147,20 @@ def read_masks(
         limit = "is zero everywhere" if threshold is None else f"has nothing above {threshold}"
         raise ValueError(f"mask {limit}: it chooses no voxel.")
     return found
+
+
+def space_of(volume: Any) -> str:
+    """``"MNI152"`` where the name of a volume, or else its header, says so; otherwise empty."""
+    if isinstance(volume, str | os.PathLike):
+        named = _SPACE.search(Path(volume).name)
+        if named:
+            return "MNI152" if named[1].startswith("MNI152") else ""
+        volume = load_image(volume)
+    header: Any = getattr(volume, "header", None)
+    if not hasattr(header, "get_sform"):
+        return ""
+    code = int(header["sform_code"]) or int(header["qform_code"])
+    return "MNI152" if code == _MNI152 else ""
 
 
 def _only(maps: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from ._mds import MDSDisplay
 from ._model_comparison import ModelComparisonDisplay
 from ._rdm import RDMDisplay
 from ._region_scores import RegionScoresDisplay
+from ._searchlight import SearchlightDisplay
 from ._similarity import SimilarityDisplay
 from ._time_course import TimeCourseDisplay
 
@@ -15,6 +16,7 @@ __all__ = [
     "ModelComparisonDisplay",
     "RDMDisplay",
     "RegionScoresDisplay",
+    "SearchlightDisplay",
     "SimilarityDisplay",
     "TimeCourseDisplay",
     "draw_with_twin",

@@ -13,8 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 from skdnn._methods import MethodsText
 from skdnn._search import LayerSearchCV
 from skdnn.encoding import BrainHierarchyScore, HierarchyBootstrap, pool_folds, summarize_voxels
+from skdnn.fmri import SearchlightResult, SearchlightTest
 from skdnn.model_comparison import ModelComparison
 from skdnn.report._result import Result
+from skdnn.report._searchlights import of_searchlight, of_searchlight_test
 from skdnn.rsa import BootstrapResult, PermutationResult
 
 _RESAMPLED = {
@@ -214,6 +216,8 @@ _TAKERS: tuple[tuple[type, Callable[[Any], Result]], ...] = (
     (BootstrapResult, _of_bootstrap),
     (PermutationResult, _of_permutation),
     (HierarchyBootstrap, _of_hierarchy_bootstrap),
+    (SearchlightResult, of_searchlight),
+    (SearchlightTest, of_searchlight_test),
     (MethodsText, _of_methods),
     (pd.DataFrame, _of_table),
 )

@@ -129,7 +129,9 @@ class Results(Mapping[str, Result]):
             A fitted :class:`~skdnn.LayerSearchCV` or :class:`~skdnn.BrainHierarchyScore`; what
             :func:`~skdnn.compare_models`, :func:`~skdnn.rsa.bootstrap_rsa`,
             :func:`~skdnn.rsa.permutation_test` or
-            :func:`~skdnn.encoding.bootstrap_hierarchy_score` gave; a table, of which those of
+            :func:`~skdnn.encoding.bootstrap_hierarchy_score` gave; what
+            :func:`~skdnn.fmri.searchlight_rsa` found, or its test, whose maps are drawn by
+            nilearn; a table, of which those of
             :func:`~skdnn.encoding.nested_encoding`, :func:`~skdnn.encoding.pool_folds`,
             :func:`~skdnn.fmri.search_regions`, :func:`~skdnn.compare_with_twin` and
             :func:`~skdnn.model_comparison.score_rdms` are recognised; a
@@ -147,6 +149,8 @@ class Results(Mapping[str, Result]):
         ------
         TypeError
             If it is none of these.
+        ImportError
+            For a searchlight, if nilearn is not installed.
         """
         found = result_of(thing)
         wanted = name or found.kind

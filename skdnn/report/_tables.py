@@ -26,7 +26,7 @@ def tables_of(result: Result) -> list[Chart]:
             shown.append({"name": name, "exported": True, **size})
         else:
             is_short = len(table) <= _OPEN or len(result.tables) == 1
-            is_open = k == 0 and is_short and not result.pictures
+            is_open = k == 0 and is_short and name != "inputs"
             shown.append(_shown(name, table, is_open=is_open))
     return shown
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+from fmri.spheres import icosphere
+from PIL import Image
 
 from skdnn import load_betas, save_features
 from skdnn.cli import main
 from skdnn.fmri import searchlight_rsa
 from skdnn.io import save_rdm
+from skdnn.report import load_results
 from skdnn.rsa import compute_rdm
 
 nibabel = pytest.importorskip("nibabel")
@@ -105,6 +109,32 @@ def test_maps_are_those_of_the_function(study: Path, run_main: Any) -> None:
     again = run_main("searchlight", "f.h5", *BETAS, "--out", "maps")
     assert again.code == 1
     assert "holds maps: give --overwrite" in again.err
+
+
+def test_a_report_shows_the_maps(
+    study: Path, run_main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nilearn.plotting")
+    out = ("--out", "report.html", "maps", "study.skdnn.json")
+    done = run_main("searchlight", "f.h5", *BETAS, *out, "--quiet")
+    assert done.code == 0, done.err
+    results = load_results("study.skdnn.json")
+    assert list(results) == ["Searchlight", "Test over subjects"]
+    table = results["Searchlight"].tables["layers"]
+    found = nibabel.load("maps/layer-conv2_mean.nii.gz").get_fdata()
+    np.testing.assert_allclose(table["largest"][1], np.nanmax(found), rtol=1e-6)
+    assert results["Searchlight"].facts["maps"] == "in the folder maps"
+    assert len(results.provenance["files"]) == 11  # features, betas, events, masks
+    assert Path("report.html").read_text("utf-8").count('<figure class="picture">') == 5
+    again = run_main("searchlight", "f.h5", *BETAS, "--out", "other", "report.html")
+    assert (again.code, "report.html exists" in again.err) == (1, True)
+    two = run_main("searchlight", "f.h5", *BETAS, "--out", "other", "another")
+    assert (two.code, "--out: give one folder for the maps, got 2" in two.err) == (2, True)
+    monkeypatch.setitem(sys.modules, "nilearn", None)
+    without = run_main("searchlight", "f.h5", *BETAS, "--out", "other", "new.html")
+    assert without.code == 1
+    assert 'pip install "skdnn[nilearn]"' in without.err
+    assert not Path("other").exists()
 
 
 def test_rdms_layers_crossnobis_and_residuals(study: Path, run_main: Any) -> None:
@@ -237,3 +267,195 @@ def test_a_test_that_would_find_everything(
     done = run_main("searchlight", "f.h5", *BETAS, "--out", "maps", "--dry-run", *options)
     assert done.code == code, done.err
     assert ("far above zero for unrelated RDMs" in done.err) == (code == 2)
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+NETWORK = (
+    *("--model", "squeezenet1_1", "--weights", "none", "--seed", "3", "--device", "cpu"),
+    *("--images", "pictures", "--layer", "features.3", "features.4"),
+)
+
+
+@pytest.fixture
+def pictures(study: Path) -> Path:
+    folder, rng = study / "pictures", np.random.default_rng(6)
+    folder.mkdir()
+    for name in IMAGES:
+        Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def test_a_network_gives_the_maps_of_its_features(pictures: Path, run_main: Any) -> None:
+    done = run_main("searchlight", *NETWORK, *BETAS, "--out", "maps", "study.skdnn.json")
+    assert done.code == 0, done.err
+    assert run_main("extract", *NETWORK, "--out", "net.h5").code == 0
+    assert run_main("searchlight", "net.h5", *BETAS, "--out", "again").code == 0
+    for name in ("layer-features.3_mean", "layer-features.4_mean", "best_layer", "t-features.3"):
+        found, expected = (
+            nibabel.load(f"{folder}/{name}.nii.gz").get_fdata() for folder in ("maps", "again")
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert not Path("maps.unfinished").exists()
+    results = load_results("study.skdnn.json")
+    assert list(results) == [
+        "Searchlight", "Test over subjects", "What the network saw", "Methods",
+    ]  # fmt: skip
+    assert "features.4" in results["Methods"].texts["text"]
+
+
+def test_activations_stay_where_a_run_was_stopped(
+    pictures: Path, run_main: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("skdnn.fmri.searchlight_rsa", stop)
+        assert run_main("searchlight", *NETWORK, *BETAS, "--out", "maps").code == 130
+    assert list(Path("maps.unfinished").rglob("*.npy"))
+    assert run_main("searchlight", *NETWORK, *BETAS, "--out", "maps", "--quiet").code == 0
+    assert not Path("maps.unfinished").exists()
+
+
+def test_what_is_refused_before_images_go_through_a_network(pictures: Path, run_main: Any) -> None:
+    (pictures / "saw_0.png").unlink()
+    cases = [
+        ((*NETWORK, *BETAS), 1, "events show 1 of 8 stimuli that no image fits: 'saw_0.png'"),
+        (("f.h5", *NETWORK, *BETAS), 2, "give files of features or RDMs, or a network"),
+        (BETAS, 2, "give files of features or RDMs, or a network"),
+        ((*NETWORK[:8], *BETAS), 2, "--model needs --images"),
+        (("f.h5", *NETWORK[8:10], *BETAS), 2, "--images goes with --model"),
+    ]
+    for words, code, message in cases:
+        done = run_main("searchlight", *words, "--out", "maps")
+        assert (done.code, message in done.err) == (code, True), done.err
+    assert not list(Path().rglob("*.unfinished"))
+
+
+def test_a_dry_run_of_a_network_runs_none(pictures: Path, run_main: Any) -> None:
+    done = run_main("searchlight", *NETWORK, *BETAS, "--out", "maps", "--dry-run", "--json")
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)
+    assert facts["n_layers"] == 2
+    assert facts["extraction"]["n_to_forward"] == len(IMAGES)
+    assert not list(Path().glob("maps*"))
+    wide = [text if text != "6" else "1" for text in BETAS]
+    done = run_main("searchlight", *NETWORK, *wide, "--out", "maps")
+    assert "--radius 1.0 gives spheres of at most 1 voxels" in done.err
+    assert not list(Path().glob("maps*"))
+
+
+# --- surfaces ------------------------------------------------------------------------------------
+
+OF_SURFACES = (
+    *("--betas", "surf/*_betas.func.gii", "--events", "surf/*_events.tsv"),
+    *("--radius", "12", "--min-voxels", "6"),
+)
+MESH = ("--mesh", "surf/hemi-L_white.surf.gii", "surf/hemi-R_white.surf.gii")
+
+
+def write_mesh(path: Path, xyz: Any, faces: Any) -> None:
+    kinds = ("NIFTI_INTENT_POINTSET", "NIFTI_INTENT_TRIANGLE")
+    arrays = [
+        nibabel.gifti.GiftiDataArray(values, kind)
+        for values, kind in zip((xyz.astype("f4"), faces.astype("i4")), kinds, strict=True)
+    ]
+    nibabel.save(nibabel.GiftiImage(darrays=arrays), path)
+
+
+@pytest.fixture
+def surfaces(study: Path) -> Path:
+    """Two runs of one subject on two hemispheres, of 162 and 162 vertices."""
+    folder, rng = study / "surf", np.random.default_rng(4)
+    folder.mkdir()
+    xyz, faces = icosphere()
+    for side, shift in (("L", -30), ("R", 30)):
+        write_mesh(folder / f"hemi-{side}_white.surf.gii", xyz + shift, faces)
+        for run in (1, 2, 10):
+            values = rng.normal(size=(len(IMAGES), len(xyz))).astype("f4")
+            arrays = [nibabel.gifti.GiftiDataArray(row) for row in values]
+            image = nibabel.GiftiImage(darrays=arrays)
+            nibabel.save(image, folder / f"run-{run}_hemi-{side}_betas.func.gii")
+    for run in (1, 2, 10):
+        events = pd.DataFrame({"onset": np.arange(8) * 4.0, "stim_file": np.roll(IMAGES, run)})
+        events.to_csv(folder / f"run-{run}_events.tsv", sep="\t", index=False)
+    return folder
+
+
+@pytest.mark.parametrize("distance", ["edges", "straight"])
+def test_maps_of_surfaces_are_those_of_the_function(
+    surfaces: Path, run_main: Any, distance: str
+) -> None:
+    options = (*OF_SURFACES, *MESH, "--distance", distance, "--brain-metric", "crossnobis")
+    done = run_main("searchlight", "f.h5", *options, "--out", "maps", "--quiet")
+    assert done.code == 0, done.err
+    runs = (1, 2, 10)
+    betas = load_betas(
+        [tuple(surfaces / f"run-{run}_hemi-{side}_betas.func.gii" for side in "LR")
+         for run in runs],
+        events=[surfaces / f"run-{run}_events.tsv" for run in runs], images=IMAGES,
+    )  # fmt: skip
+    layers = {name: pd.read_csv(f"{name}.csv", index_col=0) for name in LAYERS}
+    expected = searchlight_rsa(
+        betas, layers, radius=12.0, mesh=list(MESH[1:]), min_voxels=6, distance=distance,
+        metric="crossnobis",
+    )  # fmt: skip
+    for side, part in zip("LR", np.split(expected.scores[0, 1], 2), strict=True):
+        found = nibabel.load(f"maps/hemi-{side}_layer-conv2.func.gii").agg_data()
+        np.testing.assert_allclose(found, part, atol=1e-6)
+    assert "best_in: vertices of 324" in done.out
+
+
+def test_one_hemisphere_and_its_report(surfaces: Path, run_main: Any) -> None:
+    pytest.importorskip("nilearn.plotting")
+    one = [text.replace("*_betas", "*hemi-R_betas") for text in OF_SURFACES]
+    out = ("--out", "maps", "study.skdnn.json", "--quiet")
+    done = run_main("searchlight", "f.h5", *one, "--mesh", MESH[2], *out)
+    assert done.code == 0, done.err
+    assert Path("maps/hemi-R_sizes.func.gii").exists()
+    results = load_results("study.skdnn.json")
+    assert MESH[2] in results.provenance["files"]
+    table = results["Searchlight"].tables["layers"]
+    values = nibabel.load("maps/hemi-R_layer-conv1.func.gii").agg_data()
+    assert table["vertex"][0] == values.argmax()
+    assert table["hemisphere"].tolist() == ["right", "right"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ((), "betas are of surfaces: give the mesh that they lie on with --mesh."),
+        (MESH[:2], "--mesh: 1 given for 2 hemispheres"),
+        ((MESH[0], *MESH[:0:-1]), "--mesh: 'surf/hemi-R_white.surf.gii' is of the right hemi"),
+        (("--mesh", "surf/lh.small", MESH[2]), "there is no file 'surf/lh.small'"),
+        (
+            ("--mesh", "surf/small.surf.gii", MESH[2]),
+            "--mesh 'surf/small.surf.gii' of the left hemisphere has 161 vertices, the betas have "
+            "162: give the mesh",
+        ),
+    ],
+)
+def test_meshes_that_do_not_fit(
+    surfaces: Path, run_main: Any, changes: tuple[str, ...], message: str
+) -> None:
+    xyz, faces = icosphere()
+    write_mesh(surfaces / "small.surf.gii", xyz[:161], faces[(faces < 161).all(axis=1)])
+    done = run_main("searchlight", "f.h5", *OF_SURFACES, *changes, "--out", "maps")
+    assert (done.code, message in done.err) == (1, True), done.err
+    assert not Path("maps").exists()
+
+
+def test_surfaces_need_both_of_a_pair_and_volumes_no_mesh(surfaces: Path, run_main: Any) -> None:
+    (surfaces / "run-2_hemi-R_betas.func.gii").unlink()
+    done = run_main("searchlight", "f.h5", *OF_SURFACES, *MESH, "--out", "maps")
+    assert done.code == 1
+    assert "run-2_hemi-L_betas.func.gii' has no file of the other hemisphere" in done.err
+    done = run_main("searchlight", "f.h5", *BETAS, *MESH, "--out", "maps")
+    assert done.code == 1
+    assert "--mesh is for surfaces, and betas are of volumes" in done.err
+
+
+def test_maps_of_volumes_are_not_asked_of_surfaces(surfaces: Path, run_main: Any) -> None:
+    done = run_main("encode", "f.h5", *OF_SURFACES[:4], "--cv", "2", "--out", "r.nii.gz")
+    assert (done.code, "--out r.nii.gz: betas of surfaces make no volume" in done.err) == (1, True)

@@ -61,6 +61,17 @@ def betas_of(mask: Any, runs: list[list[int]], seed: int = 5) -> Any:
     return trials, load_betas(volumes, events=events, mask=image_of(mask), images=IMAGES)
 
 
+def icosphere() -> tuple[Any, Any]:
+    """A ball of 162 vertices."""
+    from scipy.spatial import ConvexHull
+
+    k = np.arange(162) + 0.5
+    angle, height = np.pi * (1 + 5**0.5) * k, 1 - 2 * k / 162
+    ring = np.sqrt(1 - height**2)
+    xyz = 20 * np.stack([ring * np.cos(angle), ring * np.sin(angle), height], axis=1)
+    return xyz, ConvexHull(xyz).simplices
+
+
 EVERY = list(range(N))
 DESIGNS = {
     "balanced": [EVERY, EVERY[::-1], EVERY],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from fmri.conftest import IMAGES, Subject, save
 
@@ -108,3 +109,37 @@ def test_images_that_were_not_shown_may_be_left_out(subject: Subject, two: Path)
         load(two, images=more[:1], unseen="drop", surplus="drop")
     with pytest.raises(ValueError, match="unseen must be 'error' or 'drop'"):
         load(two, unseen="keep")
+
+
+def test_hemispheres_are_paired_by_name(tmp_path: Path) -> None:
+    """Run by run, in natural order, masks too; of each subject."""
+    nibabel = pytest.importorskip("nibabel")
+    rng, kept, files = np.random.default_rng(0), {}, []
+    for subject in ("sub-1", "sub-2"):
+        for side, n in (("lh", 5), ("rh", 7)):
+            kept[subject, side] = rng.random(n) < 0.8
+            mask = nibabel.MGHImage(kept[subject, side].astype("f4").reshape(n, 1, 1), None)
+            nibabel.save(mask, tmp_path / f"{subject}_mask.{side}.mgh")
+            for run in (1, 2, 10):
+                values = rng.normal(size=(n, 1, 1, 2)).astype("f4")
+                files.append(tmp_path / f"{subject}_run-{run}_betas.{side}.mgh")
+                nibabel.save(nibabel.MGHImage(values, None), files[-1])
+        for run in (1, 2, 10):
+            events = pd.DataFrame({"stim_file": ["a.png", "b.png"]})
+            events.to_csv(tmp_path / f"{subject}_run-{run}_events.tsv", sep="\t", index=False)
+    given = {"events": str(tmp_path / "*_events.tsv"), "images": ["a.png", "b.png"]}
+    found = load_subjects(sorted(map(str, files)), mask=str(tmp_path / "*_mask.*.mgh"), **given)
+    for subject, betas in found.items():
+        expected = np.concatenate([
+            np.concatenate([
+                nibabel.load(tmp_path / f"{subject}_run-{run}_betas.{side}.mgh").get_fdata()[
+                    kept[subject, side], 0, 0
+                ].T
+                for side in ("lh", "rh")
+            ], axis=1)
+            for run in (1, 2, 10)
+        ])  # fmt: skip
+        np.testing.assert_allclose(betas.responses[:], expected, rtol=1e-6)
+    files[0].unlink()
+    with pytest.raises(ValueError, match=r"betas: .*sub-1_run-1_betas.rh.mgh' has no file of the"):
+        load_subjects([str(file) for file in files[1:]], **given)

@@ -15,6 +15,7 @@ from fmri.spheres import (
     IMAGES,
     N,
     betas_of,
+    icosphere,
     image_of,
     layer_rdms,
     random_mask,
@@ -244,17 +245,6 @@ def test_subjects_of_other_masks_share_the_grid():
     part = searchlight_rsa(subjects["a"].keep(kept), layers, radius=4.0, min_voxels=6)
     again = searchlight_rsa(subjects["a"].keep(np.sort(kept)), layers, radius=4.0, min_voxels=6)
     np.testing.assert_array_equal(part.scores, again.scores)
-
-
-def icosphere() -> tuple[Any, Any]:
-    """A ball of 162 vertices."""
-    from scipy.spatial import ConvexHull
-
-    k = np.arange(162) + 0.5
-    angle, height = np.pi * (1 + 5**0.5) * k, 1 - 2 * k / 162
-    ring = np.sqrt(1 - height**2)
-    xyz = 20 * np.stack([ring * np.cos(angle), ring * np.sin(angle), height], axis=1)
-    return xyz, ConvexHull(xyz).simplices
 
 
 @pytest.mark.parametrize("distance", ["edges", "straight"])

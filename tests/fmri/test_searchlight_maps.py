@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 from fmri.spheres import (
     AFFINE,
+    IMAGES,
     image_of,
     layer_rdms,
     random_mask,
     responses,
 )
 
+from skdnn import load_betas
 from skdnn.fmri import searchlight_rsa
 from skdnn.fmri._searchlight import _centres
 from skdnn.rsa import compute_rdm
@@ -91,6 +93,48 @@ def test_maps_in_files(tmp_path):
 
 
 # --- what is found ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "space"),
+    [
+        ("mask.nii", 4, "MNI152"),
+        ("mask.nii", 3, None),
+        ("mask.nii", 1, None),
+        ("sub-01_space-MNI152NLin2009cAsym_mask.nii", 2, "MNI152"),
+        ("sub-01_space-T1w_mask.nii", 4, None),
+        ("sub-01_space-MNIInfant_mask.nii", 2, None),
+    ],
+)
+def test_a_space_is_what_names_or_headers_say(tmp_path, name, code, space):
+    mask = random_mask()
+    image = image_of(mask)
+    image.set_sform(AFFINE, code=code)
+    nibabel.save(image, tmp_path / name)
+    result = searchlight_rsa(
+        responses(int(mask.sum())), layer_rdms(), radius=4.0, mask=tmp_path / name, min_voxels=4
+    )
+    assert result.settings["space"] == space
+
+
+def test_betas_know_their_space(tmp_path):
+    mask = random_mask()
+    for number, codes in enumerate([(2, 4), (2, 2)]):
+        volumes = np.zeros((*mask.shape, 9), dtype=np.float32)
+        volumes[mask] = responses(int(mask.sum())).T
+        files = []
+        for what, values, code in zip(
+            ("mask", "betas"), (mask * 1.0, volumes), codes, strict=True
+        ):
+            image = nibabel.Nifti1Image(values.astype(np.float32), AFFINE)
+            image.set_sform(AFFINE, code=code)
+            files.append(tmp_path / f"{what}{number}.nii")
+            nibabel.save(image, files[-1])
+        events = pd.DataFrame({"stim_file": IMAGES})
+        betas = load_betas(files[1], events=events, mask=files[0], images=IMAGES)
+        kept = betas.keep(np.arange(60))
+        result = searchlight_rsa(kept, layer_rdms(labels=IMAGES), radius=4.0, min_voxels=4)
+        assert result.settings["space"] == (None if number else "MNI152")
 
 
 @pytest.fixture(scope="module")

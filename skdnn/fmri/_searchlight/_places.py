@@ -16,8 +16,10 @@ from skdnn._optional import import_optional
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._searchlight._neighbours import Mesh
 from skdnn.io._nifti_files import load_image, side_of
-from skdnn.io._nifti_masks import read_masks
+from skdnn.io._nifti_masks import read_masks, space_of
 from skdnn.io._nifti_writing import write_map
+
+Mesh = tuple[NDArray[np.float64], NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,17 @@ class Places:
         Where volumes lie.
     hemispheres : tuple of (str, int)
         Of surfaces, each side and its number of vertices.
+    space : str
+        ``"MNI152"`` where files say that volumes lie there.
+    meshes : tuple of (coordinates, faces)
+        Of surfaces that were searched, one for each hemisphere.
     """
 
     mask: NDArray[np.bool_]
     affine: NDArray[np.float64] | None
     hemispheres: tuple[tuple[str, int], ...] = ()
+    space: str = ""
+    meshes: tuple[Mesh, ...] = ()
 
     @property
     def n_points(self) -> int:
@@ -121,7 +129,8 @@ def places_of_betas(betas: Betas) -> tuple[Places, NDArray[np.intp]]:
         sides = (("", mask.size),)
     if len(shape) == 3 and betas.affine is None:
         raise ValueError("betas have no affine, so that millimetres have no meaning.")
-    return Places(mask.reshape(shape), betas.affine, sides), np.argsort(flat, kind="stable")
+    places = Places(mask.reshape(shape), betas.affine, sides, betas._space)
+    return places, np.argsort(flat, kind="stable")
 
 
 def places_of_mask(mask: Any) -> Places:
@@ -139,7 +148,7 @@ def places_of_mask(mask: Any) -> Places:
             "mask is an array, which does not say how large its voxels are: give a NIfTI image, "
             "nibabel.Nifti1Image(mask, affine)."
         )
-    return Places(chosen[0], np.asarray(read[0].affine), ())
+    return Places(chosen[0], np.asarray(read[0].affine), (), space_of(mask))
 
 
 def _named(sides: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
@@ -170,14 +179,19 @@ def together(places: dict[str, Places]) -> tuple[Places, dict[str, NDArray[np.in
                 "matrices differ. Search each alone, and bring its maps into a standard space."
             )
     union = np.logical_or.reduce([one.mask for one in places.values()])
-    whole = Places(union, first.affine, first.hemispheres)
+    spaces = {one.space for one in places.values()}
+    space = first.space if len(spaces) == 1 else ""
+    whole = Places(union, first.affine, first.hemispheres, space)
     return whole, {name: np.flatnonzero(one.mask[union]) for name, one in places.items()}
 
 
 def read_meshes(mesh: Any, places: Places) -> list[Mesh]:
     """Coordinates and faces of each hemisphere, which must have the vertices of the maps."""
     n = len(places.hemispheres)
-    given = [mesh] if n == 1 and not (isinstance(mesh, list) and len(mesh) == 1) else list(mesh)
+    several = isinstance(mesh, list | tuple) and (
+        n > 1 or len(mesh) == 1 or all(isinstance(one, str | os.PathLike) for one in mesh)
+    )
+    given = list(mesh) if several else [mesh]
     if len(given) != n:
         raise ValueError(f"mesh: {len(given)} given for {n} hemispheres: give one for each.")
     found = []
@@ -191,13 +205,15 @@ def read_meshes(mesh: Any, places: Places) -> list[Mesh]:
                 else f"mesh of the {own} hemisphere stands where betas are of the {side}."
             )
         xyz, faces = _read_mesh(one)
+        name = f" {os.fspath(one)!r}" if isinstance(one, str | os.PathLike) else ""
+        name += f" of the {side} hemisphere" if side else ""
         if len(xyz) != size:
             raise ValueError(
-                f"mesh{f' of the {side} hemisphere' if side else ''} has {len(xyz)} vertices, "
-                f"the betas have {size}: give the mesh that they lie on."
+                f"mesh{name} has {len(xyz)} vertices, the betas have {size}: give the mesh that "
+                "they lie on."
             )
         if len(faces) and (faces.min() < 0 or faces.max() >= size):
-            raise ValueError("mesh has faces of vertices that it does not have.")
+            raise ValueError(f"mesh{name} has faces of vertices that it does not have.")
         found.append((xyz, faces))
     return found
 

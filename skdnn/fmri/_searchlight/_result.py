@@ -39,8 +39,11 @@ class SearchlightResult:
         Where the voxels lie, in C order: those that any subject has.
     affine : ndarray of shape (4, 4) or None
         Of volumes.
+    meshes : dict of str to (coordinates, faces)
+        Of surfaces, by the name of the hemisphere.
     settings : dict
-        Radius, metric, comparison and so on.
+        Radius, metric, comparison and so on; ``space`` is ``"MNI152"`` where the mask's name or
+        header says so.
 
     See Also
     --------
@@ -78,6 +81,8 @@ class SearchlightResult:
         self.subjects, self.layers = list(subjects), list(layers)
         self.settings, self._places = dict(settings), places
         self.mask, self.affine = places.mask, places.affine
+        sides = [side for side, _ in places.hemispheres]
+        self.meshes = dict(zip(sides, places.meshes, strict=False))
 
     def mean(self) -> Array:
         """Mean over the subjects that have a score.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -265,6 +265,7 @@ def make_plan(
             raise ValueError(f"dof must be a number above 0, got {dof!r}.")
         dof = float(dof)
     subjects, places = read_subjects(betas, mask)
+    places = _with_meshes(places, mesh)
     if metric == "crossnobis":
         for one in subjects:
             if not isinstance(one.data, Betas):
@@ -280,24 +281,32 @@ def make_plan(
         "folds": folds if metric == "crossnobis" else None,
         "noise": residuals is not None, "covariance": covariance, "dof": dof,
         "ceilings": bool(ceilings) and len(subjects) > 1, "n_images": models.n_conditions,
+        "space": places.space or None,
     }  # fmt: skip
     names = range(len(models)) if models.names is None else models.names
     return Plan(
-        subjects, places, _neighbours(places, radius, mesh, distance), models,
+        subjects, places, _neighbours(places, radius, distance), models,
         [rdm_name(name) for name in names], settings["folds"],
         check_residuals(residuals, subjects, covariance), settings,
     )  # fmt: skip
 
 
-def _neighbours(places: Places, radius: float, mesh: Any, distance: str) -> Neighbours:
+def _with_meshes(places: Places, mesh: Any) -> Places:
+    """The mesh of each hemisphere, if points are vertices."""
     if places.is_volume:
         if mesh is not None:
             raise ValueError("mesh is for surfaces, and betas are of volumes.")
-        assert places.affine is not None
-        return Spheres(places.mask, places.affine, radius)
+        return places
     if mesh is None:
         raise ValueError("betas are of surfaces: give the mesh that they lie on with mesh=.")
-    return Patches(read_meshes(mesh, places), places.mask, radius, distance)
+    return replace(places, meshes=tuple(read_meshes(mesh, places)))
+
+
+def _neighbours(places: Places, radius: float, distance: str) -> Neighbours:
+    if places.is_volume:
+        assert places.affine is not None
+        return Spheres(places.mask, places.affine, radius)
+    return Patches(list(places.meshes), places.mask, radius, distance)
 
 
 def _models_of(layers: Any, subjects: list[Subject], conditions: Any, comparison: str) -> RDMStack:
