@@ -107,7 +107,9 @@ def _search(
     test, untested = None, ""
     if len(subjects) > 1 and arguments.flips:
         try:
-            test = result.test(n_flips=arguments.flips, random_state=arguments.seed)
+            test = result.test(
+                arguments.correct, n_flips=arguments.flips, random_state=arguments.seed
+            )
             test.save(out)
         except ValueError as error:  # e.g. masks without a common voxel
             untested = f"no test: {error}"
@@ -217,6 +219,7 @@ def _remove_maps(out: Path) -> None:
     if not (out / "searchlight.json").exists():
         return
     (out / "searchlight.json").unlink()  # what is half removed is no result
+    (out / "clusters.tsv").unlink(missing_ok=True)
     held = pd.DataFrame()
     with contextlib.suppress(OSError, ValueError):  # somebody has edited it
         held = pd.read_csv(out / "layers.tsv", sep="\t", dtype=str)
@@ -259,7 +262,8 @@ def _report(result: Any, test: Any, untested: str, out: Path, arguments: Argumen
     unit = "voxels" if result.affine is not None else "vertices"
     text += f"\nbest_in: {unit} of {int((best >= 0).sum())} where the layer is the most similar"
     if test is not None:
-        text += f"; significant: {unit} with p <= .05, corrected for all {unit} and layers"
+        whose = f"{unit} of clusters" if test.kind == "cluster" else unit
+        text += f"; significant: {whose} with p <= .05, corrected for all {unit} and layers"
     text += f"\n{untested}" * bool(untested)
     text += f"\nmaps are in {out}"
     show_facts(dict(facts), text, as_json=arguments.json)

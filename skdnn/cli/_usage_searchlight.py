@@ -83,6 +83,12 @@ SEARCHLIGHT = Command(
         group(
             "test, of several subjects in one space",
             option("--flips N", "random sets of signs; 0 does not test", 5000),
+            option(
+                "--correct {max,cluster,tfce}",
+                "what decides, corrected for all voxels and layers: the largest t, the mass of "
+                "clusters of voxels with p < .001, or threshold-free cluster enhancement",
+                "max",
+            ),
         ),
         shared.out("a folder for the maps", required=True, report=True, value="PATH..."),
         option("--dry-run", "check everything, say how many spheres of how many voxels, and how "

@@ -20,7 +20,13 @@ from skdnn.report._result import Result
 Array = NDArray[np.float64]
 
 _MOST = 24  # layers that are drawn
+_MOST_CLUSTERS = 100  # in a table
 _ALPHA = 0.05
+_DECIDES = {
+    "max": "the largest t",
+    "cluster": "the largest mass of a cluster",
+    "tfce": "the largest enhanced t",
+}
 
 
 def of_searchlight(result: SearchlightResult) -> Result:
@@ -70,12 +76,18 @@ def of_searchlight_test(test: SearchlightTest) -> Result:
         "smallest p": [_of_known(np.min, row) for row in test.p],
     })  # fmt: skip
     told = {
-        "name": f"Signs of subjects flipped, the largest t decides: p of all {unit} and layers, "
-        f"significant at p <= {_ALPHA:g}",
+        "name": f"Signs of subjects flipped, {_DECIDES[test.kind]} decides: p of all {unit} and "
+        f"layers, significant at p <= {_ALPHA:g}",
         "generalises_to": "other subjects, for these images",
     }
     facts = {"subjects": len(result.subjects), "all sets of signs": test.exact}
     made = Result("SearchlightTest", {"layers": layers}, facts, [told])
+    if test.clusters is not None:
+        made.tables["clusters"] = test.clusters.head(_MOST_CLUSTERS)
+        if len(test.clusters) > _MOST_CLUSTERS:
+            made.warnings.append(
+                f"{_MOST_CLUSTERS} of {len(test.clusters)} clusters are shown, the least likely."
+            )
     if not found.any():
         return made
     shown = np.where(found, test.t, np.nan)

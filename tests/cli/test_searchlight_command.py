@@ -241,7 +241,14 @@ def test_subjects_without_a_common_voxel_are_not_tested(study: Path, run_main: A
 
 
 def test_no_map_of_the_run_before_stays(study: Path, run_main: Any) -> None:
-    assert run_main("searchlight", "f.h5", *BETAS, "--out", "maps").code == 0
+    clusters = "--correct", "cluster"
+    assert run_main("searchlight", "f.h5", *BETAS, *clusters, "--out", "maps").code == 0
+    table = pd.read_csv("maps/clusters.tsv", sep="\t")
+    layers = {name: pd.read_csv(f"{name}.csv", index_col=0) for name in LAYERS}
+    test = searchlight_rsa(subjects(study), layers, radius=6.0).test("cluster")
+    np.testing.assert_array_equal(table["size"], test.clusters["size"])
+    p = nibabel.load("maps/p-conv1.nii.gz").get_fdata().ravel()
+    np.testing.assert_allclose(p, test.p[0], rtol=1e-6)
     Path("maps/t-mine.nii.gz").write_text("mine")
     one = [text.replace("sub-*", "sub-01") for text in BETAS]
     done = run_main("searchlight", "conv2.csv", *one, "--out", "maps", "--overwrite")

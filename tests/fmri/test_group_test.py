@@ -177,15 +177,14 @@ def test_neighbours_of_vertices() -> None:
 def test_hemispheres_and_layers_never_join() -> None:
     rng = np.random.default_rng(0)
     places = Places(np.ones(2 * N_VERTICES, dtype=bool), None,
-                    (("left", N_VERTICES), ("right", N_VERTICES)))  # fmt: skip
+                    (("left", N_VERTICES), ("right", N_VERTICES)),
+                    meshes=((STRIP, FACES),) * 2)  # fmt: skip
     scores = rng.normal(size=(N_SUBJECTS, 2, 2 * N_VERTICES)) * 0.1
     scores[:, 0, -4:] += 1  # the end of the right hemisphere, and of the first layer
     scores[:, 1, :4] += 1
     scores[:, 1, N_VERTICES - 3 : N_VERTICES + 3] += 1  # over the border
     result = result_of(scores, places)
-    with pytest.raises(ValueError, match="their mesh says: give mesh="):
-        result.test(kind="cluster")
-    table = result.test(kind="cluster", cluster_alpha=0.001, mesh=[(STRIP, FACES)] * 2).clusters
+    table = result.test(kind="cluster", cluster_alpha=0.001).clusters
     assert table is not None
     large = table[table["size"] > 2].sort_values(["layer", "hemisphere", "size"])
     assert large[["layer", "hemisphere", "size"]].to_numpy().tolist() == [

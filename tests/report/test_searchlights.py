@@ -106,6 +106,17 @@ def test_numbers_are_those_of_the_maps(found: Any, results: Results) -> None:
     assert results["Searchlight"].facts["radius"] == 6.0
 
 
+def test_clusters_are_told(found: Any) -> None:
+    result, _ = found
+    test = result.test("cluster", cluster_alpha=0.02, n_flips=500)
+    kept = Results("Where").add(test)["SearchlightTest"]
+    pd.testing.assert_frame_equal(kept.tables["clusters"], test.clusters)
+    (told,) = kept.tests
+    assert "the largest mass of a cluster decides" in told["name"]
+    (told,) = Results("Where").add(result.test("tfce", n_flips=50))["SearchlightTest"].tests
+    assert "the largest enhanced t decides" in told["name"]
+
+
 def test_the_page_shows_every_map(results: Results) -> None:
     page = Report(results).to_html()
     found = Pictures(page).sizes

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skdnn._files import write_whole
 from skdnn.fmri._searchlight._neighbours import adjacent
-from skdnn.fmri._searchlight._places import Places, file_names, read_meshes
+from skdnn.fmri._searchlight._places import Places, file_names
 from skdnn.rsa._inference._map_test import MapTest, map_test
 from skdnn.rsa._inference._scored_models import NOT_CENTRED
 from skdnn.rsa._inference._sign_flips import sign_flip_test
@@ -131,7 +131,6 @@ def group_test(
     chance: float | None,
     cluster_alpha: float,
     tfce_step: float,
-    mesh: Any,
     **options: Any,
 ) -> SearchlightTest:
     """What `SearchlightResult.test` does, and says."""
@@ -149,20 +148,12 @@ def group_test(
     if kind == "max":
         largest = sign_flip_test(values, undefined="omit", **options)
         return SearchlightTest(result, largest.t, largest.p, largest.exact, kind)
+    neighbours = adjacent(result.mask, result._places.meshes)
     found = map_test(
-        values, _neighbours(result._places, mesh), kind=kind, cluster_alpha=cluster_alpha,
-        tfce_step=tfce_step, **options,
-    )  # fmt: skip
+        values, neighbours, kind=kind, cluster_alpha=cluster_alpha, tfce_step=tfce_step, **options
+    )
     clusters = _table(found, result) if kind == "cluster" else None
     return SearchlightTest(result, found.t, found.p, found.exact, kind, clusters)
-
-
-def _neighbours(places: Places, mesh: Any) -> NDArray[np.int32]:
-    if places.is_volume:
-        return adjacent(places.mask)
-    if mesh is None:
-        raise ValueError("Which vertices are neighbours, their mesh says: give mesh=.")
-    return adjacent(places.mask, read_meshes(mesh, places))
 
 
 def _table(found: MapTest, result: SearchlightResult) -> pd.DataFrame:

@@ -19,8 +19,6 @@ from skdnn.io._nifti_files import load_image, side_of
 from skdnn.io._nifti_masks import read_masks, space_of
 from skdnn.io._nifti_writing import write_map
 
-Mesh = tuple[NDArray[np.float64], NDArray[np.intp]]
-
 
 @dataclass(frozen=True)
 class Places:

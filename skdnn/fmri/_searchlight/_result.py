@@ -157,7 +157,6 @@ class SearchlightResult:
         cluster_alpha: float = 0.001,
         tfce_step: float = 0.2,
         min_subjects: int | None = None,
-        mesh: Any = None,
         random_state: Any = 0,
     ) -> SearchlightTest:
         """Test whether layers are similar to the brain, over subjects in one space.
@@ -185,8 +184,6 @@ class SearchlightResult:
             Voxels are tested where so many subjects have scores; None asks for all. Few subjects
             have large t by chance, which the largest t of all voxels then has to exceed: a small
             number costs power everywhere.
-        mesh : path, (coordinates, faces) or pair of these, default=None
-            Of surfaces, where `kind` needs neighbours: as :func:`searchlight_rsa` had it.
         random_state : int, RandomState or None, default=0
             Where the signs come from.
 
@@ -199,7 +196,7 @@ class SearchlightResult:
         ------
         ValueError
             If there is one subject only, no voxel that enough subjects have, a parameter is not
-            known, neighbours need a mesh, or 0 is not what unrelated RDMs have, and `chance` is
+            known, or 0 is not what unrelated RDMs have, and `chance` is
             not given.
 
         Notes
@@ -223,7 +220,7 @@ class SearchlightResult:
         """
         return group_test(
             self, kind=kind, chance=chance, cluster_alpha=cluster_alpha, tfce_step=tfce_step,
-            mesh=mesh, n_flips=n_flips, alternative=alternative, min_subjects=min_subjects,
+            n_flips=n_flips, alternative=alternative, min_subjects=min_subjects,
             random_state=random_state,
         )  # fmt: skip
 
