@@ -29,11 +29,12 @@ def run(arguments: Arguments) -> None:
     """Compare, report and write."""
     from skdnn.model_comparison import score_rdms
 
-    _check_usage(arguments)
+    over_time = bool(arguments.times or arguments.conditions)
+    _check_usage(arguments, over_time)
     outs = checked_outs(arguments)
     known = None if arguments.comparison == _CKA else arguments.comparison
     check_measures(arguments, comparison=known)
-    if arguments.times or arguments.conditions:
+    if over_time:
         from skdnn.cli._compare_times import compare_over_time
 
         compare_over_time(arguments, outs)
@@ -72,11 +73,10 @@ def run(arguments: Arguments) -> None:
     )
 
 
-def _check_usage(arguments: Arguments) -> None:
+def _check_usage(arguments: Arguments, over_time: bool) -> None:
     """What argparse can't know: which options go together."""
     files, models, references = arguments.files, arguments.model or [], arguments.reference
     twice = sorted({text for text in models if models.count(text) > 1})
-    over_time = arguments.times or arguments.conditions
     drawn = any(map(is_picture, map(Path, arguments.out or [])))
     refuse_if({
         "give files of RDMs or features, or networks with --model and --images":
