@@ -13,8 +13,6 @@ from skdnn._feature_extractor import DNNFeatureExtractor
 from skdnn._search._extractors import extractors_in, grids_of, make_candidates
 from skdnn._search._layer_profile import layer_label
 from skdnn._search._layer_search import LayerSearchCV
-from skdnn._search._precompute import precompute
-from skdnn._search._temporary_store import lend
 from skdnn.rsa import RDM, RSAScorer
 from skdnn.rsa._scoring._targets import read_targets
 
@@ -36,8 +34,8 @@ def layer_rdms(search: LayerSearchCV, X: Any, y: Any) -> dict[str, Any]:
     The search keeps the activations, as when it was fitted.
     """
     given = [search.estimator, search.param_grid]
-    estimator, grid = lend(given, search._open_store(extractors_in(given)))
-    precompute(estimator, grid, X, n_jobs=search.n_jobs)
+    store = search._open_store(extractors_in(given))
+    (estimator, grid), _ = search._precomputed(given, store, X)
     names = extractors_of(search)
     of_layers = len(names) == 1 and axes_of(search) == {f"{name}__layer" for name in names}
     rdms = {}

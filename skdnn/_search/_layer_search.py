@@ -268,6 +268,7 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
         pass_on(running, self)
         running.cv = splitter_of(self, y)
         extractors = extractors_in([self.estimator, self.param_grid])
+        is_grid = type(self)._run_search is GridSearchCV._run_search
         with warnings.catch_warnings():  # for what is said here, once
             known = isinstance(self.estimator, BaseEstimator)
             if known:
@@ -277,20 +278,13 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
             X = images_of(X)  # of a dataset, folds are read image by image
             split_params, fit_params, params = self._routed(params)
             folds = make_folds(running.cv, X, y, self.estimator, self.scoring, **split_params)
-            store = self._open_store(extractors)
-            estimator, grid = lend(with_hashed_weights(self.estimator, self.param_grid), store)
-            repeats = precompute(
-                estimator,
-                grid,
-                X,
-                y,
-                n_jobs=self.n_jobs,
-                verbose=self.verbose,
-                tolerant=self.error_score != "raise",
-                warn=True,
-            )
             running.cv = folds
-            is_grid = type(self)._run_search is GridSearchCV._run_search
+            store = self._open_store(extractors)
+            given = with_hashed_weights(self.estimator, self.param_grid)
+            tolerant = self.error_score != "raise"
+            (estimator, grid), repeats = self._precomputed(
+                given, store, X, y, verbose=self.verbose, tolerant=tolerant, warn=True
+            )
             with reduced(estimator, grid, X, y, folds, self.scoring, is_grid=is_grid) as found:
                 running.estimator, running.param_grid, running.reduction_ = found
                 self._tell(running.reduction_, len(X))
@@ -403,14 +397,18 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
 
     def _take_over(self, running: LayerSearchCV, profile: pd.DataFrame | None) -> LayerSearchCV:
         """What was found, from the copy that has run: all at once, or nothing."""
-        for name in ("reduction_", "_layer_profile"):  # of an earlier fit
-            self.__dict__.pop(name, None)
-        for name, value in vars(running).items():
-            if name.endswith("_") and not name.startswith("_"):
-                self.__dict__[name] = value
-        if profile is not None:
-            self._layer_profile = profile
+        self.__dict__.pop("reduction_", None)  # of an earlier fit
+        found = {k: v for k, v in vars(running).items() if k.endswith("_") and k[0] != "_"}
+        self.__dict__.update(found, _layer_profile=profile)
         return self
+
+    def _precomputed(
+        self, given: Any, store: ActivationStore | None, X: Any, y: Any = None, **options: Any
+    ) -> tuple[tuple[Any, Any], bool]:
+        """Estimator and grid whose extractors find X in a store, and whether fits repeat."""
+        estimator, grid = lend(given, store)
+        repeats = precompute(estimator, grid, X, y, n_jobs=self.n_jobs, **options)
+        return (estimator, grid), repeats
 
     def _open_store(self, extractors: Sequence[DNNFeatureExtractor]) -> ActivationStore | None:
         """What is lent to extractors without a cache; None where none of them needs it."""
@@ -433,8 +431,7 @@ class LayerSearchCV(Described, ShownWithScores, GridSearchCV):
         store = self._open_store(found)
         if "_is_clone" in self.__dict__:
             # Other clones will want other layers of these images, e.g. in the next outer fold.
-            estimator, grid = lend((self.estimator, self.param_grid), store)
-            precompute(estimator, grid, X, tolerant=True)
+            self._precomputed((self.estimator, self.param_grid), store, X, tolerant=True)
         if store is None:
             return self
         twin = copy(self)

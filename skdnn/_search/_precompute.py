@@ -50,20 +50,18 @@ def precompute(
         For wrong names of parameters or layers in the grid, wrong labels, or images that can't
         be read.
     """
-    seen: dict[tuple[str, ...], Any] = {}  # X, or columns of it
-    extractors: dict[tuple[str, ...], dict[Any, DNNFeatureExtractor]] = {}
+    # By what is seen, X or columns of it: the data, and the extractors that see them.
+    seen: dict[tuple[str, ...], tuple[Any, dict[Any, DNNFeatureExtractor]]] = {}
     unknown: set[str] = set()
     settings = []
     for _, candidate in make_candidates(estimator, param_grid):
         found = find_extractors(candidate, X)
         settings.append(tuple((each.name, each.signature) for each in found))
+        unknown |= {each.name for each in found if each.data is None}
         for each in found:
-            if each.data is None:
-                unknown.add(each.name)
-            else:
-                seen[each.data.key] = each.data.content
-                of_same = extractors.setdefault(each.data.key, {})
-                of_same.setdefault(each.signature, each.extractor)
+            if each.data is not None:
+                _, alike = seen.setdefault(each.data.key, (each.data.content, {}))
+                alike.setdefault(each.signature, each.extractor)
     if unknown and warn:
         warnings.warn(
             f"{', '.join(sorted(unknown))} will see something else than X or columns of it: its "
@@ -72,14 +70,13 @@ def precompute(
             UserWarning,
             stacklevel=3,
         )
-    for key, part in seen.items():
-        first = next(iter(extractors[key].values()))
-        conditions = as_conditions(part, first.aggregate)
+    for part, extractors in seen.values():
+        conditions = as_conditions(part, next(iter(extractors.values())).aggregate)
         check_labels(row_labels(y), conditions.known_names)
         if len(seen) > 1:  # a single pass begins with that
             check_images(conditions.inputs)
-    for key, part in seen.items():
-        able = [e for e in extractors[key].values() if not tolerant or _can_fit(e, part)]
+    for part, extractors in seen.values():
+        able = [e for e in extractors.values() if not tolerant or _can_fit(e, part)]
         if able:
             precompute_many(able, part, n_jobs=n_jobs, verbose=int(verbose > 0))
     return len(set(settings)) < len(settings)

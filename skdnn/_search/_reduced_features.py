@@ -135,10 +135,8 @@ def reduced(
     reason : str
         Empty, or why they must.
     """
-    n = len(X)
-    reason = f"there are {n} images, more than {MOST}" if n > MOST else ""
-    reason = reason or ("" if is_grid else "the search has a way of its own through the grid")
-    reason = reason or _why_not(estimator, param_grid, folds, scoring)
+    own_way = "" if is_grid else "the search has a way of its own through the grid"
+    reason = own_way or _why_not(estimator, param_grid, len(X), folds, scoring)
     if reason:
         yield estimator, param_grid, reason
         return
@@ -162,7 +160,9 @@ def reduced(
         yield (estimator, param_grid, reason) if reason else (own, grid, "")
 
 
-def _why_not(estimator: Any, param_grid: Any, folds: Folds, scoring: Any) -> str:
+def _why_not(estimator: Any, param_grid: Any, n: int, folds: Folds, scoring: Any) -> str:
+    if n > MOST:
+        return f"there are {n} images, more than {MOST}"
     if not isinstance(estimator, Pipeline):
         return f"the estimator is no Pipeline but {type(estimator).__name__}"
     if getattr(estimator, "transform_input", None):

@@ -10,7 +10,7 @@ import argparse
 import importlib
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -20,7 +20,15 @@ from skdnn.cli._terminal import visible
 
 Arguments = argparse.Namespace
 _USAGE = re.compile(r"(?P<name>\S+)(?: (?P<value>.+))?")
-_NUMBERS: dict[str, type] = {"N": int, "K": int, "DAYS": float, "NUMBER": float}
+_COUNTS = ("N", "K")
+_NUMBERS: dict[str, type] = {**dict.fromkeys(_COUNTS, int), "DAYS": float, "NUMBER": float}
+# What Python's functions call an option, where that is another word.
+_IN_PYTHON = {
+    **{"bootstrap": "n_boot", "permutations": "n_permutations", "seed": "random_state"},
+    **{"components": "n_components", "repeats": "n_repeats", "cv": "n_splits", "jobs": "n_jobs"},
+    **{"units": "n_units", "voxels": "n_voxels", "random_layers": "n_layers"},
+    **{"stim_column": "stimulus", "zscore": "standardize", "results": "folder"},
+}
 _COMPLETED = {
     **dict.fromkeys(("FILE", "PATH", "FEATURES"), shtab.FILE),
     "FOLDER": shtab.DIRECTORY,
@@ -69,12 +77,14 @@ def option(
     required: bool = False,
     const: Any = None,
     files: bool = False,
+    least: int | None = 0,
 ) -> Option:
     """An argument, from what its usage looks like.
 
     ``"--quiet"`` is a flag, ``"--rdm FILE"`` takes a value, ``"--out FILE..."`` one or more,
     ``"--twin [N]"`` one or none (which means `const`), ``"--method {rsa,encoding}"`` one of
-    these. Without dashes it is positional. Defaults are added to the help text.
+    these. Without dashes it is positional. Defaults are added to the help text. A count (N, K)
+    that is smaller than `least` is wrong usage.
     """
     match = _USAGE.fullmatch(usage)
     assert match is not None
@@ -98,12 +108,24 @@ def option(
     number = type(default) if isinstance(default, int | float) else _NUMBERS.get(word)
     if number is not None:
         settings["type"] = number
+        if word in _COUNTS and least is not None:
+            settings["type"] = _at_least(least)
     if required:
         settings["required"] = True
     if default not in (None, []) and const is None and "default:" not in help:
         help += " (default: %(default)s)"
     complete = shtab.FILE if files else _COMPLETED.get(word)
     return Option(name, {**settings, "help": help}, complete)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text}: give {least} or more")
+        return int(text)
+
+    number.__name__ = "int"  # as argparse calls what it can't read
+    return number
 
 
 def group(title: str, *options: Option) -> Group:
@@ -174,7 +196,17 @@ def run(arguments: argparse.Namespace) -> None:
     importlib.import_module(f"skdnn.cli._{arguments.command}").run(arguments)
 
 
+def in_python(arguments: argparse.Namespace, *options: str) -> dict[str, Any]:
+    """These options, called as Python's functions call them."""
+    return {_IN_PYTHON.get(name, name): getattr(arguments, name) for name in options}
+
+
 def refuse(wrong: str | None) -> None:
     """End with usage and exit code 2, if something is wrong that argparse can't know."""
     if wrong:
         raise argparse.ArgumentError(None, wrong)
+
+
+def refuse_if(rules: Mapping[str, Any]) -> None:
+    """The same for the first of several reasons that holds."""
+    refuse(next((why for why, holds in rules.items() if holds), None))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skdnn._wording import counted, listed
-from skdnn.cli._arguments import Arguments
+from skdnn.cli._arguments import Arguments, in_python
 from skdnn.cli._input_files import check_regular
 from skdnn.cli._terminal import note
 
@@ -76,18 +76,12 @@ def read_subjects(
     try:
         subjects = load_subjects(
             arguments.betas,
-            events=arguments.events,
             images=images,
-            mask=arguments.mask,
             rois=dict(map(_region, arguments.rois)),
-            stimulus=arguments.stim_column,
             drop=_dropped(arguments),
-            surplus=arguments.surplus,
             unseen=unseen or "error",
-            standardize=arguments.zscore,
-            scale=arguments.scale,
-            key=arguments.key,
-            resample=arguments.resample,
+            **in_python(arguments, "events", "mask", "stim_column", "surplus", "zscore"),
+            **in_python(arguments, "scale", "key", "resample"),
         )
         if arguments.rois:
             subjects = {name: betas.roi(list(betas.rois)) for name, betas in subjects.items()}
@@ -111,28 +105,25 @@ def in_words_of_options(text: str) -> str:
     return text
 
 
-def facts_of(subjects: dict[str, Betas]) -> dict[str, Any]:
+def facts_of(subjects: Mapping[str, Betas]) -> dict[str, Any]:
     """Of each subject what a plan says: trials, images and the voxels of each region."""
-    return {
-        name: {
-            "trials": len(betas),
-            "images": len(betas.images),
-            "voxels": {area: int(inside.sum()) for area, inside in betas.rois.items()}
-            or {"all": betas.n_voxels},
-        }
-        for name, betas in subjects.items()
-    }
+    facts = {}
+    for name, betas in subjects.items():
+        voxels = {area: int(inside.sum()) for area, inside in betas.rois.items()}
+        voxels = voxels or {"all": betas.n_voxels}
+        facts[name] = {"trials": len(betas), "images": len(betas.images), "voxels": voxels}
+    return facts
 
 
-def lines_of(subjects: dict[str, Betas]) -> list[str]:
+def lines_of(facts: Mapping[str, Any]) -> list[str]:
     """The same, a line for each subject."""
     lines = []
-    for name, facts in facts_of(subjects).items():
-        voxels = ", ".join(f"{area} {n}" for area, n in facts["voxels"].items())
-        lines.append(
-            f"{f'subject {name}' if name else 'one subject'}: {counted(facts['trials'], 'trial')} "
-            f"of {counted(facts['images'], 'image')}; voxels: {voxels}"
-        )
+    for name, found in facts.items():
+        whose = f"subject {name}" if name else "one subject"
+        told = counted(found["trials"], "trial")
+        told += f" of {counted(found['images'], 'image')}" if "images" in found else ""
+        voxels = ", ".join(f"{area} {n}" for area, n in found["voxels"].items())
+        lines.append(f"{whose}: {told}; voxels: {voxels}")
     return lines
 
 
@@ -157,8 +148,8 @@ def _dropped(arguments: Arguments) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = {}
     for text in arguments.drop:
         column, sign, value = text.partition("=")
-        place = (column, value) if sign else (arguments.stim_column, text)
-        columns.setdefault(place[0], []).append(place[1])
+        column, value = (column, value) if sign else (arguments.stim_column, text)
+        columns.setdefault(column, []).append(value)
     return columns
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from skdnn.cli._arguments import Arguments, refuse
+from skdnn.cli._arguments import Arguments, in_python, refuse
 from skdnn.cli._terminal import show_table
 
 _SHOWN = ["model", "weights", "layer", "pooling", "images", "bytes", "date"]
-_ACTIONS = ("list", "verify", "prune")
+_OF_PRUNE = ("model", "layer", "older_than", "max_bytes", "dry_run")
 
 
 def run(arguments: Arguments) -> None:
@@ -28,13 +28,7 @@ def run(arguments: Arguments) -> None:
     elif arguments.action == "verify":
         _verify(store, arguments)
     else:
-        table = store.prune(
-            model=arguments.model,
-            layer=arguments.layer,
-            older_than=arguments.older_than,
-            max_bytes=arguments.max_bytes,
-            dry_run=arguments.dry_run,
-        )
+        table = store.prune(**in_python(arguments, *_OF_PRUNE))
         _show(table, "nothing to remove", arguments)
 
 
@@ -54,8 +48,7 @@ def _show(table: pd.DataFrame, empty: str, arguments: Arguments) -> None:
 
 def _check_options(arguments: Arguments) -> None:
     """An option of another action would do nothing; say so."""
-    of_prune = ("model", "layer", "older_than", "max_bytes", "dry_run")
-    options = {**dict.fromkeys(of_prune, "prune"), "repair": "verify"}
+    options = {**dict.fromkeys(_OF_PRUNE, "prune"), "repair": "verify"}
     for name, action in options.items():
         if getattr(arguments, name) and arguments.action != action:
             refuse(f"--{name.replace('_', '-')} belongs to 'skdnn cache {action}'")

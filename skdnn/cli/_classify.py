@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skdnn.cli._arguments import Arguments, refuse
+from skdnn.cli._arguments import Arguments, in_python, refuse
 from skdnn.cli._images import image_paths
 from skdnn.cli._input_files import read_lines
 from skdnn.cli._network_and_layers import network, weights_from
@@ -20,12 +20,9 @@ def run(arguments: Arguments) -> None:
     weights, classes = weights_from(arguments), arguments.classes
     classifier = DNNClassifier(
         network(arguments.model, weights, arguments.seed),
-        backend=arguments.backend,
-        device=arguments.device,
         weights=weights,
         classes=classes if classes in (None, "imagenet") else read_lines(classes),
-        cache=arguments.cache,
-        random_state=arguments.seed,
+        **in_python(arguments, "backend", "device", "cache", "seed"),
         verbose=int(not arguments.quiet),
     ).fit(paths)
     if not 1 <= arguments.top <= len(classifier.classes_):

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from skdnn.cli._arguments import Arguments, refuse
+from skdnn.cli._arguments import Arguments, in_python, refuse, refuse_if
 from skdnn.cli._images import image_names, image_paths
 from skdnn.cli._network_and_layers import extractor_from, is_own, name_and_weights, weights_from
-from skdnn.cli._output_files import (
-    PICTURES,
-    REPORTS,
-    TABLES,
-    checked_outs,
-    is_picture,
-    write_all,
-)
+from skdnn.cli._output_files import checked_outs, is_picture, write_all
 from skdnn.cli._rdm_files import Order, check_measures, in_common_order, read_file, read_references
 from skdnn.cli._report_files import of_comparison
 from skdnn.cli._terminal import note, show_table
@@ -36,18 +29,18 @@ def run(arguments: Arguments) -> None:
     """Compare, report and write."""
     from skdnn.model_comparison import score_rdms
 
-    _check_usage(arguments)
-    outs = checked_outs(arguments, (*TABLES, *PICTURES, *REPORTS))
+    over_time = bool(arguments.times or arguments.conditions)
+    _check_usage(arguments, over_time)
+    outs = checked_outs(arguments)
     known = None if arguments.comparison == _CKA else arguments.comparison
     check_measures(arguments, comparison=known)
-    if arguments.times or arguments.conditions:
+    if over_time:
         from skdnn.cli._compare_times import compare_over_time
 
         compare_over_time(arguments, outs)
         return
     if arguments.model:
         models, references, result = _networks(arguments)
-        alike = result.to_frame().set_axis(list(models), axis=0).set_axis(list(models), axis=1)
     else:
         found = [one for path in arguments.files for one in read_file(path, arguments.metric)]
         if len(found) < 2 and not arguments.reference:
@@ -55,22 +48,17 @@ def run(arguments: Arguments) -> None:
         models, references = in_common_order(
             found, arguments.reference, arguments.metric, assume_order=arguments.assume_order
         )
-        alike, result = None, None
+        result = None
+    results: dict[str, Any] = {}
     if references:
         note(f"comparing with {', '.join(references)}", arguments)
-        table, results = score_rdms(
-            models,
-            references,
-            arguments.comparison,
-            n_boot=arguments.bootstrap,
-            n_permutations=arguments.permutations,
-            random_state=arguments.seed,
-        )
+        options = in_python(arguments, "comparison", "bootstrap", "permutations", "seed")
+        table, results = score_rdms(models, references, **options)
         if arguments.twin:
             table = table.merge(_against_twins(result, references, arguments), "left")
     else:
-        alike = _similarities(models, arguments.comparison) if alike is None else alike
-        table, results = alike.rename_axis("rdm").reset_index(), {}
+        alike = _similarities(models, result, arguments.comparison)
+        table = alike.rename_axis("rdm").reset_index()
     show_table(table if arguments.json else _rounded(table), as_json=arguments.json)
     write_all(
         outs,
@@ -85,34 +73,26 @@ def run(arguments: Arguments) -> None:
     )
 
 
-def _check_usage(arguments: Arguments) -> None:
+def _check_usage(arguments: Arguments, over_time: bool) -> None:
     """What argparse can't know: which options go together."""
-    wrong = None
-    if bool(arguments.files) == bool(arguments.model):
-        wrong = "give files of RDMs or features, or networks with --model and --images"
-    elif arguments.model and not arguments.images:
-        wrong = "--model needs --images"
-    elif arguments.files and arguments.images:
-        wrong = "--images goes with --model: files have their RDMs already"
-    elif (arguments.bootstrap or arguments.permutations) and not arguments.reference:
-        wrong = "--bootstrap and --permutations need --reference"
-    elif arguments.comparison == _CKA and (arguments.files or arguments.reference):
-        wrong = "--comparison cka compares features, so it goes with --model, not with RDMs"
-    elif arguments.twin < 0 or (arguments.twin and not arguments.model):
-        wrong = "--twin N goes with --model, and N is 1 or more"
-    elif (
-        not (arguments.times or arguments.conditions)
-        and len(arguments.reference) > 1
-        and any(map(is_picture, map(Path, arguments.out or [])))
-    ):
-        wrong = "a picture shows one --reference"
-    n_models = len(arguments.model or [])
-    twice = sorted({text for text in arguments.model or () if arguments.model.count(text) > 1})
-    if twice:
-        wrong = f"--model {twice[0]} is given twice: NAME@WEIGHTS tells weights apart"
-    if n_models > 1 and len(arguments.layer) not in (1, n_models):
-        wrong = f"--layer: one for all, or one for each of the {n_models} networks"
-    refuse(wrong)
+    files, models, references = arguments.files, arguments.model or [], arguments.reference
+    twice = sorted({text for text in models if models.count(text) > 1})
+    drawn = any(map(is_picture, map(Path, arguments.out or [])))
+    refuse_if({
+        "give files of RDMs or features, or networks with --model and --images":
+            bool(files) == bool(models),
+        "--model needs --images": models and not arguments.images,
+        "--images goes with --model: files have their RDMs already": files and arguments.images,
+        "--bootstrap and --permutations need --reference":
+            (arguments.bootstrap or arguments.permutations) and not references,
+        "--comparison cka compares features, so it goes with --model, not with RDMs":
+            arguments.comparison == _CKA and (files or references),
+        "--twin goes with --model": arguments.twin and not models,
+        "a picture shows one --reference": len(references) > 1 and drawn and not over_time,
+        f"--model {', '.join(twice)} is given twice: NAME@WEIGHTS tells weights apart": twice,
+        f"--layer: one for all, or one for each of the {len(models)} networks":
+            len(models) > 1 and len(arguments.layer) not in (1, len(models)),
+    })  # fmt: skip
 
 
 def _networks(
@@ -136,11 +116,9 @@ def _networks(
             {text: _extractor(text, arguments) for text in arguments.model},
             layers,
             paths,
-            metric=arguments.metric,
-            comparison=arguments.comparison,
-            twin=arguments.twin,
             cache=folder,
             verbose=int(not arguments.quiet),
+            **in_python(arguments, "metric", "comparison", "twin"),
         )
     models = {
         "/".join(map(str, key)): pd.DataFrame(result.rdms[key].to_numpy(), labels, labels)
@@ -173,11 +151,12 @@ def _extractor(text: str, arguments: Arguments) -> Any:
     return extractor_from(arguments, model=name, weights=chosen, cache=None, verbose=0)
 
 
-def _similarities(models: Mapping[str, pd.DataFrame], comparison: str) -> pd.DataFrame:
+def _similarities(models: dict[str, pd.DataFrame], result: Any, comparison: str) -> pd.DataFrame:
+    """Of networks as their comparison tells it, else of all RDMs."""
     from skdnn.rsa import compare_rdms
 
-    found = pd.DataFrame(compare_rdms(dict(models), dict(models), comparison))
-    return found.set_axis(list(models), axis=0).set_axis(list(models), axis=1)
+    known = compare_rdms(models, models, comparison) if result is None else result.to_frame()
+    return pd.DataFrame(np.asarray(known), list(models), list(models))
 
 
 def _bars(table: pd.DataFrame, results: dict[str, Any], arguments: Arguments) -> Any:

@@ -11,13 +11,13 @@ import pandas as pd
 
 from skdnn._wording import listed
 from skdnn.cli import _encode_betas as _betas
-from skdnn.cli._arguments import Arguments, refuse
+from skdnn.cli._arguments import Arguments, in_python, refuse, refuse_if
 from skdnn.cli._betas_files import wrong_with_betas
 from skdnn.cli._input_files import read_features, read_names, reading
 from skdnn.cli._output_files import MAPS, REPORTS, TABLES, checked_outs, is_map, write_all
 from skdnn.cli._report_files import of_encoding
 from skdnn.cli._row_order import matched, read_responses
-from skdnn.cli._terminal import note, records, show_facts, visible
+from skdnn.cli._terminal import as_text, note, records, show_facts, visible
 
 if TYPE_CHECKING:
     from skdnn import LayerwiseEncoder
@@ -56,8 +56,8 @@ def run(arguments: Arguments) -> None:
     layers = list(features.layers)
     areas = _areas(voxels_table, layers, arguments)
     _report(areas, layers, arguments)
-    _, _, n_inner = next(iter(plans.values()))
-    of_encoding(arguments, folds, areas, _encoder(n_inner, arguments))
+    *_, encoder = next(iter(plans.values()))
+    of_encoding(arguments, folds, areas, encoder)
 
 
 def _targets(features: OpenFeatures, arguments: Arguments) -> dict[str, Any]:
@@ -65,27 +65,22 @@ def _targets(features: OpenFeatures, arguments: Arguments) -> dict[str, Any]:
     if arguments.betas:
         return _betas.read_targets(features, arguments)
     names = _names(features, arguments)
-    responses = read_responses(
-        arguments.responses, names, "--responses", assume_order=arguments.assume_order
-    )
-    return {"": responses}
+    assumed = {"assume_order": arguments.assume_order}
+    return {"": read_responses(arguments.responses, names, "--responses", **assumed)}
 
 
-def _plan(target: Any, arguments: Arguments) -> tuple[Any, np.ndarray | None, int]:
-    """Folds, groups, and folds inside the training images."""
+def _plan(target: Any, arguments: Arguments) -> tuple[Any, np.ndarray | None, LayerwiseEncoder]:
+    """Folds, groups, and the encoder with folds of its own inside the training images."""
+    from skdnn import LayerwiseEncoder
+
     names = _images(target)
     groups = _groups(names, arguments) if arguments.groups else None
-    return _folds(names, arguments), groups, _inner_folds(groups, arguments)
+    inner = {"cv": _inner_folds(groups, arguments), "random_state": arguments.seed}
+    return _folds(names, arguments), groups, LayerwiseEncoder(select=arguments.select, **inner)
 
 
 def _images(target: Any) -> list[str]:
     return list(target.index) if isinstance(target, pd.DataFrame) else target.images
-
-
-def _encoder(n_inner: int, arguments: Arguments) -> LayerwiseEncoder:
-    from skdnn import LayerwiseEncoder
-
-    return LayerwiseEncoder(select=arguments.select, cv=n_inner, random_state=arguments.seed)
 
 
 def _encoded(
@@ -94,39 +89,30 @@ def _encoded(
     features: OpenFeatures,
     cv: Any,
     groups: np.ndarray | None,
-    n_inner: int,
+    encoder: LayerwiseEncoder,
     arguments: Arguments,
 ) -> pd.DataFrame:
     """A row for each voxel and fold of one subject."""
     from skdnn.encoding import LayerFeatures, nested_encoding
 
-    encoder = _encoder(n_inner, arguments)
     X = LayerFeatures(features.layers)
-    options = {
-        "groups": groups,
-        "model": Path(arguments.features).stem,
-        "n_permutations": arguments.permutations,
-        "random_state": arguments.seed,
-    }
+    options: dict[str, Any] = {"groups": groups, "model": Path(arguments.features).stem}
+    options |= in_python(arguments, "permutations", "seed")
     if arguments.betas:
         return _betas.encoded(encoder, X, features, target, subject, cv, options, arguments)
     columns = target.columns
-    voxels = columns.get_level_values(-1).to_numpy()
-    areas = columns.get_level_values(0).to_numpy() if columns.nlevels > 1 else ""
-    return nested_encoding(encoder, X, target.to_numpy(), cv, roi=areas, voxels=voxels, **options)
+    options["voxels"] = columns.get_level_values(-1).to_numpy()
+    options["roi"] = columns.get_level_values(0).to_numpy() if columns.nlevels > 1 else ""
+    return nested_encoding(encoder, X, target.to_numpy(), cv, **options)
 
 
 def _check_usage(arguments: Arguments) -> None:
-    wrong = None
-    if arguments.cv < 2:
-        wrong = f"--cv {arguments.cv}: two folds or more are needed"
-    elif arguments.permutations < 0:
-        wrong = f"--permutations {arguments.permutations}: give 0 (p-values by t) or more"
-    elif not 0 < arguments.fdr < 1:
-        wrong = f"--fdr {arguments.fdr}: give a number between 0 and 1"
-    elif arguments.groups and arguments.test_images:
-        wrong = "--groups parts folds, and --test-images is instead of folds"
-    refuse(wrong or wrong_with_betas(arguments, "maps") or _betas.wrong_maps(arguments))
+    refuse_if({
+        f"--fdr {arguments.fdr}: give a number between 0 and 1": not 0 < arguments.fdr < 1,
+        "--groups parts folds, and --test-images is instead of folds":
+            arguments.groups and arguments.test_images,
+    })  # fmt: skip
+    refuse(wrong_with_betas(arguments, "maps") or _betas.wrong_maps(arguments))
 
 
 def _names(features: OpenFeatures, arguments: Arguments) -> list[str]:
@@ -197,24 +183,19 @@ def _areas(voxels: pd.DataFrame, layers: Sequence[str], arguments: Arguments) ->
     """A row for each subject and area."""
     from skdnn.encoding import summarize_voxels
 
-    parts = voxels.groupby("subject", sort=False)
-    table = pd.concat(
-        (
-            summarize_voxels(part, layers=layers, alpha=arguments.fdr).assign(subject=subject)
-            for subject, part in parts
-        ),
-        ignore_index=True,
-    )
-    if (table["subject"] == "").all():
-        return table.drop(columns="subject")
-    table.insert(0, "subject", table.pop("subject"))
-    return table
+    areas = {
+        subject: summarize_voxels(part, layers=layers, alpha=arguments.fdr)
+        for subject, part in voxels.groupby("subject", sort=False)
+    }
+    if list(areas) == [""]:
+        return areas[""]
+    return pd.concat(areas, names=["subject"]).reset_index(level=0).reset_index(drop=True)
 
 
 def _report(areas: pd.DataFrame, layers: Sequence[str], arguments: Arguments) -> None:
     """How many voxels, how well, how many surely, and which layers."""
     which = f"significant voxels (FDR {arguments.fdr:g})"
-    text = areas.to_string(index=False, float_format="{:.3f}".format)
+    text = as_text(areas, 3)
     text += f"\nlayers: numbers of {which} that are predicted best from each"
     facts = {"areas": records(areas), "layers": list(layers), "fdr": arguments.fdr}
     show_facts(facts, text, as_json=arguments.json)

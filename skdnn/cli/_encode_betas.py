@@ -114,8 +114,8 @@ def show_plan(
     names = sorted(map(str, files))
     facts: dict[str, Any] = {"layers": layers, "folds": folds, "files": names}
     if arguments.betas:
-        facts["subjects"] = facts_of(dict(targets))
-        lines = lines_of(dict(targets))
+        facts["subjects"] = facts_of(targets)
+        lines = lines_of(facts["subjects"])
     else:
         ((_, target),) = targets.items()
         facts |= {"images": len(target), "voxels": n_voxels(target)}

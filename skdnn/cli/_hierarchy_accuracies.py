@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skdnn.cli._arguments import Arguments
+from skdnn.cli._arguments import Arguments, in_python
 from skdnn.cli._input_files import reading
 from skdnn.cli._output_files import write_all
 from skdnn.cli._report_files import of_hierarchy
@@ -50,17 +50,14 @@ def run(outs: Sequence[Path], arguments: Arguments) -> None:
 
 
 def _plan(networks: list[str], folders: list[str], settings: Any) -> pd.DataFrame:
-    rows = [
-        {
-            "network": name,
-            "layers": len(settings["dnns"][name]["layers"]),
-            "subjects": len(settings["subjects"]),
-            "areas": len(settings["rois"]),
-            "directions": " ".join(folders),
-        }
-        for name in networks
-    ]
-    return pd.DataFrame(rows)
+    facts = {
+        "network": networks,
+        "layers": [len(settings["dnns"][name]["layers"]) for name in networks],
+        "subjects": len(settings["subjects"]),
+        "areas": len(settings["rois"]),
+        "directions": " ".join(folders),
+    }
+    return pd.DataFrame(facts)
 
 
 def _ranking(
@@ -76,15 +73,9 @@ def _ranking(
             root,
             settings,
             networks=[name],
-            direction=arguments.direction,
             n_samples=arguments.n_test_images,
-            alpha=arguments.alpha,
-            test=arguments.test,
-            adjust=arguments.adjust,
-            n_layers=arguments.random_layers,
-            n_boot=arguments.bootstrap,
-            n_permutations=arguments.permutations,
-            random_state=arguments.seed,
+            **in_python(arguments, "direction", "alpha", "test", "adjust", "random_layers"),
+            **in_python(arguments, "bootstrap", "permutations", "seed"),
         )
         rows.append(row)
     table = pd.concat(rows).sort_values("score", ascending=False, ignore_index=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skdnn._wording import listed
-from skdnn.cli._arguments import Arguments
-from skdnn.cli._betas_files import read_subjects
+from skdnn.cli._arguments import Arguments, in_python
+from skdnn.cli._betas_files import lines_of, read_subjects
 from skdnn.cli._input_files import read_features, read_names, reading
 from skdnn.cli._output_files import write_all
 from skdnn.cli._report_files import of_hierarchy
@@ -130,19 +130,11 @@ def _fitted(
     )
     study = BrainHierarchyScore(
         layers=list(features.layers),
-        direction=arguments.direction,
-        alpha=arguments.alpha,
-        test=arguments.test,
-        adjust=arguments.adjust,
-        n_units=arguments.units,
-        n_voxels=arguments.voxels,
-        n_layers=arguments.random_layers,
         n_boot=arguments.bootstrap or None,
         n_permutations=arguments.permutations or None,
-        random_state=arguments.seed,
-        n_jobs=arguments.jobs,
-        folder=arguments.results,
         verbose=int(not arguments.quiet),
+        **in_python(arguments, "direction", "alpha", "test", "adjust", "random_layers"),
+        **in_python(arguments, "units", "voxels", "seed", "jobs", "results"),
     )
     return study.fit(
         X, y, X_test=X_test, y_test=y_test, stimuli=stimuli, test_stimuli=test_stimuli
@@ -157,9 +149,7 @@ def _show_plan(
     arguments: Arguments,
 ) -> None:
     """How much work it is; the study itself measures how long its first jobs take."""
-    directions = 2 if arguments.direction == "both" else 1
-    n_jobs = directions * len(features.layers) * len(subjects) * len(arguments.areas)
-    facts = {
+    facts: dict[str, Any] = {
         "layers": {name: int(array.shape[1]) for name, array in features.layers.items()},
         "training_images": len(train),
         "test_images": len(test),
@@ -170,15 +160,14 @@ def _show_plan(
             }
             for subject, each in subjects.items()
         },
-        "jobs": n_jobs,
     }
+    directions = 2 if arguments.direction == "both" else 1
+    n_jobs = directions * len(features.layers) * len(subjects) * len(arguments.areas)
     lines = [f"{len(train)} training images, {len(test)} test images"]
-    lines += [f"layer {name}: {array.shape[1]} units" for name, array in features.layers.items()]
-    for subject, each in subjects.items():
-        voxels = ", ".join(f"{area} {values.shape[1]}" for area, values in each.areas.items())
-        lines.append(f"subject {subject}: {len(each.shown)} trials; voxels: {voxels}")
+    lines += [f"layer {name}: {n_units} units" for name, n_units in facts["layers"].items()]
+    lines += lines_of(facts["subjects"])
     lines.append(f"{n_jobs} jobs; the study times its first ones and then says how long it takes")
-    show_facts(facts, "\n".join(lines), as_json=arguments.json)
+    show_facts({**facts, "jobs": n_jobs}, "\n".join(lines), as_json=arguments.json)
 
 
 def _finish(study: Any, outs: Sequence[Path], arguments: Arguments) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from skdnn.cli._answer_cache import kept_answer
-from skdnn.cli._arguments import Arguments, refuse
+from skdnn.cli._arguments import Arguments
 from skdnn.cli._network_and_layers import is_own, network
 from skdnn.cli._terminal import show_table
 
@@ -17,11 +17,9 @@ _SHOWN = ["layer", "type", "output_shape", "n_units", "n_params", "n_calls", "so
 
 def run(arguments: Arguments) -> None:
     """List layers."""
-    depth = arguments.depth
-    refuse(f"--depth {depth}: give 1 or more" if depth is not None and depth < 1 else None)
     table = _table(arguments.model, arguments.backend)
-    if depth is not None:
-        table = table[table["layer"].str.count(r"\.") < depth]
+    if arguments.depth is not None:
+        table = table[table["layer"].str.count(r"\.") < arguments.depth]
     show_table(table, as_json=arguments.json)
 
 

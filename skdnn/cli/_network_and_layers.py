@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from skdnn.cli._arguments import Arguments, refuse
+from skdnn.cli._arguments import Arguments, in_python, refuse
 from skdnn.cli._input_files import check_regular
 from skdnn.cli._terminal import note
 from skdnn.cli._unfinished_work import activations_beside
@@ -129,11 +129,10 @@ def extractor_from(arguments: Arguments, **changes: Any) -> Any:
     """The extractor that the options of network and extraction describe."""
     from skdnn import DNNFeatureExtractor
 
-    names = ("model", "backend", "device", "pooling", "batch_size", "precision", "cache")
     given = {
-        **{name: value for name, value in vars(arguments).items() if name in names},
+        **in_python(arguments, "model", "backend", "device", "seed"),
+        **in_python(arguments, "pooling", "batch_size", "precision", "cache"),
         "weights": weights_from(arguments),
-        "random_state": arguments.seed,
         "verbose": int(not getattr(arguments, "quiet", False)),
         **changes,
     }

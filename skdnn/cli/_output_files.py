@@ -24,7 +24,9 @@ REPORTS = (".html", ".skdnn.json")
 RDM_FILES = (".csv", ".tsv", ".npy", ".npz", ".mat", ".h5")
 
 
-def checked_outs(arguments: Arguments, endings: Sequence[str]) -> list[Path]:
+def checked_outs(
+    arguments: Arguments, endings: Sequence[str] = (*TABLES, *PICTURES, *REPORTS)
+) -> list[Path]:
     """The files of --out, if all of them can be written.
 
     Raises

@@ -45,7 +45,7 @@ def run(arguments: Arguments) -> None:
         note(f"{name}: {array.shape[0]} images, {array.shape[1]} units", arguments)
         rdms[name] = _rdm(array, features, arguments)
     for out in outs:
-        _write(rdms, out, files[out], features.names, options, arguments)
+        _write(rdms, out, files[out], options, arguments)
     paths = [str(path) for out in outs for path in dict.fromkeys(files[out].values())]
     facts = {
         "files": paths,
@@ -115,7 +115,6 @@ def _write(
     rdms: dict[str, pd.DataFrame],
     out: Path,
     files: dict[str, Path],
-    labels: list[str] | None,
     options: dict[str, Any],
     arguments: Arguments,
 ) -> None:
@@ -123,12 +122,11 @@ def _write(
 
     if is_picture(out):
         save_picture(_drawn(rdms, options, arguments), out)
-    elif out.suffix.lower() in _SINGLE or len(rdms) == 1:
+    elif len(set(files.values())) < len(rdms):
+        save_rdm(rdms, out, overwrite=arguments.overwrite)
+    else:
         for name, rdm in rdms.items():
             save_rdm(rdm, files[name], overwrite=arguments.overwrite)
-    else:
-        arrays = {name: rdm.to_numpy() for name, rdm in rdms.items()}
-        save_rdm(arrays, out, labels=labels, overwrite=arguments.overwrite)
 
 
 def _drawn(rdms: dict[str, pd.DataFrame], options: dict[str, Any], arguments: Arguments) -> Any:

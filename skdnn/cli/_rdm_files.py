@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,22 +48,6 @@ def _side_by_side(frames: dict[Key, pd.DataFrame], levels: Sequence[str]) -> pd.
     return pd.concat(frames, axis=1).rename_axis(columns=levels)
 
 
-def read_rdm(path: str, rows: Sequence[str], option: str, *, assume_order: bool) -> pd.DataFrame:
-    """One RDM or several, in the order of the rows and labelled like them."""
-    with reading(path):
-        names, squares, levels = _load(path)
-    n_rows = len(next(iter(squares.values())))
-    order = matched(names, n_rows, rows, f"{option} {path}", assume_order=assume_order)
-    return _side_by_side(
-        {key: _labelled(square, order, rows) for key, square in squares.items()}, levels
-    )
-
-
-def _labelled(square: np.ndarray, order: Sequence[int], labels: Sequence[str]) -> pd.DataFrame:
-    names = list(map(str, labels))
-    return pd.DataFrame(square[np.ix_(order, order)], index=names, columns=names)
-
-
 # --- files to be compared, of RDMs or features ---------------------------------------------------
 
 
@@ -91,7 +76,17 @@ class Order:
         rows = matched(
             *(one.labels, n_rows, self.names, one.path), assume_order=self.assumed, order=self.of
         )
-        return _labelled(one.square, rows, self.labels or self.names)
+        labels = list(map(str, self.labels or self.names))
+        return pd.DataFrame(one.square[np.ix_(rows, rows)], index=labels, columns=labels)
+
+
+def read_rdm(path: str, rows: Sequence[str], option: str, *, assume_order: bool) -> pd.DataFrame:
+    """One RDM or several, in the order of the rows and labelled like them."""
+    with reading(path):
+        names, squares, levels = _load(path)
+    order, what = Order(rows, "the images", assume_order), f"{option} {path}"
+    parts = {key: RDMFile(what, "", square, names) for key, square in squares.items()}
+    return _side_by_side({key: order.bring(part) for key, part in parts.items()}, levels)
 
 
 def read_file(path: str, metric: str) -> list[RDMFile]:
@@ -119,15 +114,11 @@ def in_common_order(
     found: Sequence[RDMFile], references: Sequence[str], metric: str, *, assume_order: bool
 ) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     """Models and references with the conditions of the first file that names them."""
-    named = next((one for one in found if one.labels is not None), None)
-    if named is None:
-        others = (one for path in references for one in read_file(path, metric))
-        named = next((one for one in others if one.labels is not None), None)
-    if named is None or named.labels is None:
-        names = [f"row {row + 1}" for row in range(len(found[0].square))]
-        order = Order(names, found[0].path, assume_order)
-    else:
-        order = Order(named.labels, named.path, assume_order)
+    others = (one for path in references for one in read_file(path, metric))
+    named = (one for one in itertools.chain(found, others) if one.labels is not None)
+    first = next(named, found[0])
+    names = first.labels or [f"row {row + 1}" for row in range(len(first.square))]
+    order = Order(names, first.path, assume_order)
     starts = short_names([one.path for one in found])
     models = {}
     for one in found:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from skdnn._files import write_whole
 from skdnn.cli import _search_regions as _regions
-from skdnn.cli._arguments import Arguments, refuse
+from skdnn.cli._arguments import Arguments, in_python, refuse, refuse_if
 from skdnn.cli._betas_files import wrong_with_betas
 from skdnn.cli._images import image_paths
 from skdnn.cli._network_and_layers import (
@@ -22,100 +22,86 @@ from skdnn.cli._network_and_layers import (
     layers_worth_scoring,
     precomputed,
 )
-from skdnn.cli._output_files import (
-    PICTURES,
-    REPORTS,
-    TABLES,
-    check_free,
-    checked_outs,
-    write_all,
-)
+from skdnn.cli._output_files import check_free, checked_outs, write_all
 from skdnn.cli._rdm_files import check_measures, read_rdm
 from skdnn.cli._report_files import of_search
 from skdnn.cli._row_order import read_responses
-from skdnn.cli._terminal import note, records, show_facts
+from skdnn.cli._terminal import as_text, note, records, show_facts
 from skdnn.cli._unfinished_work import unfinished
 
 
 def run(arguments: Arguments) -> None:
     """Search the layers, report and write."""
-    from skdnn import compare_with_twin, estimate_search, rehearse_search
+    from skdnn import estimate_search, rehearse_search
 
     _check_usage(arguments)
-    outs = checked_outs(arguments, (*TABLES, *PICTURES, *REPORTS))
+    outs = checked_outs(arguments)
     _check_methods_file(arguments)
     check_measures(arguments, comparison=arguments.comparison)
     paths = image_paths(arguments.images)
-    arguments.n_images = len(paths)
-    regions = _regions.read(arguments, paths) if arguments.betas else {}
-    y = next(iter(regions.values())) if regions else _target(arguments, paths)
-    n_train = _n_training_images(arguments)
+    targets = _targets(arguments, paths)
+    y = next(iter(targets.values()))
+    n_train = _n_training_images(len(paths), arguments)
     extractor = extractor_from(arguments, cache=None)
-    search = _search_over(extractor, [], y, arguments)
+    search = _search_over(extractor, y, arguments)
     if arguments.components is None and search.estimator["pca"].n_components >= n_train - 1:
         note(f"components: {n_train - 1}, since a fold has {n_train} training images", arguments)
-    for name, each in (regions or {("", ""): y}).items():
-        with _regions.of(name):
+    for name, each in targets.items():
+        with _regions.named(name):
             rehearse_search(search, each, max(64, arguments.components or 0) + 1)
     layers = layers_worth_scoring(arguments, extractor)
+    search.set_params(param_grid={"dnn__layer": layers})
     if arguments.dry_run:
-        estimate = estimate_search(
-            _search_over(extractor, layers, y, arguments),
-            y,
-            estimate_from(arguments, paths, layers, arguments.out[0] if arguments.out else None),
-            n_nested=arguments.cv if arguments.nested else 0,
-            n_twins=arguments.twin,
-        )
-        if regions:
-            _regions.show_plan(estimate, regions, outs, arguments)
-            return
-        show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
+        extraction = estimate_from(arguments, paths, layers, outs[0] if outs else None)
+        extra = {"n_nested": arguments.cv * arguments.nested, "n_twins": arguments.twin}
+        estimate = estimate_search(search, y, extraction, **extra)
+        if arguments.betas:
+            _regions.show_plan(estimate, targets, outs, arguments)
+        else:
+            show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
         return
-    nested = twin = None
     with _activations(outs, arguments) as folder:
-        extractor = precomputed(folder, paths, layers, arguments)
-        if regions:
-            searched = _search_over(extractor, layers, y, arguments)
-            _regions.run(searched, paths, regions, outs, _score_name(arguments), arguments)
-            return
-        found = _search_over(extractor, layers, y, arguments).fit(paths, y)
-        _check_scores(found, arguments)
-        if arguments.nested:
-            nested = _nested(_search_over(extractor, layers, y, arguments), paths, y, arguments)
-        if arguments.twin:
-            note(f"the untrained twin: {arguments.twin} seed(s)", arguments)
-            seeds = {"twin": arguments.twin, "random_state": arguments.seed}
-            twin = compare_with_twin(found, paths, y, **seeds)
-        profile = found.layer_profile_
-        if twin is not None:
-            profile = profile.join(twin[[name for name in twin if name not in profile]])
-        write_all(outs, profile, lambda: _drawn(found, twin, arguments))
-        of_search(arguments, found, paths, y, nested, twin)
+        search.set_params(estimator__dnn=precomputed(folder, paths, layers, arguments))
+        if arguments.betas:
+            _regions.run(search, paths, targets, outs, _score_name(arguments), arguments)
+        else:
+            _run(search, paths, y, outs, arguments)
+
+
+def _run(
+    search: Any, paths: Sequence[str], y: Any, outs: Sequence[Path], arguments: Arguments
+) -> None:
+    """One search, and what was asked for beside it."""
+    from skdnn import compare_with_twin
+
+    search.fit(paths, y)
+    _check_scores(search, arguments)
+    nested = _nested(search, paths, y, arguments) if arguments.nested else None
+    twin, profile = None, search.layer_profile_
+    if arguments.twin:
+        note(f"the untrained twin: {arguments.twin} seed(s)", arguments)
+        twin = compare_with_twin(search, paths, y, **in_python(arguments, "twin", "seed"))
+        profile = profile.join(twin[[name for name in twin if name not in profile]])
+    write_all(outs, profile, lambda: _drawn(search, twin, arguments))
+    of_search(arguments, search, paths, y, nested, twin)
     if arguments.methods:
-        _write_methods(found.describe(paths, nested=nested and nested["scores"]), arguments)
-    _report(found, nested, twin, arguments)
+        _write_methods(search.describe(paths, nested=nested and nested["scores"]), arguments)
+    _report(search, len(paths), nested, twin, arguments)
 
 
 # --- before the work -----------------------------------------------------------------------------
 
 
 def _check_usage(arguments: Arguments) -> None:
-    wrong = None
-    if arguments.method == "encoding" and arguments.rdm:
-        wrong = "--method encoding predicts --responses; an RDM can't be predicted"
-    elif arguments.cv < 2 or arguments.repeats < 1:
-        wrong = "--cv needs two folds or more, and --repeats one or more"
-    elif arguments.twin < 0:
-        wrong = f"--twin {arguments.twin}: give 1 or more"
-    elif arguments.twin and (is_own(arguments.model) or arguments.weights.lower() == "none"):
-        wrong = "--twin is for a trained network that is given by its name"
-    elif arguments.betas and (arguments.nested or arguments.twin or arguments.methods):
-        wrong = "--nested, --twin and --methods go with --rdm or --responses, not with --betas"
-    elif arguments.components is not None and arguments.components < 0:
-        wrong = f"--components {arguments.components}: give 0 or more"
-    elif min(arguments.bootstrap or 0, arguments.permutations or 0) < 0:
-        wrong = "--bootstrap and --permutations: give 0 or more"
-    refuse(wrong or wrong_with_betas(arguments, "bootstrap", "permutations"))
+    untrained = is_own(arguments.model) or arguments.weights.lower() == "none"
+    refuse_if({
+        "--method encoding predicts --responses; an RDM can't be predicted":
+            arguments.method == "encoding" and arguments.rdm,
+        "--twin is for a trained network that is given by its name": arguments.twin and untrained,
+        "--nested, --twin and --methods go with --rdm or --responses, not with --betas":
+            arguments.betas and (arguments.nested or arguments.twin or arguments.methods),
+    })  # fmt: skip
+    refuse(wrong_with_betas(arguments, "bootstrap", "permutations"))
 
 
 def _check_methods_file(arguments: Arguments) -> None:
@@ -127,28 +113,29 @@ def _check_methods_file(arguments: Arguments) -> None:
         check_free([file], arguments)
 
 
-def _target(arguments: Arguments, paths: Sequence[str]) -> Any:
-    """Rows in the order of the images, labelled by their paths."""
+def _targets(arguments: Arguments, paths: Sequence[str]) -> _regions.Targets:
+    """By subject and region rows in the order of the images; without --betas there is one."""
+    if arguments.betas:
+        return _regions.read(arguments, paths)
+    assumed = {"assume_order": arguments.assume_order}
     if arguments.rdm:
-        return read_rdm(arguments.rdm, paths, "--rdm", assume_order=arguments.assume_order)
-    responses = read_responses(
-        arguments.responses, paths, "--responses", assume_order=arguments.assume_order
-    )
-    return responses.to_numpy() if arguments.method == "encoding" else responses
+        return {("", ""): read_rdm(arguments.rdm, paths, "--rdm", **assumed)}
+    responses = read_responses(arguments.responses, paths, "--responses", **assumed)
+    return {("", ""): responses.to_numpy() if arguments.method == "encoding" else responses}
 
 
-def _n_training_images(arguments: Arguments) -> int:
+def _n_training_images(n_images: int, arguments: Arguments) -> int:
     """Of the smallest fold, if it has enough images, and as many as --components."""
-    smallest = arguments.n_images
+    n = n_images
     if arguments.nested:
-        smallest -= -(-smallest // arguments.cv)
+        n -= -(-n // arguments.cv)
     fewest = 3 if arguments.method == "rsa" else 2
-    if smallest // arguments.cv < fewest:
+    if n // arguments.cv < fewest:
         raise ValueError(
-            f"--cv {arguments.cv} leaves {smallest // arguments.cv} of {smallest} images in a "
-            f"fold, but {fewest} or more are needed: use fewer folds."
+            f"--cv {arguments.cv} leaves {n // arguments.cv} of {n} images in a fold, but "
+            f"{fewest} or more are needed: use fewer folds."
         )
-    n_train: int = smallest - -(-smallest // arguments.cv)
+    n_train: int = n - -(-n // arguments.cv)
     if (arguments.components or 0) > n_train:
         raise ValueError(
             f"--components {arguments.components}: the training images of a fold are {n_train}."
@@ -156,25 +143,18 @@ def _n_training_images(arguments: Arguments) -> int:
     return n_train
 
 
-def _search_over(extractor: Any, layers: Sequence[str], y: Any, arguments: Arguments) -> Any:
-    """The search that the options describe, not fitted."""
+def _search_over(extractor: Any, y: Any, arguments: Arguments) -> Any:
+    """The search that the options describe, of no layers yet."""
     from skdnn import make_search
 
-    n_images = arguments.n_images
     return make_search(
         extractor,
-        layers,
-        n_images - n_images // arguments.cv if arguments.nested else n_images,
-        method=arguments.method,
+        [],
+        len(y) - len(y) // arguments.cv if arguments.nested else len(y),
         target="rdm" if arguments.rdm else "patterns",
-        metric=arguments.metric,
-        comparison=arguments.comparison,
         detail=isinstance(getattr(y, "columns", None), pd.MultiIndex),
-        n_components=arguments.components,
-        n_splits=arguments.cv,
-        n_repeats=arguments.repeats,
-        random_state=arguments.seed,
-        n_jobs=arguments.jobs,
+        **in_python(arguments, "method", "metric", "comparison", "components"),
+        **in_python(arguments, "cv", "repeats", "seed", "jobs"),
     )
 
 
@@ -207,12 +187,12 @@ def _check_scores(found: Any, arguments: Arguments) -> None:
         note(f"no score in some folds, so left out of the choice: {layers}", arguments)
 
 
-def _nested(search: Any, paths: list[str], y: Any, arguments: Arguments) -> dict[str, Any]:
+def _nested(search: Any, paths: Sequence[str], y: Any, arguments: Arguments) -> dict[str, Any]:
     """Scores of the whole search on images that it did not see."""
     from skdnn import nested_search
 
     note(f"nested: {arguments.cv} searches", arguments)
-    found = nested_search(search, paths, y, n_splits=arguments.cv, random_state=arguments.seed)
+    found = nested_search(search, paths, y, **in_python(arguments, "cv", "seed"))
     return {
         "mean": float(found["score"].mean()),
         "std": float(found["score"].std(ddof=0)),
@@ -225,7 +205,11 @@ def _nested(search: Any, paths: list[str], y: Any, arguments: Arguments) -> dict
 
 
 def _report(
-    found: Any, nested: dict[str, Any] | None, twin: pd.DataFrame | None, arguments: Arguments
+    found: Any,
+    n_images: int,
+    nested: dict[str, Any] | None,
+    twin: pd.DataFrame | None,
+    arguments: Arguments,
 ) -> None:
     profile = found.layer_profile_
     row = profile[profile["rank"] == 1].iloc[0]
@@ -235,11 +219,11 @@ def _report(
         "best_layer": best,
         "score": score,
         "measure": measure,
-        "n_images": arguments.n_images,
+        "n_images": n_images,
         "n_folds": splits,
         "profile": records(profile),
     }
-    text = _as_text(profile[[name for name in profile if not str(name).startswith("split")]])
+    text = as_text(profile[[name for name in profile if not str(name).startswith("split")]])
     text += (
         f"\nbest layer: {best} ({measure} {score:.3f}, mean of {splits} folds)\n"
         f"It is the best of {len(profile)}, chosen on the folds that it is scored on, so its "
@@ -257,7 +241,7 @@ def _report(
         facts["twin"] = records(twin)
         shown = twin.drop(columns=["depth", "std"]).dropna(axis=1, how="all")
         text += f"\n\nthe untrained twin ({arguments.twin} seed(s)) on the same folds:\n"
-        text += _as_text(shown)
+        text += as_text(shown)
         if "p" in twin:
             text += (
                 "\ndifference, low, high (95%): trained minus untrained, RDMs of all images; p by "
@@ -269,10 +253,6 @@ def _report(
 
 def _score_name(arguments: Arguments) -> str:
     return "R2" if arguments.method == "encoding" else f"{arguments.comparison} of RDMs"
-
-
-def _as_text(table: pd.DataFrame) -> str:
-    return table.to_string(index=False, float_format="{:.4f}".format)
 
 
 def _write_methods(text: Any, arguments: Arguments) -> None:

@@ -16,13 +16,13 @@ from skdnn.cli._arguments import Arguments
 from skdnn.cli._betas_files import read_subjects
 from skdnn.cli._output_files import write_all
 from skdnn.cli._report_files import of_regions
-from skdnn.cli._terminal import note, records, show_facts
+from skdnn.cli._terminal import as_text, note, records, show_facts
 
 _N = 1000  # samples, permutations
-Regions = Mapping[tuple[str, str], pd.DataFrame]
+Targets = Mapping[tuple[str, str], Any]  # by subject and region
 
 
-def read(arguments: Arguments, paths: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:
+def read(arguments: Arguments, paths: Sequence[str]) -> Targets:
     """Responses to the images of each subject and region."""
     found = {}
     for subject, betas in read_subjects(arguments, paths, "--images").items():
@@ -32,7 +32,7 @@ def read(arguments: Arguments, paths: Sequence[str]) -> dict[tuple[str, str], pd
 
 
 @contextlib.contextmanager
-def of(name: Sequence[str]) -> Iterator[None]:
+def named(name: Sequence[str]) -> Iterator[None]:
     """Errors in this block come to name the subject and region."""
     try:
         yield
@@ -43,9 +43,9 @@ def of(name: Sequence[str]) -> Iterator[None]:
         raise ValueError(f"{told}: {error}") from error
 
 
-def show_plan(estimate: Any, regions: Regions, outs: Sequence[Path], arguments: Arguments) -> None:
+def show_plan(estimate: Any, targets: Targets, outs: Sequence[Path], arguments: Arguments) -> None:
     """What all searches take, and what they are of."""
-    n = len(regions)
+    n = len(targets)
     seconds = estimate.search_seconds * n
     passing = estimate.total_seconds - estimate.search_seconds
     whole = replace(
@@ -54,7 +54,7 @@ def show_plan(estimate: Any, regions: Regions, outs: Sequence[Path], arguments: 
         search_seconds=seconds,
         total_seconds=passing + seconds,
     )
-    voxels = {" ".join(filter(None, key)): y.shape[1] for key, y in regions.items()}
+    voxels = {" ".join(filter(None, key)): y.shape[1] for key, y in targets.items()}
     files = [str(out) for out in outs]
     facts = {**whole.to_dict(), "searches": n, "voxels": voxels, "files": files}
     lines = [f"{name or 'all voxels'}: {counted(k, 'voxel')}" for name, k in voxels.items()]
@@ -66,7 +66,7 @@ def show_plan(estimate: Any, regions: Regions, outs: Sequence[Path], arguments: 
 def run(
     search: Any,
     paths: Sequence[str],
-    regions: Regions,
+    targets: Targets,
     outs: Sequence[Path],
     measure: str,
     arguments: Arguments,
@@ -76,9 +76,9 @@ def run(
     from skdnn.plotting import RegionScoresDisplay
 
     by_subject: dict[str, dict[str, pd.DataFrame]] = {}
-    for (subject, region), y in regions.items():
+    for (subject, region), y in targets.items():
         by_subject.setdefault(subject, {})[region] = y
-    note(f"{len(regions)} search(es)", arguments)
+    note(f"{len(targets)} search(es)", arguments)
     with contextlib.redirect_stdout(sys.stderr):  # progress; stdout is for the result
         table = search_regions(
             search,
@@ -100,9 +100,9 @@ def _report(table: pd.DataFrame, measure: str, arguments: Arguments) -> None:
     means = table.groupby(["roi", "layer"], sort=False)["score"].mean().dropna().reset_index()
     best = means.loc[means.groupby("roi", sort=False)["score"].idxmax()]
     n_subjects = table["subject"].nunique()
-    text = _as_text(chosen)
+    text = _told(chosen)
     if n_subjects > 1:
-        text += f"\n\nbest layer of each region, mean of {n_subjects} subjects:\n{_as_text(best)}"
+        text += f"\n\nbest layer of each region, mean of {n_subjects} subjects:\n{_told(best)}"
     text += (
         f"\nscore: {measure}, mean of {arguments.cv * arguments.repeats} folds; the chosen layer "
         f"is the best of {table['layer'].nunique()}, so its score is somewhat too high"
@@ -121,7 +121,7 @@ def _report(table: pd.DataFrame, measure: str, arguments: Arguments) -> None:
     show_facts(facts, text, as_json=arguments.json)
 
 
-def _as_text(table: pd.DataFrame) -> str:
+def _told(table: pd.DataFrame) -> str:
     shown = table.dropna(axis=1, how="all")
     empty = [name for name in ("subject", "roi") if name in shown and (shown[name] == "").all()]
-    return shown.drop(columns=empty).to_string(index=False, float_format="{:.4f}".format)
+    return as_text(shown.drop(columns=empty))

@@ -60,6 +60,11 @@ def show_table(table: pd.DataFrame, *, as_json: bool) -> None:
     print(shown.to_string(index=False, max_rows=None, max_cols=None))
 
 
+def as_text(table: pd.DataFrame, digits: int = 4) -> str:
+    """A table for people, with so many digits behind the point."""
+    return table.to_string(index=False, float_format=f"{{:.{digits}f}}".format)
+
+
 def json_rows(table: pd.DataFrame) -> str:
     """A JSON object for each row."""
     return encodable(table).to_json(

@@ -50,6 +50,7 @@ LAYERS_OF = Command(
         option(
             "--depth N",
             "names of at most N parts: 1 shows the network's own parts, 2 their children too",
+            least=1,
         ),
         shared.JSON,
     ),
@@ -92,7 +93,7 @@ EXTRACT = Command(
             "say how many images and units there are and what they take in disk, memory and time; "
             "write nothing",
         ),
-        *(shared.OVERWRITE, shared.QUIET, shared.JSON, shared.THE_NETWORK, shared.EXTRACTION),
+        *(*shared.OUTPUT, shared.THE_NETWORK, shared.EXTRACTION),
     ),
 )
 CLASSIFY = Command(
@@ -113,7 +114,7 @@ CLASSIFY = Command(
         ),
         shared.out("write .csv, .tsv or .json instead of printing", report=True),
         option("--cache FOLDER", "a folder that keeps the network's outputs"),
-        *(shared.OVERWRITE, shared.QUIET, shared.JSON, shared.THE_NETWORK),
+        *(*shared.OUTPUT, shared.THE_NETWORK),
     ),
 )
 CACHE = Command(

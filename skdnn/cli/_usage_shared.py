@@ -9,6 +9,7 @@ from skdnn.cli._arguments import Option, group, option
 JSON = option("--json", "print JSON instead of a table")
 QUIET = option("--quiet", "show no progress")
 OVERWRITE = option("--overwrite", "replace files that are there already")
+OUTPUT = (OVERWRITE, QUIET, JSON)
 ASSUME_ORDER = option(
     "--assume-order",
     "take rows of files that hold no names in the order of the images (natural order: img2 before "
@@ -44,7 +45,7 @@ COMPARISON = option(
     "cosine_cov or bures",
     "spearman",
 )
-JOBS = option("--jobs N", "processes (default: 1)")
+JOBS = option("--jobs N", "processes (default: 1)", least=None)
 BACKEND = option("--backend {auto,torch,tensorflow}", "where the name is looked for", "auto")
 _OWN = "FILE.py:FUNCTION, a function of yours that returns one"
 MODEL = option("--model NAME", f"a network by its name; or {_OWN}", files=True)
@@ -82,7 +83,7 @@ EXTRACTION = group(
         "network once",
     ),
 )
-FOLDS = option("--cv K", "folds", 5)
+FOLDS = option("--cv K", "folds", 5, least=2)
 
 
 def needed(given: Option) -> Option:

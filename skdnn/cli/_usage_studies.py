@@ -48,7 +48,7 @@ RDM = Command(
                 "the images (a folder or files, found by name), drawn small along both axes",
             ),
         ),
-        *(shared.ASSUME_ORDER, shared.OVERWRITE, shared.QUIET, shared.JSON),
+        *(shared.ASSUME_ORDER, *shared.OUTPUT),
     ),
 )
 COMPARE = Command(
@@ -109,15 +109,7 @@ COMPARE = Command(
             "(default: penultimate)",
             ["penultimate"],
         ),
-        *(
-            shared.NETWORKS,
-            shared.TWIN,
-            shared.EXTRACTION,
-            shared.ASSUME_ORDER,
-            shared.OVERWRITE,
-            shared.QUIET,
-            shared.JSON,
-        ),
+        *(shared.NETWORKS, shared.TWIN, shared.EXTRACTION, shared.ASSUME_ORDER, *shared.OUTPUT),
     ),
 )
 SEARCH = Command(
@@ -178,7 +170,7 @@ SEARCH = Command(
             "they stand for, whatever the components' signs",
         ),
         shared.FOLDS,
-        option("--repeats N", "other folds, N times", 10),
+        option("--repeats N", "other folds, N times", 10, least=1),
         option(
             "--nested",
             "also score the whole search on images that had no part in the choice of the layer",
@@ -197,14 +189,7 @@ SEARCH = Command(
             "--dry-run",
             "check everything and say how long all of it takes; compute nothing",
         ),
-        *(
-            shared.JOBS,
-            shared.THE_NETWORK,
-            shared.EXTRACTION,
-            shared.OVERWRITE,
-            shared.QUIET,
-            shared.JSON,
-        ),
+        *(shared.JOBS, shared.THE_NETWORK, shared.EXTRACTION, *shared.OUTPUT),
     ),
 )
 ENCODE = Command(
@@ -277,7 +262,7 @@ ENCODE = Command(
             "layer_share (of the folds) (default: r)",
         ),
         option("--dry-run", "check everything, say what would be done and written, stop"),
-        *(shared.ASSUME_ORDER, shared.OVERWRITE, shared.QUIET, shared.JSON),
+        *(shared.ASSUME_ORDER, *shared.OUTPUT),
     ),
 )
 HIERARCHY = Command(
@@ -375,7 +360,7 @@ HIERARCHY = Command(
         ),
         shared.out("a table (.csv, .tsv, .json), a picture (.png, .pdf, .svg, .jpg)", report=True),
         option("--dry-run", "check everything, say how much work it is, stop"),
-        *(shared.JOBS, shared.OVERWRITE, shared.QUIET, shared.JSON),
+        *(shared.JOBS, *shared.OUTPUT),
     ),
 )
 REPORT = Command(

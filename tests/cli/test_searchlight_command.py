@@ -188,7 +188,7 @@ def test_a_stopped_run_goes_on(study: Path, run_main: Any) -> None:
         (("--layer", "conv9"), "--layer conv9: the files have 'conv1', 'conv2'"),
         (("--brain-metric", "cosin"), "--brain-metric 'cosin' is not known"),
         (("--residuals", "sub-01/x.nii"), "--residuals goes with --brain-metric"),
-        (("--flips", "-1"), "--flips -1"),
+        (("--flips", "-1"), "--flips: -1"),
         (("--out", "f.h5"), "is a file"),
     ],
 )
