@@ -70,7 +70,8 @@ def compare_rdms(
     ------
     ValueError
         If `comparison` is unknown, an RDM is not square and symmetric with a zero diagonal, the
-        sizes or sets of labels differ, labels repeat, or there are fewer than three conditions.
+        sizes or sets of labels differ, labels repeat, one DataFrame is labelled and the other's
+        rows are only counted, or there are fewer than three conditions.
 
     Warns
     -----
@@ -89,7 +90,8 @@ def compare_rdms(
     -----
     *Labels.* If both RDMs are labelled, `b` is put into the order of `a`, and other labels are an
     error. If only one is labelled, or none, the order is taken as the same; a warning says so in
-    the first case (numbers from 0 on are no labels), and `conditions` avoids it.
+    the first case, and `conditions` avoids it. pandas's own count of rows from 0 on is no label:
+    beside labels, or numbers in another order, it is an error rather than matched with them.
 
     *Unknown and constant.* Pairs that are NaN in either of two RDMs are left out of both; the
     whitened comparisons then use the covariance of the pairs that are left, and Bures'
