@@ -33,17 +33,20 @@ def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
         arguments,
     )
     result = time_resolved_rsa(layers, movie, arguments.comparison)
-    test = None
+    test, untested = None, None
     if arguments.permutations:
         options: dict[str, Any] = {
             "kind": arguments.correct,
             "n_permutations": arguments.permutations,
             "random_state": arguments.seed,
         }
-        if len(movie.subjects) > 1:
-            test = result.test(**options)
-        else:
-            test = condition_test_over_time(layers, movie, arguments.comparison, **options)
+        try:
+            if len(movie.subjects) > 1:
+                test = result.test(**options)
+            else:
+                test = condition_test_over_time(layers, movie, arguments.comparison, **options)
+        except ValueError as error:  # such as of a score that is NaN
+            untested = error
     peaks = result.peaks(random_state=arguments.seed).rename(columns={"layer": "model"})
     if test is not None:
         peaks["p"] = test.p_values.min(axis=1)
@@ -55,6 +58,10 @@ def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
             save_picture(_drawn(result, test, peaks, arguments), out)
         else:
             write_table(_courses(result, test), out)
+    if untested is not None:
+        raise ValueError(
+            f"--permutations: no test could be made, and all else is there: {untested}"
+        ) from untested
 
 
 def _check_usage(arguments: Arguments, outs: list[Path]) -> None:

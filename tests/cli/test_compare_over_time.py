@@ -209,6 +209,31 @@ def test_means_of_scores_that_are_not_known(study: Path, say: Any) -> None:
     assert table.index[table["sem"].isna()].tolist() == [-0.02, -0.02]
 
 
+@pytest.mark.filterwarnings("default:Scores are NaN")
+@pytest.mark.parametrize("reference", ["meg.npy", "sub-01.npy"])
+@pytest.mark.parametrize("correct", ["max", "cluster"])
+def test_what_was_computed_is_there_also_where_no_test_can_be_made(
+    study: Path, say: Any, reference: str, correct: str
+) -> None:
+    meg = np.load(reference)
+    meg[..., 3, :] = 1  # flat RDMs at one time
+    np.save(reference, meg)
+    compare = ("compare", "features.h5", "--reference", reference, *OPTIONS, "--json")
+    told = say(*compare)
+    done = say(
+        *(*compare, "--permutations", "99", "--correct", correct),
+        *("--out", "course.csv", "course.png"),
+    )
+    assert done.code == 1
+    assert "--permutations: no test could be made" in done.err
+    assert "-0.02 s" in done.err
+    assert json.loads(done.out) == json.loads(told.out)
+    table = pd.read_csv("course.csv")
+    assert table["score"].notna().sum() == 2 * (len(TIMES) - 1)
+    assert "p" not in table
+    assert Path("course.png").stat().st_size > 1000
+
+
 @pytest.mark.parametrize("name", ["report.html", "study.skdnn.json"])
 def test_reports_are_refused(study: Path, say: Any, name: str) -> None:
     done = say(*("compare", "features.h5", "--reference", "meg.npy", *OPTIONS, "--out", name))
