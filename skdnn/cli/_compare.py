@@ -34,15 +34,15 @@ _OF_TWINS = (
 
 def run(arguments: Arguments) -> None:
     """Compare, report and write."""
+    from skdnn.cli._compare_times import compare_over_time, is_over_time
     from skdnn.model_comparison import score_rdms
 
-    _check_usage(arguments)
+    over_time = is_over_time(arguments)
+    _check_usage(arguments, over_time)
     outs = checked_outs(arguments, (*TABLES, *PICTURES, *REPORTS))
     known = None if arguments.comparison == _CKA else arguments.comparison
     check_measures(arguments, comparison=known)
-    if arguments.times or arguments.conditions:
-        from skdnn.cli._compare_times import compare_over_time
-
+    if over_time:
         compare_over_time(arguments, outs)
         return
     if arguments.model:
@@ -85,7 +85,7 @@ def run(arguments: Arguments) -> None:
     )
 
 
-def _check_usage(arguments: Arguments) -> None:
+def _check_usage(arguments: Arguments, over_time: bool) -> None:
     """What argparse can't know: which options go together."""
     wrong = None
     if bool(arguments.files) == bool(arguments.model):
@@ -101,7 +101,7 @@ def _check_usage(arguments: Arguments) -> None:
     elif arguments.twin < 0 or (arguments.twin and not arguments.model):
         wrong = "--twin N goes with --model, and N is 1 or more"
     elif (
-        not (arguments.times or arguments.conditions)
+        not over_time
         and len(arguments.reference) > 1
         and any(map(is_picture, map(Path, arguments.out or [])))
     ):

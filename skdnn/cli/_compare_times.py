@@ -19,6 +19,25 @@ from skdnn.cli._row_order import matched
 from skdnn.cli._terminal import note, show_table
 
 
+def is_over_time(arguments: Arguments) -> bool:
+    """Whether references are RDMs over time: options say so, or a file that holds a movie."""
+    given = bool(arguments.times or arguments.conditions)
+    return given or any(map(_is_movie, arguments.reference))
+
+
+def _is_movie(path: str) -> bool:
+    """Whether it is a file of `save_rdm_movie`, which has times and names of its own."""
+    if Path(path).suffix.lower() not in (".h5", ".hdf5") or not Path(path).is_file():
+        return False
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return {"pairs", "times", "subjects"} <= set(file)
+    except OSError:  # whoever reads it says what is wrong
+        return False
+
+
 def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
     """Layers against movies: peaks on the terminal, courses in files."""
     from skdnn.rsa import condition_test_over_time, time_resolved_rsa
@@ -67,7 +86,10 @@ def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
 def _check_usage(arguments: Arguments, outs: list[Path]) -> None:
     wrong = None
     if arguments.model:
-        wrong = "--times and --conditions go with files of RDMs or features, not with --model"
+        wrong = (
+            "RDMs over time (--times, --conditions) go with files of RDMs or features, not with "
+        )
+        wrong += "--model: skdnn extract makes such files"
     elif len(arguments.reference) == 0:
         wrong = "--times and --conditions need --reference: RDMs over time, a file or one each"
     elif arguments.bootstrap or arguments.twin:

@@ -19,6 +19,9 @@ from skdnn.io._rdm_forms import n_conditions
 from skdnn.io._reading import Ask, DamageError, Raw, Stored, first_line, read, wanted
 from skdnn.io._row_names import choose_names, finished, is_naming
 
+#: The mark of our own RDMs over time.
+MOVIE = "skdnn RDM movie 1"
+
 # What an array of texts needs to be unpickled; none of it runs anything.
 _SAFE = {
     *(("numpy.core.multiarray", name) for name in ("_reconstruct", "scalar")),
@@ -32,6 +35,11 @@ def of_hdf5(file: Any, path: Path, ask: Ask) -> Raw | None:
         return _of_rsatoolbox(file, path, ask)
     if "PYTABLES_FORMAT_VERSION" in file.file.attrs:
         return _of_pandas(file, path, ask)
+    if file.file.attrs.get("format") == MOVIE:
+        raise DamageError(
+            "it holds RDMs over time: load_rdm_movie reads it, and skdnn compare takes it as "
+            "--reference"
+        )
     scales = (item.attrs.get("CLASS") for _, item in file.items(file.file))
     if "_NCProperties" in file.file.attrs or b"DIMENSION_SCALE" in scales:
         return read_netcdf(path, ask)

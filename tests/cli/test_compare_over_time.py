@@ -181,6 +181,42 @@ def test_numbers_that_only_count_are_no_names(study: Path, say: Any) -> None:
     assert scores == pytest.approx([row["score"] for row in expected])
 
 
+def test_a_movie_is_known_as_such(study: Path, say: Any) -> None:
+    """With times and names of its own it needs no options; as anything else it is refused."""
+    stems = (study / "names.txt").read_text().split()
+    for name in ("sub-01", "sub-02"):
+        movie = read_rdm_movie(np.load(f"{name}.npy"), times=TIMES, conditions=stems)
+        save_rdm_movie(movie, f"{name}.h5")
+    compare = ("compare", "features.h5", "--json", "--reference")
+    expected = json.loads(say(*compare, "sub-01.npy", *OPTIONS).out)
+    assert json.loads(say(*compare, "sub-01.h5").out) == expected
+    done = say(*compare, "sub-01.h5", "sub-02.h5", "--out", "course.png")
+    assert done.code == 0, done.err
+    assert "2 subjects at 20 times" in done.err
+    done = say(*compare, "sub-01.h5", "--bootstrap", "9")
+    assert "not for RDMs over time" in done.err
+    done = say("compare", "--model", "alexnet", "--images", ".", "--reference", "sub-01.h5")
+    assert "RDMs over time" in done.err
+    for words in (["compare", "features.h5", "sub-01.h5"], ["rdm", "sub-01.h5", "--out", "r.csv"]):
+        done = say(*words)
+        assert done.code == 1
+        assert "sub-01.h5: it holds RDMs over time" in done.err
+
+
+def test_arrays_over_time_without_options(study: Path, say: Any) -> None:
+    meg = np.load("meg.npy")
+    squares = np.stack([[squareform(row) for row in rows] for rows in meg])
+    for name, values in (("meg", meg), ("one", meg[0]), ("squares", squares)):
+        np.save(f"{name}.npy", values)
+        done = say("compare", "features.h5", "--reference", f"{name}.npy")
+        assert done.code == 1
+        assert f"--reference {name}.npy has shape {values.shape}, as RDMs over time" in done.err
+        assert "--times FILE" in done.err
+    np.save("other.npy", meg[0, :, :50])
+    done = say("compare", "features.h5", "--reference", "other.npy")
+    assert "over time" not in done.err
+
+
 def _turned(pairs: np.ndarray) -> np.ndarray:
     return np.stack([squareform(row)[::-1, ::-1] for row in pairs])
 
