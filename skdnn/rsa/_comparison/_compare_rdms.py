@@ -16,6 +16,7 @@ from skdnn.rsa._comparison._similarity_measures import (
     check_comparison,
     is_flat,
     similarities,
+    tell_negative,
 )
 
 
@@ -76,7 +77,8 @@ def compare_rdms(
     Warns
     -----
     RuntimeWarning
-        If a similarity is NaN, saying which RDM is the cause.
+        If a similarity is NaN, saying which RDM is the cause; if Bures' similarity is asked of
+        dissimilarities of which some are negative.
     UserWarning
         If one side is labelled and the other is not.
 
@@ -100,6 +102,11 @@ def compare_rdms(
     similarity to anything is undefined. An RDM counts as constant if its values differ by less
     than 1e-12 of the largest. Triangles may differ by 1e-6 of the largest value, and their mean
     is compared.
+
+    *Negative dissimilarities*, as of crossnobis, are taken as they are by all comparisons but one.
+    The whitened ones are made for them: with crossnobis of patterns without any signal they are
+    zero on average, also where pairs are missing. Bures' similarity is not defined there (see
+    below), and a warning says so.
 
     *Where rsatoolbox differs.* It ignores labels, scores a constant RDM 0, refuses RDMs whose
     NaN differ, and its Bures' similarity of an RDM that is not Euclidean depends on the order of
@@ -133,6 +140,7 @@ def compare_rdms(
     comparison = check_comparison(comparison)
     stack_a, stack_b = read_rdms(a, "a", conditions), read_rdms(b, "b", conditions)
     stack_b = stack_b.like(stack_a, "b", "a")
+    tell_negative(comparison, stack_a.pairs, stack_b.pairs)
     found = similarities(stack_a.pairs, stack_b.pairs, stack_a.n_conditions, comparison)
     if np.isnan(found).any():
         warn_undefined(stack_a, stack_b, comparison, ("a", "b"))

@@ -136,11 +136,11 @@ def _tell_half_labelled(
         f"{with_labels} is labelled and {without} is not: its conditions are taken to be in the "
         "same order. Give labels to both, by conditions= where the function takes it.",
         UserWarning,
-        stacklevel=_outside(),
+        stacklevel=outside(),
     )
 
 
-def _outside() -> int:
+def outside() -> int:
     """The level of the caller who called into this package, for a warning."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("skdnn."):

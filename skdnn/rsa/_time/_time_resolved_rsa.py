@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from skdnn._docs import filled
 from skdnn._wording import listed
 from skdnn.rsa._comparison._rdm_stack import RDMStack, rdm_name, read_rdms
-from skdnn.rsa._comparison._similarity_measures import check_comparison
+from skdnn.rsa._comparison._similarity_measures import check_comparison, tell_negative
 from skdnn.rsa._time import _joint_models
 from skdnn.rsa._time._rdm_movie import RDMMovie, first_frame
 from skdnn.rsa._time._read_movie import read_movie
@@ -118,6 +118,7 @@ def time_resolved_rsa(
     joint = _check_joint(partial, regression, comparison)
     data = read_movie(movie, "movie", times, conditions)
     stack = read_rdms(layers, "layers", conditions).like(first_frame(data), "layers", "movie")
+    tell_negative(comparison, stack.pairs, data.pairs)
     names = pd.RangeIndex(len(stack)) if stack.names is None else stack.names
     several = ceiling and len(data.pairs) > 1
     r2, unique, held = None, None, None
