@@ -80,6 +80,8 @@ class Betas:
         self.responses, self.trials, self.images = responses, trials, list(images)
         self.affine, self.rois = affine, dict(rois)
         self._source, self._mask = source, mask
+        # Of surfaces each hemisphere and its number of vertices, as files or the mask name them.
+        self._sides = tuple(getattr(source, "hemispheres", None) or ())
 
     @property
     def voxels(self) -> NDArray[np.intp]:
@@ -199,7 +201,7 @@ class Betas:
             raise ValueError(f"voxels must lie in 0 to {self.n_voxels - 1}.")
         if len(np.unique(chosen)) < len(chosen):
             raise ValueError("voxels names some voxels twice.")
-        return Betas(
+        part = Betas(
             self.responses.of(chosen.astype(np.intp)),
             self.trials,
             self.images,
@@ -208,6 +210,8 @@ class Betas:
             affine=self.affine,
             rois={name: inside[chosen] for name, inside in self.rois.items()},
         )
+        part._sides = self._sides
+        return part
 
     def roi(self, name: str | Sequence[str]) -> Betas:
         """Keep the voxels of one region, or of several together.

@@ -18,6 +18,20 @@ from skdnn.io._nifti_masks import Mask, read_masks
 Sides = Sequence[tuple[str, int]]
 
 
+def sides_of(masks: Sequence[Mask]) -> Sides:
+    """Of a mask of vertices, or a pair of them, each side and its number of vertices.
+
+    Raises
+    ------
+    ValueError
+        If both of a pair are of one hemisphere.
+    """
+    known = [one.side for one in masks if one.side]
+    if len(known) == 2 and known[0] == known[1]:
+        raise ValueError(f"mask: both of the pair are of the {known[0]} hemisphere.")
+    return [(one.side, 0 if one.chosen is None else one.chosen.size) for one in masks]
+
+
 def regions_in(
     rois: Mapping[str, Any],
     mask: NDArray[np.bool_] | None,
