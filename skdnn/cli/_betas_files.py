@@ -30,7 +30,9 @@ _OPTIONS = {
     r"\bstandardize='(\w+)'": r"--zscore \1",
     r"(?<![\w-])rois\['(.*?)'\]": r"--rois \1",
     r"(?<![\w-])(betas|events|mask|images|drop): ": r"--\1: ",
-    r"; or say what is meant: threshold= keeps .*? equal(?=\.)": "",
+    r"say which is meant, by a pair \(atlas, label\)": "give NAME=FILE:LABEL",
+    r"; or (say what is meant: threshold= .*? equal|give NAME=FILE:LABEL)(?=\.)": "",
+    r"(?<=atlas, )say what is meant: threshold= .*? equal": "give a mask of its region",
 }
 _WITH_BETAS = ("events", "mask", "rois", "drop", "zscore", "scale", "key", "resample", "min_ncsnr")
 

@@ -59,7 +59,12 @@ def regions_in(
             read = read_masks(region, 2 if pair else 1, None, label)
             chosen = _in_halves(read, sides) if mask.ndim == 1 else np.asarray(read[0].chosen)
         except ValueError as error:
-            raise ValueError(f"rois[{name!r}]: {error}") from error
+            text = str(error).removeprefix("mask: ").removeprefix("mask ")
+            text = text.replace(
+                "say what is meant: threshold= keeps what is larger, label= what is equal",
+                "say which is meant, by a pair (atlas, label)",
+            )
+            raise ValueError(f"rois[{name!r}]: {text}") from error
         if chosen.shape != mask.shape:
             raise ValueError(
                 f"rois[{name!r}] has shape {chosen.shape}, the mask {mask.shape}"

@@ -343,6 +343,8 @@ def load_results(path: str | os.PathLike[str]) -> Results:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If the file holds no results, those of a newer skdnn, or was edited so that it cannot be
         read.
@@ -362,6 +364,12 @@ def load_results(path: str | os.PathLike[str]) -> Results:
     3
     """
     name = os.fspath(path)
+    if not Path(path).is_file():
+        kind = "is a folder" if Path(path).is_dir() else "is not there"
+        raise FileNotFoundError(
+            f"{name} {kind}: give a file that Results.save has written, or a command that was "
+            "given --out NAME.skdnn.json."
+        )
     try:
         held = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:

@@ -230,7 +230,13 @@ def test_hierarchy_is_that_of_files_of_trials(study: Any, say: Any) -> None:
         (
             [*BETAS[:4], "--mask", "study/sub-*/*_atlas.nii.gz"],
             1,
-            "values other than 0 and 1: 2. Resample a mask by nearest neighbour, not linearly.",
+            "values other than 0 and 1: 2. If it is an atlas, give a mask of its region; else "
+            "resample a mask by nearest neighbour, not linearly.",
+        ),
+        (
+            [*BETAS, "--rois", "V1=study/sub-*/*_atlas.nii.gz"],
+            1,
+            "values other than 0 and 1: 2. If it is an atlas, give NAME=FILE:LABEL; else resample",
         ),
         ([*BETAS, "--stim-column", "image"], 1, "name the column of images with --stim-column"),
         ([*BETAS, "--drop", "catch.png"], 1, "--drop: no event has 'catch.png'; there are"),
