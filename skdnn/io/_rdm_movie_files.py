@@ -66,6 +66,8 @@ def load_rdm_movie(
     RDMMovie: 4 subjects, 50 times (0 to 0.49 s), 10 conditions
     """
     place = Path(path)
+    if place.is_dir():
+        raise IsADirectoryError(f"{place} is a folder: give a file in it.")
     if not place.is_file():
         raise FileNotFoundError(f"There is no file {place}.")
     try:
@@ -79,7 +81,10 @@ def _content(place: Path) -> Any:
     """An array, a movie, or a table of labelled RDMs."""
     kind = place.suffix.lower()
     if kind == ".npy":
-        return np.load(place, mmap_mode=None, allow_pickle=False)
+        try:
+            return np.load(place, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{place} holds no array of numbers: {error}") from error
     if kind in (".h5", ".hdf5"):
         import h5py
 

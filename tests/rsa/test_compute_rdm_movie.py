@@ -254,7 +254,7 @@ def test_what_is_refused(epochs) -> None:
         compute_rdm_movie(epochs, "corelation")
     with pytest.raises(ValueError, match="n_trials, n_channels, n_times"):
         compute_rdm_movie(epochs[0])
-    with pytest.raises(ValueError, match="conditions has 23 labels"):
+    with pytest.raises(ValueError, match="conditions has 23 labels for 24 trials"):
         compute_rdm_movie(epochs, conditions=LABELS[:-1])
     with pytest.raises(ValueError, match="longer than the epochs"):
         compute_rdm_movie(epochs, times=TIMES, window=1)
@@ -271,3 +271,34 @@ def test_what_is_refused(epochs) -> None:
     epochs[7, 3, 4] = np.nan
     with pytest.raises(ValueError, match=r"trial 7 at 0\.02 s"):
         compute_rdm_movie(epochs, times=TIMES)
+
+
+def test_what_stands_in_the_place_of_epochs_is_named(epochs) -> None:
+    given = {"conditions": LABELS, "times": TIMES}
+    for other, kind, told in (
+        ("sub-01_epo.fif", TypeError, "'sub-01_epo.fif' is the name of a file: read it first"),
+        ({"sub-01": epochs}, TypeError, "epochs is a dict, and those of one subject"),
+        ([epochs, epochs], ValueError, r"shape \(2, 24, 7, 9\), and those of one subject"),
+        ([epochs, epochs[:5]], ValueError, "arrays of several shapes, and those of one subject"),
+        (epochs.transpose(1, 0, 2), ValueError, r"24 labels for 7 trials.*\(7, 24, 9\)"),
+    ):
+        with pytest.raises(kind, match=told):
+            compute_rdm_movie(other, **given)
+    with pytest.raises(ValueError, match="folds has 2 labels for 24 trials"):
+        compute_rdm_movie(epochs, "crossnobis", folds=[1, 2], **given)
+
+
+def test_milliseconds_are_told(epochs) -> None:
+    given = {"conditions": LABELS, "times": 1000 * TIMES}
+    with pytest.warns(UserWarning, match="steps of 10, .* divide milliseconds by 1000") as told:
+        compute_rdm_movie(epochs, **given)
+    assert told[0].filename == __file__
+    for name in ("window", "step"):
+        with (
+            pytest.raises(ValueError, match=f"{name}=0.02 s is less than half of the 10 s"),
+            pytest.warns(UserWarning, match="milliseconds"),
+        ):
+            compute_rdm_movie(epochs, **given, **{name: 0.02})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compute_rdm_movie(epochs, conditions=LABELS, times=2.0 * np.arange(N_TIMES))

@@ -212,6 +212,8 @@ def test_what_is_refused(pairs: np.ndarray) -> None:
         read_rdm_movie(squares(pairs) + np.triu(np.ones((N, N)), 1))
     with pytest.raises(ValueError, match="infinity"):
         read_rdm_movie(np.where(pairs > 0.9, np.inf, pairs))
+    with pytest.raises(ValueError, match=r"a list of shapes \(5, 6\), \(3, 6\)"):
+        read_rdm_movie([pairs[0], pairs[1, :3]])
     with pytest.raises(ValueError, match="crop them to the same"):
         read_rdm_movie({"a": pairs[0], "b": pairs[1, :3]})
     with pytest.raises(ValueError, match="labelled differently"):

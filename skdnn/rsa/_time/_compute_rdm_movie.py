@@ -18,7 +18,7 @@ from skdnn.rsa._dissimilarity._crossnobis import (
 )
 from skdnn.rsa._dissimilarity._noise_precision import check_precision
 from skdnn.rsa._dissimilarity._patterns import averaging, encode
-from skdnn.rsa._time._epochs import EpochData, read_epochs
+from skdnn.rsa._time._epochs import EpochData, check_length, read_epochs
 from skdnn.rsa._time._frame_distances import (
     ANGULAR,
     SQUARED,
@@ -206,6 +206,7 @@ def _crossnobis(
     codes, n = data.codes, data.n_conditions
     if codes is None:
         raise ValueError("metric='crossnobis' needs conditions, a label for each trial.")
+    check_length(folds, "folds", data.trials)
     of_fold, names = encode(folds, len(codes), "folds", None)
     n_folds, n_features = len(names), windows.n_features(data.trials.shape[1])
     if n_folds < 2:

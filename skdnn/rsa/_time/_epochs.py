@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +48,7 @@ def read_epochs(epochs: Any, times: Any, conditions: Any) -> EpochData:
         times, conditions = epochs.times, _labels_of_mne(epochs, conditions)
     else:
         _refuse_others_of_mne(epochs)
-        values = np.asarray(epochs)
+        values = _as_array(epochs)
     if values.dtype not in (np.float32, np.float64):
         if values.dtype.kind not in "biuf":
             raise ValueError(f"epochs has dtype {values.dtype}: real numbers are needed.")
@@ -58,6 +60,7 @@ def read_epochs(epochs: Any, times: Any, conditions: Any) -> EpochData:
     seconds = check_times(times, values.shape[2], f"epochs of shape {values.shape}")
     codes, labels = None, None
     if conditions is not None:
+        check_length(conditions, "conditions", values)
         codes, labels = encode(conditions, len(values), "conditions", None)
     found = EpochData(values, seconds, codes, labels, scales)
     if found.n_conditions < 3:
@@ -65,6 +68,37 @@ def read_epochs(epochs: Any, times: Any, conditions: Any) -> EpochData:
             f"epochs has {found.n_conditions} conditions: an RDM that can be compared needs three."
         )
     return found
+
+
+def check_length(labels: Any, name: str, trials: NDArray[Any]) -> None:
+    """Raise ValueError unless there is a label for each trial."""
+    n_labels = len(labels) if hasattr(labels, "__len__") else len(list(labels))
+    if n_labels != len(trials):
+        raise ValueError(
+            f"{name} has {n_labels} labels for {len(trials)} trials: epochs has shape "
+            f"{trials.shape}, (n_trials, n_channels, n_times)."
+        )
+
+
+def _as_array(epochs: Any) -> NDArray[Any]:
+    """Numbers, of one subject."""
+    if isinstance(epochs, str | os.PathLike):
+        raise TypeError(
+            f"epochs={os.fspath(epochs)!r} is the name of a file: read it first, such as by "
+            "mne.read_epochs."
+        )
+    each = "of one subject are needed: compute a movie of each, and give them as a dict by subject"
+    if isinstance(epochs, Mapping):
+        raise TypeError(f"epochs is a dict, and those {each}.")
+    try:
+        values = np.asarray(epochs)
+    except ValueError as error:  # of arrays that are not of one shape
+        raise ValueError(f"epochs is a list of arrays of several shapes, and those {each}.") from (
+            error
+        )
+    if values.ndim == 4:
+        raise ValueError(f"epochs has shape {values.shape}, and those {each}.")
+    return values
 
 
 def _is_mne(epochs: Any) -> bool:

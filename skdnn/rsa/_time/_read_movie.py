@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._array_blocks import refuse_sparse
+from skdnn._wording import listed
 from skdnn.rsa._comparison._rdm_stack import (
     RDMStack,
     is_unlabelled,
@@ -207,7 +208,11 @@ def _condensed(rdms: Any, what: str, times: Any, conditions: Any) -> NDArray[Any
         if values.dtype not in (np.float32, np.float64):
             values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{what} is not an array of numbers: {error}") from error
+        shapes = [np.shape(one) for one in rdms] if isinstance(rdms, list | tuple) else []
+        told = (
+            f"it is a list of shapes {listed(shapes, show=str)}" if len(set(shapes)) > 1 else error
+        )
+        raise ValueError(f"{what} is not an array of numbers: {told}.") from error
     shape = values.shape
     if values.size == 0:
         raise ValueError(f"{what} has shape {shape}, and holds no RDM.")

@@ -143,7 +143,7 @@ def time_resolved_rsa(
                 controls = controls.like(first_frame(data), "partial", "movie")
             held = controls.labels("partial") if controls.names is None else [*controls.names]
             scores, ceilings = _joint_models.partial_on(stack, controls, *work)
-    _warn_undefined(scores, names, data)
+    _warn_undefined(scores, names, data, held is not None)
     return TimeResolvedRSA(
         scores=scores,
         ceilings=ceilings,
@@ -167,6 +167,11 @@ def _check_joint(partial: Any, regression: bool, comparison: str) -> str:
         raise ValueError(
             "partial= and regression= are two analyses: call the function once for each."
         )
+    if isinstance(partial, str):
+        raise ValueError(
+            f"partial={partial!r} is no RDM: give what is to be held constant, such as "
+            f"{{{partial!r}: rdm}}, or True for all other layers."
+        )
     joint = "regression" if regression else "partial"
     if comparison not in _joint_models.COMPARISONS:
         raise ValueError(
@@ -187,7 +192,7 @@ def _refuse_nan(movie: RDMMovie) -> None:
         )
 
 
-def _warn_undefined(scores: Array, names: pd.Index, movie: RDMMovie) -> None:
+def _warn_undefined(scores: Array, names: pd.Index, movie: RDMMovie, partial: bool) -> None:
     """Say once where scores are NaN, and why it will mostly be so."""
     unknown = np.isnan(scores)
     if not unknown.any():
@@ -204,7 +209,9 @@ def _warn_undefined(scores: Array, names: pd.Index, movie: RDMMovie) -> None:
             f"{movie.times[time]:g} s"
         )
     warnings.warn(
-        f"Scores are NaN {what}: an RDM is constant there, or too few pairs are known.",
+        f"Scores are NaN {what}: an RDM is constant there, "
+        f"{'or nothing is left of it beside what is held constant, ' if partial else ''}or too "
+        "few pairs are known.",
         RuntimeWarning,
         stacklevel=3,
     )
