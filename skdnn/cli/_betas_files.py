@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _REGION = re.compile(r"(?P<name>[^=]+)=(?P<file>.+?)(?::(?P<label>[^/\\:]+))?")
 # What a message calls an argument in Python, and what it is called here.
 _OPTIONS = {
+    r"\bpaths: (?=\d+ of \d+ files)": "--betas: ",
+    r"^mask is": "--mask is",
+    r"(?<=: )mask is": "--mask is",
     r"\bstimulus=(?=\.|$)": "--stim-column",
     r"\bresample=True\b": "--resample",
     r"\b(surplus|unseen)='drop'": "--surplus drop",

@@ -70,7 +70,8 @@ def run(arguments: Arguments) -> None:
             table = table.merge(_against_twins(result, references, arguments), "left")
     else:
         alike = _similarities(models, arguments.comparison) if alike is None else alike
-        table, results = alike.rename_axis("rdm").reset_index(), {}
+        first = next(name for name in ("rdm", "compared", "row") if name not in alike.columns)
+        table, results = alike.rename_axis(first).reset_index(), {}
     show_table(table if arguments.json else _rounded(table), as_json=arguments.json)
     write_all(
         outs,
@@ -94,6 +95,8 @@ def _check_usage(arguments: Arguments, over_time: bool) -> None:
         wrong = "--model needs --images"
     elif arguments.files and arguments.images:
         wrong = "--images goes with --model: files have their RDMs already"
+    elif min(arguments.bootstrap or 0, arguments.permutations or 0) < 0:
+        wrong = "--bootstrap N and --permutations N: N is 0 or more"
     elif (arguments.bootstrap or arguments.permutations) and not arguments.reference:
         wrong = "--bootstrap and --permutations need --reference"
     elif arguments.comparison == _CKA and (arguments.files or arguments.reference):

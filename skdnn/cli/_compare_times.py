@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -111,7 +112,13 @@ def _movie(arguments: Arguments, found: list[RDMFile]) -> tuple[Any, Order]:
         if movie.conditions is None:
             movie = replace(movie, conditions=_vouched(movie, path, order))
         movies[short[path]] = movie
-    return movie if len(movies) == 1 else read_rdm_movie(movies), order
+    if len(movies) == 1:
+        return movie, order
+    try:
+        return read_rdm_movie(movies), order
+    except ValueError as error:  # as of times that differ
+        text = re.sub(r"rdms\['(.*?)'\]", r"--reference \1", str(error))
+        raise ValueError(text) from error
 
 
 def _vouched(movie: Any, path: str, order: Order) -> pd.Index:
@@ -137,16 +144,29 @@ def _references(arguments: Arguments) -> dict[str, tuple[Any, str]]:
     movies = {}
     for path in arguments.reference:
         with reading(path):
-            movie, of = load_rdm_movie(path, times=times), path
+            movie, of = load_rdm_movie(path), path
+            if times is not None:
+                _check_count(times, "--times", arguments.times, len(movie.times), path, "times")
+                movie = read_rdm_movie(movie, times=times)
             if isinstance(movie.conditions, pd.RangeIndex):  # which only count
                 movie = replace(movie, conditions=None)
             if movie.conditions is not None:
                 movie = replace(movie, conditions=movie.conditions.map(str))
             elif given is not None:
+                option = ("--conditions", arguments.conditions)
+                _check_count(given, *option, movie.n_conditions, path, "conditions")
                 movie = read_rdm_movie(movie, conditions=given)
                 of = f"--conditions {arguments.conditions}"
         movies[path] = movie, of
     return movies
+
+
+def _check_count(given: Any, option: str, file: str, n: int, path: str, what: str) -> None:
+    if len(given) != n:
+        raise ValueError(
+            f"{option} {file} has {counted(len(given), 'line')}, and --reference {path} RDMs of "
+            f"{n} {what}."
+        )
 
 
 def _order(
@@ -174,9 +194,14 @@ def _order(
 def _seconds(path: str) -> np.ndarray:
     lines = read_lines(path)
     try:
-        return np.array([float(line) for line in lines])
+        found = np.array([float(line) for line in lines])
     except ValueError as error:
-        raise ValueError(f"--times {path}: {error}; a number on each line is needed.") from error
+        raise ValueError(
+            f"--times {path}: {error}; a number on each line, with a decimal point, is needed."
+        ) from error
+    if not np.isfinite(found).all() or (np.diff(found) <= 0).any():
+        raise ValueError(f"--times {path}: seconds must ascend, without NaN.")
+    return found
 
 
 def _layers(found: list[RDMFile], order: Order) -> dict[str, pd.DataFrame]:

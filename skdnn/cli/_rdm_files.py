@@ -88,9 +88,16 @@ class Order:
     def bring(self, one: RDMFile) -> pd.DataFrame:
         """An RDM in this order."""
         n_rows = len(one.square)
-        rows = matched(
-            *(one.labels, n_rows, self.names, one.path), assume_order=self.assumed, order=self.of
-        )
+        try:
+            rows = matched(
+                *(one.labels, n_rows, self.names, one.path),
+                assume_order=self.assumed,
+                order=self.of,
+            )
+        except ValueError as error:
+            if one.labels is None or one.path == self.of:
+                raise
+            raise ValueError(f"{error} The names looked for are those of {self.of}.") from error
         return _labelled(one.square, rows, self.labels or self.names)
 
 

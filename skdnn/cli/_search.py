@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skdnn._files import write_whole
@@ -130,7 +131,11 @@ def _check_methods_file(arguments: Arguments) -> None:
 def _target(arguments: Arguments, paths: Sequence[str]) -> Any:
     """Rows in the order of the images, labelled by their paths."""
     if arguments.rdm:
-        return read_rdm(arguments.rdm, paths, "--rdm", assume_order=arguments.assume_order)
+        rdm = read_rdm(arguments.rdm, paths, "--rdm", assume_order=arguments.assume_order)
+        across = rdm.to_numpy()[~np.tile(np.eye(len(rdm), dtype=bool), rdm.shape[1] // len(rdm))]
+        if len(np.unique(across[~np.isnan(across)])) < 2:
+            raise ValueError(f"--rdm {arguments.rdm}: all its dissimilarities are the same.")
+        return rdm
     responses = read_responses(
         arguments.responses, paths, "--responses", assume_order=arguments.assume_order
     )

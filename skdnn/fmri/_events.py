@@ -88,9 +88,15 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise FileNotFoundError(f"events: there is no file {str(path)!r}.")
     separator = "," if path.suffix.lower() == ".csv" else "\t"
     try:
-        return pd.read_csv(
+        table = pd.read_csv(
             path, sep=separator, dtype=str, na_values=["n/a"], keep_default_na=False
         )
+        if len(table.columns) == 1 and separator not in (other := str(table.columns[0])):
+            found = next((sign for sign in ",;\t " if sign in other), None)
+            if found is not None:
+                needed = "tabs" if separator == "\t" else "commas"
+                raise ValueError(f"its columns are not separated by {needed}, but by {found!r}")
+        return table
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"events: {str(path)!r} is no table: {error}") from error
 

@@ -283,6 +283,8 @@ def test_files_that_do_not_belong_together(study: Any, say: Any) -> None:
     assert "name them in --drop if they are catch trials, or set --surplus drop" in told
     events.write_text(table.replace("stimuli/", "n/a\t#", 1))
     assert "is no table" in refused() or "do not match" in refused()
+    events.write_text(table.replace("\t", ","))
+    assert "is no table: its columns are not separated by tabs, but by ','" in refused()
     events.write_text(table)
     swapped = first.with_name("sub-01_ses-9_task-images_run-9_betas.nii.gz")
     first.rename(swapped)

@@ -217,6 +217,36 @@ def test_arrays_over_time_without_options(study: Path, say: Any) -> None:
     assert "over time" not in done.err
 
 
+def test_files_that_do_not_fit_are_named_with_their_options(study: Path, say: Any) -> None:
+    lines = {
+        "names9.txt": NAMES[:9],
+        "others.txt": [f"x{k}" for k in range(12)],
+        "few.txt": range(5),
+        "down.txt": range(20, 0, -1),
+        "comma.txt": [f"0,{k}" for k in range(20)],
+    }
+    for name, content in lines.items():
+        Path(name).write_text("\n".join(map(str, content)))
+    np.save("short.npy", np.load("sub-02.npy")[:9])
+    for options, told in (
+        (["--conditions", "gone.txt"], "error: there is no file gone.txt"),
+        (["--conditions", "."], "error: . is a folder, and a file is needed"),
+        (["--conditions", "names9.txt"], "--conditions names9.txt has 9 lines, and --reference"),
+        (["--conditions", "others.txt"], "are those of --conditions others.txt."),
+        ([*OPTIONS, "--times", "few.txt"], "--times few.txt has 5 lines, and --reference meg.npy"),
+        ([*OPTIONS, "--times", "down.txt"], "--times down.txt: seconds must ascend"),
+        ([*OPTIONS, "--times", "comma.txt"], "with a decimal point"),
+        ([*OPTIONS, "--permutations", "-3"], "N is 0 or more"),
+        (
+            ["--reference", "sub-01.npy", "short.npy", "--conditions", "names.txt"],
+            "--reference short has 9 times from 0 to 8 s, and --reference sub-01 20",
+        ),
+    ):
+        done = say("compare", "features.h5", "--reference", "meg.npy", *options)
+        assert done.code in (1, 2)
+        assert told in done.err.splitlines()[-1]
+
+
 def _turned(pairs: np.ndarray) -> np.ndarray:
     return np.stack([squareform(row)[::-1, ::-1] for row in pairs])
 
