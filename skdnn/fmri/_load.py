@@ -19,11 +19,12 @@ from skdnn.fmri._events import (
     entities,
     files_of,
     images_of,
+    paths_of,
     read_events,
     rows_with_betas,
     trials_of,
 )
-from skdnn.fmri._regions import Sides, is_atlas, regions_in, sides_of
+from skdnn.fmri._regions import Sides, check_is_mapping, is_atlas, regions_in, sides_of
 from skdnn.fmri._trials import GridArray, Trials, too_small
 from skdnn.formats import read_betas, read_mat
 from skdnn.io._hdf5_links import is_hdf5, open_hdf5
@@ -68,7 +69,7 @@ def load_betas(
         `betas`. Rows are trials in the order of their onsets. Run and session are read from the
         files' names, or from columns ``run`` and ``session``; where tasks differ, the task is
         put before the run, since each counts its own.
-    images : sequence of str or Path, or Bunch with ``paths``
+    images : sequence of str or Path, Bunch with ``paths``, or str with wildcards
         The images, each once.
     mask : NIfTI image, path-like, ndarray or pair of them, default=None
         Which voxels, as for :func:`~skdnn.formats.read_betas`; volumes need one.
@@ -108,6 +109,8 @@ def load_betas(
     ------
     FileNotFoundError
         If a file is not there.
+    TypeError
+        If betas are no numbers, events a dict, or regions none.
     ValueError
         If the numbers of maps and events differ in any run, subjects or runs of files contradict
         each other, masks lie elsewhere, events have no image or several, an image has no event,
@@ -142,7 +145,8 @@ def load_betas(
     """
     if standardize not in (None, *_STANDARDIZE):
         raise ValueError(f"standardize must be one of {_STANDARDIZE} or None: {standardize!r}.")
-    paths = [os.fspath(path) for path in getattr(images, "paths", images)]
+    paths = paths_of(images)
+    check_is_mapping(rois)
     runs = read_events(events, stimulus)
     trials = trials_of(runs, stimulus)
     leave = dropped(trials, runs, drop)

@@ -18,6 +18,14 @@ from skdnn.io._nifti_masks import Mask, read_masks
 Sides = Sequence[tuple[str, int]]
 
 
+def check_is_mapping(rois: Any) -> None:
+    """Raise TypeError if regions have no names."""
+    if rois is not None and not isinstance(rois, Mapping):
+        raise TypeError(
+            f"rois is {type(rois).__name__}: give a dict of masks by the name of their region."
+        )
+
+
 def sides_of(masks: Sequence[Mask]) -> Sides:
     """Of a mask of vertices, or a pair of them, each side and its number of vertices.
 

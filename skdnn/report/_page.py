@@ -104,7 +104,17 @@ class Report:
         ----------
         path : str or path-like
             Such as ``"report.html"``.
+
+        Raises
+        ------
+        ValueError
+            If it ends in .json, as results do: ``Results.save`` writes them.
         """
+        if Path(path).suffix.lower() == ".json":
+            raise ValueError(
+                f"path={os.fspath(path)!r} is called like a file of results: Results.save writes "
+                "it. A page is HTML, such as 'report.html'."
+            )
         write_whole(Path(path), self.to_html().encode("utf-8"))
 
     def _repr_html_(self) -> str:

@@ -322,7 +322,17 @@ class Results(Mapping[str, Result]):
         ----------
         path : str or path-like
             Such as ``"study.skdnn.json"``.
+
+        Raises
+        ------
+        ValueError
+            If it ends in .html, as a page does: ``Report(results).save`` writes it.
         """
+        if Path(path).suffix.lower() in (".html", ".htm"):
+            raise ValueError(
+                f"path={os.fspath(path)!r} is called like a page: Report(results).save writes it. "
+                "Results are JSON, such as 'study.skdnn.json'."
+            )
         # In ASCII: names of files may be no text.
         content = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         write_whole(Path(path), content.encode("ascii"))

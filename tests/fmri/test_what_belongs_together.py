@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from fmri.conftest import AFFINE, GRID, IMAGES, Subject, nibabel, save
 
-from skdnn.fmri import Betas, load_betas, searchlight_rsa
+from skdnn.fmri import Betas, load_betas, load_subjects, searchlight_rsa
 from skdnn.rsa import compute_rdm
 
 NAMES = [f"{number}.png" for number in range(6)]
@@ -81,6 +81,30 @@ def test_arrays_are_never_turned() -> None:
     square = values[:, :2, :3, 0].reshape(6, 6)
     flat = load_betas(square, events=EVENTS, images=NAMES, mask=np.ones(6))
     np.testing.assert_allclose(flat.averages(), square)
+
+
+def test_what_stands_in_the_place_of_something_else(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((6, 4))
+    given: dict[str, Any] = {"events": EVENTS, "images": NAMES}
+    for name in NAMES:
+        (tmp_path / name).write_text("")
+    by_pattern = load_betas(values, **given | {"images": str(tmp_path / "*.png")})
+    assert [Path(path).name for path in by_pattern.images] == NAMES
+    for changes, kind, told in (
+        ({"images": str(tmp_path)}, ValueError, r"is a folder: give load_image_folder\('"),
+        ({"events": {1: EVENTS}}, TypeError, "events is a dict: give a list"),
+        ({"rois": ["V1.nii.gz"]}, TypeError, "rois is list: give a dict of masks"),
+        ({"rois": "V1.nii.gz"}, TypeError, "rois is str: give a dict of masks"),
+    ):
+        with pytest.raises(kind, match=told):
+            load_betas(values, **given | changes)
+    with pytest.raises(TypeError, match="rois is str: give a dict of masks"):
+        load_subjects("a.nii", events=EVENTS, images=NAMES, rois="V1.nii.gz")
+    layers = {"fc": compute_rdm(values)}
+    with pytest.raises(TypeError, match=r"betas='sub-01\.nii' is the name of a file: load_betas"):
+        searchlight_rsa("sub-01.nii", layers, radius=3)
+    with pytest.raises(TypeError, match="a dict by their names, not a list"):
+        searchlight_rsa([by_pattern, by_pattern], layers, radius=3)
 
 
 def gifti(path: Path, maps: Any) -> Path:

@@ -190,6 +190,15 @@ def test_rdms_without_labels_have_their_own_pictures_or_none(tmp_path: Path) -> 
         results.add_rdm(rdms["none"], images=list(PICTURES[:2]))
 
 
+def test_pages_and_results_are_not_called_like_each_other(tmp_path: Path) -> None:
+    results = Results().add(pd.DataFrame({"r": [0.5]}))
+    with pytest.raises(ValueError, match=r"called like a page: Report\(results\)\.save writes"):
+        results.save(tmp_path / "study.html")
+    with pytest.raises(ValueError, match=r"file of results: Results\.save writes it"):
+        Report(results).save(tmp_path / "study.skdnn.json")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_many_levels_are_shown_as_they_are_not_painted_from_another_table() -> None:
     """A table of shares is long: its script would paint that."""
     levels = [f"fc{k}" for k in range(26)]
