@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from skdnn.io import OpenFeatures
 
 _MIN_IMAGES = 3
+# What a message calls an argument in Python, and what it is called here.
+_OPTIONS = {
+    r"\bn_samples=(\d+)": r"\1 test images",
+    r"\btest='t'": "--test t",
+    r"\balpha=": "--alpha ",
+    r"\bn_layers=": "--random-layers ",
+    r"\bX_test\b": "the test images",
+    r"\bof X\b": "of the training images",
+}
 
 
 @dataclass
@@ -59,10 +69,14 @@ def run(outs: Sequence[Path], arguments: Arguments) -> None:
     _check_trained(subjects, test, option)
     train = np.setdiff1d(np.concatenate([each.shown for each in subjects.values()]), test)
     study, data = _study(features, arguments), _data(features, subjects, train, test)
+    with _in_words_of_options():
+        if not arguments.dry_run:
+            study.fit(**data)
+        else:
+            _refuse_what_a_run_refuses(study, data)
     if arguments.dry_run:
-        _refuse_what_a_run_refuses(study, data)
         return _show_plan(features, subjects, train, test, arguments)
-    _finish(study.fit(**data), outs, arguments)
+    _finish(study, outs, arguments)
 
 
 def _subjects(features: OpenFeatures, arguments: Arguments) -> dict[str, Trials]:
@@ -169,6 +183,18 @@ def _study(features: OpenFeatures, arguments: Arguments) -> Any:
         folder=arguments.results,
         verbose=int(not arguments.quiet),
     )
+
+
+@contextlib.contextmanager
+def _in_words_of_options() -> Iterator[None]:
+    """What a study refuses, for those who write commands."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        for pattern, option in _OPTIONS.items():
+            text = re.sub(pattern, option, text)
+        raise type(error)(text) from error
 
 
 class _CheckedError(Exception):

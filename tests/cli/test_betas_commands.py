@@ -207,8 +207,13 @@ def test_hierarchy_is_that_of_files_of_trials(study: Any, say: Any) -> None:
     same = say(*words, "--responses", "sub-01.h5", "sub-02.h5", "--areas", *REGIONS)
     assert same.code == 0, same.err
     assert json.loads(said.out) == json.loads(same.out)
-    planned = json.loads(say(*words, *BETAS, *ROIS, "--areas", "late", "--dry-run").out)
-    assert planned["subjects"]["sub-01"] == {"trials": 48, "voxels": {"late": 13}}
+    areas = ("--areas", "late", "early")
+    planned = json.loads(say(*words, *BETAS, *ROIS, *areas, "--dry-run").out)
+    assert list(planned["subjects"]["sub-01"]["voxels"].items())[0] == ("late", 13)
+    assert planned["subjects"]["sub-01"]["trials"] == 48
+    for more in (["--dry-run"], []):
+        alone = say(*words, *BETAS, *ROIS, "--areas", "late", *more)
+        assert "['late']: a hierarchy needs two or more" in alone.err
 
 
 # --- what is refused, before anything is read ---------------------------------------------

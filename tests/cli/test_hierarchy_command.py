@@ -133,6 +133,7 @@ def test_a_plan_is_refused_where_the_study_will_be(study: Path, say: Any) -> Non
     twins = {name: np.vstack([values[:83], values[:1]]) for name, values in LAYERS.items()}
     save_features(twins, study / "twins.h5", labels=NAMES)
     (study / "few.txt").write_text("\n".join(STEMS[N_TRAIN : N_TRAIN + 2]))
+    (study / "ten.txt").write_text("\n".join(STEMS[N_TRAIN : N_TRAIN + 10]))
     (study / "file").write_text("")
     words = ["hierarchy", *OPTIONS, "--direction", "decoding"]
     for options, culprit in (
@@ -143,7 +144,12 @@ def test_a_plan_is_refused_where_the_study_will_be(study: Path, say: Any) -> Non
         (["--responses", "S1.h5", "--layer", "high"], "a hierarchy needs two or more"),
         (["--responses", "S1.h5", "--areas", "V1"], "a hierarchy needs two or more"),
         (["--responses", "S1.h5", "--test-images", "few.txt"], "few.txt names 2 images"),
-        (["--responses", "S1.h5", "--random-layers", 3], "n_layers=3"),
+        (["--responses", "S1.h5", "--random-layers", 3], "--random-layers 3, but there are 2"),
+        (
+            ["--responses", "S1.h5", "--test", "published", "--test-images", "ten.txt"],
+            "With 10 test images the published test gives no p-value below",
+        ),
+        (["--responses", "S1.h5", "--test", "published", "--test-images", "ten.txt"], "--test t"),
         (["--responses", "S1.h5", "--units", 0], "n_units"),
         (["--responses", "S1.h5", "--alpha", 3], "alpha"),
         (["--responses", "S1.h5", "--results", "file"], "--results file is a file"),

@@ -168,3 +168,11 @@ def test_what_the_run_would_refuse_the_estimate_refuses(tmp_path):
             estimate_searchlight(betas, layers, residuals=noise, dof=dof, **given)
     result = searchlight_rsa(betas, layers, residuals=noise, dof=np.int64(50), **given)
     assert type(result.settings["dof"]) is float
+
+
+def test_a_radius_larger_than_the_brain_takes_all_of_it():
+    voxels, layers = responses(N_VOXELS), layer_rdms(1)
+    given = {"mask": image_of(MASK), "min_voxels": 2}
+    larger = [searchlight_rsa(voxels, layers, radius=radius, **given) for radius in (40.0, 4e6)]
+    assert (larger[1].sizes == N_VOXELS).all()
+    np.testing.assert_array_equal(larger[0].scores, larger[1].scores)
