@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _REGION = re.compile(r"(?P<name>[^=]+)=(?P<file>.+?)(?::(?P<label>[^/\\:]+))?")
 # What a message calls an argument in Python, and what it is called here.
 _OPTIONS = {
+    r"\bpaths: (?=\d+ of \d+ files)": "--betas: ",
+    r"^mask is": "--mask is",
+    r"(?<=: )mask is": "--mask is",
     r"\bstimulus=(?=\.|$)": "--stim-column",
     r"\bresample=True\b": "--resample",
     r"\b(surplus|unseen)='drop'": "--surplus drop",
@@ -30,7 +33,9 @@ _OPTIONS = {
     r"\bstandardize='(\w+)'": r"--zscore \1",
     r"(?<![\w-])rois\['(.*?)'\]": r"--rois \1",
     r"(?<![\w-])(betas|events|mask|images|drop): ": r"--\1: ",
-    r"; or say what is meant: threshold= keeps .*? equal(?=\.)": "",
+    r"say which is meant, by a pair \(atlas, label\)": "give NAME=FILE:LABEL",
+    r"; or (say what is meant: threshold= .*? equal|give NAME=FILE:LABEL)(?=\.)": "",
+    r"(?<=atlas, )say what is meant: threshold= .*? equal": "give a mask of its region",
 }
 _WITH_BETAS = ("events", "mask", "rois", "drop", "zscore", "scale", "key", "resample", "min_ncsnr")
 

@@ -27,16 +27,15 @@ _OF_TWINS = (
 
 def run(arguments: Arguments) -> None:
     """Compare, report and write."""
+    from skdnn.cli._compare_times import compare_over_time, is_over_time
     from skdnn.model_comparison import score_rdms
 
-    over_time = bool(arguments.times or arguments.conditions)
+    over_time = is_over_time(arguments)
     _check_usage(arguments, over_time)
     outs = checked_outs(arguments)
     known = None if arguments.comparison == _CKA else arguments.comparison
     check_measures(arguments, comparison=known)
     if over_time:
-        from skdnn.cli._compare_times import compare_over_time
-
         compare_over_time(arguments, outs)
         return
     if arguments.model:
@@ -58,7 +57,8 @@ def run(arguments: Arguments) -> None:
             table = table.merge(_against_twins(result, references, arguments), "left")
     else:
         alike = _similarities(models, result, arguments.comparison)
-        table = alike.rename_axis("rdm").reset_index()
+        first = next(name for name in ("rdm", "compared", "row") if name not in alike.columns)
+        table = alike.rename_axis(first).reset_index()
     show_table(table if arguments.json else _rounded(table), as_json=arguments.json)
     write_all(
         outs,

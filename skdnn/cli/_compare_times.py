@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,25 @@ from skdnn.cli._row_order import matched
 from skdnn.cli._terminal import note, show_table
 
 
+def is_over_time(arguments: Arguments) -> bool:
+    """Whether references are RDMs over time: options say so, or a file that holds a movie."""
+    given = bool(arguments.times or arguments.conditions)
+    return given or any(map(_is_movie, arguments.reference))
+
+
+def _is_movie(path: str) -> bool:
+    """Whether it is a file of `save_rdm_movie`, which has times and names of its own."""
+    if Path(path).suffix.lower() not in (".h5", ".hdf5") or not Path(path).is_file():
+        return False
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return {"pairs", "times", "subjects"} <= set(file)
+    except OSError:  # whoever reads it says what is wrong
+        return False
+
+
 def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
     """Layers against movies: peaks on the terminal, courses in files."""
     from skdnn.rsa import condition_test_over_time, time_resolved_rsa
@@ -33,17 +53,20 @@ def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
         arguments,
     )
     result = time_resolved_rsa(layers, movie, arguments.comparison)
-    test = None
+    test, untested = None, None
     if arguments.permutations:
         options: dict[str, Any] = {
             "kind": arguments.correct,
             "n_permutations": arguments.permutations,
             "random_state": arguments.seed,
         }
-        if len(movie.subjects) > 1:
-            test = result.test(**options)
-        else:
-            test = condition_test_over_time(layers, movie, arguments.comparison, **options)
+        try:
+            if len(movie.subjects) > 1:
+                test = result.test(**options)
+            else:
+                test = condition_test_over_time(layers, movie, arguments.comparison, **options)
+        except ValueError as error:  # such as of a score that is NaN
+            untested = error
     peaks = result.peaks(random_state=arguments.seed).rename(columns={"layer": "model"})
     if test is not None:
         peaks["p"] = test.p_values.min(axis=1)
@@ -55,12 +78,19 @@ def compare_over_time(arguments: Arguments, outs: list[Path]) -> None:
             save_picture(_drawn(result, test, peaks, arguments), out)
         else:
             write_table(_courses(result, test), out)
+    if untested is not None:
+        raise ValueError(
+            f"--permutations: no test could be made, and all else is there: {untested}"
+        ) from untested
 
 
 def _check_usage(arguments: Arguments, outs: list[Path]) -> None:
     wrong = None
     if arguments.model:
-        wrong = "--times and --conditions go with files of RDMs or features, not with --model"
+        wrong = (
+            "RDMs over time (--times, --conditions) go with files of RDMs or features, not with "
+        )
+        wrong += "--model: skdnn extract makes such files"
     elif len(arguments.reference) == 0:
         wrong = "--times and --conditions need --reference: RDMs over time, a file or one each"
     elif arguments.bootstrap or arguments.twin:
@@ -82,7 +112,13 @@ def _movie(arguments: Arguments, found: list[RDMFile]) -> tuple[Any, Order]:
         if movie.conditions is None:
             movie = replace(movie, conditions=_vouched(movie, path, order))
         movies[short[path]] = movie
-    return movie if len(movies) == 1 else read_rdm_movie(movies), order
+    if len(movies) == 1:
+        return movie, order
+    try:
+        return read_rdm_movie(movies), order
+    except ValueError as error:  # as of times that differ
+        text = re.sub(r"rdms\['(.*?)'\]", r"--reference \1", str(error))
+        raise ValueError(text) from error
 
 
 def _vouched(movie: Any, path: str, order: Order) -> pd.Index:
@@ -108,16 +144,29 @@ def _references(arguments: Arguments) -> dict[str, tuple[Any, str]]:
     movies = {}
     for path in arguments.reference:
         with reading(path):
-            movie, of = load_rdm_movie(path, times=times), path
+            movie, of = load_rdm_movie(path), path
+            if times is not None:
+                _check_count(times, "--times", arguments.times, len(movie.times), path, "times")
+                movie = read_rdm_movie(movie, times=times)
             if isinstance(movie.conditions, pd.RangeIndex):  # which only count
                 movie = replace(movie, conditions=None)
             if movie.conditions is not None:
                 movie = replace(movie, conditions=movie.conditions.map(str))
             elif given is not None:
+                option = ("--conditions", arguments.conditions)
+                _check_count(given, *option, movie.n_conditions, path, "conditions")
                 movie = read_rdm_movie(movie, conditions=given)
                 of = f"--conditions {arguments.conditions}"
         movies[path] = movie, of
     return movies
+
+
+def _check_count(given: Any, option: str, file: str, n: int, path: str, what: str) -> None:
+    if len(given) != n:
+        raise ValueError(
+            f"{option} {file} has {counted(len(given), 'line')}, and --reference {path} RDMs of "
+            f"{n} {what}."
+        )
 
 
 def _order(
@@ -145,9 +194,14 @@ def _order(
 def _seconds(path: str) -> np.ndarray:
     lines = read_lines(path)
     try:
-        return np.array([float(line) for line in lines])
+        found = np.array([float(line) for line in lines])
     except ValueError as error:
-        raise ValueError(f"--times {path}: {error}; a number on each line is needed.") from error
+        raise ValueError(
+            f"--times {path}: {error}; a number on each line, with a decimal point, is needed."
+        ) from error
+    if not np.isfinite(found).all() or (np.diff(found) <= 0).any():
+        raise ValueError(f"--times {path}: seconds must ascend, without NaN.")
+    return found
 
 
 def _layers(found: list[RDMFile], order: Order) -> dict[str, pd.DataFrame]:

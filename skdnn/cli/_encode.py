@@ -138,6 +138,10 @@ def _names(features: OpenFeatures, arguments: Arguments) -> list[str]:
 def _folds(names: Sequence[str], arguments: Arguments) -> Any:
     """A number of folds, or the one split that was asked for."""
     if not arguments.test_images:
+        if arguments.cv > len(names):
+            raise ValueError(
+                f"--cv {arguments.cv}: there are {len(names)} images, so fewer folds."
+            )
         return arguments.cv
     test = matched(names, len(names), read_names(arguments.test_images), arguments.features)
     train = np.setdiff1d(np.arange(len(names)), test)

@@ -26,15 +26,15 @@ from skdnn.cli._unfinished_work import unfinished
 def run(arguments: Arguments) -> None:
     """Save activations, or say what that takes."""
     images = read_images(arguments.images, average_folders=arguments.average_folders)
+    out = Path(arguments.out)
+    check_free([out, *parts_of(out)], arguments)
     shapes = choose_layers(arguments, extractor_from(arguments, cache=None))
+    _rehearse(out, shapes, arguments)
     if arguments.dry_run:
         estimate = estimate_from(arguments, images.rows, list(shapes), arguments.out)
         show_facts(estimate.to_dict(), str(estimate), as_json=arguments.json)
         return
-    out = Path(arguments.out)
-    check_free([out, *parts_of(out)], arguments)
     out.parent.mkdir(parents=True, exist_ok=True)
-    _rehearse(out, shapes, arguments)
     _extract(images, shapes, out, arguments)
 
 
@@ -107,5 +107,10 @@ def _rehearse(out: Path, shapes: dict[str, tuple[int, ...]], arguments: Argument
         for name, shape in shapes.items()
     }
     with tempfile.TemporaryDirectory() as folder:
-        save_features(_to_save(tiny), Path(folder) / out.name)
+        place = Path(folder) / out.name
+        try:
+            save_features(_to_save(tiny), place)
+        except ValueError as error:
+            text = str(error).replace(f"path={str(place)!r}", f"--out {out}")
+            raise ValueError(text.replace(" or give format=", "")) from error
     note(f"{arguments.model}: {', '.join(shapes)}", arguments)

@@ -38,6 +38,8 @@ def run(outs: Sequence[Path], arguments: Arguments) -> None:
     if not folders:
         raise FileNotFoundError(f"--accuracies: {root} holds no folder {' or '.join(kinds)}.")
     if arguments.dry_run:
+        few = {"bootstrap": 0, "permutations": min(arguments.permutations, 1)}
+        _ranking(root, settings, networks, Arguments(**(vars(arguments) | few)))
         show_table(_plan(networks, folders, settings), as_json=arguments.json)
         return
     table = _ranking(root, settings, networks, arguments)

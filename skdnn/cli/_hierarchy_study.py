@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skdnn._wording import listed
+from skdnn._wording import counted, listed
 from skdnn.cli._arguments import Arguments, in_python
 from skdnn.cli._betas_files import lines_of, read_subjects
 from skdnn.cli._input_files import read_features, read_names, reading
@@ -20,6 +22,17 @@ from skdnn.cli._terminal import note, show_facts, visible
 
 if TYPE_CHECKING:
     from skdnn.io import OpenFeatures
+
+_MIN_IMAGES = 3
+# What a message calls an argument in Python, and what it is called here.
+_OPTIONS = {
+    r"\bn_samples=(\d+)": r"\1 test images",
+    r"\btest='t'": "--test t",
+    r"\balpha=": "--alpha ",
+    r"\bn_layers=": "--random-layers ",
+    r"\bX_test\b": "the test images",
+    r"\bof X\b": "of the training images",
+}
 
 
 @dataclass
@@ -38,18 +51,32 @@ class Trials:
 
 def run(outs: Sequence[Path], arguments: Arguments) -> None:
     """Train, test and score, and print and write what is found."""
+    if arguments.results and Path(arguments.results).is_file():
+        raise NotADirectoryError(f"--results {arguments.results} is a file: give a folder.")
     features = read_features(arguments.features, arguments.layer)
     if features.names is None:
         raise ValueError(f"--features {features.path} has no names of images: save with labels.")
     names = read_names(arguments.test_images)
+    if len(names) < _MIN_IMAGES:
+        raise ValueError(
+            f"--test-images {arguments.test_images} names {counted(len(names), 'image')}: "
+            f"{_MIN_IMAGES} or more are needed."
+        )
     test = np.sort(matched(features.names, features.n_rows, names, f"--features {features.path}"))
     subjects = _subjects(features, arguments)
     option = "--betas" if arguments.betas else "--responses"
     _check_shown(subjects, test, features.names, option)
+    _check_trained(subjects, test, option)
     train = np.setdiff1d(np.concatenate([each.shown for each in subjects.values()]), test)
+    study, data = _study(features, arguments), _data(features, subjects, train, test)
+    with _in_words_of_options():
+        if not arguments.dry_run:
+            study.fit(**data)
+        else:
+            _refuse_what_a_run_refuses(study, data)
     if arguments.dry_run:
         return _show_plan(features, subjects, train, test, arguments)
-    _finish(_fitted(features, subjects, train, test, arguments), outs, arguments)
+    _finish(study, outs, arguments)
 
 
 def _subjects(features: OpenFeatures, arguments: Arguments) -> dict[str, Trials]:
@@ -111,24 +138,36 @@ def _check_shown(
             raise ValueError(f"{option}: {subject} has no trial of {listed(names, 10, visible)}.")
 
 
-def _fitted(
-    features: OpenFeatures,
-    subjects: dict[str, Trials],
-    train: np.ndarray,
-    test: np.ndarray,
-    arguments: Arguments,
-) -> Any:
+def _check_trained(subjects: dict[str, Trials], test: np.ndarray, option: str) -> None:
+    """Every subject has to have seen images to train with."""
+    for subject, each in subjects.items():
+        n_images = len(np.setdiff1d(each.shown, test))
+        if n_images < _MIN_IMAGES:
+            raise ValueError(
+                f"{option}: {subject} has {counted(n_images, 'training image')}, of which "
+                f"{_MIN_IMAGES} are needed: images that are not among --test-images."
+            )
+
+
+def _data(
+    features: OpenFeatures, subjects: dict[str, Trials], train: np.ndarray, test: np.ndarray
+) -> dict[str, Any]:
+    """What a study is fitted to."""
+    found: dict[str, Any] = {}
+    for rows, (X, y, stimuli) in (
+        (train, ("X", "y", "stimuli")),
+        (test, ("X_test", "y_test", "test_stimuli")),
+    ):
+        found[X] = {name: np.asarray(array[rows]) for name, array in features.layers.items()}
+        found[y] = {subject: each.among(rows)[0] for subject, each in subjects.items()}
+        found[stimuli] = {subject: each.among(rows)[1] for subject, each in subjects.items()}
+    return found
+
+
+def _study(features: OpenFeatures, arguments: Arguments) -> Any:
     from skdnn import BrainHierarchyScore
 
-    (X, y, stimuli), (X_test, y_test, test_stimuli) = (
-        (
-            {name: np.asarray(array[rows]) for name, array in features.layers.items()},
-            {subject: each.among(rows)[0] for subject, each in subjects.items()},
-            {subject: each.among(rows)[1] for subject, each in subjects.items()},
-        )
-        for rows in (train, test)
-    )
-    study = BrainHierarchyScore(
+    return BrainHierarchyScore(
         layers=list(features.layers),
         n_boot=arguments.bootstrap or None,
         n_permutations=arguments.permutations or None,
@@ -136,9 +175,38 @@ def _fitted(
         **in_python(arguments, "direction", "alpha", "test", "adjust", "random_layers"),
         **in_python(arguments, "units", "voxels", "seed", "jobs", "results"),
     )
-    return study.fit(
-        X, y, X_test=X_test, y_test=y_test, stimuli=stimuli, test_stimuli=test_stimuli
-    )
+
+
+@contextlib.contextmanager
+def _in_words_of_options() -> Iterator[None]:
+    """What a study refuses, for those who write commands."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        for pattern, option in _OPTIONS.items():
+            text = re.sub(pattern, option, text)
+        raise type(error)(text) from error
+
+
+class _CheckedError(Exception):
+    """Everything has been looked at, and training would begin."""
+
+
+def _refuse_what_a_run_refuses(study: Any, data: dict[str, Any]) -> None:
+    """Let the study check its data, and end it where its first decoder would be trained."""
+    from sklearn.base import BaseEstimator, RegressorMixin, clone
+
+    class Untrained(RegressorMixin, BaseEstimator):
+        def fit(self, X: Any, y: Any) -> None:
+            raise _CheckedError
+
+        def predict(self, X: Any) -> None:
+            raise AssertionError("nothing is trained")
+
+    rehearsal = clone(study).set_params(decoder=Untrained(), folder=None, n_jobs=1, verbose=0)
+    with contextlib.suppress(_CheckedError):
+        rehearsal.fit(**data)
 
 
 def _show_plan(

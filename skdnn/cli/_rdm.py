@@ -37,6 +37,7 @@ def run(arguments: Arguments) -> None:
     outs = checked_outs(arguments, (*PICTURES, *RDM_FILES))
     check_measures(arguments)
     features = read_features(arguments.features, arguments.layer)
+    _refuse_rdms(features)
     files = {out: _files(out, list(features.layers)) for out in outs}
     check_free([path for made in files.values() for path in made.values()], arguments)
     options = _picture_options(features, arguments) if any(map(is_picture, outs)) else {}
@@ -58,6 +59,20 @@ def run(arguments: Arguments) -> None:
         f"{len(rdms)} layer(s): {', '.join(paths)}"
     )
     show_facts(facts, text, as_json=arguments.json)
+
+
+def _refuse_rdms(features: OpenFeatures) -> None:
+    """Rows of an RDM are no features: what looks like one is not made an RDM of again."""
+    for name, array in features.layers.items():
+        if array.shape[0] != array.shape[1]:
+            continue
+        values = np.asarray(array, dtype=np.float64)
+        if not np.diag(values).any() and values.any() and np.array_equal(values, values.T):
+            of = f", {name}," if len(features.layers) > 1 else ""
+            raise ValueError(
+                f"{features.path}{of} holds an RDM already (symmetric, with zeros on the "
+                "diagonal): skdnn compare and skdnn search --rdm take it as it is."
+            )
 
 
 def _files(out: Path, layers: list[str]) -> dict[str, Path]:

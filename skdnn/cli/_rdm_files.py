@@ -73,9 +73,16 @@ class Order:
     def bring(self, one: RDMFile) -> pd.DataFrame:
         """An RDM in this order."""
         n_rows = len(one.square)
-        rows = matched(
-            *(one.labels, n_rows, self.names, one.path), assume_order=self.assumed, order=self.of
-        )
+        try:
+            rows = matched(
+                *(one.labels, n_rows, self.names, one.path),
+                assume_order=self.assumed,
+                order=self.of,
+            )
+        except ValueError as error:
+            if one.labels is None or one.path == self.of:
+                raise
+            raise ValueError(f"{error} The names looked for are those of {self.of}.") from error
         labels = list(map(str, self.labels or self.names))
         return pd.DataFrame(one.square[np.ix_(rows, rows)], index=labels, columns=labels)
 
@@ -143,9 +150,24 @@ def read_references(
     made: dict[str, pd.DataFrame] = {}
     for path in references:
         parts = read_file(path, metric)
+        _refuse_frames(path, parts, len(order.names))
         name = Path(path).stem if Path(path).stem not in made else path
         if name in made:
             raise ValueError(f"--reference {path} is given twice.")
         frames: dict[Key, pd.DataFrame] = {(part.name,): order.bring(part) for part in parts}
         made[name] = _side_by_side(frames, ["subject", "condition"] if len(frames) > 1 else [])
     return made
+
+
+def _refuse_frames(path: str, parts: Sequence[RDMFile], n_conditions: int) -> None:
+    """Say what to add, if an array of another size looks like RDMs over time."""
+    if Path(path).suffix.lower() != ".npy" or len(parts[0].square) == n_conditions:
+        return
+    shape = np.load(path, mmap_mode="r").shape
+    n_pairs = n_conditions * (n_conditions - 1) // 2
+    if len(shape) > 1 and (shape[-1] == n_pairs or shape[-2:] == (n_conditions, n_conditions)):
+        raise ValueError(
+            f"--reference {path} has shape {shape}, as RDMs over time have: give --times FILE "
+            "(the seconds of each, one on each line) or --conditions FILE (the names of the "
+            f"{n_conditions} conditions)."
+        )

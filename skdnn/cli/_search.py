@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from skdnn._files import write_whole
@@ -119,7 +120,11 @@ def _targets(arguments: Arguments, paths: Sequence[str]) -> _regions.Targets:
         return _regions.read(arguments, paths)
     assumed = {"assume_order": arguments.assume_order}
     if arguments.rdm:
-        return {("", ""): read_rdm(arguments.rdm, paths, "--rdm", **assumed)}
+        rdm = read_rdm(arguments.rdm, paths, "--rdm", **assumed)
+        across = rdm.to_numpy()[~np.tile(np.eye(len(rdm), dtype=bool), rdm.shape[1] // len(rdm))]
+        if len(np.unique(across[~np.isnan(across)])) < 2:
+            raise ValueError(f"--rdm {arguments.rdm}: all its dissimilarities are the same.")
+        return {("", ""): rdm}
     responses = read_responses(arguments.responses, paths, "--responses", **assumed)
     return {("", ""): responses.to_numpy() if arguments.method == "encoding" else responses}
 

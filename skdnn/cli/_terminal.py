@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 import unicodedata
@@ -110,6 +111,13 @@ def reason(error: Exception) -> str:
         return f"it takes more memory than there is{f' ({text})' if text else ''}"
     if isinstance(error, UnicodeError):
         return f"it is no text in UTF-8 ({text})"
+    if isinstance(error, OSError) and error.filename is not None:  # in the system's own words
+        name = os.fsdecode(error.filename)
+        if isinstance(error, FileNotFoundError):
+            return f"there is no file {name}"
+        if isinstance(error, IsADirectoryError):
+            return f"{name} is a folder, and a file is needed"
+        return f"{name}: {error.strerror}"
     if text and isinstance(error, ValueError | TypeError | OSError | ImportError):
         return text
     return f"{type(error).__name__}{f': {text}' if text else ''}"

@@ -91,7 +91,11 @@ COMPARE = Command(
         ),
         group(
             "RDMs over time, in --reference: a file with a subject or several, or a file for each",
-            option("--times FILE", "a text file with the seconds of each RDM, one on each line"),
+            option(
+                "--times FILE",
+                "a text file with the seconds of each RDM, one on each line "
+                "(a file of save_rdm_movie has its own)",
+            ),
             option("--conditions FILE", "a text file with the name of a condition on each line"),
             option(
                 "--correct {max,cluster,tfce}",

@@ -82,6 +82,8 @@ class Betas:
         self.responses, self.trials, self.images = responses, trials, list(images)
         self.affine, self.rois = affine, dict(rois)
         self._source, self._mask = source, mask
+        # Of surfaces each hemisphere and its number of vertices, as files or the mask name them.
+        self._sides = tuple(getattr(source, "hemispheres", None) or ())
 
     @property
     def voxels(self) -> NDArray[np.intp]:
@@ -210,7 +212,7 @@ class Betas:
             affine=self.affine,
             rois={name: inside[chosen] for name, inside in self.rois.items()},
         )
-        part._space = self._space
+        part._space, part._sides = self._space, self._sides
         return part
 
     def roi(self, name: str | Sequence[str]) -> Betas:

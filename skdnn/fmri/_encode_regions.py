@@ -15,6 +15,9 @@ from skdnn.encoding import LayerFeatures, ncsnr, ncsnr_ceiling, nested_encoding
 from skdnn.fmri._betas import Betas
 from skdnn.fmri._subjects import betas_by_subject, same_images
 
+# Bytes of averages that are kept from their check until their turn; others are read again.
+_HELD = 2**31
+
 
 def encode_regions(
     encoder: Any,
@@ -92,9 +95,14 @@ def encode_regions(
         for features in X.values() if isinstance(X, Mapping) else [X]:
             same_images(betas, features, subject)
     X = LayerFeatures(X) if isinstance(X, Mapping) else X
-    if len(subjects) > 1:  # before the first is fitted
-        for subject, betas in subjects.items():
-            _refuse_undefined(betas, subject)
+    read: dict[str, pd.DataFrame] = {}
+    n_bytes = 0
+    for subject, betas in subjects.items():  # before the first is fitted
+        averages = betas.averages()
+        _refuse_undefined(averages, subject)
+        n_bytes += averages.size * averages.dtypes.iloc[0].itemsize
+        if n_bytes <= _HELD:
+            read[subject] = averages
     tables = []
     for subject, betas in subjects.items():
         counts = np.bincount(betas.trials["image"], minlength=len(betas.images))
@@ -104,7 +112,7 @@ def encode_regions(
             table = nested_encoding(
                 encoder,
                 X,
-                betas.averages(),
+                read.pop(subject) if subject in read else betas.averages(),
                 cv,
                 groups=groups,
                 model=model,
@@ -120,11 +128,12 @@ def encode_regions(
     return pd.concat(tables, ignore_index=True)
 
 
-def _refuse_undefined(betas: Betas, subject: str) -> None:
+def _refuse_undefined(averages: pd.DataFrame, subject: str) -> None:
     """Raise if a voxel has an average that is no number."""
-    wrong = np.flatnonzero(~np.isfinite(betas.averages().to_numpy()).all(axis=0))
-    if wrong.size:
+    wrong = averages.columns[~np.isfinite(averages.to_numpy()).all(axis=0)]
+    if len(wrong):
         raise ValueError(
-            f"responses of {subject}: {wrong.size} of {betas.n_voxels} voxels have NaN or an "
-            f"infinity: {listed(betas.voxels[wrong].tolist())}. Leave them out by Betas.keep."
+            f"responses{f' of {subject}' if subject else ''}: {len(wrong)} of "
+            f"{averages.shape[1]} voxels have NaN or an infinity: {listed(wrong.tolist())}. Leave "
+            "them out by Betas.keep."
         )

@@ -44,11 +44,26 @@ def files_of(given: Any, what: str) -> list[Any]:
     """One thing or several; a path with wildcards is all files that it fits, in natural order."""
     if isinstance(given, pd.DataFrame):
         return [given]
+    if isinstance(given, Mapping):
+        raise TypeError(f"{what} is a dict: give a list, in the order of the runs.")
     found: list[Any] = []
     for one in [given] if isinstance(given, str | os.PathLike) else given:
         is_path = isinstance(one, str | os.PathLike)
         found += fitting_files(os.fspath(one), what) if is_path else [one]
     return found
+
+
+def paths_of(images: Any) -> list[str]:
+    """Paths of images as they are, of a Bunch, or by wildcards."""
+    images = getattr(images, "paths", images)
+    if isinstance(images, str | os.PathLike):
+        if Path(images).is_dir():
+            name = os.fspath(images)
+            raise ValueError(
+                f"images: {name!r} is a folder: give load_image_folder({name!r}), or wildcards."
+            )
+        images = files_of(images, "images")
+    return [os.fspath(path) for path in images]
 
 
 def read_events(events: Any, stimulus: str) -> list[Run]:
@@ -88,9 +103,15 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise FileNotFoundError(f"events: there is no file {str(path)!r}.")
     separator = "," if path.suffix.lower() == ".csv" else "\t"
     try:
-        return pd.read_csv(
+        table = pd.read_csv(
             path, sep=separator, dtype=str, na_values=["n/a"], keep_default_na=False
         )
+        if len(table.columns) == 1 and separator not in (other := str(table.columns[0])):
+            found = next((sign for sign in ",;\t " if sign in other), None)
+            if found is not None:
+                needed = "tabs" if separator == "\t" else "commas"
+                raise ValueError(f"its columns are not separated by {needed}, but by {found!r}")
+        return table
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"events: {str(path)!r} is no table: {error}") from error
 

@@ -19,11 +19,12 @@ from skdnn.fmri._events import (
     entities,
     files_of,
     images_of,
+    paths_of,
     read_events,
     rows_with_betas,
     trials_of,
 )
-from skdnn.fmri._regions import is_atlas, regions_in
+from skdnn.fmri._regions import Sides, check_is_mapping, is_atlas, regions_in, sides_of
 from skdnn.fmri._trials import GridArray, Trials, too_small
 from skdnn.formats import read_betas, read_mat
 from skdnn.io._hdf5_links import is_hdf5, open_hdf5
@@ -68,7 +69,7 @@ def load_betas(
         `betas`. Rows are trials in the order of their onsets. Run and session are read from the
         files' names, or from columns ``run`` and ``session``; where tasks differ, the task is
         put before the run, since each counts its own.
-    images : sequence of str or Path, or Bunch with ``paths``
+    images : sequence of str or Path, Bunch with ``paths``, or str with wildcards
         The images, each once.
     mask : NIfTI image, path-like, ndarray or pair of them, default=None
         Which voxels, as for :func:`~skdnn.formats.read_betas`; volumes need one.
@@ -108,6 +109,8 @@ def load_betas(
     ------
     FileNotFoundError
         If a file is not there.
+    TypeError
+        If betas are no numbers, events a dict, or regions none.
     ValueError
         If the numbers of maps and events differ in any run, subjects or runs of files contradict
         each other, masks lie elsewhere, events have no image or several, an image has no event,
@@ -142,11 +145,12 @@ def load_betas(
     """
     if standardize not in (None, *_STANDARDIZE):
         raise ValueError(f"standardize must be one of {_STANDARDIZE} or None: {standardize!r}.")
-    paths = [os.fspath(path) for path in getattr(images, "paths", images)]
+    paths = paths_of(images)
+    check_is_mapping(rois)
     runs = read_events(events, stimulus)
     trials = trials_of(runs, stimulus)
     leave = dropped(trials, runs, drop)
-    source, n_maps, names, voxels_mask, affine = _open(
+    source, n_maps, names, voxels_mask, affine, sides = _open(
         betas, mask, threshold, label, key, len(runs)
     )
     _same_subject(names, runs, mask, rois or {})
@@ -170,11 +174,11 @@ def load_betas(
         too_small(groups, [str(name) for name in grouped.size().index], standardize)
     maps = np.searchsorted(estimated, rows)
     responses = Trials(source, maps, np.arange(source.shape[1]), _scale(source, scale), groups)
-    sides = getattr(source, "hemispheres", None)
     regions = regions_in(rois or {}, voxels_mask, affine, resample, sides)
     found = Betas(
         responses, used, paths, source=source, mask=voxels_mask, affine=affine, rois=regions
     )
+    found._sides = tuple(sides)
     if affine is not None:
         found._space = next(filter(None, map(space_of, [mask, *names[:1]])), "")
     return found
@@ -182,11 +186,11 @@ def load_betas(
 
 def _open(
     betas: Any, mask: Any, threshold: Any, label: Any, key: str | None, n_runs: int
-) -> tuple[Any, list[int], list[str], NDArray[np.bool_] | None, Any]:
-    """All maps as rows of voxels; maps of each run, or of all; files' names; voxels; place."""
+) -> tuple[Any, list[int], list[str], NDArray[np.bool_] | None, Any, Sides]:
+    """All maps as rows of voxels; maps of each run, or of all; files' names; where they lie."""
     if isinstance(betas, np.ndarray):
-        source, inside, affine = _from_array(betas, mask, threshold, label, "betas", False)
-        return source, [source.shape[0]], [], inside, affine
+        source, *where = _from_array(betas, mask, threshold, label, "betas", False)
+        return (source, [source.shape[0]], [], *where)
     files = files_of(betas, "betas")
     if not files:
         raise ValueError("betas is empty: give at least one file.")
@@ -197,19 +201,22 @@ def _open(
                 "betas: give one HDF5 or .mat file, or the sessions one by one: "
                 f"there are {len(files)}."
             )
-        source, inside, affine = _from_container(Path(first), mask, threshold, label, key)
-        return source, [source.shape[0]], [os.fspath(first)], inside, affine
+        source, *where = _from_container(Path(first), mask, threshold, label, key)
+        return (source, [source.shape[0]], [os.fspath(first)], *where)
     found = read_betas(files, mask, threshold=threshold, label=label)
     counts = np.bincount(found.file_of, minlength=len(files)).tolist()
     names = [os.fspath(one if isinstance(one, str | os.PathLike) else one[0]) for one in files]
-    if len(files) == n_runs > 1:
-        return found, counts, names, found.mask, found.affine
-    return found, [len(found)], names, found.mask, found.affine
+    n_maps = counts if len(files) == n_runs > 1 else [len(found)]
+    sides = found.hemispheres
+    if mask is not None and sides and found.axis is None:  # files may leave open what masks say
+        of_mask = sides_of(read_masks(mask, len(sides), threshold, label))
+        sides = [(one or other, n) for (one, n), (other, _) in zip(sides, of_mask, strict=True)]
+    return found, n_maps, names, found.mask, found.affine, sides
 
 
 def _from_container(
     path: Path, mask: Any, threshold: Any, label: Any, key: str | None
-) -> tuple[Any, NDArray[np.bool_] | None, Any]:
+) -> tuple[Any, NDArray[np.bool_] | None, Any, Sides]:
     """Betas in an HDF5 or MATLAB file, which stay there where it is HDF5."""
     path = path.expanduser()
     if not path.is_file():
@@ -236,7 +243,7 @@ def _from_container(
 
 def _from_array(
     values: Any, mask: Any, threshold: Any, label: Any, what: str, of_file: bool
-) -> tuple[Any, NDArray[np.bool_] | None, Any]:
+) -> tuple[Any, NDArray[np.bool_] | None, Any, Sides]:
     """Rows of voxels, whichever way the axes run."""
     shape = tuple(values.shape)
     if values.dtype.kind not in "iuf":
@@ -247,21 +254,28 @@ def _from_array(
             raise ValueError(
                 f"betas: {what} has shape {shape}: give the mask, which tells voxels from trials."
             )
-        return values, None, None
-    one = read_masks(mask, 1, threshold, label)[0]
-    inside = np.asarray(one.chosen)
+        return values, None, None, ()
+    pair = isinstance(mask, list | tuple) and len(mask) == 2
+    read = read_masks(mask, 2 if pair else 1, threshold, label)
+    halves = [np.asarray(one.chosen) for one in read]
+    if any(one.chosen is None for one in read):
+        raise ValueError("mask: a .label does not say how many vertices there are.")
+    if pair and any(half.ndim != 1 for half in halves):
+        raise ValueError("mask: a pair is of two hemispheres, and these are volumes.")
+    inside = np.concatenate(halves) if pair else halves[0]
+    affine, sides = read[0].affine, sides_of(read) if inside.ndim == 1 else ()
     grid, voxels = inside.shape, np.flatnonzero(inside)
     if len(shape) == inside.ndim + 1 and (of_file or inside.ndim == 3):
         # Files of MATLAB run the other way in h5py; an array would be turned without a word.
         reverse = of_file and shape[1:] == grid[::-1]
         if reverse or shape[:-1] == grid:
-            return GridArray(values, voxels, grid, reverse=reverse), inside, one.affine
+            return GridArray(values, voxels, grid, reverse=reverse), inside, affine, sides
     if len(shape) == 2 and shape[1] in (len(voxels), inside.size):
         picked = np.asarray(values) if shape[1] == len(voxels) else np.asarray(values)[:, voxels]
-        return picked, inside, one.affine
+        return picked, inside, affine, sides
     if len(shape) == 2 and of_file and shape[0] in (len(voxels), inside.size):
         picked = np.asarray(values) if shape[0] == len(voxels) else np.asarray(values)[voxels]
-        return np.ascontiguousarray(picked.T), inside, one.affine
+        return np.ascontiguousarray(picked.T), inside, affine, sides
     raise ValueError(
         f"betas: {what} has shape {shape}, which does not fit the mask of shape {grid} with "
         f"{len(voxels)} voxels and trials beside it"

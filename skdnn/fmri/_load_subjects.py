@@ -9,9 +9,9 @@ from typing import Any
 from skdnn._labels import natural_key
 from skdnn._wording import listed
 from skdnn.fmri._betas import Betas
-from skdnn.fmri._events import entities, files_of
+from skdnn.fmri._events import entities, files_of, paths_of
 from skdnn.fmri._load import load_betas
-from skdnn.fmri._regions import is_atlas
+from skdnn.fmri._regions import check_is_mapping, is_atlas
 from skdnn.io._nifti_files import in_pairs
 
 _PATH = (str, os.PathLike)
@@ -83,13 +83,12 @@ def load_subjects(
     of_events = _events_of(subjects, _by_subject(events, "events"))
     masks = {} if mask is None else _one_each(mask, subjects, "mask")
     regions: dict[str, dict[str, Any]] = {subject: {} for subject in subjects}
+    check_is_mapping(rois)
     for name, given in (rois or {}).items():
         files, *label = given if is_atlas(given) else (given,)
         for subject, file in _one_each(files, subjects, f"rois[{name!r}]").items():
             regions[subject][name] = (file, *label) if label else file
-    images = getattr(images, "paths", images)
-    if isinstance(images, _PATH):
-        images = files_of(images, "images")
+    images = paths_of(images)
     found = {}
     for subject in subjects:
         try:

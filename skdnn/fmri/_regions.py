@@ -18,6 +18,28 @@ from skdnn.io._nifti_masks import Mask, read_masks
 Sides = Sequence[tuple[str, int]]
 
 
+def check_is_mapping(rois: Any) -> None:
+    """Raise TypeError if regions have no names."""
+    if rois is not None and not isinstance(rois, Mapping):
+        raise TypeError(
+            f"rois is {type(rois).__name__}: give a dict of masks by the name of their region."
+        )
+
+
+def sides_of(masks: Sequence[Mask]) -> Sides:
+    """Of a mask of vertices, or a pair of them, each side and its number of vertices.
+
+    Raises
+    ------
+    ValueError
+        If both of a pair are of one hemisphere.
+    """
+    known = [one.side for one in masks if one.side]
+    if len(known) == 2 and known[0] == known[1]:
+        raise ValueError(f"mask: both of the pair are of the {known[0]} hemisphere.")
+    return [(one.side, 0 if one.chosen is None else one.chosen.size) for one in masks]
+
+
 def regions_in(
     rois: Mapping[str, Any],
     mask: NDArray[np.bool_] | None,
@@ -45,7 +67,12 @@ def regions_in(
             read = read_masks(region, 2 if pair else 1, None, label)
             chosen = _in_halves(read, sides) if mask.ndim == 1 else np.asarray(read[0].chosen)
         except ValueError as error:
-            raise ValueError(f"rois[{name!r}]: {error}") from error
+            text = str(error).removeprefix("mask: ").removeprefix("mask ")
+            text = text.replace(
+                "say what is meant: threshold= keeps what is larger, label= what is equal",
+                "say which is meant, by a pair (atlas, label)",
+            )
+            raise ValueError(f"rois[{name!r}]: {text}") from error
         if chosen.shape != mask.shape:
             raise ValueError(
                 f"rois[{name!r}] has shape {chosen.shape}, the mask {mask.shape}"

@@ -13,10 +13,14 @@ import pandas as pd
 from scipy.spatial.distance import squareform
 
 from skdnn._optional import import_optional
+from skdnn._wording import listed
 from skdnn.io._hdf5_links import is_hdf5, open_hdf5, plain
 from skdnn.io._rdm_forms import n_conditions
 from skdnn.io._reading import Ask, DamageError, Raw, Stored, first_line, read, wanted
 from skdnn.io._row_names import choose_names, finished, is_naming
+
+#: The mark of our own RDMs over time.
+MOVIE = "skdnn RDM movie 1"
 
 # What an array of texts needs to be unpickled; none of it runs anything.
 _SAFE = {
@@ -31,6 +35,11 @@ def of_hdf5(file: Any, path: Path, ask: Ask) -> Raw | None:
         return _of_rsatoolbox(file, path, ask)
     if "PYTABLES_FORMAT_VERSION" in file.file.attrs:
         return _of_pandas(file, path, ask)
+    if file.file.attrs.get("format") == MOVIE:
+        raise DamageError(
+            "it holds RDMs over time: load_rdm_movie reads it, and skdnn compare takes it as "
+            "--reference"
+        )
     scales = (item.attrs.get("CLASS") for _, item in file.items(file.file))
     if "_NCProperties" in file.file.attrs or b"DIMENSION_SCALE" in scales:
         return read_netcdf(path, ask)
@@ -186,8 +195,11 @@ def read_netcdf(path: Path, ask: Ask) -> Raw:
         named = "stimulus_id" if "stimulus_id" in texts else next(filter(is_naming, texts), None)
         rows = None if named is None else data[named].dims[0]
         kept = [v for v in data.data_vars.values() if v.dtype.kind in "biuf" and v.ndim > 1]
+        strange = [str(v.name) for v in kept if rows is not None and rows not in v.dims]
         kept = [v for v in kept if rows is None or rows in v.dims]
         raw = Raw({}, labels=None if named is None else texts[named])
+        if strange:
+            raw.notes.append(f"{named!r} names no rows of {listed(strange)}: left aside.")
         for found in kept:
             turned = found if rows is None else found.transpose(rows, ...)
             name = "" if found.name == "__xarray_dataarray_variable__" else str(found.name)

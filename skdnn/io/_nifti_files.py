@@ -108,6 +108,8 @@ def load_image(path: str | os.PathLike[str]) -> Any:
     nibabel = import_optional("nibabel", "to read NIfTI files")
     place = Path(path).expanduser()
     if not place.is_file():
+        if place.is_dir():
+            raise ValueError("is a folder: give the files in it")
         raise ValueError("is no file") if place.exists() else FileNotFoundError("is not there")
     try:
         image = nibabel.load(place)

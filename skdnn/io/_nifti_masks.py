@@ -20,6 +20,8 @@ Label = int | str | Sequence[int | str]
 _SPACE, _MNI152 = re.compile(r"(?:^|_)space-([A-Za-z0-9]+)"), 4
 # Scaled integers on disk give no exact 0 and 1.
 _TOLERANCE = 1e-4
+_RESAMPLE = "esample a mask by nearest neighbour, not linearly"
+_MEANT = "say what is meant: threshold= keeps what is larger, label= what is equal"
 
 
 class Mask:
@@ -169,14 +171,19 @@ def _only(maps: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     return np.asarray(maps[0])
 
 
+def _advice(odd: np.ndarray) -> str:
+    """Whole numbers are likely those of an atlas, others come from resampling."""
+    if np.isfinite(odd).all() and (odd == np.rint(odd)).all():
+        return f"If it is an atlas, {_MEANT}; else r{_RESAMPLE}"
+    return f"R{_RESAMPLE}; or {_MEANT}"
+
+
 def _ones(values: np.ndarray) -> np.ndarray:
     """Where a mask of 0 and 1 is 1."""
     ones = np.isclose(values, 1, rtol=0, atol=_TOLERANCE)
     odd = np.unique(values[~(ones | np.isclose(values, 0, rtol=0, atol=_TOLERANCE))])
     if odd.size:
         raise ValueError(
-            f"has values other than 0 and 1: {listed(odd, show='{:.4g}'.format)}. "
-            "Resample a mask by nearest neighbour, not linearly; or say what is meant: "
-            "threshold= keeps what is larger, label= what is equal"
+            f"has values other than 0 and 1: {listed(odd, show='{:.4g}'.format)}. {_advice(odd)}"
         )
     return ones

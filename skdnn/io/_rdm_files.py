@@ -15,6 +15,7 @@ import pandas as pd
 
 from skdnn._files import refuse_existing, write_whole
 from skdnn.io._file_formats import by_extension
+from skdnn.io._hdf5_dialects import of_frame as of_table
 from skdnn.io._load_features import read_files, tell
 from skdnn.io._rdm_forms import (
     LEVELS,
@@ -273,10 +274,16 @@ def _of_member(raw: Raw, one: str, labels: list[Any] | None, place: Path) -> RDM
     frame = raw.frames.get(one)
     if frame is not None and set(frame.index) == set(frame.columns.get_level_values(-1)):
         return of_frame(frame, place)
+    if frame is not None:  # each has rows of its own
+        labels = of_table(frame).labels
     found = of_array(raw.arrays[one], labels, place)
     n = len(found.squares[0])
-    if labels is None and (names := names_of(raw, one, n, unique=True)) is not None:
-        found.labels = raw.texts[names]
+    if labels is None:
+        try:
+            names = names_of(raw, one, n, places=raw.arrays, unique=True)
+        except DamageError as error:
+            raise ValueError(f"{place}: {error}.") from error
+        found.labels = None if names is None else raw.texts[names]
     elif raw.header is None and labels is not None and len(labels) != n:
         found.labels = None  # of features beside
     return found

@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from skdnn._files import refuse_existing, replaced
+from skdnn.io._hdf5_dialects import MOVIE
 from skdnn.io._rdm_files import load_rdm
 from skdnn.rsa import RDMMovie, read_rdm_movie
 
-_FORMAT = "skdnn RDM movie 1"
 _COUNTED = "counted"  # says of subjects that their numbers are no names
 
 
@@ -66,6 +66,8 @@ def load_rdm_movie(
     RDMMovie: 4 subjects, 50 times (0 to 0.49 s), 10 conditions
     """
     place = Path(path)
+    if place.is_dir():
+        raise IsADirectoryError(f"{place} is a folder: give a file in it.")
     if not place.is_file():
         raise FileNotFoundError(f"There is no file {place}.")
     try:
@@ -79,13 +81,16 @@ def _content(place: Path) -> Any:
     """An array, a movie, or a table of labelled RDMs."""
     kind = place.suffix.lower()
     if kind == ".npy":
-        return np.load(place, mmap_mode=None, allow_pickle=False)
+        try:
+            return np.load(place, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{place} holds no array of numbers: {error}") from error
     if kind in (".h5", ".hdf5"):
         import h5py
 
         try:
             with h5py.File(place, "r") as file:
-                if file.attrs.get("format") == _FORMAT:
+                if file.attrs.get("format") == MOVIE:
                     return _movie(file)
                 sets = [one for one in file.values() if isinstance(one, h5py.Dataset)]
                 if len(file) == len(sets) == 1 and sets[0].ndim > 1:
@@ -156,7 +161,7 @@ def save_rdm_movie(movie: Any, path: str | os.PathLike[str], *, overwrite: bool 
     refuse_existing(place, overwrite)
     movie = movie if isinstance(movie, RDMMovie) else read_rdm_movie(movie)
     with replaced(place, ".h5") as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = _FORMAT
+        file.attrs["format"] = MOVIE
         file["pairs"], file["times"] = movie.pairs, movie.times
         _write_names(file, "subjects", movie.subjects)
         first = pd.RangeIndex(len(movie.subjects))

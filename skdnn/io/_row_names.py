@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
-from skdnn._labels import natural_key
+from skdnn._labels import natural_key, without_ending
 from skdnn.io._rdm_forms import is_rdm_shape, n_conditions
 from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, Struct, is_text, read, wanted
 from skdnn.io._saved_header import HEADER, parse_header
@@ -19,6 +19,7 @@ FILE_NAMES = "file_names.txt"
 _ENDING = re.compile(r"\.(eps|jpe?g|png|tiff?|bmp|gif|webp)$", re.I)
 # Lists of names are called like this, unless they name columns.
 _NAMES = re.compile(r"label|name|stim|image|img|file|cond|path|item|exemplar|object|pictu", re.I)
+_WORD = re.compile(r"([A-Z]?[a-z]+|[A-Z]+|(?=\d))(\d*)")
 _COLUMNS = re.compile(r"chan|feature|unit|roi|voxel|neur|column|layer|var|region|sensor", re.I)
 
 
@@ -110,9 +111,10 @@ def _of_others(raw: Raw, path: Path, ask: Ask) -> Raw:
             if array.dtype.kind in "buif" and is_rdm_shape(array.shape):
                 raw.arrays[place] = read(array)
         return raw
-    raw.arrays = {name: raw.arrays[name] for name in wanted(list(raw.arrays), ask.layers)}
+    places = list(raw.arrays)
+    raw.arrays = {name: raw.arrays[name] for name in wanted(places, ask.layers)}
     if raw.labels is None:
-        _label(raw, chosen=ask.layers is not None)
+        _label(raw, places, chosen=ask.layers is not None)
     for place, array in raw.arrays.items():
         try:
             raw.arrays[place] = read(array)
@@ -121,10 +123,13 @@ def _of_others(raw: Raw, path: Path, ask: Ask) -> Raw:
     return raw
 
 
-def _label(raw: Raw, *, chosen: bool) -> None:
+def _label(raw: Raw, places: list[str], *, chosen: bool) -> None:
     """Names of the rows, and only arrays that have such rows."""
     arrays = {place: array for place, array in raw.arrays.items() if len(array.shape)}
-    fits = {place: names_of(raw, place, array.shape[0]) for place, array in arrays.items()}
+    fits = {
+        place: names_of(raw, place, array.shape[0], places=places)
+        for place, array in arrays.items()
+    }
     found = {place: raw.texts[name] for place, name in fits.items() if name is not None}
     if not found:
         if not chosen:
@@ -148,9 +153,43 @@ def _label(raw: Raw, *, chosen: bool) -> None:
         raw.feature_names = lists[0] if len(lists) == 1 else None
 
 
-def names_of(raw: Raw, place: str, n: int, *, unique: bool = False) -> str | None:
-    """Where the names of an array's n rows are: the likeliest of several places."""
-    fits = {}
+def names_of(
+    raw: Raw, place: str, n: int, *, places: Iterable[str], unique: bool = False
+) -> str | None:
+    """Where the names of an array's n rows are: the likeliest of several places.
+
+    `places` are those of all arrays in the file.
+
+    Raises
+    ------
+    DamageError
+        If another list, which belongs to no other array, names the same rows in another order,
+        or is as likely and names others.
+    """
+    fits = _fits(raw, place, n, unique=unique)
+    if not fits:
+        return None
+    best = max(fits, key=lambda name: fits[name])
+    own = _stems(raw.texts[best])
+    for name in fits:
+        other = _stems(raw.texts[name])
+        as_likely = fits[name] == fits[best] and _uncounted(name) == _uncounted(best)
+        if other == own or not (as_likely or sorted(other) == sorted(own)):
+            continue
+        of_others = (_fits(raw, each, n, unique=unique) for each in places if each != place)
+        if not any(max(each, key=lambda x: each[x], default="") == name for each in of_others):
+            row = next(k for k in range(n) if own[k] != other[k])
+            raise DamageError(
+                f"the rows of {place or 'its array'!r} are named by {best!r} and by {name!r}, "
+                f"which differ: row {row} is {raw.texts[best][row]!r} or "
+                f"{raw.texts[name][row]!r}"
+            )
+    return best
+
+
+def _fits(raw: Raw, place: str, n: int, *, unique: bool) -> dict[str, tuple[float, ...]]:
+    """How likely each list is to name an array's n rows."""
+    fits: dict[str, tuple[float, ...]] = {}
     for name, texts in raw.texts.items():
         if not is_text(texts) or len(texts) != n or _names_columns(name):
             continue
@@ -158,8 +197,27 @@ def names_of(raw: Raw, place: str, n: int, *, unique: bool = False) -> str | Non
         if distinct or (is_naming(name) and not unique):
             twin = "_" in place and name.rpartition("_")[2] == place.rpartition("_")[2]
             near = name[: -len(_last_part(name))] == place[: len(place) - len(_last_part(place))]
-            fits[name] = (twin, near, distinct, is_naming(name))
-    return max(fits, key=lambda name: fits[name]) if fits else None
+            shared = len(_words(name) & _words(place))
+            fits[name] = (twin, near, distinct, is_naming(name), shared)
+    return fits
+
+
+def _words(place: str) -> set[str]:
+    """What a place is called after: ``run2``, ``run``, ``2`` and ``names`` of ``run2/names``."""
+    found: set[str] = set()
+    for word, number in _WORD.findall(place):
+        found |= {word + number, word, number}
+    return {each.casefold() for each in found if each}
+
+
+def _uncounted(place: str) -> str:
+    """The last part without numbers, which lists of several arrays have in common."""
+    return re.sub(r"\d+", "", _last_part(place))
+
+
+def _stems(names: list[str]) -> list[str]:
+    """Names as far as two lists of them write them alike."""
+    return [without_ending(PurePath(name.replace("\\", "/")).name) for name in names]
 
 
 def _tell_left_over(raw: Raw) -> None:

@@ -106,7 +106,16 @@ class TimeCourseDisplay(Display):
         display : TimeCourseDisplay
             The courses, drawn. Noise ceilings are those of similarities, and are not drawn for
             partial correlations and coefficients.
+
+        Raises
+        ------
+        TypeError
+            If it is something else.
         """
+        if not hasattr(result, "scores") or not hasattr(result, "layers"):
+            raise TypeError(
+                f"result is {type(result).__name__}: give what time_resolved_rsa returns."
+            )
         names = ["/".join(map(str, x)) if isinstance(x, tuple) else x for x in result.layers]
         ceilings = result.ceilings if result.kind == "similarity" else None
         display = cls(result.scores, result.times, names, ceilings=ceilings)

@@ -13,8 +13,10 @@ import numpy as np
 from skdnn._files import write_whole
 from skdnn._wording import counted
 from skdnn.report._charts import charts_of
+from skdnn.report._result import Result
 from skdnn.report._results import Results
 from skdnn.report._tables import cell, tables_of
+from skdnn.rsa._comparison._rdm_stack import is_unlabelled
 
 _HERE = Path(__file__).parent
 _READABLE = 25  # rows and columns of a matrix whose numbers are written in its cells
@@ -102,7 +104,17 @@ class Report:
         ----------
         path : str or path-like
             Such as ``"report.html"``.
+
+        Raises
+        ------
+        ValueError
+            If it ends in .json, as results do: ``Results.save`` writes them.
         """
+        if Path(path).suffix.lower() == ".json":
+            raise ValueError(
+                f"path={os.fspath(path)!r} is called like a file of results: Results.save writes "
+                "it. A page is HTML, such as 'report.html'."
+            )
         write_whole(Path(path), self.to_html().encode("utf-8"))
 
     def _repr_html_(self) -> str:
@@ -111,7 +123,6 @@ class Report:
         return f'<iframe title="report" style="width:100%;height:40em" srcdoc="{page}"></iframe>'
 
     def _sections(self) -> list[dict[str, Any]]:
-        images = self.results.images
         sections = []
         for name, result in self.results.items():
             charts = charts_of(name, result)
@@ -119,7 +130,7 @@ class Report:
                 if chart["draw"] == "matrix":
                     _fill(chart, result.tables.get(chart.get("table", "")))
                 elif chart["draw"] == "map":
-                    chart["images"] = [images.get(label) for label in chart["labels"]]
+                    chart["images"] = self._pictures(result, chart["labels"])
             tables = tables_of(result)
             facts = {} if result.kind == "MethodsText" else result.facts
             sections.append(
@@ -132,6 +143,13 @@ class Report:
                 }
             )
         return sections
+
+    def _pictures(self, result: Result, labels: list[str]) -> list[str | None]:
+        """Of conditions: those of the result itself, or of names; a number of rows is no name."""
+        own = result.pictures.get("conditions")
+        if own is None and not is_unlabelled(result.tables["RDM"].index):
+            return [self.results.images.get(label) for label in labels]
+        return [None] * len(labels) if own is None else [*own]
 
 
 def _fill(chart: dict[str, Any], table: Any) -> None:

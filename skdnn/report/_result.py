@@ -28,8 +28,8 @@ class Result:
     texts : dict of str to str
         Of a methods text ``text`` and ``bibtex``.
     pictures : dict of str to list of str
-        Of inputs ``images`` and ``inputs``, of maps each under its caption, as ``data:``
-        addresses.
+        Of inputs ``images`` and ``inputs``, of an RDM without labels ``conditions``, of maps each
+        under its caption, as ``data:`` addresses.
     warnings : list of str
         Given while the tables were made.
 

@@ -21,7 +21,7 @@ from skdnn.report._json_tables import from_json, to_json
 from skdnn.report._pictures import pairs, small
 from skdnn.report._result import Result, result_from_json, result_to_json
 from skdnn.report._result_kinds import result_of
-from skdnn.rsa._comparison._rdm_stack import check_unique, read_rdms
+from skdnn.rsa._comparison._rdm_stack import check_unique, is_unlabelled, read_rdms
 
 FORMAT, VERSION = "skdnn results", 1
 _PLAIN = ("title", "question", "command", "seed", "images", "warnings", "provenance")
@@ -199,7 +199,8 @@ class Results(Mapping[str, Result]):
             Dissimilarities; the index of a DataFrame names the conditions. Of several, such as
             a stack, a dict, or side by side under a MultiIndex of columns, the mean.
         images : sequence of n_conditions, default=None
-            As for :meth:`add_images`.
+            As for :meth:`add_images`. Of an RDM without labels they are shown with it alone; those
+            of labels wherever these are named.
         name : str, default="RDM"
             What it is called.
 
@@ -211,7 +212,8 @@ class Results(Mapping[str, Result]):
         Raises
         ------
         ValueError
-            If it is no RDM, or has more than 400 conditions: pages of more are too large.
+            If it is no RDM, images are not as many, a label has another picture already, or there
+            are more than 400 conditions: pages of more are too large.
         """
         stack = read_rdms(rdm, name)
         if stack.n_conditions > _MOST:
@@ -220,9 +222,11 @@ class Results(Mapping[str, Result]):
                 f"by category, or choose {_MOST} conditions or fewer."
             )
         frame = pd.DataFrame(stack.square().mean(axis=0), stack.conditions, stack.conditions)
-        if images is not None:
-            self.add_images(images, list(frame.index))
         found = _placed(frame)
+        if images is not None and is_unlabelled(stack.conditions):
+            found.pictures["conditions"] = small(images, len(frame))
+        elif images is not None:
+            self.add_images(images, list(frame.index))
         if len(stack) > 1:
             found.facts["mean of RDMs"] = len(stack)
         return self.add(found, name=name)
@@ -322,7 +326,17 @@ class Results(Mapping[str, Result]):
         ----------
         path : str or path-like
             Such as ``"study.skdnn.json"``.
+
+        Raises
+        ------
+        ValueError
+            If it ends in .html, as a page does: ``Report(results).save`` writes it.
         """
+        if Path(path).suffix.lower() in (".html", ".htm"):
+            raise ValueError(
+                f"path={os.fspath(path)!r} is called like a page: Report(results).save writes it. "
+                "Results are JSON, such as 'study.skdnn.json'."
+            )
         # In ASCII: names of files may be no text.
         content = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         write_whole(Path(path), content.encode("ascii"))
@@ -343,6 +357,8 @@ def load_results(path: str | os.PathLike[str]) -> Results:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If the file holds no results, those of a newer skdnn, or was edited so that it cannot be
         read.
@@ -362,6 +378,12 @@ def load_results(path: str | os.PathLike[str]) -> Results:
     3
     """
     name = os.fspath(path)
+    if not Path(path).is_file():
+        kind = "is a folder" if Path(path).is_dir() else "is not there"
+        raise FileNotFoundError(
+            f"{name} {kind}: give a file that Results.save has written, or a command that was "
+            "given --out NAME.skdnn.json."
+        )
     try:
         held = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:

@@ -2,6 +2,7 @@
 const held = JSON.parse(document.getElementById("results").textContent);
 const tables = new Map(held.results.flatMap(([name, result]) =>
   result.tables.map(([title, table]) => [JSON.stringify([name, title]), table])));
+const pictures = new Map(held.results.map(([name, result]) => [name, result.pictures]));
 const tableOf = (element) => tables.get(JSON.stringify([element.dataset.of, element.dataset.table]));
 
 // Names may hold anything: what steers a page or turns its writing is shown as an escape.
@@ -153,22 +154,25 @@ const matrices = [...document.querySelectorAll(".matrix")].map((box) => {
     pen.fillRect(j * side, i * side, side, side);
   }));
   const tip = box.querySelector(".tip"), cursor = box.querySelector(".cursor");
-  const named = (label) => {
+  // Without labels, rows are numbers, which name no picture: there may be some of the RDM's own.
+  const own = pictures.get(box.dataset.of).conditions;
+  const pictured = (k) => own?.[k] ?? (levels && Object.hasOwn(held.images, labels[k]) && held.images[labels[k]]);
+  const named = (k) => {
     const figure = document.createElement("figure"), caption = document.createElement("figcaption");
-    if (Object.hasOwn(held.images, label)) {
+    if (pictured(k)) {
       const picture = new Image();
-      picture.src = held.images[label];
+      picture.src = pictured(k);
       picture.alt = "";
       figure.append(picture);
     }
-    caption.textContent = printable(label);
+    caption.textContent = printable(labels[k]);
     figure.append(caption);
     return figure;
   };
   const tell = (i, j) => {
     const value = columns[j][i], told = document.createElement("strong");
     told.textContent = Number.isFinite(value) ? `${box.dataset.what} ${digits(value)}` : "undefined";
-    tip.replaceChildren(told, named(labels[i]), named(labels[j]));
+    tip.replaceChildren(told, named(i), named(j));
     cursor.hidden = false;
     cursor.style.cssText = `left: ${(100 * j) / m}%; top: ${(100 * i) / n}%; width: ${100 / m}%; height: ${100 / n}%`;
   };

@@ -207,8 +207,13 @@ def test_hierarchy_is_that_of_files_of_trials(study: Any, say: Any) -> None:
     same = say(*words, "--responses", "sub-01.h5", "sub-02.h5", "--areas", *REGIONS)
     assert same.code == 0, same.err
     assert json.loads(said.out) == json.loads(same.out)
-    planned = json.loads(say(*words, *BETAS, *ROIS, "--areas", "late", "--dry-run").out)
-    assert planned["subjects"]["sub-01"] == {"trials": 48, "voxels": {"late": 13}}
+    areas = ("--areas", "late", "early")
+    planned = json.loads(say(*words, *BETAS, *ROIS, *areas, "--dry-run").out)
+    assert next(iter(planned["subjects"]["sub-01"]["voxels"].items())) == ("late", 13)
+    assert planned["subjects"]["sub-01"]["trials"] == 48
+    for more in (["--dry-run"], []):
+        alone = say(*words, *BETAS, *ROIS, "--areas", "late", *more)
+        assert "['late']: a hierarchy needs two or more" in alone.err
 
 
 # --- what is refused, before anything is read ---------------------------------------------
@@ -230,7 +235,13 @@ def test_hierarchy_is_that_of_files_of_trials(study: Any, say: Any) -> None:
         (
             [*BETAS[:4], "--mask", "study/sub-*/*_atlas.nii.gz"],
             1,
-            "values other than 0 and 1: 2. Resample a mask by nearest neighbour, not linearly.",
+            "values other than 0 and 1: 2. If it is an atlas, give a mask of its region; else "
+            "resample a mask by nearest neighbour, not linearly.",
+        ),
+        (
+            [*BETAS, "--rois", "V1=study/sub-*/*_atlas.nii.gz"],
+            1,
+            "values other than 0 and 1: 2. If it is an atlas, give NAME=FILE:LABEL; else resample",
         ),
         ([*BETAS, "--stim-column", "image"], 1, "name the column of images with --stim-column"),
         ([*BETAS, "--drop", "catch.png"], 1, "--drop: no event has 'catch.png'; there are"),
@@ -277,6 +288,8 @@ def test_files_that_do_not_belong_together(study: Any, say: Any) -> None:
     assert "name them in --drop if they are catch trials, or set --surplus drop" in told
     events.write_text(table.replace("stimuli/", "n/a\t#", 1))
     assert "is no table" in refused() or "do not match" in refused()
+    events.write_text(table.replace("\t", ","))
+    assert "is no table: its columns are not separated by tabs, but by ','" in refused()
     events.write_text(table)
     swapped = first.with_name("sub-01_ses-9_task-images_run-9_betas.nii.gz")
     first.rename(swapped)

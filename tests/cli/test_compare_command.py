@@ -247,3 +247,18 @@ def test_the_untrained_twin(study: Path, say: Any, pictures: Path) -> None:
     np.testing.assert_allclose(table.loc[trained, "untrained"].to_numpy(float), means, atol=1e-9)
     assert table.loc[twins, "p_twin"].isna().all()
     assert say("compare", "a.csv", "b.h5", "--twin").code == 2
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_file_called_rdm(tmp_path: Path, say: Any, monkeypatch: Any, as_json: bool) -> None:
+    """Its name is not that of the column in which names stand."""
+    monkeypatch.chdir(tmp_path)
+    for k, name in enumerate(("rdm", "compared", "other")):
+        rdm = compute_rdm(np.random.default_rng(k).normal(size=(6, 5)))
+        pd.DataFrame(rdm, list("abcdef"), list("abcdef")).to_csv(f"{name}.csv")
+    more = ["--json"] if as_json else []
+    said = say("compare", "rdm.csv", "compared.csv", "other.csv", "--out", "t.csv", *more)
+    assert said.code == 0, said.err
+    table = pd.read_csv("t.csv", index_col=0)
+    assert list(table) == list(table.index) == ["rdm", "compared", "other"]
+    np.testing.assert_allclose(np.diag(table), 1)

@@ -181,6 +181,72 @@ def test_numbers_that_only_count_are_no_names(study: Path, say: Any) -> None:
     assert scores == pytest.approx([row["score"] for row in expected])
 
 
+def test_a_movie_is_known_as_such(study: Path, say: Any) -> None:
+    """With times and names of its own it needs no options; as anything else it is refused."""
+    stems = (study / "names.txt").read_text().split()
+    for name in ("sub-01", "sub-02"):
+        movie = read_rdm_movie(np.load(f"{name}.npy"), times=TIMES, conditions=stems)
+        save_rdm_movie(movie, f"{name}.h5")
+    compare = ("compare", "features.h5", "--json", "--reference")
+    expected = json.loads(say(*compare, "sub-01.npy", *OPTIONS).out)
+    assert json.loads(say(*compare, "sub-01.h5").out) == expected
+    done = say(*compare, "sub-01.h5", "sub-02.h5", "--out", "course.png")
+    assert done.code == 0, done.err
+    assert "2 subjects at 20 times" in done.err
+    done = say(*compare, "sub-01.h5", "--bootstrap", "9")
+    assert "not for RDMs over time" in done.err
+    done = say("compare", "--model", "alexnet", "--images", ".", "--reference", "sub-01.h5")
+    assert "RDMs over time" in done.err
+    for words in (["compare", "features.h5", "sub-01.h5"], ["rdm", "sub-01.h5", "--out", "r.csv"]):
+        done = say(*words)
+        assert done.code == 1
+        assert "sub-01.h5: it holds RDMs over time" in done.err
+
+
+def test_arrays_over_time_without_options(study: Path, say: Any) -> None:
+    meg = np.load("meg.npy")
+    squares = np.stack([[squareform(row) for row in rows] for rows in meg])
+    for name, values in (("meg", meg), ("one", meg[0]), ("squares", squares)):
+        np.save(f"{name}.npy", values)
+        done = say("compare", "features.h5", "--reference", f"{name}.npy")
+        assert done.code == 1
+        assert f"--reference {name}.npy has shape {values.shape}, as RDMs over time" in done.err
+        assert "--times FILE" in done.err
+    np.save("other.npy", meg[0, :, :50])
+    done = say("compare", "features.h5", "--reference", "other.npy")
+    assert "over time" not in done.err
+
+
+def test_files_that_do_not_fit_are_named_with_their_options(study: Path, say: Any) -> None:
+    lines = {
+        "names9.txt": NAMES[:9],
+        "others.txt": [f"x{k}" for k in range(12)],
+        "few.txt": range(5),
+        "down.txt": range(20, 0, -1),
+        "comma.txt": [f"0,{k}" for k in range(20)],
+    }
+    for name, content in lines.items():
+        Path(name).write_text("\n".join(map(str, content)))
+    np.save("short.npy", np.load("sub-02.npy")[:9])
+    for options, told in (
+        (["--conditions", "gone.txt"], "error: there is no file gone.txt"),
+        (["--conditions", "."], "error: . is a folder, and a file is needed"),
+        (["--conditions", "names9.txt"], "--conditions names9.txt has 9 lines, and --reference"),
+        (["--conditions", "others.txt"], "are those of --conditions others.txt."),
+        ([*OPTIONS, "--times", "few.txt"], "--times few.txt has 5 lines, and --reference meg.npy"),
+        ([*OPTIONS, "--times", "down.txt"], "--times down.txt: seconds must ascend"),
+        ([*OPTIONS, "--times", "comma.txt"], "with a decimal point"),
+        ([*OPTIONS, "--permutations", "-3"], "-3: give 0 or more"),
+        (
+            ["--reference", "sub-01.npy", "short.npy", "--conditions", "names.txt"],
+            "--reference short has 9 times from 0 to 8 s, and --reference sub-01 20",
+        ),
+    ):
+        done = say("compare", "features.h5", "--reference", "meg.npy", *options)
+        assert done.code in (1, 2)
+        assert told in done.err.splitlines()[-1]
+
+
 def _turned(pairs: np.ndarray) -> np.ndarray:
     return np.stack([squareform(row)[::-1, ::-1] for row in pairs])
 
@@ -207,6 +273,31 @@ def test_means_of_scores_that_are_not_known(study: Path, say: Any) -> None:
     table = pd.read_csv("course.csv").set_index("time")
     assert table.index[table["score"].isna()].tolist() == [-0.02, -0.02]
     assert table.index[table["sem"].isna()].tolist() == [-0.02, -0.02]
+
+
+@pytest.mark.filterwarnings("default:Scores are NaN")
+@pytest.mark.parametrize("reference", ["meg.npy", "sub-01.npy"])
+@pytest.mark.parametrize("correct", ["max", "cluster"])
+def test_what_was_computed_is_there_also_where_no_test_can_be_made(
+    study: Path, say: Any, reference: str, correct: str
+) -> None:
+    meg = np.load(reference)
+    meg[..., 3, :] = 1  # flat RDMs at one time
+    np.save(reference, meg)
+    compare = ("compare", "features.h5", "--reference", reference, *OPTIONS, "--json")
+    told = say(*compare)
+    done = say(
+        *(*compare, "--permutations", "99", "--correct", correct),
+        *("--out", "course.csv", "course.png"),
+    )
+    assert done.code == 1
+    assert "--permutations: no test could be made" in done.err
+    assert "-0.02 s" in done.err
+    assert json.loads(done.out) == json.loads(told.out)
+    table = pd.read_csv("course.csv")
+    assert table["score"].notna().sum() == 2 * (len(TIMES) - 1)
+    assert "p" not in table
+    assert Path("course.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("name", ["report.html", "study.skdnn.json"])

@@ -170,6 +170,8 @@ def test_names_are_never_overruled(study: Path, say: Any) -> None:
         ([*OPTIONS, "--layer", "middle"], 1, "middle"),
         ([*OPTIONS, "--groups", "c.csv", "kind"], 1, "'kind'"),
         ([*OPTIONS, "--groups", "c.csv", "category", "--cv", "7"], 1, "6 groups are too few"),
+        ([*OPTIONS, "--cv", "61"], 1, "--cv 61: there are 60 images"),
+        ([*OPTIONS, "--cv", "61", "--dry-run"], 1, "--cv 61: there are 60 images"),
         ([*OPTIONS, "--test-images", "wrong.txt"], 1, "cat"),
         ([*OPTIONS, "--out", "f.h5"], 1, "f.h5"),
         ([*OPTIONS, "--out", "voxels.csv"], 1, "--overwrite"),

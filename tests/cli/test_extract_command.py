@@ -128,6 +128,23 @@ def test_dry_run_writes_nothing_and_counts(pictures: Path, say: Any, tmp_path: P
     assert "12" in say(*given, "--out", tmp_path / "f.h5", "--dry-run").out
 
 
+def test_a_dry_run_refuses_the_files_that_cannot_be_written(
+    pictures: Path, say: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "old.h5").write_text("")
+    given = ("extract", *NETWORK, "--layer", "features.2", "--images", pictures)
+    for name, told in (
+        ("features", "features has no extension that names a format"),
+        ("features.foo", "features.foo has no extension"),
+        ("old.h5", "old.h5 exists: give --overwrite"),
+        (".", "is a folder: give the name of a file"),
+    ):
+        errors = [say(*given, "--out", tmp_path / name, *more) for more in (["--dry-run"], [])]
+        assert [said.code for said in errors] == [1, 1]
+        assert told in errors[0].err
+        assert errors[0].err == errors[1].err
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "culprit"),
     [

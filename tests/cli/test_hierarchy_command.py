@@ -118,6 +118,49 @@ def test_a_plan(study: Path, say: Any) -> None:
     assert not (study / "t.csv").exists()
 
 
+def test_a_plan_is_refused_where_the_study_will_be(study: Path, say: Any) -> None:
+    """The same words with and without --dry-run, and nothing is written."""
+    shown, areas = SUBJECTS["S1"]
+    of_test = shown >= N_TRAIN
+    save_features(
+        {area: values[of_test] for area, values in areas.items()},
+        study / "untrained.h5",
+        labels=[STEMS[row] for row in shown[of_test]],
+    )
+    holes = {name: values.copy() for name, values in LAYERS.items()}
+    holes["high"][4, 7] = np.nan
+    save_features(holes, study / "holes.h5", labels=NAMES)
+    twins = {name: np.vstack([values[:83], values[:1]]) for name, values in LAYERS.items()}
+    save_features(twins, study / "twins.h5", labels=NAMES)
+    (study / "few.txt").write_text("\n".join(STEMS[N_TRAIN : N_TRAIN + 2]))
+    (study / "ten.txt").write_text("\n".join(STEMS[N_TRAIN : N_TRAIN + 10]))
+    (study / "file").write_text("")
+    words = ["hierarchy", *OPTIONS, "--direction", "decoding"]
+    for options, culprit in (
+        (["--responses", "untrained.h5"], "untrained has 0 training images"),
+        (["--responses", "S1.h5", "untrained.h5"], "untrained has 0 training images"),
+        (["--responses", "S1.h5", "--features", "holes.h5"], "'high', training set has NaN"),
+        (["--responses", "S1.h5", "--features", "twins.h5"], "1 test images have the features"),
+        (["--responses", "S1.h5", "--layer", "high"], "a hierarchy needs two or more"),
+        (["--responses", "S1.h5", "--areas", "V1"], "a hierarchy needs two or more"),
+        (["--responses", "S1.h5", "--test-images", "few.txt"], "few.txt names 2 images"),
+        (["--responses", "S1.h5", "--random-layers", 3], "--random-layers 3, but there are 2"),
+        (
+            ["--responses", "S1.h5", "--test", "published", "--test-images", "ten.txt"],
+            "With 10 test images the published test gives no p-value below",
+        ),
+        (["--responses", "S1.h5", "--test", "published", "--test-images", "ten.txt"], "--test t"),
+        (["--responses", "S1.h5", "--units", 0], "n_units"),
+        (["--responses", "S1.h5", "--alpha", 3], "alpha"),
+        (["--responses", "S1.h5", "--results", "file"], "--results file is a file"),
+    ):
+        errors = [say(*words, *options, *more) for more in (["--dry-run"], [])]
+        assert [said.code for said in errors] == [1, 1], options
+        assert culprit in errors[0].err
+        assert errors[0].err.splitlines()[-1] == errors[1].err.splitlines()[-1]
+        assert errors[0].out == ""
+
+
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     """Accuracies of two networks as they are published."""
@@ -178,6 +221,23 @@ def test_some_networks_and_layers(published: Path, say: Any) -> None:
     said = say("hierarchy", "--accuracies", published, "--dry-run")
     assert said.code == 0
     assert "decoding encoding" in said.out
+
+
+def test_a_plan_of_accuracies_is_refused_where_the_ranking_will_be(
+    published: Path, say: Any
+) -> None:
+    for options, culprit in ((["--alpha", 3], "alpha"), (["--n-test-images", 2], "n_samples=2")):
+        words = ["hierarchy", "--accuracies", published, *options]
+        errors = [say(*words, *more) for more in (["--dry-run"], [])]
+        assert [said.code for said in errors] == [1, 1]
+        assert culprit in errors[0].err
+        assert errors[0].err == errors[1].err
+    place = next(published.rglob("accuracy.mat"))
+    place.write_bytes(place.read_bytes()[:-9])
+    for more in (["--dry-run"], []):
+        said = say("hierarchy", "--accuracies", published, *more)
+        assert said.code == 1
+        assert str(place.relative_to(published)) in said.err
 
 
 @pytest.mark.parametrize(

@@ -178,3 +178,16 @@ def test_a_layers_file_is_not_replaced(two: Path, say: Any, tmp_path: Path) -> N
     assert made(tmp_path) == {"two.h5", "r.fc_a.csv"}
     assert say("rdm", two, "--out", tmp_path / "r.csv", "--overwrite").code == 0
     assert (tmp_path / "r.fc_a.csv").read_text() != "mine"
+
+
+def test_an_rdm_is_not_taken_for_features(tmp_path: Path, say: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).normal(size=(6, 6))
+    rdm = np.abs(values + values.T) * (1 - np.eye(6))
+    for name, one in (("features", values), ("brain", rdm)):
+        pd.DataFrame(one, list("abcdef"), list("abcdef")).to_csv(f"{name}.csv")
+    assert say("rdm", "features.csv", "--out", "one.csv").code == 0
+    said = say("rdm", "brain.csv", "--out", "two.csv")
+    assert said.code == 1
+    assert "brain.csv holds an RDM already" in said.err
+    assert not Path("two.csv").exists()

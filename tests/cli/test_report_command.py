@@ -140,9 +140,11 @@ def test_what_is_no_results_is_refused(study: Path, say: Any) -> None:
     said = say("report", "it.csv", "--out", "r.html")
     assert said.code == 1
     assert "it.csv is no file of results" in said.err
-    said = say("report", "missing.json", "--out", "r.html")
-    assert said.code == 1
-    assert "missing.json" in said.err
+    Path("folder").mkdir()
+    for name, told in (("missing.json", "is not there"), ("folder", "is a folder")):
+        said = say("report", name, "--out", "r.html")
+        assert said.code == 1
+        assert f"error: {name} {told}: give a file that Results.save has written" in said.err
     said = say("report", "it.csv", "--out", "r.csv")
     assert said.code == 1
     assert "must end in .html" in said.err

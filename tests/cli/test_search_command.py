@@ -225,6 +225,8 @@ def test_what_it_takes(study: Path, say: Any, pictures: Path) -> None:
         (["--rdm", "bare.npy", "--assume-order"], 1, "11 rows without names"),
         (["--rdm", "strangers.csv", "--assume-order"], 1, "no row for 12 of 12"),
         (["--rdm", "alike.csv"], 1, "1 - similarity"),
+        (["--rdm", "flat.csv"], 1, "flat.csv: all its dissimilarities are the same"),
+        (["--rdm", "flat.csv", "--dry-run"], 1, "all its dissimilarities are the same"),
         (["--responses", "hole.csv", "--method", "encoding"], 1, "img3.png"),
         (["--responses", "word.csv"], 1, "'low', which is no number"),
         (["--responses", "twice.csv"], 1, "named 'img7', 'img7'"),
@@ -246,6 +248,7 @@ def test_errors_before_the_first_image(
     strangers = [f"x{stem}" for stem in STEMS]
     JUDGED.set_axis(strangers).set_axis(strangers, axis=1).to_csv("strangers.csv")
     (1 - JUDGED).to_csv("alike.csv")
+    (JUDGED > 0).astype(float).to_csv("flat.csv")
     VOXELS.mask(np.arange(60).reshape(12, 5) == 7).to_csv("hole.csv")  # a voxel of img3
     VOXELS.astype(object).replace(VOXELS.iloc[4, 2], "low").to_csv("word.csv")
     pd.concat([VOXELS, VOXELS.iloc[:1]]).to_csv("twice.csv")

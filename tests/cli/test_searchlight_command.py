@@ -185,6 +185,8 @@ def test_a_stopped_run_goes_on(study: Path, run_main: Any) -> None:
     ("changes", "message"),
     [
         (("--radius", "1"), "--radius 1.0 gives spheres of at most 1 voxels, and --min-voxels"),
+        (("--radius", "-5"), "--radius -5: give millimetres above 0"),
+        (("--radius", "nan"), "--radius nan: give millimetres above 0"),
         (("--layer", "conv9"), "--layer conv9: the files have 'conv1', 'conv2'"),
         (("--brain-metric", "cosin"), "--brain-metric 'cosin' is not known"),
         (("--residuals", "sub-01/x.nii"), "--residuals goes with --brain-metric"),

@@ -11,7 +11,7 @@ import pytest
 from fmri.conftest import betas_of
 
 from skdnn.encoding import VoxelwiseRidgeCV, nested_encoding, pool_folds
-from skdnn.fmri import compare_regions, encode_regions
+from skdnn.fmri import Betas, _encode_regions, compare_regions, encode_regions
 from skdnn.plotting import RegionScoresDisplay
 from skdnn.rsa import bootstrap_rsa, compute_rdm, noise_ceiling
 
@@ -105,3 +105,23 @@ def test_regions_together(study: Any, brains: Any) -> None:
         one.roi(["early", "IT"])
     with pytest.raises(ValueError, match="name is empty"):
         one.roi([])
+
+
+def test_averages_of_each_subject_are_read_once(
+    brains: Any, features: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first is fitted; of more than fit into memory, once more."""
+    few = {name: betas.keep(range(3)) for name, betas in brains.items()}
+    of_class, read = Betas.averages, []
+
+    def averages(self: Betas) -> pd.DataFrame:
+        read.append(self)
+        return of_class(self)
+
+    monkeypatch.setattr(Betas, "averages", averages)
+    table = encode_regions(VoxelwiseRidgeCV(), features, few, cv=3)
+    assert read == list(few.values())
+    monkeypatch.setattr(_encode_regions, "_HELD", 0)
+    read.clear()
+    pd.testing.assert_frame_equal(encode_regions(VoxelwiseRidgeCV(), features, few, cv=3), table)
+    assert read == list(few.values()) * 2

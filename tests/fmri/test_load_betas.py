@@ -360,8 +360,14 @@ def test_masks_elsewhere_and_of_fractions(subject: Subject) -> None:
     with pytest.raises(ValueError, match="affine matrices differ"):
         load(subject, mask=subject.folder / "moved.nii.gz")
     save(subject.inside * np.float32(0.7), subject.folder / "linear.nii.gz")
-    with pytest.raises(ValueError, match=r"values other than 0 and 1: 0\.7"):
+    with pytest.raises(ValueError, match=r"values other than 0 and 1: 0\.7.*Resample"):
         load(subject, mask=subject.folder / "linear.nii.gz")
+    save((np.arange(60) % 4).reshape(GRID).astype(np.uint8), subject.folder / "atlas.nii.gz")
+    given = (
+        r"'.*atlas\.nii\.gz' has values other than 0 and 1: 2, 3\. If it is an atlas, say which"
+    )
+    with pytest.raises(ValueError, match=rf"rois\['V1'\]: {given} is meant, by a pair \(atlas, l"):
+        load(subject, rois={"V1": subject.folder / "atlas.nii.gz"})
     save(np.ones((3, 4, 6), np.uint8), subject.folder / "larger.nii.gz")
     with pytest.raises(ValueError, match=r"has shape \(3, 4, 5\), the mask \(3, 4, 6\)"):
         load(subject, mask=subject.folder / "larger.nii.gz")

@@ -17,9 +17,11 @@ from fmri.spheres import (
     nibabel,
     random_mask,
     responses,
+    spheres,
 )
 
 from skdnn.fmri import estimate_searchlight, searchlight_rsa
+from skdnn.rsa import compare_rdms, compute_rdm
 
 MASK = random_mask()
 N_VOXELS = int(MASK.sum())
@@ -119,6 +121,37 @@ def test_pairs_that_crossnobis_lacks_are_told():
         searchlight_rsa(betas, layers, comparison="pearson", **given)
 
 
+@pytest.mark.parametrize("comparison", ["corr_cov", "cosine_cov"])
+def test_whitened_comparisons_leave_out_what_crossnobis_lacks(comparison):
+    runs = DESIGNS["pairs never together"]
+    trials, betas = betas_of(MASK, runs)
+    layers = layer_rdms(2, labels=IMAGES)
+    given = {"radius": 4.0, "metric": "crossnobis", "min_voxels": 4, "comparison": comparison}
+    with pytest.warns(UserWarning, match="9 of 36 pairs of images were not shown both"):
+        result = searchlight_rsa(betas, layers, **given)
+    assert result.settings["n_pairs"] == 27
+    shown = [IMAGES[k] for run in runs for k in run]
+    folds = [number for number, run in enumerate(runs) for _ in run]
+    centre = 5
+    with pytest.warns(RuntimeWarning, match="crossnobis dissimilarities"):
+        rdm = compute_rdm(
+            trials[:, spheres(MASK, 4.0)[centre]], "crossnobis", conditions=shown, folds=folds
+        )
+    names = list(dict.fromkeys(shown))
+    frame = pd.DataFrame(np.asarray(rdm), names, names)
+    expected = [compare_rdms(layer, frame, comparison) for layer in layers.values()]
+    np.testing.assert_allclose(result.scores[0, :, centre], expected, atol=1e-10)
+
+
+def test_bures_is_refused_with_crossnobis():
+    _, betas = betas_of(MASK, DESIGNS["balanced"])
+    layers = layer_rdms(1, labels=IMAGES)
+    given = {"radius": 4.0, "metric": "crossnobis", "min_voxels": 4, "comparison": "bures"}
+    for call in (searchlight_rsa, estimate_searchlight):
+        with pytest.raises(ValueError, match=r"'bures' .* negative .* 'cosine_cov' or 'corr_cov'"):
+            call(betas, layers, **given)
+
+
 def test_what_the_run_would_refuse_the_estimate_refuses(tmp_path):
     voxels, layers = responses(N_VOXELS), layer_rdms(1)
     with pytest.raises(ValueError, match=r"radius=0\.5 gives spheres of at most"):
@@ -135,3 +168,11 @@ def test_what_the_run_would_refuse_the_estimate_refuses(tmp_path):
             estimate_searchlight(betas, layers, residuals=noise, dof=dof, **given)
     result = searchlight_rsa(betas, layers, residuals=noise, dof=np.int64(50), **given)
     assert type(result.settings["dof"]) is float
+
+
+def test_a_radius_larger_than_the_brain_takes_all_of_it():
+    voxels, layers = responses(N_VOXELS), layer_rdms(1)
+    given = {"mask": image_of(MASK), "min_voxels": 2}
+    larger = [searchlight_rsa(voxels, layers, radius=radius, **given) for radius in (40.0, 4e6)]
+    assert (larger[1].sizes == N_VOXELS).all()
+    np.testing.assert_array_equal(larger[0].scores, larger[1].scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pandas as pd
 import pytest
 from fmri.conftest import AFFINE, GRID, IMAGES, Subject, nibabel, save
 
-from skdnn.fmri import load_betas
+from skdnn.fmri import Betas, load_betas, load_subjects, searchlight_rsa
+from skdnn.rsa import compute_rdm
 
 NAMES = [f"{number}.png" for number in range(6)]
 EVENTS = pd.DataFrame({"stim_file": NAMES})
@@ -81,6 +83,30 @@ def test_arrays_are_never_turned() -> None:
     np.testing.assert_allclose(flat.averages(), square)
 
 
+def test_what_stands_in_the_place_of_something_else(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((6, 4))
+    given: dict[str, Any] = {"events": EVENTS, "images": NAMES}
+    for name in NAMES:
+        (tmp_path / name).write_text("")
+    by_pattern = load_betas(values, **given | {"images": str(tmp_path / "*.png")})
+    assert [Path(path).name for path in by_pattern.images] == NAMES
+    for changes, kind, told in (
+        ({"images": str(tmp_path)}, ValueError, r"is a folder: give load_image_folder\('"),
+        ({"events": {1: EVENTS}}, TypeError, "events is a dict: give a list"),
+        ({"rois": ["V1.nii.gz"]}, TypeError, "rois is list: give a dict of masks"),
+        ({"rois": "V1.nii.gz"}, TypeError, "rois is str: give a dict of masks"),
+    ):
+        with pytest.raises(kind, match=told):
+            load_betas(values, **given | changes)
+    with pytest.raises(TypeError, match="rois is str: give a dict of masks"):
+        load_subjects("a.nii", events=EVENTS, images=NAMES, rois="V1.nii.gz")
+    layers = {"fc": compute_rdm(values)}
+    with pytest.raises(TypeError, match=r"betas='sub-01\.nii' is the name of a file: load_betas"):
+        searchlight_rsa("sub-01.nii", layers, radius=3)
+    with pytest.raises(TypeError, match="a dict by their names, not a list"):
+        searchlight_rsa([by_pattern, by_pattern], layers, radius=3)
+
+
 def gifti(path: Path, maps: Any) -> Path:
     arrays = [
         nibabel.gifti.GiftiDataArray(np.asarray(one, dtype=np.float32))
@@ -137,3 +163,81 @@ def test_a_region_of_the_other_hemisphere_is_refused(
         vertices_of(hemispheres, (right, left))
     with pytest.raises(ValueError, match="pairs of hemispheres"):
         vertices_of(hemispheres[:1], (left, right))
+
+
+# --- arrays, whose sides their masks tell --------------------------------------------------------
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> dict[str, Path]:
+    return {side: gifti(tmp_path / f"hemi-{side}_mask.shape.gii", np.ones(N_VERTICES))
+            for side in "LR"}  # fmt: skip
+
+
+def arrays_with(mask: Any, **more: Any) -> Betas:
+    n = N_VERTICES * (2 if isinstance(mask, tuple) else 1)
+    values = np.random.default_rng(0).random((6, n))
+    return load_betas(values, events=EVENTS, images=NAMES, mask=mask, **more)
+
+
+def test_a_region_lies_in_the_hemisphere_of_the_mask(
+    masks: dict[str, Path], tmp_path: Path
+) -> None:
+    regions = {side: gifti(tmp_path / f"hemi-{side}_V1.shape.gii", np.arange(N_VERTICES) < 2)
+               for side in "LR"}  # fmt: skip
+    for side, other in ("LR", "RL"):
+        betas = arrays_with(masks[side], rois={"V1": regions[side]})
+        assert betas.roi("V1").voxels.tolist() == [0, 1]
+        with pytest.raises(ValueError, match=r"rois\['V1'\].* hemisphere"):
+            arrays_with(masks[side], rois={"V1": regions[other]})
+    both = (masks["L"], masks["R"])
+    assert arrays_with(both, rois={"V1": regions["R"]}).roi("V1").voxels.tolist() == [8, 9]
+    assert arrays_with(both[::-1], rois={"V1": regions["R"]}).roi("V1").voxels.tolist() == [0, 1]
+    for given in ((masks["L"], masks["L"]), (masks["R"], masks["R"])):
+        with pytest.raises(ValueError, match="mask: both of the pair are of the"):
+            arrays_with(given)
+    with pytest.raises(ValueError, match="a pair is of two hemispheres"):
+        arrays_with((np.ones(GRID), np.ones(GRID)))
+
+
+def test_files_without_a_side_have_that_of_the_mask(
+    masks: dict[str, Path], tmp_path: Path
+) -> None:
+    maps = gifti(tmp_path / "betas.func.gii", np.random.default_rng(0).random((6, N_VERTICES)))
+    right = label(tmp_path / "rh.V1.label", [3, 5])
+    given = {"events": EVENTS, "images": NAMES, "rois": {"V1": right}}
+    assert load_betas(maps, mask=masks["R"], **given).roi("V1").voxels.tolist() == [3, 5]
+    with pytest.raises(ValueError, match=r"rois\['V1'\].* hemisphere"):
+        load_betas(maps, mask=masks["L"], **given)
+
+
+def test_a_mesh_lies_in_the_hemisphere_of_the_mask(masks: dict[str, Path], tmp_path: Path) -> None:
+    line = np.c_[np.arange(N_VERTICES), np.zeros((N_VERTICES, 2))].astype(np.float32)
+    faces = np.array([(k, k + 1, k + 2) for k in range(N_VERTICES - 2)], dtype=np.int32)
+    kinds = (("pointset", line), ("triangle", faces))
+    arrays = [nibabel.gifti.GiftiDataArray(one, f"NIFTI_INTENT_{kind.upper()}")
+              for kind, one in kinds]  # fmt: skip
+    for name in ("lh", "rh"):
+        nibabel.save(nibabel.GiftiImage(darrays=arrays), tmp_path / f"{name}.surf.gii")
+    layers = {"fc": compute_rdm(np.random.default_rng(1).random((6, 4)))}
+    search = {"layers": layers, "radius": 2.5, "min_voxels": 2}
+    values = np.random.default_rng(0).random((6, N_VERTICES))
+    for betas, more in (
+        (arrays_with(masks["L"]), {}),
+        (arrays_with(masks["L"]).keep(range(5)), {}),
+        (values, {"mask": masks["L"]}),
+    ):
+        with pytest.warns(UserWarning, match="Only one of") if more == {} else nullcontext():
+            searchlight_rsa(betas, mesh=tmp_path / "lh.surf.gii", **search, **more)
+        with (
+            pytest.raises(
+                ValueError, match="of the right hemisphere, where betas are of the left"
+            ),
+            pytest.warns(UserWarning, match="Only one of") if more == {} else nullcontext(),
+        ):
+            searchlight_rsa(betas, mesh=tmp_path / "rh.surf.gii", **search, **more)
+    with pytest.raises(ValueError, match="mask: both of the pair are of the left"):
+        searchlight_rsa(
+            np.hstack([values, values]), mask=(masks["L"], masks["L"]),
+            mesh=[tmp_path / "lh.surf.gii"] * 2, **search,
+        )  # fmt: skip

@@ -11,6 +11,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn._array_blocks",
         "skdnn.encoding._blocks_of_columns",
         "skdnn.encoding._decoding._select_k_best",
+        "skdnn.fmri._encode_regions",
         "skdnn.fmri._searchlight._centres",
         "skdnn.fmri._searchlight._neighbours",
         "skdnn._extraction._store_writer",

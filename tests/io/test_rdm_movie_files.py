@@ -95,5 +95,10 @@ def test_errors_name_the_file(pairs, tmp_path: Path) -> None:
     (tmp_path / "cut.h5").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"cut\.h5"):
         load_rdm_movie(tmp_path / "cut.h5")
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match=r"objects\.npy holds no array of numbers"):
+        load_rdm_movie(tmp_path / "objects.npy")
+    with pytest.raises(IsADirectoryError, match="is a folder: give a file in it"):
+        load_rdm_movie(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"none\.npy"):
         load_rdm_movie(tmp_path / "none.npy")

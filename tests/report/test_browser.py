@@ -117,6 +117,25 @@ def test_the_pointer_tells_pair_and_value(opened: Callable[..., Any]) -> None:
     assert abs(marked["y"] - area["y"] - area["height"] * row / N) < 1
 
 
+def test_rdms_without_labels_tell_their_own_pictures(chromium: Any, tmp_path: Path) -> None:
+    pictures = list(RNG.integers(0, 255, (N, 30, 40, 3), dtype=np.uint8))
+    results = Results().add_images(pictures, list(map(str, range(N))))
+    results.add_rdm(RDM.to_numpy(), name="none")
+    results.add_rdm(OTHER.to_numpy(), images=pictures[::-1], name="own")
+    Report(results).save(tmp_path / "report.html")
+    page = chromium.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    page.locator("canvas").first.focus()
+    page.keyboard.press("ArrowRight")
+    shown = [
+        [each.get_attribute("src") for each in box.locator("img").all()]
+        for box in page.locator(".tip").all()
+    ]
+    own = results["own"].pictures["conditions"]
+    assert shown == [[], [own[0], own[1]]]
+    page.close()
+
+
 def test_cells_have_the_colours_of_their_values(opened: Callable[..., Any]) -> None:
     """The smallest is the first colour of the scale, the largest the last."""
     page = opened()

@@ -164,12 +164,39 @@ def test_pictures_stand_beside_names_alone() -> None:
 
 def test_a_name_has_one_picture() -> None:
     rdms = [compute_rdm(RNG.normal(size=(3, 9))) for _ in range(2)]
+    rdms = [pd.DataFrame(rdm, list("abc"), list("abc")) for rdm in rdms]
     results = Results().add_rdm(rdms[0], images=list(PICTURES))
     results.add_rdm(rdms[1], images=list(PICTURES))
-    with pytest.raises(ValueError, match="another picture already of '0', '2'"):
+    with pytest.raises(ValueError, match="another picture already of 'a', 'c'"):
         results.add_rdm(rdms[1], images=list(PICTURES[::-1]))
     with pytest.raises(ValueError, match=r"names of pictures repeat: 'a'\."):
         Results().add_images(list(PICTURES), ["a", "b", "a"])
+
+
+def test_rdms_without_labels_have_their_own_pictures_or_none(tmp_path: Path) -> None:
+    """Whatever stands in the same place of another RDM."""
+    rdms = {name: compute_rdm(RNG.normal(size=(3, 9))) for name in ("own", "none", "others")}
+    results = Results().add_images(list(PICTURES), ["0", "1", "2"])
+    results.add_rdm(rdms["own"], images=list(PICTURES), name="own")
+    results.add_rdm(rdms["none"], name="none")
+    results.add_rdm(pd.DataFrame(rdms["others"]), images=list(PICTURES[::-1]), name="others")
+    results.save(tmp_path / "kept.skdnn.json")
+    addresses = list(results.images.values())
+    for kept in (results, load_results(tmp_path / "kept.skdnn.json")):
+        text = Report(kept).to_html()
+        shown = [attrs["href"] for tag, attrs in Page(text).elements if tag == "image"]
+        assert shown == addresses + addresses[::-1]
+    with pytest.raises(ValueError, match="images has 2 entries for 3 conditions"):
+        results.add_rdm(rdms["none"], images=list(PICTURES[:2]))
+
+
+def test_pages_and_results_are_not_called_like_each_other(tmp_path: Path) -> None:
+    results = Results().add(pd.DataFrame({"r": [0.5]}))
+    with pytest.raises(ValueError, match=r"called like a page: Report\(results\)\.save writes"):
+        results.save(tmp_path / "study.html")
+    with pytest.raises(ValueError, match=r"file of results: Results\.save writes it"):
+        Report(results).save(tmp_path / "study.skdnn.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_many_levels_are_shown_as_they_are_not_painted_from_another_table() -> None:

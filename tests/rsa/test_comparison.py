@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
-from skdnn.rsa import compare_rdms
+from skdnn.rsa import (
+    bootstrap_rsa,
+    compare_rdms,
+    compute_rdm,
+    noise_ceiling,
+    permutation_test,
+    temporal_generalization,
+    time_resolved_rsa,
+)
 from skdnn.rsa._comparison._similarity_measures import ranks
 
 
@@ -323,3 +331,58 @@ def test_cosine_takes_a_constant_but_not_a_zero_rdm():
 def test_ranks_of_long_vectors(values):
     np.testing.assert_array_equal(ranks(values[None])[0], rankdata(values))
     np.testing.assert_array_equal(ranks(np.stack([values, -values]))[1], rankdata(-values))
+
+
+# --- dissimilarities that can be negative --------------------------------------------------------
+
+
+def crossnobis_pairs(seed, signal=0.3):
+    """Condensed RDMs of eight conditions in four folds; some are below zero."""
+    rng = np.random.default_rng(seed)
+    patterns = signal * np.tile(rng.normal(size=(8, 10)), (4, 1)) + rng.normal(size=(32, 10))
+    rdm = compute_rdm(
+        patterns, "crossnobis", conditions=np.tile(range(8), 4), folds=np.repeat(range(4), 8)
+    )
+    return squareform(np.asarray(rdm), checks=False)
+
+
+@pytest.mark.parametrize("missing", [[], [3, 10, 20]])
+@pytest.mark.parametrize("comparison", ["cosine_cov", "corr_cov"])
+def test_whitened_comparisons_take_crossnobis_and_missing_pairs(comparison, missing):
+    """By the covariance of the pairs that are known, and as rsatoolbox has it."""
+    rsatoolbox = pytest.importorskip("rsatoolbox", reason="compares them, too")
+    a, b = crossnobis_pairs(1), crossnobis_pairs(2)
+    assert min(a.min(), b.min()) < -0.1
+    a[missing] = b[missing] = np.nan
+    known = ~np.isnan(a)
+    found = compare_rdms(a, b, comparison)
+    expected = REFERENCES[comparison](a[known], b[known], known=known)
+    assert found == pytest.approx(expected, abs=1e-12)
+    both = [rsatoolbox.rdm.RDMs(pairs[None]) for pairs in (a, b)]
+    assert found == pytest.approx(rsatoolbox.rdm.compare(*both, comparison).item(), abs=1e-10)
+
+
+def test_chance_is_zero_where_a_comparison_is_made_for_crossnobis():
+    noise = [(crossnobis_pairs(k, 0), crossnobis_pairs(1000 + k, 0)) for k in range(300)]
+    for comparison in ("cosine_cov", "corr_cov", "cosine"):
+        scores = [compare_rdms(a, b, comparison) for a, b in noise]
+        assert abs(np.mean(scores)) < 3 * np.std(scores) / np.sqrt(len(scores))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a, b: compare_rdms(a, b, "bures"),
+        lambda a, b: compare_rdms(b, a, "bures"),
+        lambda a, b: noise_ceiling([squareform(a), squareform(b)], "bures"),
+        lambda a, b: permutation_test(b, a, "bures", n_permutations=9),
+        lambda a, b: bootstrap_rsa(b, np.stack([a, b]), "bures", n_boot=9),
+        lambda a, b: time_resolved_rsa(b, np.stack([a, b]), "bures"),
+        lambda a, b: temporal_generalization(np.stack([a, b]), comparison="bures"),
+    ],
+)
+def test_bures_of_negative_dissimilarities_is_told_once(call):
+    with pytest.warns(RuntimeWarning, match="Bures' .* negative.*'cosine_cov'") as told:
+        call(crossnobis_pairs(1), random_pairs(n=8, seed=2))
+    found = [one for one in told if "negative" in str(one.message)]
+    assert [one.filename for one in found] == [__file__]

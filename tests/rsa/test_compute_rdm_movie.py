@@ -183,6 +183,50 @@ def test_epochs_of_mne(epochs) -> None:
         compute_rdm_movie(made, times=TIMES)
 
 
+def made_of(types, scales, epochs):
+    """Epochs of MNE whose channels have these types, and numbers of these sizes."""
+    mne = pytest.importorskip("mne", reason="makes epochs")
+    names = [f"{kind}{k}" for k, kind in enumerate(types)]
+    events = np.array([(100 * k, 0, code) for k, code in enumerate(pd.factorize(LABELS)[0])])
+    info = mne.create_info(names, 100.0, types)
+    values = epochs * np.array([scales[kind] for kind in types])[:, None]
+    ids = {label: code for code, label in enumerate(pd.factorize(LABELS)[1])}
+    return mne.EpochsArray(values, info, events, event_id=ids, verbose="error")
+
+
+def test_types_of_channels_whose_scales_differ_are_told(epochs) -> None:
+    several = ["mag", "grad", "eeg"] * N_CHANNELS
+    several = several[:N_CHANNELS]
+    real = {"mag": 1e-13, "grad": 1e-11, "eeg": 1e-6, "misc": 1e9}
+    mixed = made_of(several, real, epochs)
+    for metric in ("correlation", "euclidean"):
+        with pytest.warns(UserWarning, match=r"mag \S+e-14, grad .*'eeg' decides") as told:
+            compute_rdm_movie(mixed, metric)
+        assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compute_rdm_movie(mixed.copy().pick("mag"))
+        compute_rdm_movie(made_of(several, dict.fromkeys(real, 1.0), epochs))
+        compute_rdm_movie(made_of(["grad"] * (N_CHANNELS - 1) + ["misc"], real, epochs))
+        precision = np.array([real[kind] ** -2.0 for kind in several])
+        compute_rdm_movie(mixed, "mahalanobis", noise_precision=precision)
+
+
+def test_what_is_no_epochs_of_mne(epochs) -> None:
+    mne = pytest.importorskip("mne", reason="makes them")
+    made = made_of(["mag"] * N_CHANNELS, {"mag": 1.0}, epochs)
+    evoked = made.average()
+    raw = mne.io.RawArray(epochs[0], made.info, verbose="error")
+    for other, advice in (
+        (evoked, "epochs is EvokedArray of MNE: it is a mean over trials"),
+        ([evoked, evoked], r"EvokedArray of MNE in a list: .* np\.stack"),
+        (raw, "epochs is RawArray of MNE: cut it into mne.Epochs"),
+        (made.compute_psd(verbose="error"), "of MNE: give mne.Epochs, or an array"),
+    ):
+        with pytest.raises(TypeError, match=advice):
+            compute_rdm_movie(other)
+
+
 def test_subjects_side_by_side(epochs) -> None:
     subjects = {
         name: compute_rdm_movie(epochs + k, conditions=LABELS, times=TIMES, subject=name)
@@ -210,7 +254,7 @@ def test_what_is_refused(epochs) -> None:
         compute_rdm_movie(epochs, "corelation")
     with pytest.raises(ValueError, match="n_trials, n_channels, n_times"):
         compute_rdm_movie(epochs[0])
-    with pytest.raises(ValueError, match="conditions has 23 labels"):
+    with pytest.raises(ValueError, match="conditions has 23 labels for 24 trials"):
         compute_rdm_movie(epochs, conditions=LABELS[:-1])
     with pytest.raises(ValueError, match="longer than the epochs"):
         compute_rdm_movie(epochs, times=TIMES, window=1)
@@ -227,3 +271,34 @@ def test_what_is_refused(epochs) -> None:
     epochs[7, 3, 4] = np.nan
     with pytest.raises(ValueError, match=r"trial 7 at 0\.02 s"):
         compute_rdm_movie(epochs, times=TIMES)
+
+
+def test_what_stands_in_the_place_of_epochs_is_named(epochs) -> None:
+    given = {"conditions": LABELS, "times": TIMES}
+    for other, kind, told in (
+        ("sub-01_epo.fif", TypeError, "'sub-01_epo.fif' is the name of a file: read it first"),
+        ({"sub-01": epochs}, TypeError, "epochs is a dict, and those of one subject"),
+        ([epochs, epochs], ValueError, r"shape \(2, 24, 7, 9\), and those of one subject"),
+        ([epochs, epochs[:5]], ValueError, "arrays of several shapes, and those of one subject"),
+        (epochs.transpose(1, 0, 2), ValueError, r"24 labels for 7 trials.*\(7, 24, 9\)"),
+    ):
+        with pytest.raises(kind, match=told):
+            compute_rdm_movie(other, **given)
+    with pytest.raises(ValueError, match="folds has 2 labels for 24 trials"):
+        compute_rdm_movie(epochs, "crossnobis", folds=[1, 2], **given)
+
+
+def test_milliseconds_are_told(epochs) -> None:
+    given = {"conditions": LABELS, "times": 1000 * TIMES}
+    with pytest.warns(UserWarning, match="steps of 10, .* divide milliseconds by 1000") as told:
+        compute_rdm_movie(epochs, **given)
+    assert told[0].filename == __file__
+    for name in ("window", "step"):
+        with (
+            pytest.raises(ValueError, match=f"{name}=0.02 s is less than half of the 10 s"),
+            pytest.warns(UserWarning, match="milliseconds"),
+        ):
+            compute_rdm_movie(epochs, **given, **{name: 0.02})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compute_rdm_movie(epochs, conditions=LABELS, times=2.0 * np.arange(N_TIMES))

@@ -8,7 +8,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.spatial.distance import squareform
 
-from skdnn.rsa import from_rsatoolbox, read_rdm_movie
+from skdnn.rsa import (
+    from_rsatoolbox,
+    read_rdm_movie,
+    temporal_generalization,
+    time_resolved_rsa,
+)
 
 N_SUBJECTS, N_TIMES, N = 2, 5, 4
 TIMES = np.arange(N_TIMES) / 10 - 0.1
@@ -102,6 +107,48 @@ def test_labels_decide_the_order(pairs: np.ndarray) -> None:
     assert_allclose(movie.pairs[0], pairs[0, [1, 3]])
 
 
+def counted(row: np.ndarray, order: list[int] | None = None) -> pd.DataFrame:
+    """An RDM whose rows pandas has counted, or that were put into another order since."""
+    whole = pd.DataFrame(squareform(row))
+    return whole if order is None else whole.iloc[order, order]
+
+
+def test_a_count_of_rows_is_no_label(pairs: np.ndarray) -> None:
+    """Whoever comes first, and in whatever form: rows are not matched by numbers."""
+    turned = [3, 1, 0, 2]
+    plain = [counted(row) for row in pairs[0]]
+    named = [frame(row, NAMES) for row in pairs[1]]
+    moved = [counted(row, turned) for row in pairs[1]]
+    backwards = [counted(row, [3, 2, 1, 0]) for row in pairs[1]]
+    for other in (named, moved, backwards):
+        for a, b in ((plain, other), (other, plain)):
+            with pytest.raises(ValueError, match=r"'a'.*only counted|only counted.*'a'"):
+                read_rdm_movie({"a": a, "b": b}, times=TIMES)
+            with pytest.raises(ValueError, match="only counted"):
+                temporal_generalization(a, b)
+        with pytest.raises(ValueError, match="only counted"):
+            read_rdm_movie([plain[0], *other[1:]])
+        with pytest.raises(ValueError, match="layers only counted"):
+            time_resolved_rsa(plain[0], other)
+    alike = read_rdm_movie({"a": plain, "b": [counted(row) for row in pairs[1]], "c": pairs[0]})
+    assert_allclose(alike.pairs, pairs[[0, 1, 0]])
+
+
+def test_labels_that_are_given_are_matched_with_those_that_are_there(pairs: np.ndarray) -> None:
+    turned = [NAMES[k] for k in (3, 1, 0, 2)]
+    forms = {
+        "counted": [counted(row) for row in pairs[0]],
+        "array": pairs[0],
+        "labelled": [frame(row, turned) for row in pairs[1]],
+    }
+    movie = read_rdm_movie(forms, times=TIMES, conditions=NAMES)
+    assert movie.conditions is not None
+    assert movie.conditions.tolist() == NAMES
+    assert_allclose(movie.pairs, pairs[[0, 0, 1]])
+    with pytest.warns(UserWarning, match=r"'labelled'\] is labelled and rdms\['array'\] is not"):
+        read_rdm_movie({key: forms[key] for key in ("array", "labelled")})
+
+
 def test_frames_side_by_side(pairs: np.ndarray) -> None:
     parts = {
         (f"sub-{s}", time): frame(pairs[s, t], NAMES)
@@ -165,6 +212,8 @@ def test_what_is_refused(pairs: np.ndarray) -> None:
         read_rdm_movie(squares(pairs) + np.triu(np.ones((N, N)), 1))
     with pytest.raises(ValueError, match="infinity"):
         read_rdm_movie(np.where(pairs > 0.9, np.inf, pairs))
+    with pytest.raises(ValueError, match=r"a list of shapes \(5, 6\), \(3, 6\)"):
+        read_rdm_movie([pairs[0], pairs[1, :3]])
     with pytest.raises(ValueError, match="crop them to the same"):
         read_rdm_movie({"a": pairs[0], "b": pairs[1, :3]})
     with pytest.raises(ValueError, match="labelled differently"):

@@ -383,6 +383,13 @@ def test_what_is_refused(layers, movie) -> None:
         time_resolved_rsa(layers, movie, "cosine").test()
     with pytest.raises(ValueError, match="'fc9' is no layer"):
         time_resolved_rsa(layers, movie).test(pairs=[("fc8", "fc9")])
+    for pairs in (("conv1", "fc8"), [("conv1",)]):
+        with pytest.raises(ValueError, match="give a list of pairs of layers"):
+            time_resolved_rsa(layers, movie).test(pairs=pairs)
+    with pytest.raises(ValueError, match="partial='conv1' is no RDM"):
+        time_resolved_rsa(layers, movie, partial="conv1")
+    with pytest.warns(RuntimeWarning, match="nothing is left of it beside what is held constant"):
+        time_resolved_rsa(layers["fc8"], movie, partial=layers["fc8"])
     movie[1, 2, 3] = np.nan
     with pytest.raises(ValueError, match=r"first of subject 1 at 0\.02 s"):
         time_resolved_rsa(layers, movie, times=TIMES, regression=True)

@@ -47,7 +47,8 @@ class Spheres:
         step = np.asarray(affine, dtype=np.float64)[:3, :3]
         limit = radius * (1 + _ROUNDING)
         # How far a sphere reaches along each axis of the grid, which may be oblique.
-        reach = np.floor(limit * np.linalg.norm(np.linalg.inv(step), axis=1)).astype(int)
+        reach = np.floor(limit * np.linalg.norm(np.linalg.inv(step), axis=1))
+        reach = np.minimum(reach, np.array(mask.shape) - 1).astype(int)  # further is no voxel
         box = np.stack(np.meshgrid(*[np.arange(-r, r + 1) for r in reach], indexing="ij"), -1)
         offsets = box[np.linalg.norm(box @ step.T, axis=-1) <= limit]
         padded = tuple(np.array(mask.shape) + 2 * reach)  # no sphere leaves it

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skdnn._optional import import_optional
 from skdnn.fmri._betas import Betas
+from skdnn.fmri._regions import sides_of
 from skdnn.fmri._searchlight._neighbours import Mesh
 from skdnn.io._nifti_files import load_image, side_of
 from skdnn.io._nifti_masks import read_masks, space_of
@@ -121,7 +122,7 @@ def places_of_betas(betas: Betas) -> tuple[Places, NDArray[np.intp]]:
     flat = np.flatnonzero(betas._mask)[betas.voxels]
     mask = np.zeros(betas._mask.size, dtype=bool)
     mask[flat] = True
-    sides = _named(getattr(betas._source, "hemispheres", ()) or ())
+    sides = _named(betas._sides)
     shape = betas._mask.shape
     if len(shape) == 1 and not sides:
         sides = (("", mask.size),)
@@ -139,8 +140,7 @@ def places_of_mask(mask: Any) -> Places:
     if any(one.chosen is None for one in read):
         raise ValueError("mask: a .label does not say how many vertices there are.")
     if chosen[0].ndim == 1:
-        sides = _named([(one.side, each.size) for one, each in zip(read, chosen, strict=True)])
-        return Places(np.concatenate(chosen), None, sides)
+        return Places(np.concatenate(chosen), None, _named(sides_of(read)))
     if read[0].affine is None:
         raise ValueError(
             "mask is an array, which does not say how large its voxels are: give a NIfTI image, "

@@ -27,13 +27,16 @@ from skdnn.fmri._searchlight._subjects import (
     read_subjects,
 )
 from skdnn.rsa._comparison._rdm_stack import RDMStack, rdm_name, read_rdms
-from skdnn.rsa._comparison._similarity_measures import MIN_PAIRS, check_comparison, is_flat
+from skdnn.rsa._comparison._similarity_measures import (
+    MIN_PAIRS,
+    WHITENED,
+    check_comparison,
+    is_flat,
+)
 from skdnn.rsa._dissimilarity._compute_rdm import check_metric
 from skdnn.rsa._inference._random_draws import check_count
 
 _NOISY = ("crossnobis", "mahalanobis")
-# Comparisons that need all pairs of images, or the covariance of those that are known.
-_WHOLE = ("corr_cov", "cosine_cov", "bures")
 
 
 def searchlight_rsa(
@@ -121,12 +124,14 @@ def searchlight_rsa(
     ------
     ValueError
         Before anything runs: if images, spaces or shapes do not fit, a layer's RDM is constant, a
-        parameter is not known, or all spheres are too small.
+        parameter is not known, all spheres are too small, or Bures' similarity is asked for with
+        crossnobis, whose estimates can be negative.
 
     Warns
     -----
     UserWarning
-        If RDMs and responses are taken to be in the same order because one of them has no names.
+        If RDMs and responses are taken to be in the same order because one of them has no names;
+        if crossnobis lacks pairs of images.
 
     See Also
     --------
@@ -211,6 +216,8 @@ class Plan:
         read = [patterns_of(one, n, self.folds, self.residuals[one.name]) for one in self.subjects]
         kept = self._kept(read)
         self.settings["n_pairs"] = int(kept.sum())
+        if self.settings["comparison"] in WHITENED:  # by the covariance of the pairs there are
+            kept = np.ones_like(kept)
         return Work(
             read, self.neighbours, self.models.pairs[:, kept], self.settings["metric"],
             self.settings["comparison"], self.settings["min_voxels"], self.settings["covariance"],
@@ -220,7 +227,7 @@ class Plan:
     def _kept(self, read: list[Patterns]) -> NDArray[np.bool_]:
         """Pairs of images that two folds of each subject hold both of."""
         kept = np.ones(self.models.pairs.shape[1], dtype=bool)
-        if self.folds is None or self.settings["comparison"] in _WHOLE:
+        if self.folds is None:
             return kept
         first, second = np.triu_indices(self.models.n_conditions, k=1)
         for one in read:
@@ -267,6 +274,12 @@ def make_plan(
     subjects, places = read_subjects(betas, mask)
     places = _with_meshes(places, mesh)
     if metric == "crossnobis":
+        if comparison == "bures":
+            raise ValueError(
+                "comparison='bures' is of squared distances, and crossnobis estimates of them are "
+                "negative where noise has it so: take 'cosine_cov' or 'corr_cov', which are made "
+                "for such estimates."
+            )
         for one in subjects:
             if not isinstance(one.data, Betas):
                 raise ValueError(

@@ -38,6 +38,13 @@ class Subject:
 
 def read_subjects(betas: Any, mask: Any) -> tuple[list[Subject], Places]:
     """Subjects whose images are the same, and all points; nothing large is read."""
+    if isinstance(betas, str | os.PathLike):
+        raise TypeError(
+            f"betas={os.fspath(betas)!r} is the name of a file: load_betas or load_subjects reads "
+            "it, and knows which trial showed which image."
+        )
+    if isinstance(betas, list | tuple) and any(isinstance(one, Betas) for one in betas):
+        raise TypeError("betas of several subjects are a dict by their names, not a list.")
     given = betas if isinstance(betas, Mapping) else {"": betas}
     if not given:
         raise ValueError("betas is empty: give at least one subject.")

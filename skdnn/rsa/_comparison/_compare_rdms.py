@@ -16,6 +16,7 @@ from skdnn.rsa._comparison._similarity_measures import (
     check_comparison,
     is_flat,
     similarities,
+    tell_negative,
 )
 
 
@@ -70,12 +71,14 @@ def compare_rdms(
     ------
     ValueError
         If `comparison` is unknown, an RDM is not square and symmetric with a zero diagonal, the
-        sizes or sets of labels differ, labels repeat, or there are fewer than three conditions.
+        sizes or sets of labels differ, labels repeat, one DataFrame is labelled and the other's
+        rows are only counted, or there are fewer than three conditions.
 
     Warns
     -----
     RuntimeWarning
-        If a similarity is NaN, saying which RDM is the cause.
+        If a similarity is NaN, saying which RDM is the cause; if Bures' similarity is asked of
+        dissimilarities of which some are negative.
     UserWarning
         If one side is labelled and the other is not.
 
@@ -89,7 +92,8 @@ def compare_rdms(
     -----
     *Labels.* If both RDMs are labelled, `b` is put into the order of `a`, and other labels are an
     error. If only one is labelled, or none, the order is taken as the same; a warning says so in
-    the first case (numbers from 0 on are no labels), and `conditions` avoids it.
+    the first case, and `conditions` avoids it. pandas's own count of rows from 0 on is no label:
+    beside labels, or numbers in another order, it is an error rather than matched with them.
 
     *Unknown and constant.* Pairs that are NaN in either of two RDMs are left out of both; the
     whitened comparisons then use the covariance of the pairs that are left, and Bures'
@@ -98,6 +102,11 @@ def compare_rdms(
     similarity to anything is undefined. An RDM counts as constant if its values differ by less
     than 1e-12 of the largest. Triangles may differ by 1e-6 of the largest value, and their mean
     is compared.
+
+    *Negative dissimilarities*, as of crossnobis, are taken as they are by all comparisons but one.
+    The whitened ones are made for them: with crossnobis of patterns without any signal they are
+    zero on average, also where pairs are missing. Bures' similarity is not defined there (see
+    below), and a warning says so.
 
     *Where rsatoolbox differs.* It ignores labels, scores a constant RDM 0, refuses RDMs whose
     NaN differ, and its Bures' similarity of an RDM that is not Euclidean depends on the order of
@@ -131,6 +140,7 @@ def compare_rdms(
     comparison = check_comparison(comparison)
     stack_a, stack_b = read_rdms(a, "a", conditions), read_rdms(b, "b", conditions)
     stack_b = stack_b.like(stack_a, "b", "a")
+    tell_negative(comparison, stack_a.pairs, stack_b.pairs)
     found = similarities(stack_a.pairs, stack_b.pairs, stack_a.n_conditions, comparison)
     if np.isnan(found).any():
         warn_undefined(stack_a, stack_b, comparison, ("a", "b"))

@@ -21,6 +21,7 @@ from skdnn.rsa._comparison._similarity_measures import (
     check_comparison,
     ranks,
     similarities,
+    tell_negative,
 )
 
 Array = NDArray[np.float64]
@@ -142,6 +143,7 @@ def noise_ceiling(
     """
     comparison = check_comparison(comparison)
     stack = read_rdms(rdms, "rdms", conditions)
+    tell_negative(comparison, stack.pairs)
     groups = subject_groups(stack.names, len(stack), subject_level)
     found = {}
     for name, rows in groups.items():

@@ -54,18 +54,18 @@ class RDMStack:
 
     def like(self, other: RDMStack, own: str, others: str) -> RDMStack:
         """This stack with its conditions in the order of `other`; the names are for errors."""
-        if self.n_conditions != other.n_conditions and (
-            self.conditions is None or other.conditions is None
-        ):
+        unlabelled = is_unlabelled(self.conditions) or is_unlabelled(other.conditions)
+        if unlabelled and self.n_conditions != other.n_conditions:
             raise ValueError(
                 f"{others} has {other.n_conditions} conditions and {own} has "
                 f"{self.n_conditions}: RDMs of the same conditions are needed."
             )
-        if self.conditions is None or other.conditions is None:
+        if unlabelled:
             _tell_half_labelled(self.conditions, other.conditions, own, others)
             return self
-        if self.conditions.equals(other.conditions):
+        if self.conditions is None or self.conditions.equals(other.conditions):
             return self
+        assert other.conditions is not None  # as labelled as this one
         order = alignment(other.conditions, self.conditions, others, own)
         return self.subset(order)
 
@@ -102,24 +102,45 @@ def pair_positions(positions: NDArray[np.intp], n_conditions: int) -> NDArray[np
     return low * (2 * n_conditions - low - 1) // 2 + high - low - 1
 
 
+def is_unlabelled(conditions: pd.Index | None) -> bool:
+    """Whether nothing says what the conditions are: pandas's count from 0 on names none."""
+    if isinstance(conditions, pd.RangeIndex):
+        return conditions.start == 0 and conditions.step == 1
+    return conditions is None
+
+
 def _tell_half_labelled(
     own: pd.Index | None, other: pd.Index | None, name: str, others: str
 ) -> None:
-    """Warn where only one side says what its conditions are; numbers from 0 on say nothing."""
-    if own is None and other is None:
+    """Warn where only one side says what its conditions are.
+
+    Raises
+    ------
+    ValueError
+        If the other has rows that pandas has counted, which no name may be matched with.
+    """
+    sides = [(own, name), (other, others)]
+    (labels, with_labels), (count, without) = sorted(sides, key=lambda one: is_unlabelled(one[0]))
+    if labels is None or is_unlabelled(labels):
         return
-    labels, with_labels, without = (own, name, others) if other is None else (other, others, name)
-    if isinstance(labels, pd.RangeIndex):
-        return
+    if count is not None:
+        if labels.tolist() == count.tolist():
+            return
+        raise ValueError(
+            f"The conditions of {with_labels} are labelled, {listed(labels, 2)}, and the rows of "
+            f"{without} only counted, 0, 1, ...: give both the same labels (by conditions= where "
+            f"the function takes it), or {without} as an array if the order is known to be the "
+            "same."
+        )
     warnings.warn(
         f"{with_labels} is labelled and {without} is not: its conditions are taken to be in the "
         "same order. Give labels to both, by conditions= where the function takes it.",
         UserWarning,
-        stacklevel=_outside(),
+        stacklevel=outside(),
     )
 
 
-def _outside() -> int:
+def outside() -> int:
     """The level of the caller who called into this package, for a warning."""
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("skdnn."):
@@ -173,7 +194,7 @@ def _labelled(rdms: Any, what: str, conditions: ArrayLike) -> RDMStack:
 
 
 def _with_labels(stack: RDMStack, labels: pd.Index) -> RDMStack:
-    if stack.conditions is not None and not isinstance(stack.conditions, pd.RangeIndex):
+    if not is_unlabelled(stack.conditions):
         return stack
     if len(labels) != stack.n_conditions:
         raise ValueError(
@@ -265,7 +286,7 @@ def _read_several(items: Sequence[tuple[Any, str]], what: str) -> RDMStack:
         if not stack.single:
             raise ValueError(f"{name} holds {len(stack)} RDMs: each entry must be one RDM.")
         stacks.append(stack)
-    first = next((stack for stack in stacks if stack.conditions is not None), stacks[0])
+    first = next((stack for stack in stacks if not is_unlabelled(stack.conditions)), stacks[0])
     first_name = items[next(k for k, stack in enumerate(stacks) if stack is first)][1]
     aligned = [
         stack.like(first, name, first_name).pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -15,6 +16,7 @@ from scipy.stats import kendalltau
 from skdnn._threads import cores
 from skdnn._wording import nearest
 from skdnn.rsa._comparison._integer_ranks import rank_rows
+from skdnn.rsa._comparison._rdm_stack import outside
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -266,6 +268,24 @@ def _share_untied(values: Array) -> float:
     counts = np.unique(values, return_counts=True)[1].astype(np.float64)
     n = len(values)
     return 1 - float(counts @ (counts - 1)) / (n * (n - 1))
+
+
+def tell_negative(comparison: str, *stacks: Array) -> None:
+    """Warn of what no squared distances are, though cross-validated estimates of them can be."""
+    if comparison != "bures":
+        return
+    for pairs in stacks:
+        largest = np.nanmax(np.abs(pairs), initial=0.0)
+        if np.nanmin(pairs, initial=0.0) < -_CONSTANT * largest:
+            warnings.warn(
+                "Bures' similarity is of squared distances, and some dissimilarities are negative "
+                "(as crossnobis estimates can be): what their kernels have below zero is left "
+                "out, and noise alone looks similar. 'cosine_cov' and 'corr_cov' are made for "
+                "such estimates.",
+                RuntimeWarning,
+                stacklevel=outside(),
+            )
+            return
 
 
 def _bures(a: Array, b: Array, space: PairSpace) -> Array:

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from skdnn.rsa._comparison._compare_rdms import warn_undefined
 from skdnn.rsa._comparison._noise_ceiling import subject_groups
 from skdnn.rsa._comparison._rdm_stack import read_rdms
-from skdnn.rsa._comparison._similarity_measures import check_comparison, similarities
+from skdnn.rsa._comparison._similarity_measures import (
+    check_comparison,
+    similarities,
+    tell_negative,
+)
 
 Array = NDArray[np.float64]
 
@@ -60,6 +64,7 @@ def score_models(
             "data holds RDMs that differ by more than the subject (e.g. by ROI): select one of "
             "them, since the subjects' RDMs are taken together."
         )
+    tell_negative(comparison, stack.pairs, subjects.pairs)
     each = similarities(stack.pairs, subjects.pairs, stack.n_conditions, comparison)
     if np.isnan(each).any():
         warn_undefined(stack, subjects, comparison, ("models", "data"), stacklevel)

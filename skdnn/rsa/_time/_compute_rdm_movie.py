@@ -18,7 +18,7 @@ from skdnn.rsa._dissimilarity._crossnobis import (
 )
 from skdnn.rsa._dissimilarity._noise_precision import check_precision
 from skdnn.rsa._dissimilarity._patterns import averaging, encode
-from skdnn.rsa._time._epochs import EpochData, read_epochs
+from skdnn.rsa._time._epochs import EpochData, check_length, read_epochs
 from skdnn.rsa._time._frame_distances import (
     ANGULAR,
     SQUARED,
@@ -39,6 +39,9 @@ Distances = Callable[[Array, slice], Array]
 
 # Values of patterns that are turned and worked on at a time.
 _BLOCK = 2**21
+
+# Scales of types of channels that differ by no more than this are taken together as they are.
+_ALIKE = 3.0
 
 
 def compute_rdm_movie(
@@ -100,6 +103,8 @@ def compute_rdm_movie(
 
     Raises
     ------
+    TypeError
+        If epochs are something else of MNE, such as ``Evoked`` or ``Raw``.
     ValueError
         If shapes, labels or parameters don't fit, or epochs hold NaN or infinity: the trial and
         the time are named.
@@ -108,6 +113,9 @@ def compute_rdm_movie(
     -----
     RuntimeWarning
         Once, if dissimilarities are NaN, as correlations of a constant pattern.
+    UserWarning
+        If epochs of MNE have channels of several types whose scales differ, such as magnetometers,
+        gradiometers and EEG, and there is no `noise_precision` to make them alike.
 
     See Also
     --------
@@ -136,6 +144,8 @@ def compute_rdm_movie(
     if metric != "crossnobis" and folds is not None:
         raise ValueError(f"folds are for metric='crossnobis', not for {metric!r}.")
     data = read_epochs(epochs, times, conditions)
+    if noise_precision is None:
+        _warn_of_scales(data)
     windows = sliding(data.times, window, step, start, stop, pool)
     if metric == "crossnobis":
         groups, n_groups, distances = _crossnobis(data, windows, folds, noise_precision)
@@ -196,6 +206,7 @@ def _crossnobis(
     codes, n = data.codes, data.n_conditions
     if codes is None:
         raise ValueError("metric='crossnobis' needs conditions, a label for each trial.")
+    check_length(folds, "folds", data.trials)
     of_fold, names = encode(folds, len(codes), "folds", None)
     n_folds, n_features = len(names), windows.n_features(data.trials.shape[1])
     if n_folds < 2:
@@ -275,6 +286,22 @@ def _refuse_nan(data: EpochData) -> None:
                 f"epochs holds NaN or infinity, first in trial {trial} at "
                 f"{data.times[sample]:g} s, channel {channel}: drop such trials or channels first."
             )
+
+
+def _warn_of_scales(data: EpochData) -> None:
+    """Say that channels of one type decide, if those of another are much smaller."""
+    known = {kind: scale for kind, scale in data.scales.items() if scale > 0}
+    if len(known) > 1 and max(known.values()) > _ALIKE * min(known.values()):
+        told = ", ".join(f"{kind} {scale:.1e}" for kind, scale in known.items())
+        largest = max(known, key=lambda kind: known[kind])
+        warnings.warn(
+            "A pattern has channels of several types, whose numbers differ in scale (standard "
+            f"deviations: {told}): {largest!r} decides nearly alone. Compute an RDM of each type "
+            f"(epochs.copy().pick({largest!r})), z-score the channels, or give noise_precision= "
+            "with metric='mahalanobis' or 'crossnobis'.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_undefined(pairs: Array, metric: str, times: Array) -> None:

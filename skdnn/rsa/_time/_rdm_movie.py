@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from scipy.spatial.distance import squareform
 
 from skdnn._html import card
 from skdnn._wording import in_bytes
-from skdnn.rsa._comparison._rdm_stack import RDMStack, check_unique
+from skdnn.rsa._comparison._rdm_stack import RDMStack, check_unique, outside
 
 Array = NDArray[np.float64]
 
@@ -162,6 +163,14 @@ def check_times(times: ArrayLike | None, n_times: int, what: str) -> Array:
         raise ValueError(f"times has shape {found.shape}, and {what} has {n_times} times.")
     if not np.isfinite(found).all() or (np.diff(found) <= 0).any():
         raise ValueError("times must ascend, without NaN: give the seconds of the movie's RDMs.")
+    step = float(np.median(np.diff(found))) if n_times > 1 else 0.0
+    if found[0] < 0 and step >= 1:  # a baseline, and a second between two samples
+        warnings.warn(
+            f"times go from {found[0]:g} to {found[-1]:g} in steps of {step:g}, and are taken as "
+            "seconds: divide milliseconds by 1000.",
+            UserWarning,
+            stacklevel=outside(),
+        )
     return found
 
 

@@ -12,8 +12,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._array_blocks import refuse_sparse
+from skdnn._wording import listed
 from skdnn.rsa._comparison._rdm_stack import (
     RDMStack,
+    is_unlabelled,
     n_conditions_of,
     read_rdms,
 )
@@ -39,7 +41,8 @@ def read_rdm_movie(
         - an array of shape (n_times, n_pairs) or (n_times, n_conditions, n_conditions) of one
           subject, (n_subjects, n_times, n_pairs) or (n_subjects, n_times, n_conditions,
           n_conditions) of several;
-        - a dict of these (or of what follows) by subject; labelled ones are aligned by label;
+        - a dict of these (or of what follows) by subject; labelled ones are aligned by label, and
+          pandas's count of rows from 0 on is no label;
         - a dict of RDMs by time in seconds, or a list of labelled RDMs, of one subject;
         - a DataFrame of labelled RDMs side by side, as :func:`from_rsatoolbox` and
           :func:`~skdnn.io.load_rdm` give them: one of its column levels is called "time", and
@@ -127,14 +130,10 @@ def _with_given(movie: RDMMovie, what: str, times: Any, conditions: Any) -> RDMM
                 f"own, from {movie.times[0]:g} to {movie.times[-1]:g}: leave times= out."
             )
         movie = replace(movie, times=given)
-    if conditions is not None and _unlabelled(movie.conditions):
+    if conditions is not None and is_unlabelled(movie.conditions):
         labels = check_conditions(conditions, movie.n_conditions, what)
         movie = replace(movie, conditions=labels)
     return movie
-
-
-def _unlabelled(conditions: pd.Index | None) -> bool:
-    return conditions is None or isinstance(conditions, pd.RangeIndex)
 
 
 def _of_subjects(rdms: Mapping[Hashable, Any], what: str, times: Any, conditions: Any) -> RDMMovie:
@@ -143,7 +142,7 @@ def _of_subjects(rdms: Mapping[Hashable, Any], what: str, times: Any, conditions
         raise ValueError(f"{what} holds no subject.")
     parts = {key: read_movie(one, f"{what}[{key!r}]", times, conditions)
              for key, one in rdms.items()}  # fmt: skip
-    first_key = next((k for k, part in parts.items() if part.conditions is not None),
+    first_key = next((k for k, part in parts.items() if not is_unlabelled(part.conditions)),
                      next(iter(parts)))  # fmt: skip
     first = parts[first_key]
     aligned = []
@@ -209,7 +208,11 @@ def _condensed(rdms: Any, what: str, times: Any, conditions: Any) -> NDArray[Any
         if values.dtype not in (np.float32, np.float64):
             values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{what} is not an array of numbers: {error}") from error
+        shapes = [np.shape(one) for one in rdms] if isinstance(rdms, list | tuple) else []
+        told = (
+            f"it is a list of shapes {listed(shapes, show=str)}" if len(set(shapes)) > 1 else error
+        )
+        raise ValueError(f"{what} is not an array of numbers: {told}.") from error
     shape = values.shape
     if values.size == 0:
         raise ValueError(f"{what} has shape {shape}, and holds no RDM.")

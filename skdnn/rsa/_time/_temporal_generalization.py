@@ -14,7 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from skdnn._docs import filled
 from skdnn._html import card
 from skdnn.rsa._comparison._rdm_stack import RDMStack
-from skdnn.rsa._comparison._similarity_measures import check_comparison, similarities
+from skdnn.rsa._comparison._similarity_measures import (
+    check_comparison,
+    similarities,
+    tell_negative,
+)
 from skdnn.rsa._time._rdm_movie import first_frame
 from skdnn.rsa._time._read_movie import read_movie
 
@@ -186,6 +190,7 @@ def temporal_generalization(
         seconds = second.times
     elif against == "others" and n_subjects < 2:
         raise ValueError("against='others' needs two subjects or more.")
+    tell_negative(comparison, own, others)
     chosen = "movie" if other is not None else against or ("others" if n_subjects > 1 else "self")
     scores = np.empty((n_subjects, own.shape[1], others.shape[1]))
     rest_of = _means_of_others(own) if chosen == "others" else None

@@ -276,6 +276,11 @@ class TimeResolvedRSA:
         scores, times = self._window(start, stop)
         names = list(self._names())
         if pairs is not None:
+            if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
+                raise ValueError(
+                    f"pairs={pairs!r}: give a list of pairs of layers, such as "
+                    f"[({names[0]!r}, {names[-1]!r})]."
+                )
             sides = [(self._place(a), self._place(b)) for a, b in pairs]
             scores = np.stack([scores[:, a] - scores[:, b] for a, b in sides], axis=1)
             names = [f"{names[a]} - {names[b]}" for a, b in sides]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from skdnn._docs import filled
 from skdnn._wording import listed
 from skdnn.rsa._comparison._rdm_stack import RDMStack, rdm_name, read_rdms
-from skdnn.rsa._comparison._similarity_measures import check_comparison
+from skdnn.rsa._comparison._similarity_measures import check_comparison, tell_negative
 from skdnn.rsa._time import _joint_models
 from skdnn.rsa._time._rdm_movie import RDMMovie, first_frame
 from skdnn.rsa._time._read_movie import read_movie
@@ -118,6 +118,7 @@ def time_resolved_rsa(
     joint = _check_joint(partial, regression, comparison)
     data = read_movie(movie, "movie", times, conditions)
     stack = read_rdms(layers, "layers", conditions).like(first_frame(data), "layers", "movie")
+    tell_negative(comparison, stack.pairs, data.pairs)
     names = pd.RangeIndex(len(stack)) if stack.names is None else stack.names
     several = ceiling and len(data.pairs) > 1
     r2, unique, held = None, None, None
@@ -142,7 +143,7 @@ def time_resolved_rsa(
                 controls = controls.like(first_frame(data), "partial", "movie")
             held = controls.labels("partial") if controls.names is None else [*controls.names]
             scores, ceilings = _joint_models.partial_on(stack, controls, *work)
-    _warn_undefined(scores, names, data)
+    _warn_undefined(scores, names, data, held is not None)
     return TimeResolvedRSA(
         scores=scores,
         ceilings=ceilings,
@@ -166,6 +167,11 @@ def _check_joint(partial: Any, regression: bool, comparison: str) -> str:
         raise ValueError(
             "partial= and regression= are two analyses: call the function once for each."
         )
+    if isinstance(partial, str):
+        raise ValueError(
+            f"partial={partial!r} is no RDM: give what is to be held constant, such as "
+            f"{{{partial!r}: rdm}}, or True for all other layers."
+        )
     joint = "regression" if regression else "partial"
     if comparison not in _joint_models.COMPARISONS:
         raise ValueError(
@@ -186,7 +192,7 @@ def _refuse_nan(movie: RDMMovie) -> None:
         )
 
 
-def _warn_undefined(scores: Array, names: pd.Index, movie: RDMMovie) -> None:
+def _warn_undefined(scores: Array, names: pd.Index, movie: RDMMovie, partial: bool) -> None:
     """Say once where scores are NaN, and why it will mostly be so."""
     unknown = np.isnan(scores)
     if not unknown.any():
@@ -203,7 +209,9 @@ def _warn_undefined(scores: Array, names: pd.Index, movie: RDMMovie) -> None:
             f"{movie.times[time]:g} s"
         )
     warnings.warn(
-        f"Scores are NaN {what}: an RDM is constant there, or too few pairs are known.",
+        f"Scores are NaN {what}: an RDM is constant there, "
+        f"{'or nothing is left of it beside what is held constant, ' if partial else ''}or too "
+        "few pairs are known.",
         RuntimeWarning,
         stacklevel=3,
     )

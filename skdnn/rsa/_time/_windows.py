@@ -80,6 +80,11 @@ def sliding(
             continue
         if not value > 0:
             raise ValueError(f"{name} must be a positive number of seconds, got {value!r}.")
+        if value < period / 2:
+            raise ValueError(
+                f"{name}={value!r} s is less than half of the {period:g} s between two samples. "
+                "Times are seconds: divide milliseconds by 1000."
+            )
         samples = max(1, round(value / period))
         if name == "window":
             length = samples
