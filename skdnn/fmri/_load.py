@@ -176,7 +176,8 @@ def load_betas(
         responses, used, paths, source=source, mask=voxels_mask, affine=affine, rois=regions
     )
     if affine is not None:
-        found._space = next(filter(None, map(space_of, [mask, *names[:1]])), "")
+        volumes = [mask, *(names[:1] if isinstance(source, NiftiBetas) else ())]
+        found._space = next(filter(None, map(space_of, volumes)), "")
     return found
 
 
