@@ -13,6 +13,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.encoding._decoding._select_k_best",
         "skdnn.fmri._searchlight._centres",
         "skdnn.fmri._searchlight._neighbours",
+        "skdnn.fmri._searchlight._subjects",
         "skdnn._extraction._store_writer",
         "skdnn.io._bdata",
         "skdnn.io._saved_header",
