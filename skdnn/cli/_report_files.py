@@ -210,6 +210,7 @@ def of_searchlight(arguments: Arguments, result: Any, test: Any, maps: Path) -> 
         f"Where in the brain are responses within {arguments.radius:g} mm like which of {layers} "
         f"({counted(n_images, 'image')}, {counted(len(result.subjects), 'subject')})?"
     )
+    note("drawing the maps of the report", arguments)
     facts = results.add(result, name="Searchlight")["Searchlight"].facts
     facts["maps"] = f"in the folder {maps}"
     if test is not None:

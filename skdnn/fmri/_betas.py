@@ -111,6 +111,7 @@ class Betas:
             found.responses,
             index=pd.Index(self.images, name="image"),
             columns=pd.Index(self.voxels, name=VOXEL),
+            copy=False,
         )
 
     def repeats(self) -> NDArray[Any]:

@@ -180,7 +180,8 @@ def load_betas(
     )
     found._sides = tuple(sides)
     if affine is not None:
-        found._space = next(filter(None, map(space_of, [mask, *names[:1]])), "")
+        volumes = [mask, *(names[:1] if isinstance(source, NiftiBetas) else ())]
+        found._space = next(filter(None, map(space_of, volumes)), "")
     return found
 
 

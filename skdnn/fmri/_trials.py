@@ -83,7 +83,13 @@ class Trials(LazyArray):
         return part
 
     def _fill(self, out: np.ndarray, rows: Positions, columns: Positions | slice) -> None:
-        out[:] = self._raw(rows, columns)
+        maps, voxels = self.rows[rows], self.voxels[columns]
+        if isinstance(self.source, LazyArray) and self.source.dtype == self.dtype:
+            self.source._fill(out, maps, voxels)  # a block is held once
+            if self.scale != 1:
+                out /= self.dtype.type(self.scale)
+        else:
+            out[:] = self._raw(rows, columns)
         if self.groups is not None:
             mean, deviation = self.moments()
             group = self.groups[rows]

@@ -14,6 +14,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
         "skdnn.fmri._encode_regions",
         "skdnn.fmri._searchlight._centres",
         "skdnn.fmri._searchlight._neighbours",
+        "skdnn.fmri._searchlight._subjects",
         "skdnn._extraction._store_writer",
         "skdnn.io._bdata",
         "skdnn.io._saved_header",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from skdnn.report import Report, Results
+from skdnn.report import Report, Result, Results
 from skdnn.rsa import bootstrap_rsa, compute_rdm
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
@@ -50,6 +52,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results.add(pd.DataFrame(profile))
     results.add_images(list(pictures[:1]), ["3"])
     results.add(pd.DataFrame([[1, 2]], columns=pd.RangeIndex(3, 7, 2)), name="counted")
+    drawn = io.BytesIO()
+    Image.new("RGB", (990, 300), "red").save(drawn, "PNG")
+    map_of = "data:image/png;base64," + base64.b64encode(drawn.getvalue()).decode()
+    maps = {"maps <b> of brains": [map_of]}
+    results.add(Result("SearchlightResult", {"layers": TABLE}, pictures=maps))
     results.warnings.append("UserWarning: an image is grey")
     path = tmp_path_factory.mktemp("report") / "report.html"
     Report(results).save(path)
@@ -83,8 +90,18 @@ def opened(chromium: Any, file: Path) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert complaints == []
-    addresses = {re.sub(r"^(data:image/jpeg|blob:).*", r"\1", url) for url in asked}
-    assert addresses <= {file.as_uri(), "data:image/jpeg", "blob:"}
+    addresses = {re.sub(r"^(data:image/\w+|blob:).*", r"\1", url) for url in asked}
+    assert addresses <= {file.as_uri(), "data:image/jpeg", "data:image/png", "blob:"}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_maps_are_as_wide_as_the_page_allows(width: int, opened: Callable[..., Any]) -> None:
+    page = opened(width)
+    shown = page.locator("figure.picture img")
+    area = shown.bounding_box()
+    assert shown.get_attribute("alt") == "maps <b> of brains"
+    assert min(width - 40, 990) <= area["width"] <= width
+    assert abs(area["height"] / area["width"] - 300 / 990) < 0.01
 
 
 def told(row: int, column: int, rdm: pd.DataFrame = RDM) -> list[str]:

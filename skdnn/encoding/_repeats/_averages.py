@@ -137,7 +137,8 @@ def _means(values: Any, codes: NDArray[np.intp], counts: NDArray[np.int64]) -> N
         sums = np.zeros((len(counts), columns.stop - start))
         for rows, part in row_parts(values if width >= n_columns else _Columns(values, columns)):
             add_rows(sums, codes[rows], part)
-        out[:, columns] = sums / counts[:, None]
+        sums /= counts[:, None]
+        out[:, columns] = sums
     return out
 
 

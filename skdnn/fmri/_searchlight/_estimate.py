@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ from skdnn.fmri._searchlight._centres import Work, scores_of_centres
 from skdnn.fmri._searchlight._neighbours import sizes_of
 from skdnn.fmri._searchlight._searchlight_rsa import Plan, make_plan, refuse_too_small
 from skdnn.fmri._searchlight._sphere_rdms import Patterns
+from skdnn.fmri._searchlight._subjects import bytes_of_reading
 
 # Centres that are tried, for so many pairs at most.
 _TRIED, _PAIRS = 192, 2**22
@@ -38,7 +41,8 @@ class SearchlightEstimate:
     seconds : float
         Processor time of all centres in one process, from made-up data.
     memory : int
-        Bytes of patterns, residuals and buffers.
+        Bytes that are allocated at a time, at most, in one process: patterns and residuals, what
+        reading them takes, RDMs, scores.
 
     See Also
     --------
@@ -130,21 +134,16 @@ def estimate_searchlight(betas: Any, layers: Any, **options: Any) -> Searchlight
     n_pairs = work.models.shape[1]
     tried = max(1, min(n, _TRIED, _PAIRS // n_pairs // len(plan.subjects)))
     start = (n - tried) // 2
-    scores_of_centres(work, start, start + 1)
+    block = _peak_of(lambda: scores_of_centres(work, start, start + tried))
     begin = time.process_time()
     scores_of_centres(work, start, start + tried)
     each = (time.process_time() - begin) / tried
-    item = 8 if plan.folds else _item_size(plan)
-    held = work.subjects[0].counts.size * item
-    residuals = work.subjects[0].residuals
-    held += 0 if residuals is None else residuals.shape[1] * residuals.itemsize
-    block = min(2**22, 64 * n_pairs * len(plan.subjects)) * 8 * 3
     return SearchlightEstimate(
         n_subjects=len(plan.subjects), n_layers=len(plan.layers),
         n_images=plan.settings["n_images"], n_centres=n,
         n_too_small=int((sizes < plan.settings["min_voxels"]).sum()), smallest=int(sizes.min()),
         median=int(np.median(sizes)), largest=int(sizes.max()), seconds=each * n,
-        memory=int(held * n * len(plan.subjects) + block),
+        memory=_memory(plan, work, block),
     )  # fmt: skip
 
 
@@ -156,9 +155,38 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _item_size(plan: Plan) -> int:
-    data = plan.subjects[0].data
-    return int((data.responses if isinstance(data, Betas) else data).dtype.itemsize)
+def _peak_of(call: Callable[[], Any]) -> int:
+    """The most bytes that a call has allocated at a time."""
+    traced = tracemalloc.is_tracing()
+    if not traced:
+        tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        call()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if not traced:
+            tracemalloc.stop()
+
+
+def _memory(plan: Plan, work: Work, block: int) -> int:
+    """Of all subjects' data, and the larger of reading the last one and comparing all."""
+    n, n_subjects, made_up = plan.places.n_points, len(plan.subjects), work.subjects[0]
+    n_cells = made_up.counts.size
+    held, reading = 0, 0
+    for one in plan.subjects:
+        of_betas = isinstance(one.data, Betas)
+        dtype = one.data.responses.dtype if of_betas else one.data.dtype
+        held += n * n_cells * (8 if plan.folds or dtype.kind != "f" else dtype.itemsize)
+        reading = bytes_of_reading(one.data, n_cells) if of_betas else 0
+    if made_up.residuals is not None:
+        dtype = getattr(plan.residuals[plan.subjects[0].name], "dtype", np.dtype(np.float32))
+        item = dtype.itemsize if dtype.kind == "f" else 8
+        held += n_subjects * n * made_up.residuals.shape[1] * item
+    n_maps = n_subjects * len(plan.layers) + 2 * work.ceilings
+    fixed = work.models.nbytes + sum(one.nbytes for one in vars(plan.neighbours).values())
+    return int(held + fixed + max(reading, block + 2 * 8 * n_maps * n))
 
 
 def _made_up(plan: Plan, n_points: int) -> Work:

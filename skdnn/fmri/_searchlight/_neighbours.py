@@ -18,7 +18,7 @@ Mesh = tuple[NDArray[np.float64], NDArray[np.intp]]  # coordinates and faces
 # A distance may exceed the radius by what a header's float32 loses.
 _ROUNDING = 1e-6
 # Centres whose neighbours are held at a time while they are counted or looked for.
-_CHUNK = 4096
+_CHUNK = 1024
 _PATCH = 512  # centres of a mesh that share a piece of it
 
 

@@ -149,8 +149,8 @@ def searchlight_rsa(
     by noise, so a cosine with it is above zero only where patterns differ; of other distances
     cosines are high everywhere: take a centred comparison.
 
-    *Memory.* Averages of all subjects, as the files have them, residuals once more, and blocks
-    of 64 spheres.
+    *Memory.* Averages of all subjects once, as the files have them, residuals, and blocks of 64
+    spheres. While a subject is read, its sums in float64 beside them.
 
     References
     ----------
@@ -219,7 +219,8 @@ class Plan:
         if self.settings["comparison"] in WHITENED:  # by the covariance of the pairs there are
             kept = np.ones_like(kept)
         return Work(
-            read, self.neighbours, self.models.pairs[:, kept], self.settings["metric"],
+            read, self.neighbours, self.models.pairs if kept.all() else (
+                self.models.pairs[:, kept]), self.settings["metric"],
             self.settings["comparison"], self.settings["min_voxels"], self.settings["covariance"],
             self.settings["dof"], self.settings["ceilings"], kept,
         )  # fmt: skip

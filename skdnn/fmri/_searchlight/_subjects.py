@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,13 @@ from skdnn.fmri._betas import Betas
 from skdnn.fmri._events import files_of
 from skdnn.fmri._searchlight._places import Places, places_of_betas, places_of_mask, together
 from skdnn.fmri._searchlight._sphere_rdms import Patterns
+from skdnn.fmri._trials import Trials
 from skdnn.formats import read_betas
 from skdnn.io._lazy_array import LazyArray
 from skdnn.rsa._dissimilarity._noise_precision import _COVARIANCES
 
-_BLOCK_BYTES = 2**26
+# What is turned, read and summed at a time.
+_BLOCK_BYTES, _READ_BYTES, _SUM_BYTES = 2**20, 2**24, 2**29
 
 
 @dataclass(frozen=True)
@@ -140,25 +142,13 @@ def patterns_of(subject: Subject, n_points: int, folds: str | None, residuals: A
     A point has no data where a response is not finite, where all responses are the same, as
     outside of the brain, and where it has residuals that are not finite or all the same.
     """
-    if folds is None:
-        rows = subject.data.averages() if isinstance(subject.data, Betas) else subject.data
-        found = np.asarray(rows)
-        if found.dtype.kind != "f":
-            found = found.astype(np.float64)
-        counts = np.ones((1, len(found)), dtype=np.int64)
-        values = np.zeros((n_points, len(found)), dtype=found.dtype)
-        values[subject.points] = found.T[subject.columns]
-    else:
-        sums, counts = _fold_means(subject.data, folds, f"betas of {subject.name!r}")
-        values = np.zeros((n_points, counts.size))
-        values[subject.points] = sums.reshape(counts.size, -1).T[subject.columns]
-    finite = np.isfinite(values).all(axis=1)
+    of_betas = isinstance(subject.data, Betas)
+    read = _means_of_trials(subject, folds) if of_betas else _rows_of_array(subject)
+    counts, dtype, parts = read
+    values = np.zeros((n_points, counts.size), dtype=dtype)
     usable = np.zeros(n_points, dtype=bool)
-    usable[subject.points] = True
-    usable &= finite
-    values[~finite] = 0.0
-    measured = counts.ravel() > 0
-    usable &= np.ptp(values if measured.all() else values[:, measured], axis=1) > 0
+    for points, columns, rows in parts:
+        _put(rows, points, columns, counts.ravel() > 0, values, usable)
     if folds is not None:
         _centre(values.reshape(n_points, *counts.shape), counts)
     kept = None
@@ -172,20 +162,88 @@ def patterns_of(subject: Subject, n_points: int, folds: str | None, residuals: A
     return Patterns(values, usable, counts, kept)
 
 
-def _fold_means(
-    betas: Betas, folds: str, what: str
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Means of the trials of each image in each fold (n_folds, n_images, n_voxels); counts."""
-    codes, n_folds = fold_codes(betas, folds, what)
+# Rows of some points: where these are, their columns, and the numbers.
+Parts = Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]]
+
+
+def _rows_of_array(subject: Subject) -> tuple[NDArray[np.int64], np.dtype[Any], Parts]:
+    rows = np.asarray(subject.data)
+    dtype = rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float64)
+    counts = np.ones((1, len(rows)), dtype=np.int64)
+    return counts, dtype, iter([(subject.points, subject.columns, rows)])
+
+
+def _means_of_trials(
+    subject: Subject, folds: str | None
+) -> tuple[NDArray[np.int64], np.dtype[Any], Parts]:
+    """Trials of each image (n_folds, n_images), and means of them, in each fold or of all.
+
+    Sums are in float64. Voxels are read in as many parts as sums of a bounded size allow.
+    """
+    betas, of = subject.data, f"betas of {subject.name!r}"
     shown = betas.trials["image"].to_numpy()
+    codes, n_folds = np.zeros(len(shown), dtype=np.intp), 1
+    if folds is not None:
+        codes, n_folds = fold_codes(betas, folds, of)
     counts = np.zeros((n_folds, len(betas.images)), dtype=np.int64)
     np.add.at(counts, (codes, shown), 1)
-    sums = np.zeros((*counts.shape, betas.n_voxels))
-    for rows, block in betas.responses.iter_blocks():
-        for fold, image, row in zip(codes[rows], shown[rows], block, strict=True):
-            sums[fold, image] += row
-    sums /= np.maximum(counts, 1)[:, :, None]
-    return sums, counts
+    dtype = np.dtype(np.float64) if folds is not None else betas.responses.dtype
+    cells, width = codes * len(betas.images) + shown, max(1, _SUM_BYTES // (8 * counts.size))
+
+    def parts() -> Parts:
+        whole = width >= betas.n_voxels
+        if betas.responses.groups is not None and not whole:
+            betas.responses.moments()  # once, for all parts
+        for start in range(0, betas.n_voxels, width):
+            some = slice(start, start + width)
+            columns = subject.columns[some]
+            trials = betas.responses if whole else betas.responses.of(columns)
+            means = _means(trials, cells, counts)
+            yield subject.points[some], columns if whole else np.arange(len(columns)), means
+
+    return counts, dtype, parts()
+
+
+def bytes_of_reading(betas: Betas, n_cells: int) -> int:
+    """What `_means_of_trials` holds at a time, besides the values that it fills."""
+    n_trials, n_voxels = betas.responses.shape
+    sums = min(_SUM_BYTES, 8 * n_cells * n_voxels)
+    block = min(_READ_BYTES, n_trials * n_voxels * betas.responses.dtype.itemsize)
+    return sums + block + _BLOCK_BYTES
+
+
+def _means(
+    trials: Trials, cells: NDArray[np.intp], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Means of the trials in each cell (n_cells, n_voxels); 0 where there are none."""
+    sums = np.zeros((counts.size, trials.shape[1]))
+    n_rows = max(1, _READ_BYTES // (trials.shape[1] * trials.dtype.itemsize))
+    for rows, block in trials.iter_blocks(n_rows):
+        for cell, row in zip(cells[rows].tolist(), block, strict=True):
+            sums[cell] += row
+        del block, row  # before the next is read
+    sums /= np.maximum(counts, 1).reshape(-1, 1)
+    return sums
+
+
+def _put(
+    rows: NDArray[Any],
+    points: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    measured: NDArray[np.bool_],
+    values: NDArray[Any],
+    usable: NDArray[np.bool_],
+) -> None:
+    """Turn rows into a row for each point, and say whether it has data that was measured."""
+    step = max(1, _BLOCK_BYTES // (len(rows) * values.dtype.itemsize))
+    for start in range(0, len(points), step):
+        some = slice(start, start + step)
+        part = rows[:, columns[some]].T.astype(values.dtype, copy=False)
+        finite = np.isfinite(part).all(axis=1)
+        part[~finite] = 0.0
+        values[points[some]] = part
+        shown = part if measured.all() else part[:, measured]
+        usable[points[some]] = finite & (np.ptp(shown, axis=1) > 0)
 
 
 def _centre(values: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
