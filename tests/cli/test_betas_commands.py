@@ -209,7 +209,7 @@ def test_hierarchy_is_that_of_files_of_trials(study: Any, say: Any) -> None:
     assert json.loads(said.out) == json.loads(same.out)
     areas = ("--areas", "late", "early")
     planned = json.loads(say(*words, *BETAS, *ROIS, *areas, "--dry-run").out)
-    assert list(planned["subjects"]["sub-01"]["voxels"].items())[0] == ("late", 13)
+    assert next(iter(planned["subjects"]["sub-01"]["voxels"].items())) == ("late", 13)
     assert planned["subjects"]["sub-01"]["trials"] == 48
     for more in (["--dry-run"], []):
         alone = say(*words, *BETAS, *ROIS, "--areas", "late", *more)
