@@ -13,6 +13,7 @@ from skdnn.io._load_features import load_features
 from skdnn.io._rdm_files import load_rdm
 from skdnn.io._rdm_forms import is_rdm_shape
 from skdnn.io._split_files import sidecar
+from skdnn.rsa._comparison._rdm_stack import is_rdm_like
 
 
 def holds_rdms(path: str | os.PathLike[str]) -> bool:
@@ -64,7 +65,7 @@ def holds_rdms(path: str | os.PathLike[str]) -> bool:
     fits = [_has_shape_of_rdms(array.shape) for array in values]
     if not loaded.provenance:
         return any(fits)
-    return all(fits) and all(array.ndim == 2 and _is_rdm(array) for array in values)
+    return all(fits) and all(map(is_rdm_like, values))
 
 
 def _is_square_text(place: Path) -> bool:
@@ -85,10 +86,3 @@ def _has_shape_of_rdms(shape: tuple[int, ...]) -> bool:
     """Whether an array of another program does; rows of pairs could as well be features."""
     is_line = math.prod(shape) == max(shape, default=0)
     return is_rdm_shape(shape) and (is_line or len(shape) == 3 or shape[0] == shape[1])
-
-
-def _is_rdm(values: np.ndarray) -> bool:
-    is_square = values.shape[0] == values.shape[1]
-    return (
-        is_square and not np.diag(values).any() and np.allclose(values, values.T, equal_nan=True)
-    )

@@ -21,15 +21,16 @@ from skdnn.io._rdm_forms import (
     RDMs,
     as_squares,
     check_labels,
-    check_rdm,
     of_array,
     of_frame,
+    together,
 )
 from skdnn.io._reading import Ask, DamageError, Raw
 from skdnn.io._row_names import names_of
 from skdnn.io._save_features import save_features
 from skdnn.io._text_features import is_ours
 from skdnn.io._text_tables import is_number, read_table
+from skdnn.rsa._comparison._rdm_stack import check_square
 
 _MEADOWS = "rdmutv_"  # behind it, the name of a participant
 _TEXT = (".csv", ".tsv", ".txt")
@@ -255,18 +256,9 @@ def _of_members(place: Path, key: str | None, raw: Raw) -> RDMs:
     if len(found) == 1:
         found[0].levels = about.get("levels", found[0].levels)
         return found[0]
-    first, squares = found[0], []
-    for one, rdm in zip(chosen, found, strict=True):
-        order = rdm.labels if first.labels is None else first.labels
-        if len(rdm.squares) > 1 or rdm.squares[0].shape != first.squares[0].shape:
-            raise ValueError(f"{place}: {one!r} is no RDM like the others: say which with key=.")
-        if sorted(rdm.labels or ()) != sorted(order or ()):
-            raise ValueError(f"{place}: {one!r} has other conditions: say which RDM with key=.")
-        rows = [(rdm.labels or []).index(x) for x in order] if order else slice(None)
-        squares.append(rdm.squares[0][rows][:, rows])
     titles = [_title(raw, one) for one in chosen]
     titles = chosen if len(set(titles)) < len(titles) else titles
-    return RDMs(squares, first.labels, [(title,) for title in titles], ["name", "condition"])
+    return together(dict(zip(titles, found, strict=True)), ["name", "condition"], place)
 
 
 def _of_member(raw: Raw, one: str, labels: list[Any] | None, place: Path) -> RDMs:
@@ -342,7 +334,7 @@ def _frame(found: RDMs, place: Path) -> pd.DataFrame:
     squares = []
     for number, square in enumerate(found.squares):
         name = "" if found.names is None else "/".join(map(str, found.names[number]))
-        squares.append(check_rdm(square, f"{place}, {name}" if name else str(place), labels))
+        squares.append(check_square(square, f"{place}, {name}" if name else str(place), labels))
     count = pd.RangeIndex(len(squares[0]))
     index = count if labels is None else pd.Index(labels)
     index = index.rename(found.levels[-1])
@@ -361,16 +353,8 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
     if isinstance(rdm, Mapping):
         if not rdm:
             raise ValueError("rdm is a dict without any RDM.")
-        parts = [_given(item, labels) for item in rdm.values()]
-        if any(part.names is not None for part in parts):
-            raise ValueError("rdm is a dict, so each of its values must be one RDM.")
-        own = [part.labels for part in parts]
-        if any(one != own[0] for one in own):
-            raise ValueError("The RDMs of the dict differ in their labels: put them in one order.")
-        squares = [part.squares[0] for part in parts]
-        if len({len(square) for square in squares}) > 1:
-            raise ValueError("The RDMs of the dict differ in their numbers of conditions.")
-        return RDMs(squares, own[0], [(name,) for name in rdm], list(LEVELS))
+        parts = {name: _given(item, labels) for name, item in rdm.items()}
+        return together(parts, LEVELS, "rdm")
     if isinstance(rdm, pd.DataFrame):
         found = of_frame(rdm, "rdm")
     else:
@@ -380,7 +364,7 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
         found.labels = _agreed(found.labels, check_labels(labels, n), Path("rdm"))
     elif found.labels is not None:
         found.labels = check_labels(found.labels, n)
-    found.squares = [check_rdm(square, "rdm", found.labels) for square in found.squares]
+    found.squares = [check_square(square, "rdm", found.labels) for square in found.squares]
     return found
 
 
