@@ -16,7 +16,8 @@ from skdnn._html import product
 from skdnn._labels import ImageNames, find_images, natural_key, without_ending
 from skdnn.io._file_faults import nearest_of, noting, refuse
 from skdnn.io._lazy_array import LazyArray, Positions
-from skdnn.io._mat import MatError, Version, mat_shape, read_variable, write_mat
+from skdnn.io._mat import Version, mat_shape, read_variable, write_mat
+from skdnn.io._reading import DamageError
 
 VARIABLE = "feat"
 
@@ -98,7 +99,7 @@ class MatFeatures(LazyArray):
                 values = np.asarray(read_variable(path, VARIABLE))
                 if values.size != self._n_stored:
                     was = f"{self._n_stored} when it was opened"
-                    raise MatError(f"has {values.size} units now, {was}")
+                    raise DamageError(f"it has {values.size} units now, {was}")
                 out[place] = values.ravel()[stored]
         refuse("Features", faults, len(rows))
 
@@ -288,7 +289,7 @@ def _common_shape(paths: Sequence[Path]) -> tuple[tuple[int, ...], np.dtype[Any]
         with noting(faults, path):
             shape, dtype = mat_shape(path, VARIABLE)
             if shape[:1] != (1,) or 0 in shape:
-                raise MatError(f"{VARIABLE!r} has shape {shape}, not (1, ...)")
+                raise DamageError(f"{VARIABLE!r} has shape {shape}, not (1, ...)")
             found[path] = shape
             types.add(dtype)
     common = Counter(found.values()).most_common(1)[0][0] if found else ()

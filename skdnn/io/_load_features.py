@@ -16,9 +16,8 @@ import pandas as pd
 from skdnn._html import card, product
 from skdnn._wording import in_bytes, in_lines, listed
 from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
-from skdnn.io._hdf5_links import ExternalError
 from skdnn.io._numbered_files import find_numbered, is_numbered, join
-from skdnn.io._reading import Ask, DamageError, Raw, UnknownLayerError, first_line, wanted
+from skdnn.io._reading import Ask, DamageError, Raw, first_line, wanted
 from skdnn.io._row_names import finished
 from skdnn.io._saved_header import checked, parse_header
 from skdnn.io._split_files import find_parts, part_faults, sidecar, whole_path
@@ -28,9 +27,7 @@ _PASSED_ON = (
     FileNotFoundError,
     PermissionError,
     ImportError,
-    UnknownLayerError,
     DamageError,
-    ExternalError,
 )
 _LARGE = 2**30  # of a smaller file it is damage if there is no memory for it
 
@@ -252,8 +249,6 @@ def read_files(path: Path, format: str | None, ask: Ask, *, check: bool = False)
             raws.append(_read(chosen, file, of_file, split=parts == "saved", check=check))
             if parts == "saved":
                 _move(raws[-1], whole, raws[0])
-        except UnknownLayerError as error:
-            raise UnknownLayerError(f"{file}: {error}") from None
         except DamageError as error:
             faults.append(f"{file.name}: {error}")
     if parts == "saved" and not faults:

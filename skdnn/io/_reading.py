@@ -21,10 +21,6 @@ class DamageError(ValueError):
     """A file does not hold what it should."""
 
 
-class UnknownLayerError(ValueError):
-    """A layer was asked for that is not in the file."""
-
-
 @dataclass(frozen=True)
 class Ask:
     """What is wanted of a file."""
@@ -96,11 +92,11 @@ def read(array: Any) -> np.ndarray:
 
 
 def wanted(names: list[str], layers: list[str] | None) -> list[str]:
-    """Which arrays to read; UnknownLayerError if some are not there."""
+    """Which arrays to read; a DamageError if some are not there."""
     if layers is None:
         return names
     if unknown := [name for name in layers if name not in names]:
-        raise UnknownLayerError(f"layers={unknown!r} are not in it. It holds: {names!r}")
+        raise DamageError(f"layers={unknown!r} are not in it. It holds: {names!r}")
     return layers
 
 

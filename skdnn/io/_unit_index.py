@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skdnn.io._mat import MatError, Version, read_variable, write_mat
+from skdnn.io._mat import Version, read_variable, write_mat
+from skdnn.io._reading import DamageError
 
 _VARIABLE = "index"
 
@@ -53,10 +54,12 @@ def read_unit_index(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         index = read_variable(file_path, _VARIABLE)
         if not isinstance(index, dict):
-            raise MatError(f"its variable {_VARIABLE!r} is no struct with a field for each layer")
+            raise DamageError(
+                f"its variable {_VARIABLE!r} is no struct with a field for each layer"
+            )
         return {layer: _checked(layer, values) for layer, values in index.items()}
-    except MatError as error:
-        raise ValueError(f"path: {str(file_path)!r} {error}.") from error
+    except DamageError as error:
+        raise ValueError(f"path: {str(file_path)!r}: {error}.") from error
 
 
 def write_unit_index(
@@ -93,7 +96,7 @@ def write_unit_index(
     """
     try:
         made = {layer: _checked(layer, np.asarray(values)) for layer, values in index.items()}
-    except MatError as error:
+    except DamageError as error:
         raise ValueError(f"index: {error}.") from error
     write_mat(Path(path).expanduser(), {_VARIABLE: made}, version)
 
@@ -101,8 +104,8 @@ def write_unit_index(
 def _checked(layer: str, values: object) -> np.ndarray:
     found = np.asarray(values).ravel()
     if found.dtype.kind not in "iuf":
-        raise MatError(f"the positions of {layer!r} are no numbers")
+        raise DamageError(f"the positions of {layer!r} are no numbers")
     whole = found.astype(np.int64)
     if not np.array_equal(whole, found) or (whole < 0).any():
-        raise MatError(f"the positions of {layer!r} are not whole numbers from 0")
+        raise DamageError(f"the positions of {layer!r} are not whole numbers from 0")
     return whole
