@@ -285,15 +285,9 @@ def _find(path: Path, name: str | None) -> tuple[Format, list[Path], str]:
     path = files[0] if files else path
     if path.is_dir():
         raise ValueError(f"path={str(path)!r} is a folder: give a file in it.")
-    if name is not None and path.is_file():
-        if name not in FORMATS:
-            choose(path, name)  # says so
-        place, chosen = path, FORMATS[name]
-    elif name is None and by_extension(path) is None and not path.exists():
-        place = _by_stem(path)
-        chosen, _ = choose(place, None)
-    else:
-        chosen, place = choose(path, name)
+    if name is None and by_extension(path) is None and not path.exists():
+        path = _by_stem(path)
+    chosen, place = choose(path, name, found=path.is_file())
     whole = whole_path(place) or place
     parts = find_parts(whole)
     if not parts:
@@ -375,16 +369,13 @@ def _part_disagreements(raws: list[Raw], files: list[Path]) -> list[str]:
     """What is wrong with files that are each in order but don't belong together."""
     faults = []
     headers = [raw.header or {} for raw in raws]
-    first = headers[0]
-    row = 0
+    first, row = headers[0], 0
     for number, (header, file) in enumerate(zip(headers, files, strict=True), start=1):
         if header["save"] != first["save"]:
             faults.append(f"{file.name}: it is from another save than {files[0].name}")
-        elif header["part"] != [number, len(files)]:
-            inside = "part {} of {}".format(*header["part"])
-            faults.append(f"{file.name}: inside, it is {inside}")
-        elif header["rows"][0] != row:
-            faults.append(f"{file.name}: it begins at row {header['rows'][0]}, not {row}")
+        elif [*header["part"], header["rows"][0]] != [number, len(files), row]:
+            inside = "part {} of {}, from row {}".format(*header["part"], header["rows"][0])
+            faults.append(f"{file.name}: inside, it is {inside}; row {row} is due")
         row = header["rows"][1]
     if not faults and row != first["rows"][2]:
         faults.append(f"{row} rows are there, not {first['rows'][2]}")
