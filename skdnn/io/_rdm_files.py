@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +129,7 @@ def load_rdm(
         raw = read_files(place, None, Ask(external=external, rdm=True), check=check)
         tell(raw)
         found = _of_members(place, key, raw)
-    if labels is not None:
-        found.labels = _agreed(found.labels, check_labels(labels, len(found.squares[0])), place)
-    return _frame(found, place)
+    return _frame(_labelled(found, labels, place), place)
 
 
 def save_rdm(
@@ -318,14 +317,18 @@ def _group(one: str) -> str:
     return _MEADOWS if one.startswith(_MEADOWS) else re.sub(r"\(\d+\)", "", one)
 
 
-def _agreed(own: list[Any] | None, given: list[Any], place: Path) -> list[Any]:
-    if own is not None and [str(label) for label in own] != [str(label) for label in given]:
-        wrong = next((a, b) for a, b in zip(own, given, strict=True) if str(a) != str(b))
-        raise ValueError(
-            f"{place} has labels of its own, and they are not those of labels=: {wrong[0]!r} "
-            f"there, {wrong[1]!r} here."
-        )
-    return given
+def _labelled(found: RDMs, labels: Sequence[Any] | None, what: object) -> RDMs:
+    """The same with `labels`, if they are given, and are its own where it has some."""
+    if labels is None:
+        return found
+    given = check_labels(labels, len(found.squares[0]))
+    for own, label in zip(found.labels or given, given, strict=True):
+        if str(own) != str(label):
+            raise ValueError(
+                f"{what} has labels of its own, and they are not those of labels=: {own!r} there, "
+                f"{label!r} here."
+            )
+    return replace(found, labels=given)
 
 
 def _frame(found: RDMs, place: Path) -> pd.DataFrame:
@@ -359,11 +362,7 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
         found = of_frame(rdm, "rdm")
     else:
         found = of_array(np.asarray(rdm, dtype=np.float64), None, "rdm")
-    n = len(found.squares[0])
-    if labels is not None:
-        found.labels = _agreed(found.labels, check_labels(labels, n), Path("rdm"))
-    elif found.labels is not None:
-        found.labels = check_labels(found.labels, n)
+    found = _labelled(found, labels, "rdm")
     found.squares = [check_square(square, "rdm", found.labels) for square in found.squares]
     return found
 
