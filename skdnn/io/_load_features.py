@@ -17,19 +17,11 @@ from skdnn._html import card, product
 from skdnn._wording import in_bytes, in_lines, listed
 from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
 from skdnn.io._numbered_files import find_numbered, is_numbered, join
-from skdnn.io._reading import Ask, DamageError, Raw, first_line, wanted
+from skdnn.io._reading import Ask, DamageError, Raw, damage_told, wanted
 from skdnn.io._row_names import finished
 from skdnn.io._saved_header import checked, parse_header
 from skdnn.io._split_files import find_parts, part_faults, sidecar, whole_path
 from skdnn.io._text_features import is_ours
-
-_PASSED_ON = (
-    FileNotFoundError,
-    PermissionError,
-    ImportError,
-    DamageError,
-)
-_LARGE = 2**30  # of a smaller file it is damage if there is no memory for it
 
 
 @dataclass(frozen=True, repr=False)
@@ -319,7 +311,7 @@ def _by_stem(path: Path) -> Path:
 
 def _read(chosen: Format, file: Path, ask: Ask, *, split: bool, check: bool) -> Raw:
     """One file, checked; a DamageError says what is wrong with it."""
-    try:
+    with damage_told(file):
         header, edited = _beside(chosen, file, ask, split, check) if chosen.beside else (None, "")
         raw = chosen.read(file, replace(ask, header=header))
         if edited:
@@ -329,12 +321,6 @@ def _read(chosen: Format, file: Path, ask: Ask, *, split: bool, check: bool) -> 
             raise DamageError("it is named like a part, but says nothing about the others")
         raw.unchecked |= header is not None  # the digest of the file was compared
         return checked(raw)
-    except _PASSED_ON:
-        raise
-    except Exception as error:  # a broken file makes the libraries raise anything
-        if isinstance(error, MemoryError) and file.stat().st_size > _LARGE:
-            raise
-        raise DamageError(f"it cannot be read ({first_line(error)})") from error
 
 
 def _beside(

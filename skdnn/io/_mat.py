@@ -19,7 +19,7 @@ from skdnn._files import replaced
 from skdnn.io._hdf5 import OpenedHDF5
 from skdnn.io._hdf5_links import is_hdf5
 from skdnn.io._mat5 import CLASSES, NUMBERS, read_variables, variables
-from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, first_line, is_text
+from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, damage_told, is_text
 from skdnn.io._row_names import finished, gathered
 from skdnn.io._saved_header import HEADER, MARK, Content
 
@@ -32,8 +32,6 @@ _TEXT = 116  # how long the text is at the start of all versions
 _OURS = re.compile(rf"{MARK} ([0-9a-f]{{32}})".encode())
 _USER_BLOCK = 512  # what MATLAB puts before the HDF5 part
 _IDENTIFIER = 63
-
-_PASSED_ON = (DamageError, FileNotFoundError, PermissionError, ImportError)
 
 
 def read_mat(path: str | os.PathLike[str], name: str, *, external: bool = False) -> Any:
@@ -295,7 +293,7 @@ def _put(group: Any, name: str, value: Any) -> Any:
 @contextmanager
 def _variable(path: str | os.PathLike[str], name: str, external: bool = False) -> Iterator[Any]:
     """One variable, its arrays still on disk; errors while they are read are told as damage."""
-    try:
+    with damage_told(path):
         if is_hdf5(path):
             with OpenedHDF5(Path(path), external, turned=True) as file:
                 items = dict(file.items(file.file))
@@ -307,10 +305,6 @@ def _variable(path: str | os.PathLike[str], name: str, external: bool = False) -
                 yield Stored(about.shape, dtype, lambda: read_variables(path, name)[name])
             else:
                 yield read_variables(path, name)[name]
-    except _PASSED_ON:
-        raise
-    except Exception as error:  # a broken file makes the libraries raise anything
-        raise DamageError(f"it cannot be read ({first_line(error)})") from error
 
 
 def _found(variables: Mapping[str, Any], name: str) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +15,25 @@ from skdnn._wording import in_bytes
 
 # No usual compression makes numbers more than this many times smaller; deflate ends at 1032.
 _PACKED = 1100
-_SMALL = 2**30
+_SMALL = 2**30  # of a smaller file it is damage if there is no memory for it
 _KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "V": "a table"}
 
 
 class DamageError(ValueError):
     """A file does not hold what it should."""
+
+
+@contextmanager
+def damage_told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What libraries raise of a broken file, which can be anything, as a DamageError."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, ImportError, DamageError):
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) and os.path.getsize(path) > _SMALL:
+            raise
+        raise DamageError(f"it cannot be read ({first_line(error)})") from error
 
 
 @dataclass(frozen=True)
