@@ -146,7 +146,8 @@ def save_rdm(
     rdm : DataFrame, array-like or mapping of str to these
         One RDM: a DataFrame labelled in rows and columns, a square array, or its condensed form.
         Several: a DataFrame whose columns are a MultiIndex that ends in the condition, a stack
-        of shape (n_rdms, n_conditions, n_conditions) or (n_rdms, n_pairs), or a dict by name.
+        of shape (n_rdms, n_conditions, n_conditions) or (n_rdms, n_pairs), or a dict by name, of
+        which all are put in the order of the first by their labels.
     path : str or path-like
         The file; its extension (.csv, .tsv, .npy, .npz, .mat or .h5) is the format. Missing
         folders are made.
