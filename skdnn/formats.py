@@ -2,12 +2,17 @@
 
 from skdnn.io._accuracies import as_hierarchy, read_accuracies, read_settings, score_accuracies
 from skdnn.io._bdata import BData, read_bdata, write_bdata
-from skdnn.io._feature_folders import MatFeatures, read_feature_folder, write_feature_folder
+from skdnn.io._feature_folders import (
+    MatFeatures,
+    read_feature_folder,
+    read_unit_index,
+    write_feature_folder,
+    write_unit_index,
+)
 from skdnn.io._mat import read_mat, write_mat
 from skdnn.io._nifti import NiftiBetas, read_betas
 from skdnn.io._nifti_writing import write_map
 from skdnn.io._trials import read_trials
-from skdnn.io._unit_index import read_unit_index, write_unit_index
 
 __all__ = [
     "BData",

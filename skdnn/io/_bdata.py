@@ -15,7 +15,7 @@ from skdnn._html import MAX_ROWS, card
 from skdnn._optional import import_optional
 from skdnn.io._bdata_selection import keys_like, matching, select
 from skdnn.io._file_faults import nearest_of
-from skdnn.io._hdf5_links import ExternalError, open_hdf5, plain
+from skdnn.io._hdf5_links import open_hdf5, plain
 from skdnn.io._lazy_array import LazyArray, Positions
 
 _READ_BYTES = 2**26
@@ -339,8 +339,6 @@ def read_bdata(
         metadata = pd.DataFrame(values, index=pd.Index(keys, name="key"))
         whole = dataset if lazy else dataset[:]
         return BData(whole, metadata, vmap, dict(zip(keys, described, strict=True)))
-    except ExternalError:
-        raise
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"path: {str(file_path)!r} is no BData file ({error}).") from error
 

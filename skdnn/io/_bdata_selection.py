@@ -19,9 +19,10 @@ Lookup = Callable[[str, float], Mask]
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<sign>[()+\-&|])
-      | =\s*(?P<value>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[^\s()+\-&|=]+)
-      | "(?P<double>[^"]*)" | '(?P<single>[^']*)'
-      | (?P<key>[^()+\-&|="'\s](?:[^()+\-&|="']*[^()+\-&|="'\s])?)
+      | (?: "(?P<double>[^"]*)" | '(?P<single>[^']*)'
+          | (?P<key>[^()+\-&|="'\s](?:[^()+\-&|="']*[^()+\-&|="'\s])?) )
+        \s*(?P<equals>=\s*
+          (?P<value>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[^\s()+\-&|=]+))?
     )\s*""",
     re.VERBOSE,
 )
@@ -44,36 +45,27 @@ def select(expression: str, lookup: Lookup) -> Mask:
     ValueError
         If the expression is no sentence of the language.
     """
-    tokens = _tokens(expression)  # the first is the next; the last is "end"
+    tokens = _tokens(expression, lookup)  # the first is the next; the last is "end"
 
     def sequence() -> Mask:
         """Terms with operators between them, from left to right."""
         found = term()
-        while tokens[0][1] in _COMBINE and tokens[0][0] == "sign":
-            combine = _COMBINE[tokens.pop(0)[1]]
+        while tokens[0][0] in _COMBINE:
+            combine = _COMBINE[tokens.pop(0)[0]]
             found = combine(found, term())
         return found
 
     def term() -> Mask:
-        """Something in parentheses, or a key with or without a value."""
-        if tokens[0][:2] == ("sign", "("):
-            tokens.pop(0)
+        """Something in parentheses, or what a key selects."""
+        sign, found, start = tokens.pop(0)
+        if sign == "(":
             found = sequence()
-            if tokens[0][:2] != ("sign", ")"):
+            if tokens[0][0] != ")":
                 raise _error(expression, tokens[0][2], "')'")
             tokens.pop(0)
-            return found
-        if tokens[0][0] != "key":
-            raise _error(expression, tokens[0][2], "a key or '('")
-        key = tokens.pop(0)[1]
-        if tokens[0][0] != "value":
-            return lookup(key, 1.0)
-        _, text, start = tokens.pop(0)
-        try:
-            value = float(text)
-        except ValueError:
-            raise _error(expression, start, "a number after '='") from None
-        return lookup(key, value)
+        if found is None:
+            raise _error(expression, start, "a key or '('")
+        return found
 
     found = sequence()
     if tokens[0][0] != "end":
@@ -81,17 +73,22 @@ def select(expression: str, lookup: Lookup) -> Mask:
     return found
 
 
-def _tokens(expression: str) -> list[tuple[str, str, int]]:
-    """Kind, text and place of each."""
-    found, stop = [], 0
+def _tokens(expression: str, lookup: Lookup) -> list[tuple[str, Mask | None, int]]:
+    """Signs, and what keys with or without a value select; and the place of each."""
+    found: list[tuple[str, Mask | None, int]] = []
+    stop = 0
     while expression[stop:].strip():
         token = _TOKEN.match(expression, stop)
-        if token is None or token.lastgroup is None:
+        if token is None:
             raise _error(expression, stop, "a key, an operator or a value")
-        kind = "key" if token.lastgroup in ("double", "single") else token.lastgroup
-        found.append((kind, token[token.lastgroup], stop))
+        try:
+            value = float(token["value"] or 1)
+        except ValueError:
+            raise _error(expression, token.start("equals"), "a number after '='") from None
+        keys = [token[name] for name in ("double", "single", "key") if token[name] is not None]
+        found.append((token["sign"] or "key", lookup(keys[0], value) if keys else None, stop))
         stop = token.end()
-    return [*found, ("end", "", stop)]
+    return [*found, ("end", None, stop)]
 
 
 def _error(expression: str, start: int, expected: str) -> ValueError:

@@ -1,11 +1,11 @@
-"""Folders of features with one .mat file for each image, left on disk or written."""
+"""Folders of features with one .mat file for each image, and which units were drawn of them."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -16,9 +16,11 @@ from skdnn._html import product
 from skdnn._labels import ImageNames, find_images, natural_key, without_ending
 from skdnn.io._file_faults import nearest_of, noting, refuse
 from skdnn.io._lazy_array import LazyArray, Positions
-from skdnn.io._mat import MatError, Version, mat_shape, read_variable, write_mat
+from skdnn.io._mat import Version, mat_shape, read_variable, write_mat
+from skdnn.io._reading import DamageError
 
 VARIABLE = "feat"
+_INDEX = "index"
 
 
 class MatFeatures(LazyArray):
@@ -98,7 +100,7 @@ class MatFeatures(LazyArray):
                 values = np.asarray(read_variable(path, VARIABLE))
                 if values.size != self._n_stored:
                     was = f"{self._n_stored} when it was opened"
-                    raise MatError(f"has {values.size} units now, {was}")
+                    raise DamageError(f"it has {values.size} units now, {was}")
                 out[place] = values.ravel()[stored]
         refuse("Features", faults, len(rows))
 
@@ -229,6 +231,92 @@ def write_feature_folder(
         write_mat(folder / f"{name}.mat", {VARIABLE: row[None]}, version)
 
 
+def read_unit_index(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read which units of each layer belong to a random sample.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A .mat file of version 5 or 7.3, its variable ``index`` a struct with one field of whole
+        numbers for each layer.
+
+    Returns
+    -------
+    index : dict of str to ndarray of int64, shape (n_units,)
+        By layer, positions in the layer flattened in C order, counted from 0, as in the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If the file cannot be read or holds something else.
+
+    See Also
+    --------
+    skdnn.formats.read_feature_folder : Takes such positions as `units`.
+    skdnn.formats.write_unit_index : Write such a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skdnn.formats import read_unit_index, write_unit_index
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_unit_index(f"{folder}/index_random3.mat", {"conv1": [7, 0, 2]})
+    ...     read_unit_index(f"{folder}/index_random3.mat")
+    {'conv1': array([7, 0, 2])}
+    """
+    file_path = Path(path).expanduser()
+    try:
+        index = read_variable(file_path, _INDEX)
+        if not isinstance(index, dict):
+            raise DamageError(f"its variable {_INDEX!r} is no struct with a field for each layer")
+        return {layer: _checked_positions(layer, values) for layer, values in index.items()}
+    except DamageError as error:
+        raise ValueError(f"path: {str(file_path)!r}: {error}.") from error
+
+
+def write_unit_index(
+    path: str | os.PathLike[str], index: Mapping[str, ArrayLike], *, version: Version = "7.3"
+) -> None:
+    """Write which units of each layer belong to a random sample.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The .mat file; an existing one is replaced.
+    index : mapping of str to array-like of int, shape (n_units,)
+        By layer, positions in the layer flattened in C order, counted from 0.
+    version : {"7.3", "5"}, default="7.3"
+        Of MATLAB's file format.
+
+    Raises
+    ------
+    ValueError
+        If positions are no whole numbers from 0.
+
+    See Also
+    --------
+    skdnn.formats.read_unit_index : Read such a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skdnn.formats import read_unit_index, write_unit_index
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_unit_index(f"{folder}/index.mat", {"fc6": [4, 1]}, version="5")
+    ...     read_unit_index(f"{folder}/index.mat")
+    {'fc6': array([4, 1])}
+    """
+    try:
+        made = {
+            layer: _checked_positions(layer, np.asarray(values)) for layer, values in index.items()
+        }
+    except DamageError as error:
+        raise ValueError(f"index: {error}.") from error
+    write_mat(Path(path).expanduser(), {_INDEX: made}, version)
+
+
 def find_layer(root: Path, layer: str) -> Path:
     """The folder of a layer, whatever became of slashes and colons in its name.
 
@@ -288,7 +376,7 @@ def _common_shape(paths: Sequence[Path]) -> tuple[tuple[int, ...], np.dtype[Any]
         with noting(faults, path):
             shape, dtype = mat_shape(path, VARIABLE)
             if shape[:1] != (1,) or 0 in shape:
-                raise MatError(f"{VARIABLE!r} has shape {shape}, not (1, ...)")
+                raise DamageError(f"{VARIABLE!r} has shape {shape}, not (1, ...)")
             found[path] = shape
             types.add(dtype)
     common = Counter(found.values()).most_common(1)[0][0] if found else ()
@@ -314,3 +402,13 @@ def _checked_units(units: ArrayLike, n_units: int) -> np.ndarray:
             f"from 0: {outside[:5].tolist()}."
         )
     return wanted.astype(np.intp)
+
+
+def _checked_positions(layer: str, values: object) -> np.ndarray:
+    found = np.asarray(values).ravel()
+    if found.dtype.kind not in "iuf":
+        raise DamageError(f"the positions of {layer!r} are no numbers")
+    whole = found.astype(np.int64)
+    if not np.array_equal(whole, found) or (whole < 0).any():
+        raise DamageError(f"the positions of {layer!r} are not whole numbers from 0")
+    return whole

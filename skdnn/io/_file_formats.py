@@ -37,6 +37,7 @@ class Format:
     text: bool = False  # people edit it by hand
 
 
+_TEXT = {"beside": True, "text": True}
 FORMATS = {
     made.name: made
     for made in (
@@ -46,22 +47,8 @@ FORMATS = {
         Format("mat", (".mat",), _mat.read, _mat.write),
         Format("mat-v5", (".mat",), _mat.read, partial(_mat.write, version="5")),
         Format("mat-v7.3", (".mat",), _mat.read, partial(_mat.write, version="7.3")),
-        Format(
-            "txt",
-            (".txt",),
-            _text_features.read_txt,
-            _text_features.write_txt,
-            beside=True,
-            text=True,
-        ),
-        Format(
-            "csv",
-            (".csv",),
-            _text_features.read_csv,
-            _text_features.write_csv,
-            beside=True,
-            text=True,
-        ),
+        Format("txt", (".txt",), _text_features.read_txt, _text_features.write_txt, **_TEXT),
+        Format("csv", (".csv",), _text_features.read_csv, _text_features.write_csv, **_TEXT),
         Format("parquet", (".parquet",), _parquet.read, _parquet.write),
         Format("pt", (".pt", ".pth"), _torch.read, _torch.write),
         Format("tsv", (".tsv",), _text_tables.read, None),
@@ -77,24 +64,27 @@ def by_extension(path: Path) -> Format | None:
     return next((made for made in FORMATS.values() if suffix in made.extensions), None)
 
 
-def choose(path: Path, name: str | None) -> tuple[Format, Path]:
-    """The format, and the path with an extension; a ValueError names the known formats."""
-    found = by_extension(path)
+def choose(path: Path, name: str | None, *, found: bool = False) -> tuple[Format, Path]:
+    """The format, and the path with an extension; a ValueError names the known formats.
+
+    Of a file that was `found`, the name of the format alone counts.
+    """
+    by_name = by_extension(path)
     if name is None:
-        if found is None:
+        if by_name is None:
             raise ValueError(
                 f"path={str(path)!r} has no extension that names a format. Known formats are "
                 f"{KNOWN}: change the extension or give format=."
             )
-        return found, path
+        return by_name, path
     if name not in FORMATS:
         raise ValueError(f"format={name!r} is unknown. Known formats are {KNOWN}.")
     chosen = FORMATS[name]
-    if path.suffix.lower() in chosen.extensions:
+    if found or path.suffix.lower() in chosen.extensions:
         return chosen, path
-    if found is not None:
+    if by_name is not None:
         raise ValueError(
-            f"path={str(path)!r} ends like a file of format {found.name}, but format={name!r}: "
+            f"path={str(path)!r} ends like a file of format {by_name.name}, but format={name!r}: "
             "change one of them."
         )
     return chosen, path.with_name(path.name + chosen.extensions[0])

@@ -10,9 +10,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from skdnn._optional import import_optional
 from skdnn.io._hdf5_dialects import of_hdf5
-from skdnn.io._hdf5_links import external_error, open_hdf5
+from skdnn.io._hdf5_links import open_hdf5
 from skdnn.io._hdf5_matlab_octave import of_matlab, of_octave
 from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, check_size
 from skdnn.io._row_names import finished, gathered
@@ -21,7 +20,8 @@ from skdnn.io._saved_header import HEADER, MARK, VERSION, Content
 
 def write(path: Path, content: Content) -> None:
     """``features``, or a group of one data set per layer; ``labels``, ``targets``; the header."""
-    h5py = _h5py()
+    import h5py
+
     with h5py.File(path, "w") as file:
         places = key([source.name for source in content.sources], content.single)
         for place, source in zip(places, content.sources, strict=True):
@@ -68,7 +68,7 @@ class OpenedHDF5:
         self._path, self._external, self._mmap, self._turned = path, external, mmap, turned
         self._seen: set[Any] = set()
         self.size = os.path.getsize(path)
-        self.file = open_hdf5(path, True)  # other files are refused where they are met
+        self.file = open_hdf5(path, external)
 
     def __enter__(self) -> OpenedHDF5:
         return self
@@ -84,16 +84,9 @@ class OpenedHDF5:
     def items(self, group: Any, hidden: str = "#") -> Iterator[tuple[str, Any]]:
         """Members of a group but for references (`hidden`), dead links, and PyTables' own."""
         for name in group:
-            link = group.get(name, getlink=True)
-            if isinstance(link, _h5py().ExternalLink):
-                self._leads_to(f"{group.name.rstrip('/')}/{name}"[1:], link.filename)
             item = None if hidden and name.startswith(hidden) else group.get(name)
             if item is not None and item.attrs.get("CLASS") != b"TINDEX":
                 yield name, item
-
-    def _leads_to(self, name: str, other: str) -> None:
-        if not self._external:
-            raise external_error(self._path, name, other)
 
     def value(self, item: Any) -> Any:
         """What a member holds; arrays stay on disk."""
@@ -110,9 +103,6 @@ class OpenedHDF5:
 
     def numbers(self, data: Any, *, turned: bool, dtype: Any = None) -> Stored:
         """A data set, still on disk."""
-        others = [x.file_name for x in data.virtual_sources()] if data.is_virtual else []
-        for other in {*others, *(place for place, *_ in data.external or ())} - {"."}:
-            self._leads_to(data.name[1:], other)
         imaginary = data.dtype.names == ("real", "imag")
         dtype = np.dtype(complex if imaginary else dtype or data.dtype)
         shape = data.shape[::-1] if turned else data.shape
@@ -139,17 +129,15 @@ class OpenedHDF5:
 
     def _of_anyone(self, data: Any) -> Any:
         """Numbers, or text along one axis."""
+        import h5py
+
         if data.shape is None:
             return Opaque("nothing")
         found = self.numbers(data, turned=self._turned)
-        if _h5py().check_string_dtype(data.dtype) is None:
+        if h5py.check_string_dtype(data.dtype) is None:
             return found if data.dtype.kind in "buifc" else Opaque(str(data.dtype))
         if max(data.shape, default=1) < data.size:
             return Opaque("a table of text")
         check_size(data.shape, data.dtype.itemsize, self.size)
         values = data.asstr(errors="replace")[()]
         return values if isinstance(values, str) else [str(text) for text in values.ravel()]
-
-
-def _h5py() -> Any:
-    return import_optional("h5py", "for HDF5 files and MATLAB's of version 7.3")

@@ -95,7 +95,6 @@ def _own_names(described: Mapping[str, Any], n: int, *, unique: bool = False) ->
 
 def _of_pandas(file: Any, path: Path, ask: Ask) -> Raw | None:
     """``to_hdf``, fixed and table, by pandas itself; None for other files of PyTables."""
-    open_hdf5(path, ask.external).close()
     keys: list[str] = []
 
     def visit(name: str, item: Any) -> None:

@@ -5,19 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from skdnn._optional import import_optional
-
-
-class ExternalError(ValueError):
-    """An HDF5 file takes numbers from other files, which nobody has allowed."""
-
-
-def external_error(path: str | os.PathLike[str], name: str, other: str) -> ExternalError:
-    """What is in the file, and where it really lies."""
-    return ExternalError(
-        f"{os.fspath(path)!r} takes {name!r} from another file, {other!r}. Pass external=True if "
-        "you trust it."
-    )
+from skdnn.io._reading import DamageError
 
 
 def plain(value: Any) -> Any:
@@ -39,10 +27,10 @@ def open_hdf5(path: str | os.PathLike[str], external: bool = False) -> Any:
 
     Raises
     ------
-    ExternalError
+    DamageError
         Naming the file, what is in it, and the other file.
     """
-    h5py = import_optional("h5py", "for HDF5 files and MATLAB's of version 7.3")
+    import h5py
 
     def elsewhere(name: bytes, link: Any) -> tuple[str, str] | None:
         """The first member that lies elsewhere ends the visit; each group is visited once."""
@@ -63,5 +51,8 @@ def open_hdf5(path: str | os.PathLike[str], external: bool = False) -> Any:
     found = None if external else file.id.links.visit(elsewhere, info=True)
     if found:
         file.close()
-        raise external_error(path, *found)
+        raise DamageError(
+            f"{os.fspath(path)!r} takes {found[0]!r} from another file, {found[1]!r}. Pass "
+            "external=True if you trust it"
+        )
     return file

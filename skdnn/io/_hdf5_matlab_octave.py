@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skdnn._optional import import_optional
 from skdnn.io._mat_strings import text_or_opaque
 from skdnn.io._reading import Stored, Struct, check_size, lines
 
@@ -113,5 +112,6 @@ def _records(fields: dict[str, list[Any]]) -> list[Struct]:
 
 def _is_many(item: Any) -> bool:
     """A field of an array of structs, which is not marked as a cell."""
-    h5py = import_optional("h5py", "for MATLAB files of version 7.3")
+    import h5py
+
     return getattr(item, "dtype", None) == h5py.ref_dtype and "MATLAB_class" not in item.attrs

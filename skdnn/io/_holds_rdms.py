@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from skdnn.io._load_features import load_features
-from skdnn.io._rdm_files import load_rdm
 from skdnn.io._rdm_forms import is_rdm_shape
+from skdnn.io._reading import DamageError
 from skdnn.io._split_files import sidecar
+from skdnn.io._text_tables import read_table
+from skdnn.rsa._comparison._rdm_stack import is_rdm_like
 
 
 def holds_rdms(path: str | os.PathLike[str]) -> bool:
@@ -64,31 +65,22 @@ def holds_rdms(path: str | os.PathLike[str]) -> bool:
     fits = [_has_shape_of_rdms(array.shape) for array in values]
     if not loaded.provenance:
         return any(fits)
-    return all(fits) and all(array.ndim == 2 and _is_rdm(array) for array in values)
+    return all(fits) and all(map(is_rdm_like, values))
 
 
 def _is_square_text(place: Path) -> bool:
-    """Whether a table is one of conditions by conditions, or one line of pairs."""
-    comma = "," if place.suffix.lower() == ".csv" else "\t"
-    lines = [line for line in place.read_text("utf-8-sig").splitlines() if line.strip()]
-    width = max((len(line.split(comma)) for line in lines[:2]), default=0)
-    if len(lines) == 1 or width == 1 or abs(len(lines) - width) <= 1:
-        return True
-    try:  # several RDMs side by side, under rows of names
-        rdm = load_rdm(place)
-    except ValueError:
+    """Whether a table is one of conditions by conditions, or of pairs without names."""
+    try:
+        table = read_table(place)
+    except DamageError:  # whoever reads it says why
         return False
-    return isinstance(rdm.columns, pd.MultiIndex) and not isinstance(rdm.index, pd.RangeIndex)
+    rows, columns = table.values.shape
+    if rows == columns or not table.names:
+        return rows == columns or 1 in (rows, columns)
+    return set(table.names) == {name for level in table.head[-1:] for name in level}
 
 
 def _has_shape_of_rdms(shape: tuple[int, ...]) -> bool:
     """Whether an array of another program does; rows of pairs could as well be features."""
     is_line = math.prod(shape) == max(shape, default=0)
     return is_rdm_shape(shape) and (is_line or len(shape) == 3 or shape[0] == shape[1])
-
-
-def _is_rdm(values: np.ndarray) -> bool:
-    is_square = values.shape[0] == values.shape[1]
-    return (
-        is_square and not np.diag(values).any() and np.allclose(values, values.T, equal_nan=True)
-    )

@@ -16,23 +16,12 @@ import pandas as pd
 from skdnn._html import card, product
 from skdnn._wording import in_bytes, in_lines, listed
 from skdnn.io._file_formats import FORMATS, Format, by_extension, choose
-from skdnn.io._hdf5_links import ExternalError
 from skdnn.io._numbered_files import find_numbered, is_numbered, join
-from skdnn.io._reading import Ask, DamageError, Raw, UnknownLayerError, first_line, wanted
+from skdnn.io._reading import Ask, DamageError, Raw, damage_told, wanted
 from skdnn.io._row_names import finished
 from skdnn.io._saved_header import checked, parse_header
 from skdnn.io._split_files import find_parts, part_faults, sidecar, whole_path
 from skdnn.io._text_features import is_ours
-
-_PASSED_ON = (
-    FileNotFoundError,
-    PermissionError,
-    ImportError,
-    UnknownLayerError,
-    DamageError,
-    ExternalError,
-)
-_LARGE = 2**30  # of a smaller file it is damage if there is no memory for it
 
 
 @dataclass(frozen=True, repr=False)
@@ -252,8 +241,6 @@ def read_files(path: Path, format: str | None, ask: Ask, *, check: bool = False)
             raws.append(_read(chosen, file, of_file, split=parts == "saved", check=check))
             if parts == "saved":
                 _move(raws[-1], whole, raws[0])
-        except UnknownLayerError as error:
-            raise UnknownLayerError(f"{file}: {error}") from None
         except DamageError as error:
             faults.append(f"{file.name}: {error}")
     if parts == "saved" and not faults:
@@ -290,15 +277,9 @@ def _find(path: Path, name: str | None) -> tuple[Format, list[Path], str]:
     path = files[0] if files else path
     if path.is_dir():
         raise ValueError(f"path={str(path)!r} is a folder: give a file in it.")
-    if name is not None and path.is_file():
-        if name not in FORMATS:
-            choose(path, name)  # says so
-        place, chosen = path, FORMATS[name]
-    elif name is None and by_extension(path) is None and not path.exists():
-        place = _by_stem(path)
-        chosen, _ = choose(place, None)
-    else:
-        chosen, place = choose(path, name)
+    if name is None and by_extension(path) is None and not path.exists():
+        path = _by_stem(path)
+    chosen, place = choose(path, name, found=path.is_file())
     whole = whole_path(place) or place
     parts = find_parts(whole)
     if not parts:
@@ -330,7 +311,7 @@ def _by_stem(path: Path) -> Path:
 
 def _read(chosen: Format, file: Path, ask: Ask, *, split: bool, check: bool) -> Raw:
     """One file, checked; a DamageError says what is wrong with it."""
-    try:
+    with damage_told(file):
         header, edited = _beside(chosen, file, ask, split, check) if chosen.beside else (None, "")
         raw = chosen.read(file, replace(ask, header=header))
         if edited:
@@ -340,12 +321,6 @@ def _read(chosen: Format, file: Path, ask: Ask, *, split: bool, check: bool) -> 
             raise DamageError("it is named like a part, but says nothing about the others")
         raw.unchecked |= header is not None  # the digest of the file was compared
         return checked(raw)
-    except _PASSED_ON:
-        raise
-    except Exception as error:  # a broken file makes the libraries raise anything
-        if isinstance(error, MemoryError) and file.stat().st_size > _LARGE:
-            raise
-        raise DamageError(f"it cannot be read ({first_line(error)})") from error
 
 
 def _beside(
@@ -380,16 +355,13 @@ def _part_disagreements(raws: list[Raw], files: list[Path]) -> list[str]:
     """What is wrong with files that are each in order but don't belong together."""
     faults = []
     headers = [raw.header or {} for raw in raws]
-    first = headers[0]
-    row = 0
+    first, row = headers[0], 0
     for number, (header, file) in enumerate(zip(headers, files, strict=True), start=1):
         if header["save"] != first["save"]:
             faults.append(f"{file.name}: it is from another save than {files[0].name}")
-        elif header["part"] != [number, len(files)]:
-            inside = "part {} of {}".format(*header["part"])
-            faults.append(f"{file.name}: inside, it is {inside}")
-        elif header["rows"][0] != row:
-            faults.append(f"{file.name}: it begins at row {header['rows'][0]}, not {row}")
+        elif [*header["part"], header["rows"][0]] != [number, len(files), row]:
+            inside = "part {} of {}, from row {}".format(*header["part"], header["rows"][0])
+            faults.append(f"{file.name}: inside, it is {inside}; row {row} is due")
         row = header["rows"][1]
     if not faults and row != first["rows"][2]:
         faults.append(f"{row} rows are there, not {first['rows'][2]}")

@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 import xxhash
+from scipy.io import savemat
 
 from skdnn._files import replaced
-from skdnn._optional import import_optional
 from skdnn.io._hdf5 import OpenedHDF5
-from skdnn.io._hdf5_links import ExternalError, is_hdf5
-from skdnn.io._mat5 import CLASSES, NUMBERS, MatError, read_variables, variables
-from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, first_line, is_text
+from skdnn.io._hdf5_links import is_hdf5
+from skdnn.io._mat5 import CLASSES, NUMBERS, read_variables, variables
+from skdnn.io._reading import Ask, DamageError, Opaque, Raw, Stored, damage_told, is_text
 from skdnn.io._row_names import finished, gathered
 from skdnn.io._saved_header import HEADER, MARK, Content
 
@@ -32,8 +32,6 @@ _TEXT = 116  # how long the text is at the start of all versions
 _OURS = re.compile(rf"{MARK} ([0-9a-f]{{32}})".encode())
 _USER_BLOCK = 512  # what MATLAB puts before the HDF5 part
 _IDENTIFIER = 63
-
-_PASSED_ON = (MatError, ExternalError, FileNotFoundError, PermissionError, ImportError)
 
 
 def read_mat(path: str | os.PathLike[str], name: str, *, external: bool = False) -> Any:
@@ -78,8 +76,8 @@ def read_mat(path: str | os.PathLike[str], name: str, *, external: bool = False)
     """
     try:
         return read_variable(path, name, external)
-    except MatError as error:
-        raise MatError(f"{os.fspath(path)}: {error}") from error
+    except DamageError as error:
+        raise DamageError(f"{os.fspath(path)}: {error}") from error
 
 
 def read_variable(path: str | os.PathLike[str], name: str, external: bool = False) -> Any:
@@ -93,7 +91,7 @@ def mat_shape(path: str | os.PathLike[str], name: str) -> tuple[tuple[int, ...],
     with _variable(path, name) as value:
         if hasattr(value, "dtype") and value.dtype.kind in "buif":
             return value.shape, value.dtype
-        raise MatError(f"its variable {name!r} is no array of numbers")
+        raise DamageError(f"its variable {name!r} is no array of numbers")
 
 
 def write_mat(
@@ -173,15 +171,12 @@ def read(path: Path, ask: Ask) -> Raw:
     # Before scipy sees it: what is damaged can end the process in there.
     if said and said[1].decode() != _digest(path):
         raise DamageError("it is not what was saved (its digest differs)")
-    try:
-        if is_hdf5(path):
-            with OpenedHDF5(path, ask.external, turned=True) as file:
-                tree = file.tree("labels") if HEADER in file.file else file.tree()
-                raw = finished(gathered(tree), path, ask, _key, said is not None)
-        else:
-            raw = finished(gathered(read_variables(path)), path, ask, _key, said is not None)
-    except MatError as error:
-        raise DamageError(f"it is {error}") from error
+    if is_hdf5(path):
+        with OpenedHDF5(path, ask.external, turned=True) as file:
+            tree = file.tree("labels") if HEADER in file.file else file.tree()
+            raw = finished(gathered(tree), path, ask, _key, said is not None)
+    else:
+        raw = finished(gathered(read_variables(path)), path, ask, _key, said is not None)
     raw.unchecked = said is not None
     return raw
 
@@ -226,13 +221,13 @@ def _as_matlab(name: str, value: Any) -> Any:
 def _write(path: Path, variables: Mapping[str, Any], version: str, *, seal: bool = False) -> None:
     """All variables, behind a text that names the program and, sealed, holds a digest."""
     if version == "7.3":
-        h5py = import_optional("h5py", "for MATLAB files of version 7.3")
+        import h5py
+
         with h5py.File(path, "w", userblock_size=_USER_BLOCK) as file:
             for name, value in variables.items():
                 _put(file, name, value)
     else:
         cells = {k: v if not is_text(v) else _cells(v) for k, v in variables.items()}
-        savemat = import_optional("scipy.io", "to write .mat files").savemat
         savemat(path, cells, long_field_names=True)
     with open(path, "r+b") as file:
         if version == "7.3":
@@ -262,7 +257,8 @@ def _cells(texts: list[str]) -> np.ndarray:
 
 def _put(group: Any, name: str, value: Any) -> Any:
     """An array, transposed, text, a cell of texts or a struct, with MATLAB's class."""
-    h5py = import_optional("h5py", "for MATLAB files of version 7.3")
+    import h5py
+
     if isinstance(value, dict):
         inner = group.create_group(name)
         inner.attrs["MATLAB_class"] = np.bytes_(b"struct")
@@ -297,7 +293,7 @@ def _put(group: Any, name: str, value: Any) -> Any:
 @contextmanager
 def _variable(path: str | os.PathLike[str], name: str, external: bool = False) -> Iterator[Any]:
     """One variable, its arrays still on disk; errors while they are read are told as damage."""
-    try:
+    with damage_told(path):
         if is_hdf5(path):
             with OpenedHDF5(Path(path), external, turned=True) as file:
                 items = dict(file.items(file.file))
@@ -309,17 +305,13 @@ def _variable(path: str | os.PathLike[str], name: str, external: bool = False) -
                 yield Stored(about.shape, dtype, lambda: read_variables(path, name)[name])
             else:
                 yield read_variables(path, name)[name]
-    except _PASSED_ON:
-        raise
-    except Exception as error:  # a broken file makes the libraries raise anything
-        raise MatError(f"cannot be read ({first_line(error)})") from error
 
 
 def _found(variables: Mapping[str, Any], name: str) -> Any:
     if name in variables:
         return variables[name]
     has = f"only {', '.join(map(repr, list(variables)[:5]))}" if variables else "none at all"
-    raise MatError(f"has no variable {name!r}, {has}")
+    raise DamageError(f"it has no variable {name!r}, {has}")
 
 
 def _read(value: Any, name: str) -> Any:
@@ -331,5 +323,5 @@ def _read(value: Any, name: str) -> Any:
     value = value.read() if isinstance(value, Stored) and value.dtype.kind != "c" else value
     held = value if isinstance(value, str | Opaque) else value.dtype
     if not isinstance(held, str) and (isinstance(held, Opaque) or held.kind not in "buif"):
-        raise MatError(f"its variable {name!r} is no array of numbers or text, but {held}")
+        raise DamageError(f"its variable {name!r} is no array of numbers or text, but {held}")
     return value

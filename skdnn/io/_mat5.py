@@ -13,8 +13,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from scipy.io import loadmat, whosmat
 
-from skdnn._optional import import_optional
 from skdnn.io._mat_strings import text_or_opaque
 from skdnn.io._reading import DamageError, Opaque, Stored, Struct, check_size, first_line, lines
 from skdnn.io._saved_header import HEADER
@@ -32,10 +32,6 @@ _KINDS = {
     **{16: "function", 17: "opaque"},
 }
 _HEAD = 4096  # bytes that hold all that is said of a variable before its numbers
-
-
-class MatError(DamageError):
-    """A file is no .mat file, is cut short, or does not hold what is looked for."""
 
 
 @dataclass
@@ -80,22 +76,24 @@ def variables(path: str | os.PathLike[str]) -> dict[str, Variable]:
     with open(path, "rb") as file:
         head = file.read(_START)
         if head.startswith(_OCTAVE):
-            raise MatError("in Octave's own format, or packed: save it there with -v7 or -hdf5")
+            raise DamageError(
+                "it is in Octave's own format, or packed: save it there with -v7 or -hdf5"
+            )
         if len(head) >= 20 and 0 in head[:4]:  # version 4, of which scipy says if it is cut short
-            listed = import_optional("scipy.io", "to read .mat files").whosmat(path)
+            listed = whosmat(path)
             return {str(one): Variable(tuple(shape), str(kind)) for one, shape, kind in listed}
         if len(head) < _START or head[126:] not in (b"IM", b"MI"):
-            raise MatError("no .mat file of version 4, 5 or 7.3, or cut short")
+            raise DamageError("it is no .mat file of version 4, 5 or 7.3, or cut short")
         order, place = "<" if head[126:] == b"IM" else ">", _START
         while place < size:
             file.seek(place)
             start = file.read(_HEAD)
             if len(start) < 8:
-                raise MatError("cut short")
+                raise DamageError("it is cut short")
             packed, length = struct.unpack(f"{order}2I", start[:8])
             stop = place + 8 + length
             if stop > size:
-                raise MatError(f"cut short: {size} of {stop} bytes")
+                raise DamageError(f"it is cut short: {size} of {stop} bytes")
             inner = start[8 : 8 + length]
             if packed == _COMPRESSED:
                 inner = zlib.decompressobj().decompress(inner, _HEAD)[8:]
@@ -130,7 +128,6 @@ def _loaded(
     path: str | os.PathLike[str], names: list[str], about: dict[str, Variable]
 ) -> dict[str, Any]:
     """Variables as scipy gives them."""
-    loadmat = import_optional("scipy.io", "to read .mat files").loadmat
     # Types inside of structs and cells scipy alone can tell, at the price of a copy.
     nested = any(about[one].kind in ("struct", "cell") for one in names)
     try:
@@ -144,7 +141,7 @@ def _loaded(
             try:
                 loadmat(path, variable_names=[one])
             except Exception as error:  # of damage, any
-                raise MatError(f"unreadable at {one!r} ({first_line(error)})") from error
+                raise DamageError(f"it is unreadable at {one!r} ({first_line(error)})") from error
         raise
     return {one: found[one] for one in names if one in found}
 
@@ -159,7 +156,6 @@ def _element(path: str | os.PathLike[str], one: Variable) -> dict[str, Any]:
 
 def _of_bytes(version: bytes, element: bytes) -> dict[str, Any]:
     """What scipy makes of a file of one variable."""
-    loadmat = import_optional("scipy.io", "to read .mat files").loadmat
     made: dict[str, Any] = loadmat(io.BytesIO(b" " * 124 + version + element))
     return made
 

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -148,21 +148,16 @@ def open_maps(path: Path) -> MapFile:
     if len(shape) not in (3, 4) or 0 in shape:
         packed = ": CIFTI is read where its name ends in .nii" if len(shape) == 6 else ""
         raise ValueError(f"has shape {shape}, not three or four dimensions{packed}")
-    is_surface = shape[1:3] == (1, 1)
-    facts: dict[str, Any] = {"kind": "other"}
+    n_maps = math.prod(shape[3:])
+    found = MapFile(path, shape[:3], n_maps, proxy.dtype, "other", affine=image.affine)
     if type(proxy) is nibabel.arrayproxy.ArrayProxy:
-        path = Path(proxy.file_like)
-        kind = "packed" if path.suffix.lower() in _PACKED else "plain"
-        facts = {"kind": kind, "offset": proxy.offset, "scaling": (proxy.slope, proxy.inter)}
-    return MapFile(
-        path,
-        shape[:1] if is_surface else shape[:3],
-        math.prod(shape[3:]),
-        proxy.dtype,
-        affine=None if is_surface else image.affine,
-        hemisphere=side_of(path) if is_surface else "",
-        **facts,
-    )
+        place = Path(proxy.file_like)
+        kind = "packed" if place.suffix.lower() in _PACKED else "plain"
+        scaling = (proxy.slope, proxy.inter)
+        found = replace(found, path=place, kind=kind, offset=proxy.offset, scaling=scaling)
+    if shape[1:3] != (1, 1):
+        return found
+    return replace(found, grid=shape[:1], affine=None, hemisphere=side_of(found.path))
 
 
 def state_of(path: Path) -> tuple[int, int]:

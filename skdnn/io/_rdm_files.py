@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,16 @@ from skdnn.io._rdm_forms import (
     RDMs,
     as_squares,
     check_labels,
-    check_rdm,
     of_array,
     of_frame,
+    together,
 )
 from skdnn.io._reading import Ask, DamageError, Raw
 from skdnn.io._row_names import names_of
 from skdnn.io._save_features import save_features
 from skdnn.io._text_features import is_ours
 from skdnn.io._text_tables import is_number, read_table
+from skdnn.rsa._comparison._rdm_stack import check_square
 
 _MEADOWS = "rdmutv_"  # behind it, the name of a participant
 _TEXT = (".csv", ".tsv", ".txt")
@@ -128,9 +130,7 @@ def load_rdm(
         raw = read_files(place, None, Ask(external=external, rdm=True), check=check)
         tell(raw)
         found = _of_members(place, key, raw)
-    if labels is not None:
-        found.labels = _agreed(found.labels, check_labels(labels, len(found.squares[0])), place)
-    return _frame(found, place)
+    return _frame(_labelled(found, labels, place), place)
 
 
 def save_rdm(
@@ -147,7 +147,8 @@ def save_rdm(
     rdm : DataFrame, array-like or mapping of str to these
         One RDM: a DataFrame labelled in rows and columns, a square array, or its condensed form.
         Several: a DataFrame whose columns are a MultiIndex that ends in the condition, a stack
-        of shape (n_rdms, n_conditions, n_conditions) or (n_rdms, n_pairs), or a dict by name.
+        of shape (n_rdms, n_conditions, n_conditions) or (n_rdms, n_pairs), or a dict by name, of
+        which all are put in the order of the first by their labels.
     path : str or path-like
         The file; its extension (.csv, .tsv, .npy, .npz, .mat or .h5) is the format. Missing
         folders are made.
@@ -256,18 +257,9 @@ def _of_members(place: Path, key: str | None, raw: Raw) -> RDMs:
     if len(found) == 1:
         found[0].levels = about.get("levels", found[0].levels)
         return found[0]
-    first, squares = found[0], []
-    for one, rdm in zip(chosen, found, strict=True):
-        order = rdm.labels if first.labels is None else first.labels
-        if len(rdm.squares) > 1 or rdm.squares[0].shape != first.squares[0].shape:
-            raise ValueError(f"{place}: {one!r} is no RDM like the others: say which with key=.")
-        if sorted(rdm.labels or ()) != sorted(order or ()):
-            raise ValueError(f"{place}: {one!r} has other conditions: say which RDM with key=.")
-        rows = [(rdm.labels or []).index(x) for x in order] if order else slice(None)
-        squares.append(rdm.squares[0][rows][:, rows])
     titles = [_title(raw, one) for one in chosen]
     titles = chosen if len(set(titles)) < len(titles) else titles
-    return RDMs(squares, first.labels, [(title,) for title in titles], ["name", "condition"])
+    return together(dict(zip(titles, found, strict=True)), ["name", "condition"], place)
 
 
 def _of_member(raw: Raw, one: str, labels: list[Any] | None, place: Path) -> RDMs:
@@ -333,14 +325,18 @@ def _group(one: str) -> str:
     return _MEADOWS if one.startswith(_MEADOWS) else re.sub(r"\(\d+\)", "", one)
 
 
-def _agreed(own: list[Any] | None, given: list[Any], place: Path) -> list[Any]:
-    if own is not None and [str(label) for label in own] != [str(label) for label in given]:
-        wrong = next((a, b) for a, b in zip(own, given, strict=True) if str(a) != str(b))
-        raise ValueError(
-            f"{place} has labels of its own, and they are not those of labels=: {wrong[0]!r} "
-            f"there, {wrong[1]!r} here."
-        )
-    return given
+def _labelled(found: RDMs, labels: Sequence[Any] | None, what: object) -> RDMs:
+    """The same with `labels`, if they are given, and are its own where it has some."""
+    if labels is None:
+        return found
+    given = check_labels(labels, len(found.squares[0]))
+    for own, label in zip(found.labels or given, given, strict=True):
+        if str(own) != str(label):
+            raise ValueError(
+                f"{what} has labels of its own, and they are not those of labels=: {own!r} there, "
+                f"{label!r} here."
+            )
+    return replace(found, labels=given)
 
 
 def _frame(found: RDMs, place: Path) -> pd.DataFrame:
@@ -349,7 +345,7 @@ def _frame(found: RDMs, place: Path) -> pd.DataFrame:
     squares = []
     for number, square in enumerate(found.squares):
         name = "" if found.names is None else "/".join(map(str, found.names[number]))
-        squares.append(check_rdm(square, f"{place}, {name}" if name else str(place), labels))
+        squares.append(check_square(square, f"{place}, {name}" if name else str(place), labels))
     count = pd.RangeIndex(len(squares[0]))
     index = count if labels is None else pd.Index(labels)
     index = index.rename(found.levels[-1])
@@ -368,26 +364,14 @@ def _given(rdm: Any, labels: Sequence[Any] | None) -> RDMs:
     if isinstance(rdm, Mapping):
         if not rdm:
             raise ValueError("rdm is a dict without any RDM.")
-        parts = [_given(item, labels) for item in rdm.values()]
-        if any(part.names is not None for part in parts):
-            raise ValueError("rdm is a dict, so each of its values must be one RDM.")
-        own = [part.labels for part in parts]
-        if any(one != own[0] for one in own):
-            raise ValueError("The RDMs of the dict differ in their labels: put them in one order.")
-        squares = [part.squares[0] for part in parts]
-        if len({len(square) for square in squares}) > 1:
-            raise ValueError("The RDMs of the dict differ in their numbers of conditions.")
-        return RDMs(squares, own[0], [(name,) for name in rdm], list(LEVELS))
+        parts = {name: _given(item, labels) for name, item in rdm.items()}
+        return together(parts, LEVELS, "rdm")
     if isinstance(rdm, pd.DataFrame):
         found = of_frame(rdm, "rdm")
     else:
         found = of_array(np.asarray(rdm, dtype=np.float64), None, "rdm")
-    n = len(found.squares[0])
-    if labels is not None:
-        found.labels = _agreed(found.labels, check_labels(labels, n), Path("rdm"))
-    elif found.labels is not None:
-        found.labels = check_labels(found.labels, n)
-    found.squares = [check_rdm(square, "rdm", found.labels) for square in found.squares]
+    found = _labelled(found, labels, "rdm")
+    found.squares = [check_square(square, "rdm", found.labels) for square in found.squares]
     return found
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,15 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import squareform
 
-from skdnn.rsa._comparison._rdm_stack import labelled_values, rdm_name, split_columns
+from skdnn.rsa._comparison._rdm_stack import (
+    MIN_CONDITIONS,
+    check_unique,
+    labelled_values,
+    n_conditions_of,
+    rdm_name,
+    split_columns,
+)
 
-# Two triangles may differ by what a float32 or a text file loses, relative to the largest value.
-_SYMMETRY = 1e-6
-_MIN_CONDITIONS = 3
 LEVELS = ("subject", "condition")
 
 
@@ -98,51 +101,15 @@ def is_rdm_shape(shape: tuple[int, ...]) -> bool:
     if 0 in shape or not 1 <= len(shape) <= 3:
         return False
     if len(shape) == 3:
-        return shape[1] >= _MIN_CONDITIONS and shape[1] in (shape[0], shape[2])
-    square = len(shape) == 2 and shape[0] == shape[1] >= _MIN_CONDITIONS
+        return shape[1] >= MIN_CONDITIONS and shape[1] in (shape[0], shape[2])
+    square = len(shape) == 2 and shape[0] == shape[1] >= MIN_CONDITIONS
     return square or n_conditions(max(shape) if 1 in shape else shape[-1]) > 0
 
 
 def n_conditions(n_pairs: int) -> int:
     """How many conditions, three or more, have that many pairs; 0 if none have."""
-    n = (1 + math.isqrt(1 + 8 * n_pairs)) // 2
-    return n if n >= _MIN_CONDITIONS and n * (n - 1) // 2 == n_pairs else 0
-
-
-def check_rdm(square: np.ndarray, what: object, labels: Sequence[Any] | None) -> np.ndarray:
-    """The same, symmetric to the bit and zero on its diagonal; `what` is its name in errors."""
-
-    def name(position: Any) -> str:
-        return f"{position + 1}" if labels is None else repr(labels[position])
-
-    if np.isinf(square).any():
-        i, j = np.argwhere(np.isinf(square))[0]
-        raise ValueError(f"{what}: infinity at row {name(i)}, column {name(j)}.")
-    diagonal = np.diag(square)
-    largest = float(np.nanmax(np.abs(square), initial=0.0))
-    wrong = np.flatnonzero(np.abs(diagonal) > _SYMMETRY * largest)
-    if wrong.size and np.allclose(diagonal, 1, atol=1e-6):
-        raise ValueError(
-            f"{what}: its diagonal is 1, so it holds similarities: save 1 - similarity, which is "
-            "a dissimilarity."
-        )
-    if wrong.size:
-        raise ValueError(
-            f"{what}: the diagonal is {diagonal[wrong[0]]:g} at {name(wrong[0])}, not zero, so it "
-            "is no RDM."
-        )
-    differ = ~np.isclose(square, square.T, rtol=0, atol=_SYMMETRY * largest, equal_nan=True)
-    if differ.any():
-        i, j = np.argwhere(differ)[0]
-        lower, upper = (np.nan_to_num(part(square)).any() for part in (np.tril, np.triu))
-        half = "" if lower and upper else " One triangle is empty: give the whole matrix."
-        raise ValueError(
-            f"{what}: not symmetric: row {name(i)}, column {name(j)} is {square[i, j]:g}, but row "
-            f"{name(j)}, column {name(i)} is {square[j, i]:g}.{half}"
-        )
-    made = square.copy() if np.array_equal(square, square.T) else (square + square.T) / 2
-    np.fill_diagonal(made, 0.0)
-    return made
+    n = n_conditions_of(n_pairs) or 0
+    return n if n >= MIN_CONDITIONS else 0
 
 
 def check_labels(labels: Sequence[Any], n: int) -> list[Any]:
@@ -150,7 +117,21 @@ def check_labels(labels: Sequence[Any], n: int) -> list[Any]:
     found = list(labels)
     if len(found) != n:
         raise ValueError(f"labels has {len(found)} entries, but the RDM has {n} conditions.")
-    if len(set(found)) < len(found):
-        twice = sorted({str(label) for label in found if found.count(label) > 1})
-        raise ValueError(f"labels repeat: {', '.join(twice[:5])}. Each needs a condition.")
+    check_unique(pd.Index(found), "labels")
     return found
+
+
+def together(parts: Mapping[str, RDMs], levels: Sequence[Any], what: object) -> RDMs:
+    """RDMs of the same conditions, one of each, in the order of the first."""
+    first = next(iter(parts.values()))
+    squares = []
+    for name, part in parts.items():
+        square = part.squares[0]
+        labels, order = part.labels or [], first.labels or []
+        several = part.names is not None or square.shape != first.squares[0].shape
+        if several or len(labels) != len(order) or set(labels) != set(order):
+            held = "holds several RDMs" if part.names else "has other conditions than the first"
+            raise ValueError(f"{what}: {name!r} {held}: save it by itself, or load it with key=.")
+        rows = [labels.index(label) for label in order] or slice(None)
+        squares.append(square[rows][:, rows])
+    return RDMs(squares, first.labels, [(name,) for name in parts], list(levels))

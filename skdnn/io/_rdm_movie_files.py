@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from skdnn._files import refuse_existing, replaced
 from skdnn.io._hdf5_dialects import MOVIE
+from skdnn.io._hdf5_links import open_hdf5
 from skdnn.io._rdm_files import load_rdm
 from skdnn.rsa import RDMMovie, read_rdm_movie
 
@@ -86,14 +87,12 @@ def _content(place: Path) -> Any:
         except (ValueError, EOFError) as error:
             raise ValueError(f"{place} holds no array of numbers: {error}") from error
     if kind in (".h5", ".hdf5"):
-        import h5py
-
         try:
-            with h5py.File(place, "r") as file:
+            with open_hdf5(place) as file:
                 if file.attrs.get("format") == MOVIE:
                     return _movie(file)
-                sets = [one for one in file.values() if isinstance(one, h5py.Dataset)]
-                if len(file) == len(sets) == 1 and sets[0].ndim > 1:
+                sets = [one for one in file.values() if getattr(one, "ndim", 0) > 1]
+                if len(file) == len(sets) == 1:
                     return sets[0][...]
         except OSError as error:
             raise ValueError(f"{place} is no whole HDF5 file: {error}") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +15,7 @@ from skdnn._wording import in_bytes
 
 # No usual compression makes numbers more than this many times smaller; deflate ends at 1032.
 _PACKED = 1100
-_SMALL = 2**30
+_SMALL = 2**30  # of a smaller file it is damage if there is no memory for it
 _KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "V": "a table"}
 
 
@@ -21,8 +23,17 @@ class DamageError(ValueError):
     """A file does not hold what it should."""
 
 
-class UnknownLayerError(ValueError):
-    """A layer was asked for that is not in the file."""
+@contextmanager
+def damage_told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What libraries raise of a broken file, which can be anything, as a DamageError."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, ImportError, DamageError):
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) and os.path.getsize(path) > _SMALL:
+            raise
+        raise DamageError(f"it cannot be read ({first_line(error)})") from error
 
 
 @dataclass(frozen=True)
@@ -96,11 +107,11 @@ def read(array: Any) -> np.ndarray:
 
 
 def wanted(names: list[str], layers: list[str] | None) -> list[str]:
-    """Which arrays to read; UnknownLayerError if some are not there."""
+    """Which arrays to read; a DamageError if some are not there."""
     if layers is None:
         return names
     if unknown := [name for name in layers if name not in names]:
-        raise UnknownLayerError(f"layers={unknown!r} are not in it. It holds: {names!r}")
+        raise DamageError(f"layers={unknown!r} are not in it. It holds: {names!r}")
     return layers
 
 

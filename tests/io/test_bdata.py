@@ -117,7 +117,7 @@ def test_selection_against_sets(case):
         ("ROI_V1)", r"expected an operator or the end, found '\)'"),
         ("ROI_V1 =", "expected a key, an operator or a value, found '='"),
         ("ROI_V1 = x", "expected a number after '=', found '= x'"),
-        ("ROI_V1 = 1 = 1", "expected an operator or the end, found '= 1'"),
+        ("ROI_V1 = 1 = 1", "expected a key, an operator or a value, found '= 1'"),
         ("ROI_V1 = 1 ROI_V2", "expected an operator or the end, found 'ROI_V2'"),
         ("ROI_V1 = 7", "is true of no column"),
         ("ROI_V1 'ROI_V2", "expected"),

@@ -171,11 +171,11 @@ def test_all_faulty_files_are_in_one_error(folder):
     with pytest.raises(ValueError, match=r"5 of 8 files cannot be used") as caught:
         read_feature_folder(folder, "conv1", names)
     message = str(caught.value)
-    assert "cut.mat: cannot be read" in message
+    assert "cut.mat: it cannot be read" in message
     assert "other.mat: 'feat' has shape (1, 1, 5, 4), others (1, 2, 5, 4)" in message
     assert "tall.mat: 'feat' has shape (2, 2, 5, 4), not (1, ...)" in message
     assert "point.mat: 'feat' has shape (), not (1, ...)" in message
-    assert "nothing.mat: has no variable 'feat', only 'features'" in message
+    assert "nothing.mat: it has no variable 'feat', only 'features'" in message
     with pytest.raises(ValueError, match=r"2 of 3 files.*\n  x\.mat: is not there\n  y\.mat: is"):
         read_feature_folder(folder, "conv1", ["x", "y.jpg", NAMES[0]])
 

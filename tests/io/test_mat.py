@@ -10,7 +10,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from skdnn.formats import read_mat, write_mat
-from skdnn.io._mat import MatError, is_hdf5, mat_shape
+from skdnn.io._mat import DamageError, is_hdf5, mat_shape
 
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -100,14 +100,14 @@ def test_broken_files(tmp_path, version, look):
     path = tmp_path / "a.mat"
     write_mat(path, {"a": RNG.normal(size=(1, 500))}, version)
     whole = path.read_bytes()
-    with pytest.raises(MatError, match="no variable 'b', only 'a'"):
+    with pytest.raises(DamageError, match="no variable 'b', only 'a'"):
         look(path, "b")
     for length in (len(whole) - 1, len(whole) // 2, 600, 130, 100, 0):
         path.write_bytes(whole[:length])
-        with pytest.raises(MatError, match=r"cannot be read|cut short"):
+        with pytest.raises(DamageError, match=r"cannot be read|cut short"):
             look(path, "a")
     path.write_bytes(b"<html>" * 100)
-    with pytest.raises(MatError, match=r"no \.mat file"):
+    with pytest.raises(DamageError, match=r"no \.mat file"):
         look(path, "a")
     path.unlink()
     with pytest.raises(FileNotFoundError):
@@ -119,7 +119,7 @@ def test_damage_within_a_compressed_file(tmp_path):
     content = bytearray((tmp_path / "a.mat").read_bytes())
     content[2000:2050] = bytes(50)
     (tmp_path / "a.mat").write_bytes(content)
-    with pytest.raises(MatError, match="cannot be read"):
+    with pytest.raises(DamageError, match="cannot be read"):
         read_mat(tmp_path / "a.mat", "a")
 
 
@@ -129,7 +129,7 @@ def test_texts_are_no_numbers(tmp_path):
         file["a"] = "text"
     for name in ("a", "b"):
         assert read_mat(tmp_path / f"{name}.mat", "a") == "text"
-        with pytest.raises(MatError, match="no array of numbers"):
+        with pytest.raises(DamageError, match="no array of numbers"):
             mat_shape(tmp_path / f"{name}.mat", "a")
     with pytest.raises(TypeError, match=r"a is an array of <U1"):
         write_mat(tmp_path / "c.mat", {"a": ["x"]})

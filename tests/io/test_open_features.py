@@ -67,12 +67,20 @@ def test_rdms_are_told_from_features(tmp_path: Path) -> None:
     save_features(VALUES, tmp_path / "f.h5", provenance={"model": "x"})
     save_features(np.ones((4, 4)), tmp_path / "square.h5", provenance={"model": "x"})
     pd.DataFrame(square).to_csv(tmp_path / "rdm.csv")
+    names = list("abcd")
+    several = {"s1": pd.DataFrame(square, names, names), "s2": pd.DataFrame(square, names, names)}
+    pd.concat(several, axis=1).to_csv(tmp_path / "several.tsv", sep="\t")
+    several["s1"].set_axis(list("abcx"), axis=1).to_csv(tmp_path / "odd.csv")  # refused when read
+    np.savetxt(tmp_path / "pairs.txt", np.arange(6.0))
     np.save(tmp_path / "stack.npy", np.stack([square, square]))
     np.save(tmp_path / "features.npy", VALUES)
+    wide = pd.DataFrame(np.ones((6, 3)), list("abcdef"), ["v1", "v2", "v3"])
+    wide.to_csv(tmp_path / "wide.csv", sep=";", decimal=",")
+    wide[["v1"]].to_csv(tmp_path / "column.csv")
     answers = {
         path.name: holds_rdms(path) for path in tmp_path.glob("*.*") if path.suffix != ".json"
     }
-    expected = {"rdm.h5", "rdm.csv", "stack.npy"}
+    expected = {"rdm.h5", "rdm.csv", "stack.npy", "several.tsv", "odd.csv", "pairs.txt"}
     assert {name for name, answer in answers.items() if answer} == expected
     assert load_features(tmp_path / "square.h5").features.shape == (4, 4)
 

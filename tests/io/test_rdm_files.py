@@ -240,8 +240,15 @@ def test_labels_that_do_not_fit(tmp_path: Path) -> None:
         load_rdm(tmp_path / "a.csv", labels=["dog", "cat", "saw", "cup"])
     with pytest.raises(ValueError, match="labels has 2 entries, but the RDM has 4"):
         load_rdm(tmp_path / "a.csv", labels=["a", "b"])
-    with pytest.raises(ValueError, match="labels repeat: a"):
+    with pytest.raises(ValueError, match="labels repeat: 'a'"):
         save_rdm(SQUARE, tmp_path / "b.csv", labels=list("aabc"))
+
+
+def test_rdms_of_a_dict_are_put_in_the_order_of_the_first(tmp_path: Path) -> None:
+    turned = {"a": TABLE, "b": 2 * TABLE.iloc[::-1, ::-1]}
+    found = load_rdm(save_rdm(turned, tmp_path / "a.h5"))
+    np.testing.assert_array_equal(found["b"], 2 * TABLE)
+    assert found.index.tolist() == NAMES
 
 
 def test_files_are_not_replaced_unasked(tmp_path: Path) -> None:
@@ -259,8 +266,12 @@ def test_files_are_not_replaced_unasked(tmp_path: Path) -> None:
     [
         (TABLE, "a.doc", r"must end in one of \.csv"),
         ({}, "a.h5", "without any RDM"),
-        ({"a": TABLE, "b": 2 * TABLE.iloc[::-1, ::-1]}, "a.h5", "differ in their labels"),
-        ({"a": SQUARE, "b": [0.1, 0.2, 0.3]}, "a.h5", "differ in their numbers"),
+        (
+            {"a": TABLE, "b": TABLE.set_axis(list("abcd")).set_axis(list("abcd"), axis=1)},
+            "a.h5",
+            "rdm: 'b' has other conditions",
+        ),
+        ({"a": SQUARE, "b": [0.1, 0.2, 0.3]}, "a.h5", "rdm: 'b' has other conditions"),
         (np.stack([SQUARE, SQUARE]), "a.csv", "give labels="),
         (TABLE.iloc[:, :3], "a.csv", "rdm must be a square RDM"),
         (np.zeros((2, 5)), "a.csv", "holds no RDM"),

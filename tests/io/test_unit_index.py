@@ -46,7 +46,7 @@ def test_wrong_files(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_unit_index(path)
     write_mat(path, {"index": [1, 2]})
-    with pytest.raises(ValueError, match=r"index.mat' its variable 'index' is no struct"):
+    with pytest.raises(ValueError, match=r"index.mat': its variable 'index' is no struct"):
         read_unit_index(path)
     write_mat(path, {"other": [1, 2]})
     with pytest.raises(ValueError, match="has no variable 'index', only 'other'"):

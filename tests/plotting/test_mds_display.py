@@ -192,7 +192,7 @@ def changed(i, j, value):
         (np.triu(flat_rdm()), {}, "not symmetric"),
         (changed(3, 5, np.nan), {}, r"condition\(s\) 3, 5: drop"),
         (pd.DataFrame(changed(3, 5, np.inf), index=list("abcdefghi")), {}, r"d, f: drop"),
-        (np.eye(3), {}, "diagonal of rdm is not zero"),
+        (np.eye(3), {}, "rdm: its diagonal is 1"),
         (flat_rdm(), {"method": "tsne"}, "method must be 'smacof' or 'classical'"),
         (flat_rdm(), {"groups": ["a"]}, "groups has 1 entries for 9"),
         (flat_rdm(), {"names": ["a"]}, "names has 1 entries for 9"),

@@ -243,7 +243,8 @@ def _read_array(rdms: Any, what: str) -> RDMStack:
     _check_size(n, what)
     if len(values) == 0:
         raise ValueError(f"{what} holds no RDM.")
-    _check_finite(values, what)
+    if np.isinf(values).any():
+        raise ValueError(f"{what} contains infinity.")
     return RDMStack(np.atleast_2d(values), n, single=values.ndim == 1)
 
 
@@ -295,29 +296,43 @@ def _read_several(items: Sequence[tuple[Any, str]], what: str) -> RDMStack:
     return RDMStack(np.concatenate(aligned), first.n_conditions, first.conditions)
 
 
-def _condensed(square: Array, what: str) -> Array:
+def _condensed(square: Array, what: str, labels: Sequence[Any] | None = None) -> Array:
     """The pairs of one square RDM, after its checks; round-off between triangles is averaged."""
     if square.ndim != 2 or square.shape[0] != square.shape[1]:
         raise ValueError(f"{what} must be a square RDM, got shape {square.shape}.")
     _check_size(len(square), what)
     upper = squareform(square, checks=False)
     lower = squareform(np.ascontiguousarray(square.T), checks=False)
-    _check_finite(upper, what)
     largest = max(np.nanmax(np.abs(upper), initial=0.0), np.nanmax(np.abs(lower), initial=0.0))
     same = np.array_equal(upper, lower)
-    if not same and not np.allclose(
-        upper, lower, rtol=0, atol=_SYMMETRY * largest, equal_nan=True
-    ):
-        raise ValueError(
-            f"{what} is not symmetric: give the whole matrix, with the same conditions in the "
-            "same order in rows and columns."
-        )
-    if np.nanmax(np.abs(np.diag(square)), initial=0.0) > _SYMMETRY * largest:
-        raise ValueError(
-            f"The diagonal of {what} is not zero, so it is no dissimilarity matrix. If it holds "
-            "similarities, give 1 - similarity."
-        )
+    atol = _SYMMETRY * largest
+    symmetric = same or np.allclose(upper, lower, rtol=0, atol=atol, equal_nan=True)
+    on_diagonal = np.nanmax(np.abs(np.diag(square)), initial=0.0)
+    if np.isinf(largest) or not symmetric or on_diagonal > atol:
+        raise ValueError(f"{what}: {_fault(square, atol, labels)}.")
     return upper if same else (upper + lower) / 2
+
+
+def _fault(square: Array, atol: float, labels: Sequence[Any] | None) -> str:
+    """What keeps a square matrix from being an RDM, and where."""
+
+    def name(position: Any) -> str:
+        return f"{position + 1}" if labels is None else repr(labels[position])
+
+    for i, j in np.argwhere(np.isinf(square))[:1]:
+        return f"infinity at row {name(i)}, column {name(j)}"
+    for i, j in np.argwhere(~np.isclose(square, square.T, rtol=0, atol=atol, equal_nan=True))[:1]:
+        lower, upper = (np.nan_to_num(part(square)).any() for part in (np.tril, np.triu))
+        half = "" if lower and upper else ". One triangle is empty: give the whole matrix"
+        return (
+            f"not symmetric: row {name(i)}, column {name(j)} is {square[i, j]:g}, but row "
+            f"{name(j)}, column {name(i)} is {square[j, i]:g}{half}"
+        )
+    diagonal = np.diag(square)
+    if np.allclose(diagonal, 1, atol=1e-6):
+        return "its diagonal is 1, so it holds similarities: give 1 - similarity"
+    i = np.argmax(np.abs(diagonal) > atol)
+    return f"the diagonal is {diagonal[i]:g} at {name(i)}, not zero, so it is no RDM"
 
 
 def _check_size(n: int, what: str) -> None:
@@ -327,14 +342,9 @@ def _check_size(n: int, what: str) -> None:
         )
 
 
-def _check_finite(values: Array, what: str) -> None:
-    if np.isinf(values).any():
-        raise ValueError(f"{what} contains infinity.")
-
-
-def check_square(values: ArrayLike, what: str) -> Array:
+def check_square(values: ArrayLike, what: str, labels: Sequence[Any] | None = None) -> Array:
     """`values` as a symmetric float64 RDM of three conditions or more; `what` is its name."""
-    return squareform(_condensed(np.asarray(values, dtype=np.float64), what), checks=False)
+    return squareform(_condensed(np.asarray(values, np.float64), what, labels), checks=False)
 
 
 def is_rdm_like(values: Array) -> bool:
