@@ -110,13 +110,25 @@ def _name(item: Any, i: int) -> str:
 
 def images_of(X: Any) -> Any:
     """A dataset of h5py as the list of its images, which can be split without reading any."""
+    _refuse_single(X)
     return _dataset_elements(X) if is_hdf5(X) else X
+
+
+def _refuse_single(X: Any) -> None:
+    """Raise TypeError for a path, and for a data set in the place of its paths."""
+    if isinstance(X, Mapping) and "paths" in X:
+        raise TypeError(f"X is a {type(X).__name__} of images: give its paths, X.paths.")
+    if isinstance(X, str | os.PathLike) and os.path.isdir(X):
+        raise TypeError(
+            f"X is a folder, {X!r}: give a list of paths, such as load_image_folder({X!r}).paths."
+        )
+    if isinstance(X, str | bytes | os.PathLike):
+        raise TypeError(f"X is a single path, {X!r}: give a list of paths, e.g. [{X!r}].")
 
 
 def _elements(X: Any) -> Sequence[Any]:
     """The elements of `X` in order; containers without an order are refused."""
-    if isinstance(X, str | bytes | os.PathLike):
-        raise TypeError(f"X is a single path, {X!r}: give a list of paths, e.g. [{X!r}].")
+    _refuse_single(X)
     if _is_pil(X):
         raise TypeError("X is a single image: give a list of images, e.g. [image].")
     if is_hdf5(X):

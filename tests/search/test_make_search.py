@@ -12,6 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.model_selection import KFold, RepeatedKFold, cross_validate
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import Bunch
 
 from skdnn import (
     RDM,
@@ -145,3 +146,16 @@ def test_layers_that_change_nothing() -> None:
     expected = {"classifier.0": "Dropout", "classifier.3": "Dropout"}
     assert passed_on_layers(network(), layers) == expected
     assert passed_on_layers(network(), ["features.0"]) == {}
+
+
+def test_what_stands_in_the_place_of_images_is_named(tmp_path: Any) -> None:
+    """By the search too, which would count the letters of a path as images."""
+    search = make_search(network(), LAYERS, N, method="rsa", target="patterns")
+    for other, told in (
+        (str(tmp_path), r"X is a folder.*load_image_folder\('"),
+        ("a.png", "X is a single path, 'a.png': give a list of paths"),
+        (Bunch(paths=["a.png"], target=None), r"X is a Bunch of images: give its paths, X\.paths"),
+    ):
+        for call in (lambda X: search.fit(X, VOXELS), network().fit):
+            with pytest.raises(TypeError, match=told):
+                call(other)
