@@ -286,7 +286,7 @@ def test_lengths_that_do_not_fit_are_told_before_reading(nibabel, folder):
         read_betas([folder / "cut.nii", folder / "huge.nii.gz", folder / "flat.nii"], MASK)
     assert f"cut.nii: is cut short or damaged: {len(whole) - 4} bytes cannot" in str(caught.value)
     assert "huge.nii.gz: is cut short or damaged" in str(caught.value)
-    assert "flat.nii: is no file" in str(caught.value)
+    assert "flat.nii: is a folder" in str(caught.value)
     with pytest.raises(ValueError, match=r"mask: .*huge.nii.gz' is cut short or damaged"):
         read_betas(folder / "betas.nii", folder / "huge.nii.gz")
 
