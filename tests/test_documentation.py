@@ -143,6 +143,7 @@ def test_roles_name_what_exists(page: Path) -> None:
                 "plotting",
                 "glm.first_level",
                 "glm.second_level",
+                "mass_univariate",
             ),
             9,
         ),

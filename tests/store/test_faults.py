@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_network
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from tiny_network import LAYERS, PRELUDE, deadly, extractor, write_images
 
@@ -377,7 +377,7 @@ def test_a_file_that_changes_meanwhile_is_refused(store, tmp_path, monkeypatch):
         dnn.transform(paths)
     monkeypatch.undo()
     assert store.contents().images.tolist() == [5]
-    assert_array_equal(dnn.transform(paths), tiny_network.plain(paths)["fc"])
+    assert_allclose(dnn.transform(paths), tiny_network.plain(paths)["fc"], rtol=0, atol=1e-6)
     assert store.stats["images_forwarded"] == 6
     assert _file_digests.DIGEST.itemsize == 64
 
@@ -422,7 +422,8 @@ def test_stopped_in_the_middle(store, paths, expected, error, monkeypatch):
     assert store.verify().empty
     assert store.contents().images.tolist() == [9, 9, 9]
     assert leftovers(store) == []
-    assert_array_equal(dnn.transform(paths), expected["fc"])
+    # Some of the batches have another size now, and may be rounded otherwise.
+    assert_allclose(dnn.transform(paths), expected["fc"], rtol=0, atol=1e-6)
     assert store.stats["images_forwarded"] == 23
 
 
