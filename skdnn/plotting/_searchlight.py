@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from skdnn._optional import import_optional
@@ -173,7 +174,7 @@ class SearchlightDisplay(Display):
         elif show == "sizes":
             own = result.sizes.astype(np.float64)
             own[own == 0] = np.nan
-            sizes = own[whose] if whose is not None else _mean(own)
+            sizes = own[whose] if whose is not None else pd.DataFrame(own).mean().to_numpy()
             unit = "voxels" if result.affine is not None else "vertices"
             maps = {f"{unit} with data around each": sizes}
             drawing = {"label": unit, "vmin": 0.0, "cmap": COLOUR_MAP}
@@ -423,10 +424,3 @@ def _positions(names: Sequence[str], known: Sequence[str], what: str) -> list[in
     if missing:
         raise ValueError(f"There is no {what} {missing[0]!r}; there are {listed(known)}.")
     return [list(known).index(name) for name in names]
-
-
-def _mean(rows: Array) -> Array:
-    """Over those that are known."""
-    known = ~np.isnan(rows)
-    n = known.sum(axis=0)
-    return np.where(n > 0, np.where(known, rows, 0).sum(axis=0) / np.maximum(n, 1), np.nan)

@@ -159,18 +159,15 @@ def _spheres(result: SearchlightResult) -> pd.DataFrame:
 def _places(result: SearchlightResult, values: Array) -> dict[str, Any]:
     """Where each row is largest: millimetres, or hemisphere and vertex."""
     at = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
-    known = np.asarray(~np.isnan(values).all(axis=1))
-    if result.affine is not None:
-        xyz = np.argwhere(result.mask)[at] @ result.affine[:3, :3].T + result.affine[:3, 3]
-        xyz[~known] = np.nan
-        return dict(zip("xyz", np.round(xyz, 2).T, strict=True))
-    ends = np.cumsum([len(xyz) for xyz, _ in result.meshes.values()])
-    vertex = np.flatnonzero(result.mask)[at]
-    part = np.searchsorted(ends, vertex, side="right")
-    names = list(result.meshes)
-    sides = [names[k] if one else "" for k, one in zip(part, known, strict=True)]
-    numbers = np.where(known, vertex - np.r_[0, ends][part], np.nan)
-    return {**({"hemisphere": sides} if any(sides) else {}), "vertex": numbers}
+    found = pd.DataFrame(result._places.where(at))
+    if "vertex" not in found:
+        found = found.round(2)
+    elif not found["hemisphere"].any():
+        found = found.drop(columns="hemisphere")
+    known = ~np.isnan(values).all(axis=1)
+    unknown = {"hemisphere": ""}
+    return {str(name): np.where(known, column, unknown.get(str(name), np.nan)).tolist()
+            for name, column in found.items()}  # fmt: skip
 
 
 def _largest(values: Array) -> list[float]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skdnn._files import write_whole
 from skdnn.fmri._searchlight._neighbours import adjacent
-from skdnn.fmri._searchlight._places import Places, file_names
+from skdnn.fmri._searchlight._places import file_names
 from skdnn.rsa._inference._map_test import MapTest, map_test
 from skdnn.rsa._inference._scored_models import NOT_CENTRED
 from skdnn.rsa._inference._sign_flips import sign_flip_test
@@ -158,24 +158,11 @@ def group_test(
 
 def _table(found: MapTest, result: SearchlightResult) -> pd.DataFrame:
     """Clusters, the least likely first, with their peaks."""
-    points = np.argwhere(result.mask)
-    rows = []
-    for row, own, mass, p in found.clusters:
-        peak = own[np.abs(found.t[row, own]).argmax()]
-        facts = result.layers[row], len(own), mass, p, found.t[row, peak]
-        rows.append((*facts, *_where(result._places, points[peak])))
-    where = ["x", "y", "z"] if result._places.is_volume else ["hemisphere", "vertex"]
-    table = pd.DataFrame(rows, columns=["layer", "size", "mass", "p", "peak_t", *where])
+    rows, peaks = [], np.zeros(len(found.clusters), dtype=np.intp)
+    for number, (row, own, mass, p) in enumerate(found.clusters):
+        peaks[number] = peak = own[np.abs(found.t[row, own]).argmax()]
+        rows.append((result.layers[row], len(own), mass, p, found.t[row, peak]))
+    table = pd.DataFrame(rows, columns=["layer", "size", "mass", "p", "peak_t"])
+    table = table.assign(**result._places.where(peaks))
     order = np.lexsort([-table["mass"].abs(), table["p"]])
     return table.iloc[order].reset_index(drop=True)
-
-
-def _where(places: Places, point: NDArray[np.intp]) -> tuple[Any, ...]:
-    """Millimetres of a voxel, or the side of a vertex and its number there."""
-    if places.is_volume:
-        assert places.affine is not None
-        return tuple((places.affine[:3, :3] @ point + places.affine[:3, 3]).tolist())
-    ends = np.cumsum([size for _, size in places.hemispheres])
-    number = int(np.searchsorted(ends, point[0], side="right"))
-    side, size = places.hemispheres[number]
-    return side, int(point[0] - ends[number] + size)

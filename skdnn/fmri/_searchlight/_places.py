@@ -55,6 +55,19 @@ class Places:
         """Whether points are voxels."""
         return self.mask.ndim == 3
 
+    def where(self, numbers: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+        """Columns that tell some points: millimetres, or the hemisphere and the vertex there."""
+        at = np.argwhere(self.mask)[numbers]
+        if self.is_volume:
+            assert self.affine is not None
+            return dict(
+                zip("xyz", (at @ self.affine[:3, :3].T + self.affine[:3, 3]).T, strict=True)
+            )
+        sides = np.array([side for side, _ in self.hemispheres])
+        ends = np.cumsum([size for _, size in self.hemispheres])
+        part = np.searchsorted(ends, at[:, 0], side="right")
+        return {"hemisphere": sides[part], "vertex": at[:, 0] - np.append(0, ends)[part]}
+
     def whole(self, values: ArrayLike, fill: float = np.nan) -> NDArray[np.float32]:
         """Values of all points in their grid; maps come first."""
         given = np.asarray(values, dtype=np.float32)
