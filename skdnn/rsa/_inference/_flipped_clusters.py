@@ -66,3 +66,8 @@ def largest_of_clusters(
             else:
                 out[rows] = enhanced(t_of_sums(sided, n), neighbours, step).max(axis=1)
     return found
+
+
+def null_of_sides(found: Array, alternative: str) -> Array:
+    """The ascending null distribution of what was largest on each side."""
+    return np.sort(found.max(axis=0) if alternative == "two-sided" else found.ravel())

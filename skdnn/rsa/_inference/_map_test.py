@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from skdnn.rsa._inference._clusters import Neighbours, clusters_of, enhanced
-from skdnn.rsa._inference._flipped_clusters import largest_of_clusters
-from skdnn.rsa._inference._p_values import check_alternative
+from skdnn.rsa._inference._flipped_clusters import largest_of_clusters, null_of_sides
+from skdnn.rsa._inference._p_values import SIDES, check_alternative
 from skdnn.rsa._inference._random_draws import check_count
 from skdnn.rsa._inference._sign_flips import (
     flip_signs,
@@ -93,7 +93,7 @@ def map_test(
     scaled[:, tested], groups = scale_columns(columns[:, usable])
     n[tested] = groups.n
     t = t_of_sums(scaled.sum(axis=0), n)
-    sides = {"greater": [1], "less": [-1], "two-sided": [1, -1]}[alternative]
+    sides = SIDES[alternative]
     threshold = stats.t.isf(cluster_alpha / len(sides), n - 1)
     signs = flip_signs(n_subjects, n_flips, random_state)
     found = np.max(
@@ -106,7 +106,7 @@ def map_test(
         ],
         axis=0,
     )  # fmt: skip
-    null = np.sort(found.max(axis=0) if alternative == "two-sided" else found.ravel())
+    null = null_of_sides(found, alternative)
     clusters: list[MapCluster] = []
     p = np.ones((n_maps, n_points))
     if kind == "tfce":

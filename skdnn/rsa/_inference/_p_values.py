@@ -10,7 +10,9 @@ from scipy import stats
 
 Array = NDArray[np.float64]
 
-ALTERNATIVES = ("greater", "less", "two-sided")
+# Of a test, and the signs with which its statistic is large.
+SIDES = {"greater": (1,), "less": (-1,), "two-sided": (1, -1)}
+ALTERNATIVES = tuple(SIDES)
 
 
 def check_alternative(alternative: str, known: tuple[str, ...] = ALTERNATIVES) -> None:

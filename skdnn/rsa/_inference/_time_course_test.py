@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from skdnn.rsa._inference._clusters import clusters_of, enhanced
-from skdnn.rsa._inference._flipped_clusters import largest_of_clusters
-from skdnn.rsa._inference._p_values import check_alternative
+from skdnn.rsa._inference._flipped_clusters import largest_of_clusters, null_of_sides
+from skdnn.rsa._inference._p_values import SIDES, check_alternative
 from skdnn.rsa._inference._random_draws import check_count
 from skdnn.rsa._inference._sign_flips import (
     flip_signs,
@@ -151,7 +151,7 @@ def time_course_test(
         found = largest_of_clusters(
             scaled, groups.n, signs, n_times, kind, alternative, threshold, tfce_step, _BLOCK
         )
-        null = np.sort(found.max(axis=0) if alternative == "two-sided" else found.ravel())
+        null = null_of_sides(found, alternative)
     p, clusters = corrected(
         t, null, names, seconds, kind=kind, alternative=alternative, threshold=threshold,
         step=tfce_step, exact=signs.exact,
@@ -207,7 +207,7 @@ def corrected(
 ) -> tuple[Array, pd.DataFrame | None]:
     """p-values of a map by the null of its most extreme values, and its clusters."""
     n_times = len(times)
-    sides = {"greater": [1], "less": [-1], "two-sided": [1, -1]}[alternative]
+    sides = SIDES[alternative]
     if kind == "max":
         own = np.abs(statistic) if len(sides) == 2 else statistic * sides[0]
         return p_by_maximum(null, own, "greater", exact), None

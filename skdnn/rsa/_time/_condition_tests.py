@@ -16,7 +16,7 @@ from skdnn._wording import listed
 from skdnn.rsa._comparison._rdm_stack import pair_positions, rdm_name
 from skdnn.rsa._comparison._similarity_measures import PairSpace, check_comparison, prepare
 from skdnn.rsa._inference._clusters import enhanced, largest_masses
-from skdnn.rsa._inference._p_values import check_alternative
+from skdnn.rsa._inference._p_values import SIDES, check_alternative
 from skdnn.rsa._inference._random_draws import batches, check_count
 from skdnn.rsa._inference._time_course_result import TimeCourseTest
 from skdnn.rsa._inference._time_course_test import check_kind, corrected
@@ -325,7 +325,7 @@ def _test_of_maps(
         "cluster": lambda sided: largest_masses(sided, n_times, threshold),
         "tfce": lambda sided: enhanced(sided, n_times, step).max(axis=1),
     }
-    sides = {"greater": [1], "less": [-1], "two-sided": [1, -1]}[alternative]
+    sides = SIDES[alternative]
     null = np.sort(np.max([largest[kind](side * maps[1:]) for side in sides], axis=0))
     statistic = maps[0].reshape(len(names), n_times)
     names = names.rename("layer")
