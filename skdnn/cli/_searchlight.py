@@ -126,8 +126,6 @@ def _check_usage(arguments: Arguments) -> None:
         wrong = "--model needs --images"
     elif arguments.files and arguments.images:
         wrong = "--images goes with --model: files have their features already"
-    elif arguments.flips < 0:
-        wrong = f"--flips {arguments.flips}: give 0 or more"
     elif not 0 < arguments.radius < float("inf"):
         wrong = f"--radius {arguments.radius:g}: give millimetres above 0"
     elif arguments.residuals and arguments.brain_metric not in ("crossnobis", "mahalanobis"):

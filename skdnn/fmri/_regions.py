@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skdnn._optional import import_optional
 from skdnn.io._nifti_files import load_image
-from skdnn.io._nifti_masks import Mask, read_masks
+from skdnn.io._nifti_masks import MEANT, Mask, read_masks
 
 # Of each hemisphere its side, "" where it is not known, and the number of its vertices.
 Sides = Sequence[tuple[str, int]]
@@ -68,10 +68,7 @@ def regions_in(
             chosen = _in_halves(read, sides) if mask.ndim == 1 else np.asarray(read[0].chosen)
         except ValueError as error:
             text = str(error).removeprefix("mask: ").removeprefix("mask ")
-            text = text.replace(
-                "say what is meant: threshold= keeps what is larger, label= what is equal",
-                "say which is meant, by a pair (atlas, label)",
-            )
+            text = text.replace(MEANT, "say which is meant, by a pair (atlas, label)")
             raise ValueError(f"rois[{name!r}]: {text}") from error
         if chosen.shape != mask.shape:
             raise ValueError(

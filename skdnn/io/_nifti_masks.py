@@ -20,8 +20,8 @@ Label = int | str | Sequence[int | str]
 _SPACE, _MNI152 = re.compile(r"(?:^|_)space-([A-Za-z0-9]+)"), 4
 # Scaled integers on disk give no exact 0 and 1.
 _TOLERANCE = 1e-4
-_RESAMPLE = "esample a mask by nearest neighbour, not linearly"
-_MEANT = "say what is meant: threshold= keeps what is larger, label= what is equal"
+_RESAMPLE = "resample a mask by nearest neighbour, not linearly"
+MEANT = "say what is meant: threshold= keeps what is larger, label= what is equal"
 
 
 class Mask:
@@ -174,8 +174,8 @@ def _only(maps: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
 def _advice(odd: np.ndarray) -> str:
     """Whole numbers are likely those of an atlas, others come from resampling."""
     if np.isfinite(odd).all() and (odd == np.rint(odd)).all():
-        return f"If it is an atlas, {_MEANT}; else r{_RESAMPLE}"
-    return f"R{_RESAMPLE}; or {_MEANT}"
+        return f"If it is an atlas, {MEANT}; else {_RESAMPLE}"
+    return f"{_RESAMPLE[0].upper()}{_RESAMPLE[1:]}; or {MEANT}"
 
 
 def _ones(values: np.ndarray) -> np.ndarray:
